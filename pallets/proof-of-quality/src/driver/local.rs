@@ -1,0 +1,83 @@
+//! What the driver keeps in the node's off-chain storage. It survives a restart and is not part of the chain.
+
+use super::{LOG_TARGET, RESEND_AFTER};
+use crate::Config;
+use alloc::vec::Vec;
+use codec::Encode;
+use frame_system::pallet_prelude::BlockNumberFor;
+use poq_primitives::keys::{EngineEndpoint, ENGINE_ENDPOINT_KEY, SALT_SECRET_KEY};
+use sp_runtime::{
+    offchain::storage::{MutateStorageError, StorageRetrievalError, StorageValueRef},
+    traits::Saturating,
+};
+
+/// Key of the lock that keeps runs from overlapping.
+pub const LOCK_KEY: &[u8] = b"poq/lock";
+
+const IN_FLIGHT_PREFIX: &[u8] = b"poq/in-flight/";
+
+/// Where the engine is, if anyone has said so.
+pub fn endpoint() -> Option<EngineEndpoint> {
+    match StorageValueRef::persistent(ENGINE_ENDPOINT_KEY).get() {
+        Ok(endpoint) => endpoint,
+        Err(StorageRetrievalError::Undecodable) => {
+            log::warn!(target: LOG_TARGET, "the engine's endpoint in the off-chain storage is not readable");
+            None
+        },
+    }
+}
+
+/// The secret from which this node's salts are made; made up the first time.
+pub fn salt_secret() -> Option<[u8; 32]> {
+    let made = StorageValueRef::persistent(SALT_SECRET_KEY).mutate(
+        |secret: Result<Option<[u8; 32]>, StorageRetrievalError>| match secret {
+            Ok(Some(secret)) => Ok(secret),
+            Ok(None) => Ok(sp_io::offchain::random_seed()),
+            // Never overwrite what cannot be read: commitments may depend on it.
+            Err(error) => Err(error),
+        },
+    );
+    match made {
+        Ok(secret) => Some(secret),
+        Err(MutateStorageError::ConcurrentModification(_)) => None,
+        Err(MutateStorageError::ValueFunctionFailed(_)) => {
+            log::error!(target: LOG_TARGET, "the salt secret in the off-chain storage is not readable: no work is reported");
+            None
+        },
+    }
+}
+
+/// Whether a report of this worker key is on its way: sent less than [`RESEND_AFTER`] blocks ago and its nonce not used yet.
+pub fn is_in_flight<T: Config>(worker: &T::AccountId, now: BlockNumberFor<T>) -> bool {
+    match in_flight_entry(worker).get::<(T::Nonce, BlockNumberFor<T>)>() {
+        Ok(Some((nonce, sent))) => {
+            let unused = frame_system::Pallet::<T>::account_nonce(worker) == nonce;
+            // A re-org may take the chain to before the report was sent: then nothing is known of it.
+            unused && sent <= now && now.saturating_sub(sent) < RESEND_AFTER.into()
+        },
+        _ => false,
+    }
+}
+
+/// Remembers that a report with this nonce was sent in block `now`.
+pub fn set_in_flight<T: Config>(worker: &T::AccountId, nonce: T::Nonce, now: BlockNumberFor<T>) {
+    in_flight_entry(worker).set(&(nonce, now));
+}
+
+fn in_flight_entry(worker: &impl Encode) -> InFlight {
+    let mut key = IN_FLIGHT_PREFIX.to_vec();
+    worker.encode_to(&mut key);
+    InFlight(key)
+}
+
+struct InFlight(Vec<u8>);
+
+impl InFlight {
+    fn get<V: codec::Decode>(&self) -> Result<Option<V>, StorageRetrievalError> {
+        StorageValueRef::persistent(&self.0).get()
+    }
+
+    fn set(&self, value: &impl Encode) {
+        StorageValueRef::persistent(&self.0).set(value);
+    }
+}

@@ -1,0 +1,294 @@
+//! The off-chain worker: from duties on the chain to jobs in the engine, and from finished jobs to signed reports.
+//!
+//! It runs at each new best block and never waits for work: it asks the engine for every job that its keys owe (the engine
+//! does each job once, however often it is asked for) and reports what is finished. Rules it keeps:
+//!
+//! 1. It acts only for worker keys in the local keystore and leaves at once if they have no duties.
+//! 2. A lock with a deadline keeps runs from overlapping; a run that was aborted frees it by time.
+//! 3. One transaction in flight for each key; all that is due goes out in one call. Whether it worked is read from the state,
+//!    never from the pool; if nothing has happened after [`RESEND_AFTER`] blocks, it is sent again.
+//! 4. Nothing is remembered by height, and costly work starts only for duties that are `DriverDepth` blocks old.
+//! 5. Every HTTP call has a deadline; an engine that is down, slow or talks nonsense costs a log line and another try.
+//! 6. Salts come from a secret of this node, so that a reveal works after a restart.
+//! 7. A job that failed for good is reported as failed, with its reason, at once.
+//!
+//! Only stock host functions are used: HTTP, off-chain storage, keystore, submission.
+
+pub mod crypto;
+mod engine;
+mod local;
+
+use crate::*;
+use alloc::{string::String, vec::Vec};
+use engine::{Answer, Engine};
+use frame_support::BoundedVec;
+use frame_system::{
+    offchain::{AppCrypto, SubmitTransaction},
+    pallet_prelude::BlockNumberFor,
+};
+use poq_primitives::{
+    commitment::Binding,
+    job::{FailureReason, GenerateJob, Job, JobResult, ScoreJob},
+};
+use sp_runtime::{
+    offchain::{
+        storage_lock::{StorageLock, Time},
+        Duration,
+    },
+    traits::{Get, IdentifyAccount, Saturating},
+    Permill, RuntimeAppPublic,
+};
+
+/// Log target of the driver.
+pub const LOG_TARGET: &str = "poq::driver";
+
+/// Blocks after which a report that had no effect is sent again.
+pub const RESEND_AFTER: u32 = 5;
+
+/// Most jobs that one run asks the engine for.
+pub const MAX_JOBS_PER_RUN: usize = 64;
+
+/// A run that has not ended after this many milliseconds was aborted: its lock is void.
+const LOCK_MS: u64 = 10_000;
+
+/// A worker key in the local keystore that works for an operator.
+struct LocalKey<T: Config> {
+    public: T::Public,
+    account: T::AccountId,
+    operator: T::AccountId,
+}
+
+/// What one duty calls for now.
+struct Task {
+    request: RequestId,
+    step: Step,
+    job: Job,
+}
+
+/// The report that a finished job becomes.
+#[derive(Clone, Copy)]
+enum Step {
+    CommitOutput,
+    RevealOutput,
+    CommitScores,
+    RevealScores,
+}
+
+/// One run, on the state of the new best block `now`.
+pub fn run<T: Config>(now: BlockNumberFor<T>) {
+    let keys: Vec<LocalKey<T>> =
+        local_keys::<T>().filter(|key| Duties::<T>::iter_prefix(&key.operator).next().is_some()).collect();
+    if keys.is_empty() {
+        return;
+    }
+    let mut lock = StorageLock::<Time>::with_deadline(local::LOCK_KEY, Duration::from_millis(LOCK_MS));
+    let Ok(_guard) = lock.try_lock() else {
+        log::debug!(target: LOG_TARGET, "the run before is not over, skipping block {now:?}");
+        return;
+    };
+    let Some(endpoint) = local::endpoint() else {
+        log::warn!(
+            target: LOG_TARGET,
+            "{} worker key(s) have duties but no engine is known: start one, and write its endpoint to the \
+            off-chain storage under `poq/engine`",
+            keys.len(),
+        );
+        return;
+    };
+    let Some(secret) = local::salt_secret() else { return };
+    let genesis = Pallet::<T>::genesis_hash();
+    let tasks: Vec<(usize, Task)> = keys
+        .iter()
+        .enumerate()
+        .filter(|(_, key)| !local::is_in_flight::<T>(&key.account, now))
+        .flat_map(|(index, key)| tasks_of::<T>(key, now).into_iter().map(move |task| (index, task)))
+        .take(MAX_JOBS_PER_RUN)
+        .collect();
+    if tasks.is_empty() {
+        return;
+    }
+
+    let engine = Engine::new(&endpoint);
+    let asked: Vec<_> = tasks
+        .iter()
+        .filter_map(|(index, task)| {
+            let key = keys.get(*index)?;
+            let id = task.job.id(&genesis, task.request, &codec::Encode::encode(&key.account));
+            Some(engine.ask(&id, &task.job))
+        })
+        .collect();
+    let answers = engine.collect(asked);
+
+    let mut reports: Vec<Vec<ReportOf<T>>> = keys.iter().map(|_| Vec::new()).collect();
+    for ((index, task), answer) in tasks.iter().zip(answers) {
+        let (Some(key), Some(list)) = (keys.get(*index), reports.get_mut(*index)) else { continue };
+        let binding = Binding { genesis: &genesis, request: task.request, operator: &key.operator };
+        if let Some(report) = report_of::<T>(task, answer, &binding, &secret) {
+            match Pallet::<T>::check_report(&key.operator, &report) {
+                Ok(()) => list.push(report),
+                Err(error) => log::debug!(
+                    target: LOG_TARGET,
+                    "request {}: a report is not due any more: {error:?}", task.request,
+                ),
+            }
+        }
+    }
+    for (key, list) in keys.iter().zip(reports) {
+        submit::<T>(key, list, now);
+    }
+}
+
+fn local_keys<T: Config>() -> impl Iterator<Item = LocalKey<T>> {
+    <T::WorkerCrypto as AppCrypto<T::Public, T::Signature>>::RuntimeAppPublic::all().into_iter().filter_map(|key| {
+        let generic: <T::WorkerCrypto as AppCrypto<T::Public, T::Signature>>::GenericPublic = key.into();
+        let public: T::Public = generic.into();
+        let account = public.clone().into_account();
+        let operator = Workers::<T>::get(&account)?;
+        Some(LocalKey { public, account, operator })
+    })
+}
+
+/// What the duties of a key call for now, in ascending order of requests.
+fn tasks_of<T: Config>(key: &LocalKey<T>, now: BlockNumberFor<T>) -> Vec<Task> {
+    let mut tasks: Vec<Task> = Duties::<T>::iter_prefix(&key.operator)
+        .filter_map(|(id, role)| {
+            let request = Requests::<T>::get(id)?;
+            let work = Pallet::<T>::work_of(&key.operator, id, role)?;
+            let buried = now.saturating_sub(request.since) >= T::DriverDepth::get();
+            let step = match (request.phase, work) {
+                (Phase::Answering { .. }, Work::Pending) if buried => Step::CommitOutput,
+                (Phase::Opening { .. }, Work::Pending) if buried => Step::RevealOutput,
+                (Phase::Opening { .. }, Work::Committed(_)) => Step::RevealOutput,
+                (Phase::Scoring { .. }, Work::Pending) if buried => Step::CommitScores,
+                (Phase::Revealing { .. }, Work::Committed(_)) => Step::RevealScores,
+                _ => return None,
+            };
+            let job = match role {
+                Role::InferenceNode => generate_job::<T>(key, id, &request)?,
+                Role::QualityValidator => score_job::<T>(id, &request)?,
+            };
+            Some(Task { request: id, step, job })
+        })
+        .collect();
+    tasks.sort_unstable_by_key(|task| task.request);
+    tasks
+}
+
+fn generate_job<T: Config>(key: &LocalKey<T>, id: RequestId, request: &Request<T>) -> Option<Job> {
+    let responses = Responses::<T>::get(id);
+    let part = responses.iter().find(|response| response.operator == key.operator)?;
+    Some(Job::Generate(GenerateJob {
+        model: hex::encode(part.model),
+        prompt: text(Prompts::<T>::get(id).into_inner())?,
+        max_tokens: request.sampling.max_tokens,
+        max_bytes: T::MaxOutputLength::get(),
+        temperature_milli: request.sampling.temperature_milli,
+        seed: request.sampling.seed,
+    }))
+}
+
+fn score_job<T: Config>(id: RequestId, request: &Request<T>) -> Option<Job> {
+    let responses = Responses::<T>::get(id)
+        .iter()
+        .zip(0u32..)
+        .filter(|(response, _)| response.work == Work::Shown)
+        .map(|(_, index)| text(Outputs::<T>::get(id, index).into_inner()))
+        .collect::<Option<Vec<_>>>()?;
+    Some(Job::Score(ScoreJob {
+        model: hex::encode(request.evaluator),
+        prompt: text(Prompts::<T>::get(id).into_inner())?,
+        responses,
+    }))
+}
+
+/// The chain lets only UTF-8 in, so this is `None` never.
+fn text(bytes: Vec<u8>) -> Option<String> {
+    String::from_utf8(bytes).ok()
+}
+
+/// The report that an answer of the engine becomes; `None` if there is nothing to report yet.
+fn report_of<T: Config>(
+    task: &Task,
+    answer: Answer,
+    binding: &Binding<'_, T::AccountId>,
+    secret: &[u8; 32],
+) -> Option<ReportOf<T>> {
+    let request = task.request;
+    let result = match answer {
+        Answer::NotYet => return None,
+        Answer::Failed(reason) => {
+            log::warn!(target: LOG_TARGET, "request {request}: reporting failure: {reason:?}");
+            return Some(Report { request, kind: ReportKind::Fail { reason } });
+        },
+        Answer::Done(result) => result,
+    };
+    let kind = match (task.step, &task.job, result) {
+        (Step::CommitOutput | Step::RevealOutput, Job::Generate(_), JobResult::Generate { text, .. }) => {
+            let Ok(output) = BoundedVec::<u8, T::MaxOutputLength>::try_from(text.into_bytes()) else {
+                log::warn!(target: LOG_TARGET, "request {request}: the engine's output is longer than allowed");
+                return Some(Report { request, kind: ReportKind::Fail { reason: FailureReason::Internal } });
+            };
+            if output.is_empty() {
+                log::warn!(target: LOG_TARGET, "request {request}: the model had nothing to say");
+                return Some(Report { request, kind: ReportKind::Fail { reason: FailureReason::Internal } });
+            }
+            let salt = binding.salt(secret, &output);
+            match task.step {
+                Step::CommitOutput => ReportKind::CommitOutput { commitment: binding.output(&output, &salt) },
+                _ => ReportKind::RevealOutput { output, salt },
+            }
+        },
+        (Step::CommitScores | Step::RevealScores, Job::Score(job), JobResult::Score { scores }) => {
+            let in_range = scores.iter().all(|score| *score <= 1_000_000);
+            if scores.len() != job.responses.len() || !in_range {
+                log::warn!(target: LOG_TARGET, "request {request}: the engine's scores make no sense: {scores:?}");
+                return None;
+            }
+            let scores: Vec<Permill> = scores.into_iter().map(Permill::from_parts).collect();
+            let scores = BoundedVec::<Permill, T::MaxResponders>::try_from(scores).ok()?;
+            let salt = binding.salt(secret, &codec::Encode::encode(&scores));
+            match task.step {
+                Step::CommitScores => ReportKind::CommitScores { commitment: binding.scores(&scores, &salt) },
+                _ => ReportKind::RevealScores { scores, salt },
+            }
+        },
+        _ => {
+            log::warn!(target: LOG_TARGET, "request {request}: the engine answered a job of another kind");
+            return None;
+        },
+    };
+    Some(Report { request, kind })
+}
+
+/// Signs and submits all reports of a key in one call.
+fn submit<T: Config>(key: &LocalKey<T>, reports: Vec<ReportOf<T>>, now: BlockNumberFor<T>) {
+    let count = reports.len();
+    // What is over the limit is still due at the next block.
+    let reports: ReportsOf<T> = BoundedVec::truncate_from(reports);
+    if reports.is_empty() {
+        return;
+    }
+    let nonce = frame_system::Pallet::<T>::account_nonce(&key.account);
+    let call = Call::<T>::report_work { reports };
+    let Some(extrinsic) = T::create_signed_transaction::<T::WorkerCrypto>(
+        call.into(),
+        key.public.clone(),
+        key.account.clone(),
+        nonce,
+    ) else {
+        log::error!(target: LOG_TARGET, "a report could not be signed: is the worker key in the keystore?");
+        return;
+    };
+    match SubmitTransaction::<T, Call<T>>::submit_transaction(extrinsic) {
+        Ok(()) => {
+            local::set_in_flight::<T>(&key.account, nonce, now);
+            log::info!(target: LOG_TARGET, "sent {count} report(s) for operator {:?}", key.operator);
+        },
+        Err(()) => log::warn!(
+            target: LOG_TARGET,
+            "the pool refused {count} report(s) for operator {:?}; trying again at the next block",
+            key.operator,
+        ),
+    }
+}
+

@@ -1,0 +1,138 @@
+//! What must always hold, as code. Runs after every test of the pallet, in try-runtime, and for anyone who asks by
+//! [`Pallet::check_invariants`].
+
+use crate::*;
+use alloc::collections::BTreeMap;
+use frame_support::{ensure, traits::fungible::InspectHold};
+use sp_runtime::traits::{Get, One, Saturating, Zero};
+
+impl<T: Config> Pallet<T> {
+    /// What the constants of the configuration must satisfy.
+    #[cfg(feature = "std")]
+    pub(crate) fn check_config() -> Result<(), &'static str> {
+        ensure!(!T::MinStake::get().is_zero(), "MinStake must not be zero: draws divide by it");
+        ensure!(T::StakeCap::get() >= 1, "StakeCap must be at least 1");
+        ensure!(T::FeeRate::get() < sp_runtime::Permill::one(), "FeeRate must be below 1");
+        ensure!(!T::AgreementTolerance::get().is_zero(), "AgreementTolerance must not be zero");
+        ensure!(T::MaxWindow::get() >= One::one(), "MaxWindow must be at least 1");
+        ensure!(T::Retention::get() >= One::one(), "Retention must be at least 1");
+        ensure!(T::SeedPatience::get() >= 3u32.into(), "SeedPatience must leave a seed the time to come");
+        ensure!(T::MaxReports::get() >= 1, "MaxReports must be at least 1");
+        ensure!(T::MaxResponders::get() >= 1 && T::MaxCommittee::get() >= 1, "a request needs both roles");
+        ensure!(
+            T::AgendaWeight::get()
+                .all_gte(T::WeightInfo::agenda_block().saturating_add(T::WeightInfo::step())),
+            "AgendaWeight must have room for a step, or nothing ever ends"
+        );
+        Ok(())
+    }
+
+    pub(crate) fn do_try_state() -> Result<(), &'static str> {
+        Self::check_operators()?;
+        Self::check_rosters()?;
+        Self::check_requests()?;
+        Self::check_agenda()
+    }
+
+    fn check_operators() -> Result<(), &'static str> {
+        for (who, operator) in Operators::<T>::iter() {
+            let unbonding = operator.unbonding.map_or(Zero::zero(), |unbonding| unbonding.amount);
+            let held = T::Currency::balance_on_hold(&HoldReason::Stake.into(), &who);
+            ensure!(held == operator.stake.saturating_add(unbonding), "a stake on hold is not what is recorded");
+            if let Some(worker) = &operator.worker {
+                ensure!(Workers::<T>::get(worker).as_ref() == Some(&who), "a worker key has another operator");
+            }
+            let duties = Duties::<T>::iter_prefix(&who).count();
+            ensure!(duties == operator.open_duties as usize, "the count of open duties is wrong");
+        }
+        for (worker, who) in Workers::<T>::iter() {
+            let operator = Operators::<T>::get(&who).ok_or("a worker key has no operator")?;
+            ensure!(operator.worker == Some(worker), "an operator has another worker key");
+        }
+        for (who, id, role) in Duties::<T>::iter() {
+            ensure!(Operators::<T>::contains_key(&who), "a duty has no operator");
+            let request = Requests::<T>::get(id).ok_or("a duty has no request")?;
+            ensure!(!request.phase.is_closed(), "a closed request has an open duty");
+            ensure!(Self::work_of(&who, id, role).is_some(), "a duty has no part in its request");
+        }
+        Ok(())
+    }
+
+    fn check_rosters() -> Result<(), &'static str> {
+        for (id, roster) in Rosters::<T>::iter() {
+            for candidate in roster.iter() {
+                let operator = Operators::<T>::get(&candidate.operator).ok_or("a roster names no operator")?;
+                ensure!(operator.models.contains(&id), "a roster names an operator that does not serve");
+                ensure!(!operator.chilled, "a roster names a chilled operator");
+                ensure!(operator.worker.is_some(), "a roster names an operator without a worker key");
+                ensure!(operator.stake >= T::MinStake::get(), "a roster names an operator without stake");
+                ensure!(candidate.weight == Self::draw_weight(operator.stake), "a weight is not the stake's");
+                let times = roster.iter().filter(|c| c.operator == candidate.operator).count();
+                ensure!(times == 1, "a roster names an operator twice");
+            }
+        }
+        Ok(())
+    }
+
+    fn check_requests() -> Result<(), &'static str> {
+        let mut budgets: BTreeMap<T::AccountId, BalanceOf<T>> = BTreeMap::new();
+        for (id, request) in Requests::<T>::iter() {
+            ensure!(id < NextRequest::<T>::get(), "a request has an id from the future");
+            if !request.phase.is_closed() {
+                let sum = budgets.entry(request.requester.clone()).or_default();
+                *sum = sum.saturating_add(request.budget.total());
+            }
+            let responses = Responses::<T>::get(id);
+            for (response, index) in responses.iter().zip(0u32..) {
+                ensure!(
+                    Outputs::<T>::contains_key(id, index) == (response.work == Work::Shown),
+                    "an output and its response do not agree"
+                );
+                ensure!(
+                    Self::has_duty(&response.operator, id, Role::InferenceNode) != request.phase.is_closed(),
+                    "an inference node and its duty do not agree"
+                );
+            }
+            for member in Committees::<T>::get(id, request.round) {
+                ensure!(
+                    Self::has_duty(&member.operator, id, Role::QualityValidator) != request.phase.is_closed(),
+                    "a quality validator and its duty do not agree"
+                );
+                ensure!(
+                    !responses.iter().any(|response| response.operator == member.operator),
+                    "an operator scores its own response"
+                );
+            }
+            if let Phase::Settled { best, .. } = request.phase {
+                let best = responses.get(best as usize).and_then(|response| response.quality);
+                ensure!(
+                    best.is_some() && responses.iter().all(|response| response.quality <= best),
+                    "the best response is not the best"
+                );
+            }
+        }
+        for (who, sum) in &budgets {
+            let held = T::Currency::balance_on_hold(&HoldReason::Budget.into(), who);
+            ensure!(held == *sum, "budgets on hold are not those of the open requests");
+        }
+        Ok(())
+    }
+
+    fn has_duty(who: &T::AccountId, id: RequestId, role: Role) -> bool {
+        Duties::<T>::get(who, id) == Some(role)
+    }
+
+    fn check_agenda() -> Result<(), &'static str> {
+        let mut listed = 0usize;
+        for (due, id, ()) in Agenda::<T>::iter() {
+            let request = Requests::<T>::get(id).ok_or("the agenda names no request")?;
+            ensure!(request.due == due, "the agenda names another block than the request");
+            if let Some(cursor) = AgendaCursor::<T>::get() {
+                ensure!(due >= cursor, "the agenda has passed a request by");
+            }
+            listed = listed.saturating_add(1);
+        }
+        ensure!(listed == Requests::<T>::iter_keys().count(), "a request is not on the agenda once");
+        Ok(())
+    }
+}

@@ -1,0 +1,899 @@
+//! # Proof of Quality
+//!
+//! A pallet with which anyone buys an answer from a language model and pays by how good it is.
+//!
+//! ## Overview
+//!
+//! The chain never runs a model. *Inference nodes* answer a request off chain; a random *committee* of *quality validators*
+//! scores each answer with a small cross-encoder; the chain takes a robust consensus of the scores, and payment follows it.
+//! The idea is PQML ("Proof of Quality: A Costless Paradigm for Trustless Generative AI Model Inference on Blockchains",
+//! arXiv 2405.17934); messages, draws, formulas and life-cycle here are this project's own construction.
+//!
+//! ## Terminology
+//!
+//! | word | meaning |
+//! |---|---|
+//! | requester | the account that buys an inference |
+//! | operator | an account with stake on hold that does work; it names one worker key |
+//! | worker key | the hot sr25519 key (key type `poq!`) that signs work; it needs no balance |
+//! | inference node | an operator that serves one or more generators |
+//! | quality validator | an operator that serves one or more evaluators (never just "validator": that is a block author) |
+//! | model | a registry entry: a generator (GGUF) or an evaluator (ONNX), named by the SHA-256 of its file |
+//! | committee | the quality validators drawn for one request |
+//! | consensus score | what the chain makes of a response's scores |
+//! | settlement | paying, refunding, slashing and remembering, once per request |
+//!
+//! ## The life of a request
+//!
+//! ```text
+//! Requested ─> Answering ─> Opening ─> Selecting ─> Scoring ─> Revealing ─> Settled
+//!     │  draw      │ commit    │ outputs   │ draw      │ commit    │ scores     │
+//!     │ inference  │ to        │ are       │ the       │ to        │ are        │ kept, then
+//!     │ nodes      │ outputs   │ shown     │ committee │ scores    │ revealed   │ pruned
+//!     │            │           │           │ <─────────┴── once ───┤            │
+//!     └────────────┴───────────┴───────────┴───────────────────────┴> Refunded { reason }
+//! ```
+//!
+//! Each transition is documented on its [`Phase`]. A phase ends when everyone in it has acted or when its window closes;
+//! windows are inclusive at both ends. With a single responder there is nobody to copy from, so its output needs no
+//! commitment and `Answering` and `Opening` are one.
+//!
+//! ## Properties
+//!
+//! * **Liveness.** Every request that is not closed stands in the agenda under one block; when that block comes, or at the
+//!   next one with room, its step is done, without any transaction. [`Pallet::advance`] does the same step for anyone.
+//! * **Conservation.** `payments + fee + refund == budget`, to the unit. All money passes through one module; holds equal
+//!   stakes plus open budgets ([`Pallet::check_invariants`]).
+//! * **Draws.** A seed counts only for what was fixed before the block in which the seed became known: operators that
+//!   joined or grew after the request are not drawn for it, and a committee is drawn only after the outputs are fixed. With
+//!   a seed from the VRF of one block, an author who colludes can foresee it for its own slots: choose `Randomness` by
+//!   what the chain can bear.
+//! * **Bounded work.** Everything stored is bounded, the agenda is metered, and a step costs the same however many
+//!   requests are open.
+//!
+//! ## What is not claimed
+//!
+//! Proof of Quality does not prove which model ran. Prompts and answers are public. Scores are only as good as the
+//! evaluator, and a majority of lazy or colluding quality validators agree with each other.
+//!
+//! ## Embedding
+//!
+//! Worker keys have no balance: wrap the fee extension in `pallet_skip_feeless_payment::SkipCheckIfFeeless`, so that
+//! [`Pallet::report_work`] is free exactly when every report in it is due and valid. Implement
+//! `frame_system::offchain::CreateSignedTransaction` for the runtime, and run nodes with off-chain workers on.
+
+#![cfg_attr(not(feature = "std"), no_std)]
+#![deny(clippy::arithmetic_side_effects)]
+#![cfg_attr(test, allow(clippy::arithmetic_side_effects))]
+
+extern crate alloc;
+
+mod agenda;
+pub mod consensus;
+mod draw;
+pub mod driver;
+mod invariants;
+mod models;
+mod money;
+mod operators;
+mod requests;
+mod settlement;
+pub mod types;
+mod views;
+pub mod weights;
+mod work;
+
+#[cfg(test)]
+mod mock;
+#[cfg(test)]
+mod tests;
+
+pub use crate::pallet::*;
+pub use consensus::{Aggregation, WeightedMedian};
+pub use types::*;
+pub use views::{CandidateView, MemberView, ModelView, OperatorView, RequestView, ResponseView};
+pub use weights::WeightInfo;
+
+use frame_support::traits::fungible;
+
+/// Balance of the pallet's currency.
+pub type BalanceOf<T> =
+    <<T as Config>::Currency as fungible::Inspect<<T as frame_system::Config>::AccountId>>::Balance;
+
+/// Credit in the pallet's currency.
+pub type CreditOf<T> = fungible::Credit<<T as frame_system::Config>::AccountId, <T as Config>::Currency>;
+
+const LOG_TARGET: &str = "poq::pallet";
+
+#[frame_support::pallet]
+pub mod pallet {
+    use super::*;
+    use alloc::vec::Vec;
+    use frame_support::{
+        pallet_prelude::*,
+        traits::{fungible, OnUnbalanced, Randomness},
+        weights::WeightMeter,
+    };
+    use frame_system::{
+        offchain::{AppCrypto, CreateSignedTransaction},
+        pallet_prelude::*,
+    };
+    use sp_runtime::Permill;
+
+    /// What a runtime decides.
+    #[pallet::config]
+    pub trait Config:
+        frame_system::Config<RuntimeEvent: From<Event<Self>>> + CreateSignedTransaction<Call<Self>>
+    {
+        /// The currency of stakes and budgets.
+        type Currency: fungible::hold::Mutate<Self::AccountId, Reason = Self::RuntimeHoldReason>
+            + fungible::hold::Balanced<Self::AccountId, Reason = Self::RuntimeHoldReason>;
+
+        /// The runtime's composite reason for holds.
+        type RuntimeHoldReason: From<HoldReason>;
+
+        /// Who registers and retires models.
+        type ModelOrigin: EnsureOrigin<Self::RuntimeOrigin>;
+
+        /// Seeds of the draws. `None` means "not yet"; the block returned with a seed is the one since which anybody can
+        /// know it.
+        type Randomness: Randomness<Option<Self::Hash>, BlockNumberFor<Self>>;
+
+        /// The rule that makes a consensus score of a committee's scores.
+        type Aggregation: Aggregation;
+
+        /// How worker keys sign, and how the driver finds them in the keystore.
+        type WorkerCrypto: AppCrypto<Self::Public, Self::Signature>;
+
+        /// Where the chain's fee goes.
+        type FeeHandler: OnUnbalanced<CreditOf<Self>>;
+
+        /// Where slashed stake goes that harmed nobody in particular.
+        type SlashHandler: OnUnbalanced<CreditOf<Self>>;
+
+        /// Longest prompt, in bytes.
+        #[pallet::constant]
+        type MaxPromptLength: Get<u32>;
+
+        /// Longest output, in bytes.
+        #[pallet::constant]
+        type MaxOutputLength: Get<u32>;
+
+        /// Most tokens that a request may ask for.
+        #[pallet::constant]
+        type MaxTokens: Get<u32>;
+
+        /// Longest name of a model, in bytes.
+        #[pallet::constant]
+        type MaxNameLength: Get<u32>;
+
+        /// Most inference nodes of a request.
+        #[pallet::constant]
+        type MaxResponders: Get<u32>;
+
+        /// Most quality validators of a request.
+        #[pallet::constant]
+        type MaxCommittee: Get<u32>;
+
+        /// Most generators that a request may name.
+        #[pallet::constant]
+        type MaxModelsPerRequest: Get<u32>;
+
+        /// Most models that an operator serves.
+        #[pallet::constant]
+        type MaxModelsPerOperator: Get<u32>;
+
+        /// Most operators that serve one model.
+        #[pallet::constant]
+        type MaxOperatorsPerModel: Get<u32>;
+
+        /// Most reports in one call of [`Pallet::report_work`].
+        #[pallet::constant]
+        type MaxReports: Get<u32>;
+
+        /// How many duties that are over an operator's record keeps.
+        #[pallet::constant]
+        type RecentDuties: Get<u32>;
+
+        /// Least stake of an operator that can be drawn. Not zero.
+        #[pallet::constant]
+        type MinStake: Get<BalanceOf<Self>>;
+
+        /// A stake counts in draws and in the consensus up to this many times `MinStake`, so that a whale cannot own a
+        /// committee. At least 1.
+        #[pallet::constant]
+        type StakeCap: Get<u32>;
+
+        /// What an absence costs an operator, at most its stake.
+        #[pallet::constant]
+        type AbsenceSlash: Get<BalanceOf<Self>>;
+
+        /// Blocks from unbonding to withdrawal.
+        #[pallet::constant]
+        type UnbondingPeriod: Get<BlockNumberFor<Self>>;
+
+        /// The chain's part of a budget, below 1.
+        #[pallet::constant]
+        type FeeRate: Get<Permill>;
+
+        /// Distance from the consensus of the others at which a score is worth nothing. Not zero.
+        #[pallet::constant]
+        type AgreementTolerance: Get<Permill>;
+
+        /// Blocks to wait for a seed before a request is refunded.
+        #[pallet::constant]
+        type SeedPatience: Get<BlockNumberFor<Self>>;
+
+        /// Blocks for which a closed request is kept.
+        #[pallet::constant]
+        type Retention: Get<BlockNumberFor<Self>>;
+
+        /// Longest window of a model, in blocks.
+        #[pallet::constant]
+        type MaxWindow: Get<BlockNumberFor<Self>>;
+
+        /// Most weight that the agenda takes of a block, in `on_poll` and again in `on_idle`.
+        #[pallet::constant]
+        type AgendaWeight: Get<Weight>;
+
+        /// How many blocks a duty must be old before the driver starts expensive work for it: protects against re-orgs
+        /// at the price of latency.
+        #[pallet::constant]
+        type DriverDepth: Get<BlockNumberFor<Self>>;
+
+        /// Weights of calls and of the agenda's steps.
+        type WeightInfo: WeightInfo;
+    }
+
+    /// The pallet.
+    #[pallet::pallet]
+    pub struct Pallet<T>(_);
+
+    /// Why the pallet holds balance.
+    #[pallet::composite_enum]
+    pub enum HoldReason {
+        /// An operator's stake, at work or unbonding.
+        Stake,
+        /// The budget of an open request.
+        Budget,
+    }
+
+    /// The model registry.
+    #[pallet::storage]
+    pub type Models<T: Config> = StorageMap<_, Identity, ModelId, Model<T>>;
+
+    /// Who serves a model and can be drawn for it: bonded with at least `MinStake`, not chilled.
+    #[pallet::storage]
+    pub type Rosters<T: Config> = StorageMap<_, Identity, ModelId, RosterOf<T>, ValueQuery>;
+
+    /// The operators, by account.
+    #[pallet::storage]
+    pub type Operators<T: Config> = StorageMap<_, Blake2_128Concat, T::AccountId, Operator<T>>;
+
+    /// The operator of each worker key.
+    #[pallet::storage]
+    pub type Workers<T: Config> = StorageMap<_, Blake2_128Concat, T::AccountId, T::AccountId>;
+
+    /// The id of the next request.
+    #[pallet::storage]
+    pub type NextRequest<T: Config> = StorageValue<_, RequestId, ValueQuery>;
+
+    /// The requests, open and retained.
+    #[pallet::storage]
+    pub type Requests<T: Config> = StorageMap<_, Twox64Concat, RequestId, Request<T>>;
+
+    /// Their prompts, UTF-8.
+    #[pallet::storage]
+    pub type Prompts<T: Config> =
+        StorageMap<_, Twox64Concat, RequestId, BoundedVec<u8, T::MaxPromptLength>, ValueQuery>;
+
+    /// Their responses.
+    #[pallet::storage]
+    pub type Responses<T: Config> = StorageMap<_, Twox64Concat, RequestId, ResponsesOf<T>, ValueQuery>;
+
+    /// The outputs that were shown, by request and index of the response, UTF-8.
+    #[pallet::storage]
+    pub type Outputs<T: Config> = StorageDoubleMap<
+        _,
+        Twox64Concat,
+        RequestId,
+        Twox64Concat,
+        u32,
+        BoundedVec<u8, T::MaxOutputLength>,
+        ValueQuery,
+    >;
+
+    /// Their committees, by request and round.
+    #[pallet::storage]
+    pub type Committees<T: Config> =
+        StorageDoubleMap<_, Twox64Concat, RequestId, Twox64Concat, u8, CommitteeOf<T>, ValueQuery>;
+
+    /// The open duties of each operator.
+    #[pallet::storage]
+    pub type Duties<T: Config> =
+        StorageDoubleMap<_, Blake2_128Concat, T::AccountId, Twox64Concat, RequestId, Role>;
+
+    /// Which requests are due in which block. Every stored request stands here once, under its `due`.
+    #[pallet::storage]
+    pub type Agenda<T: Config> =
+        StorageDoubleMap<_, Twox64Concat, BlockNumberFor<T>, Twox64Concat, RequestId, ()>;
+
+    /// The first block whose agenda may not be done; `None` until the agenda is first looked at, so that a chain that
+    /// takes the pallet in late does not walk through its whole past.
+    #[pallet::storage]
+    pub type AgendaCursor<T: Config> = StorageValue<_, BlockNumberFor<T>>;
+
+    /// A model of the genesis block.
+    #[derive(
+        CloneNoBound, DebugNoBound, PartialEqNoBound, EqNoBound, serde::Serialize, serde::Deserialize,
+    )]
+    #[serde(bound = "")]
+    pub struct GenesisModel<T: Config> {
+        /// SHA-256 of the file.
+        pub id: ModelId,
+        /// What it does.
+        pub kind: ModelKind,
+        /// A name for people.
+        pub name: alloc::string::String,
+        /// What it costs.
+        pub price: Price<BalanceOf<T>>,
+        /// How long its operators have.
+        pub windows: Windows<BlockNumberFor<T>>,
+    }
+
+    /// An operator of the genesis block.
+    #[derive(
+        CloneNoBound, DebugNoBound, PartialEqNoBound, EqNoBound, serde::Serialize, serde::Deserialize,
+    )]
+    #[serde(bound = "")]
+    pub struct GenesisOperator<T: Config> {
+        /// Its account, funded with more than `stake`.
+        pub operator: T::AccountId,
+        /// Its stake.
+        pub stake: BalanceOf<T>,
+        /// Its worker key.
+        pub worker: T::AccountId,
+        /// The models it serves.
+        pub models: Vec<ModelId>,
+    }
+
+    /// Models and operators of the genesis block.
+    #[pallet::genesis_config]
+    #[derive(frame_support::DefaultNoBound)]
+    pub struct GenesisConfig<T: Config> {
+        /// The models.
+        pub models: Vec<GenesisModel<T>>,
+        /// The operators.
+        pub operators: Vec<GenesisOperator<T>>,
+    }
+
+    #[pallet::genesis_build]
+    impl<T: Config> BuildGenesisConfig for GenesisConfig<T> {
+        /// Panics on a genesis that breaks a rule: a chain must not start from it.
+        #[allow(clippy::expect_used)]
+        fn build(&self) {
+            for model in &self.models {
+                Pallet::<T>::do_register_model(
+                    model.id,
+                    model.kind,
+                    model.name.clone().into_bytes(),
+                    model.price,
+                    model.windows,
+                )
+                .expect("genesis models are valid");
+            }
+            for operator in &self.operators {
+                Pallet::<T>::do_bond(&operator.operator, operator.stake)
+                    .expect("genesis operators can pay their stake");
+                Pallet::<T>::do_register(
+                    &operator.operator,
+                    operator.worker.clone(),
+                    BoundedVec::try_from(operator.models.clone()).expect("genesis operators serve few models"),
+                )
+                .expect("genesis operators serve registered models");
+            }
+        }
+    }
+
+    #[pallet::event]
+    #[pallet::generate_deposit(pub(super) fn deposit_event)]
+    pub enum Event<T: Config> {
+        /// A model can be asked for.
+        ModelRegistered {
+            /// SHA-256 of its file.
+            model: ModelId,
+            /// What it does.
+            kind: ModelKind,
+        },
+        /// A model takes no new requests.
+        ModelRetired {
+            /// SHA-256 of its file.
+            model: ModelId,
+        },
+        /// Stake was put on hold.
+        Bonded {
+            /// Whose.
+            operator: T::AccountId,
+            /// How much was added.
+            amount: BalanceOf<T>,
+        },
+        /// An operator named its worker key and models.
+        Registered {
+            /// Who.
+            operator: T::AccountId,
+            /// Its worker key.
+            worker: T::AccountId,
+            /// The models it serves.
+            models: BoundedVec<ModelId, T::MaxModelsPerOperator>,
+        },
+        /// An operator is not drawn any more.
+        Chilled {
+            /// Who.
+            operator: T::AccountId,
+        },
+        /// An operator can be drawn again.
+        Resumed {
+            /// Who.
+            operator: T::AccountId,
+        },
+        /// Stake is on its way out.
+        Unbonding {
+            /// Whose.
+            operator: T::AccountId,
+            /// How much was added.
+            amount: BalanceOf<T>,
+            /// First block in which it can be withdrawn.
+            at: BlockNumberFor<T>,
+        },
+        /// Stake was released.
+        Withdrawn {
+            /// Whose.
+            operator: T::AccountId,
+            /// How much.
+            amount: BalanceOf<T>,
+        },
+        /// A request was made and its budget is on hold.
+        Requested {
+            /// Its id.
+            request: RequestId,
+            /// Who asked.
+            requester: T::AccountId,
+            /// What is on hold.
+            budget: BalanceOf<T>,
+        },
+        /// Inference nodes were drawn.
+        InferenceNodesDrawn {
+            /// The request.
+            request: RequestId,
+            /// Who.
+            operators: BoundedVec<T::AccountId, T::MaxResponders>,
+        },
+        /// A committee was drawn.
+        CommitteeDrawn {
+            /// The request.
+            request: RequestId,
+            /// 0, or 1 after a redraw.
+            round: u8,
+            /// Who.
+            operators: BoundedVec<T::AccountId, T::MaxCommittee>,
+        },
+        /// A request entered a phase.
+        PhaseEntered {
+            /// The request.
+            request: RequestId,
+            /// The phase.
+            phase: Phase<BlockNumberFor<T>>,
+        },
+        /// An operator reported work.
+        WorkReported {
+            /// The request.
+            request: RequestId,
+            /// Who.
+            operator: T::AccountId,
+            /// How its work stands now.
+            work: Work,
+        },
+        /// A duty is over.
+        DutyClosed {
+            /// Whose.
+            operator: T::AccountId,
+            /// Request, part, pay and why.
+            duty: ClosedDuty<BalanceOf<T>>,
+        },
+        /// Stake was taken for an absence.
+        Slashed {
+            /// Whose.
+            operator: T::AccountId,
+            /// The request.
+            request: RequestId,
+            /// How much.
+            amount: BalanceOf<T>,
+            /// The fault.
+            fault: Work,
+        },
+        /// A request was settled: `paid + fee + refund` is its budget.
+        Settled {
+            /// The request.
+            request: RequestId,
+            /// Index of the best response.
+            best: u32,
+            /// Its consensus score.
+            quality: Permill,
+            /// What the operators were paid.
+            paid: BalanceOf<T>,
+            /// The chain's part.
+            fee: BalanceOf<T>,
+            /// What went back to the requester.
+            refund: BalanceOf<T>,
+        },
+        /// A request was refunded in full.
+        Refunded {
+            /// The request.
+            request: RequestId,
+            /// Why.
+            reason: RefundReason,
+            /// What went back to the requester.
+            refund: BalanceOf<T>,
+        },
+        /// A closed request was forgotten.
+        Pruned {
+            /// The request.
+            request: RequestId,
+        },
+        /// Something that cannot happen did; the chain went on. Please report it.
+        Unexpected(UnexpectedKind),
+    }
+
+    /// What cannot happen.
+    #[derive(
+        Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, TypeInfo, MaxEncodedLen,
+    )]
+    pub enum UnexpectedKind {
+        /// An amount on hold could not be moved.
+        HoldNotMovable,
+        /// The agenda names a request that is not stored.
+        AgendaWithoutRequest,
+        /// A record of an operator is missing.
+        OperatorMissing,
+        /// A committee with a quorum has no consensus.
+        NoConsensus,
+    }
+
+    #[pallet::error]
+    pub enum Error<T> {
+        /// A model with this id exists.
+        ModelExists,
+        /// No such model.
+        UnknownModel,
+        /// The model is of the other kind: generators answer, evaluators score.
+        WrongModelKind,
+        /// The model is retired.
+        ModelRetired,
+        /// A model's name must be UTF-8 and not longer than `MaxNameLength`.
+        InvalidName,
+        /// Windows must be between 1 and `MaxWindow` blocks.
+        InvalidWindows,
+        /// Nothing to do with an amount of zero.
+        ZeroAmount,
+        /// The account has no stake; bond first.
+        NotAnOperator,
+        /// The stake is less than `MinStake`.
+        StakeTooSmall,
+        /// The stake is less than the amount.
+        NotEnoughStake,
+        /// What is left at work must be zero or at least `MinStake`.
+        RemainderTooSmall,
+        /// Another operator has this worker key.
+        WorkerInUse,
+        /// An account that is an operator cannot be a worker key.
+        WorkerIsOperator,
+        /// A list of models must not be empty nor name a model twice.
+        InvalidModelList,
+        /// The model has as many operators as it can.
+        RosterFull,
+        /// The operator is chilled already.
+        AlreadyChilled,
+        /// The operator is not chilled.
+        NotChilled,
+        /// Register a worker key and models first.
+        NotRegistered,
+        /// No stake can be withdrawn yet.
+        NothingToWithdraw,
+        /// The operator has open duties; its stake stays until they are over.
+        OpenDuties,
+        /// The prompt is empty.
+        EmptyPrompt,
+        /// The prompt is longer than `MaxPromptLength`.
+        PromptTooLong,
+        /// The text is not UTF-8.
+        NotUtf8,
+        /// `max_tokens` must be 1 to `MaxTokens`, `temperature_milli` at most 2,000.
+        InvalidSampling,
+        /// At least one responder, at most `MaxResponders`.
+        InvalidResponders,
+        /// At least one committee member, at most `MaxCommittee`.
+        InvalidCommittee,
+        /// A score or quality is at most 1,000,000 parts per million.
+        ScoreOutOfRange,
+        /// Fewer inference nodes can be drawn than were asked for.
+        NotEnoughInferenceNodes,
+        /// Fewer quality validators can be drawn than were asked for.
+        NotEnoughQualityValidators,
+        /// The budget is less than the estimate.
+        BudgetTooSmall,
+        /// A number does not fit.
+        Overflow,
+        /// The requester's free balance does not cover the budget.
+        InsufficientBalance,
+        /// No such request: never made, or pruned.
+        UnknownRequest,
+        /// The request is not due for a step.
+        NotDue,
+        /// The signer is no operator's worker key.
+        UnknownWorker,
+        /// A batch must not be empty.
+        NoReports,
+        /// A batch must be in ascending order of requests, one report for each.
+        UnorderedReports,
+        /// The operator has no part in this request (or none any more).
+        NotYourDuty,
+        /// The request is in an earlier phase; report again when it is in the right one.
+        TooEarly,
+        /// The request is past the phase for this report.
+        TooLate,
+        /// The work was committed to already.
+        AlreadyCommitted,
+        /// The work was shown, or reported as failed, already.
+        AlreadyDone,
+        /// The operator has not committed to this work.
+        NotCommitted,
+        /// What is shown does not match the commitment.
+        RevealMismatch,
+        /// An output must not be empty.
+        EmptyOutput,
+        /// One score for each shown response, no more and no less.
+        WrongNumberOfScores,
+    }
+
+    #[pallet::hooks]
+    impl<T: Config> Hooks<BlockNumberFor<T>> for Pallet<T> {
+        fn on_poll(now: BlockNumberFor<T>, meter: &mut WeightMeter) {
+            Self::service_agenda(now, meter);
+        }
+
+        fn on_idle(now: BlockNumberFor<T>, remaining: Weight) -> Weight {
+            let mut meter = WeightMeter::with_limit(remaining);
+            Self::service_agenda(now, &mut meter);
+            meter.consumed()
+        }
+
+        fn offchain_worker(now: BlockNumberFor<T>) {
+            driver::run::<T>(now);
+        }
+
+        #[cfg(feature = "std")]
+        #[allow(clippy::expect_used)]
+        fn integrity_test() {
+            Self::check_config().expect("the configuration of the pallet holds together");
+        }
+
+        #[cfg(feature = "try-runtime")]
+        fn try_state(_: BlockNumberFor<T>) -> Result<(), sp_runtime::TryRuntimeError> {
+            Self::do_try_state().map_err(sp_runtime::TryRuntimeError::Other)
+        }
+    }
+
+    #[pallet::call]
+    impl<T: Config> Pallet<T> {
+        /// Adds a model to the registry.
+        ///
+        /// Origin: `ModelOrigin`.
+        /// Details: `id` is the SHA-256 of the model's file. Prices and windows of a model never change; register the same
+        /// file anew under other terms is not possible, so choose windows wide enough for the slowest operator.
+        /// Errors: [`Error::ModelExists`], [`Error::InvalidName`], [`Error::InvalidWindows`].
+        /// Events: [`Event::ModelRegistered`].
+        #[pallet::call_index(0)]
+        #[pallet::weight(T::WeightInfo::register_model())]
+        pub fn register_model(
+            origin: OriginFor<T>,
+            id: ModelId,
+            kind: ModelKind,
+            name: Vec<u8>,
+            price: Price<BalanceOf<T>>,
+            windows: Windows<BlockNumberFor<T>>,
+        ) -> DispatchResult {
+            T::ModelOrigin::ensure_origin(origin)?;
+            Self::do_register_model(id, kind, name, price, windows)
+        }
+
+        /// Retires a model: no new requests, no new operators. Open requests finish.
+        ///
+        /// Origin: `ModelOrigin`.
+        /// Errors: [`Error::UnknownModel`], [`Error::ModelRetired`].
+        /// Events: [`Event::ModelRetired`].
+        #[pallet::call_index(1)]
+        #[pallet::weight(T::WeightInfo::retire_model())]
+        pub fn retire_model(origin: OriginFor<T>, id: ModelId) -> DispatchResult {
+            T::ModelOrigin::ensure_origin(origin)?;
+            Self::do_retire_model(id)
+        }
+
+        /// Puts `amount` of the signer's balance on hold as stake; the first time, the signer becomes an operator.
+        ///
+        /// Origin: signed.
+        /// Details: a draw of a request made before this block does not see the signer: who grows cannot do so for a seed
+        /// that is known.
+        /// Errors: [`Error::ZeroAmount`], [`Error::StakeTooSmall`] if all stake together is below `MinStake`,
+        /// [`Error::WorkerInUse`] if the signer is a worker key, or what the currency says.
+        /// Events: [`Event::Bonded`].
+        #[pallet::call_index(2)]
+        #[pallet::weight(T::WeightInfo::bond())]
+        pub fn bond(origin: OriginFor<T>, #[pallet::compact] amount: BalanceOf<T>) -> DispatchResult {
+            Self::do_bond(&ensure_signed(origin)?, amount)
+        }
+
+        /// Names the signer's worker key and the models it serves, in place of what it named before. Ends a chill.
+        ///
+        /// Origin: signed, an operator.
+        /// Details: the worker key needs no balance; registration keeps its account alive. Open duties go on under the new
+        /// key: commitments are bound to the operator, not to the key.
+        /// Errors: [`Error::NotAnOperator`], [`Error::StakeTooSmall`], [`Error::WorkerInUse`],
+        /// [`Error::WorkerIsOperator`], [`Error::InvalidModelList`], [`Error::UnknownModel`], [`Error::ModelRetired`],
+        /// [`Error::RosterFull`].
+        /// Events: [`Event::Registered`].
+        #[pallet::call_index(3)]
+        #[pallet::weight(T::WeightInfo::register())]
+        pub fn register(
+            origin: OriginFor<T>,
+            worker: T::AccountId,
+            models: BoundedVec<ModelId, T::MaxModelsPerOperator>,
+        ) -> DispatchResult {
+            Self::do_register(&ensure_signed(origin)?, worker, models)
+        }
+
+        /// Takes the signer out of all draws. Open duties go on.
+        ///
+        /// Origin: signed, an operator.
+        /// Errors: [`Error::NotAnOperator`], [`Error::AlreadyChilled`].
+        /// Events: [`Event::Chilled`].
+        #[pallet::call_index(4)]
+        #[pallet::weight(T::WeightInfo::chill())]
+        pub fn chill(origin: OriginFor<T>) -> DispatchResult {
+            Self::do_chill(&ensure_signed(origin)?)
+        }
+
+        /// Puts the signer back into the draws of its models.
+        ///
+        /// Origin: signed, an operator that is chilled.
+        /// Errors: [`Error::NotAnOperator`], [`Error::NotChilled`], [`Error::NotRegistered`], [`Error::StakeTooSmall`],
+        /// [`Error::RosterFull`].
+        /// Events: [`Event::Resumed`].
+        #[pallet::call_index(5)]
+        #[pallet::weight(T::WeightInfo::resume())]
+        pub fn resume(origin: OriginFor<T>) -> DispatchResult {
+            Self::do_resume(&ensure_signed(origin)?)
+        }
+
+        /// Sends `amount` of stake on its way out; it can be withdrawn after `UnbondingPeriod` blocks.
+        ///
+        /// Origin: signed, an operator.
+        /// Details: the amount stops to count in draws at once and can be slashed until it is withdrawn. Unbonding again
+        /// starts the period anew for the whole. Unbonding all stake takes the operator out of the draws.
+        /// Errors: [`Error::NotAnOperator`], [`Error::ZeroAmount`], [`Error::NotEnoughStake`],
+        /// [`Error::RemainderTooSmall`].
+        /// Events: [`Event::Unbonding`].
+        #[pallet::call_index(6)]
+        #[pallet::weight(T::WeightInfo::unbond())]
+        pub fn unbond(origin: OriginFor<T>, #[pallet::compact] amount: BalanceOf<T>) -> DispatchResult {
+            Self::do_unbond(&ensure_signed(origin)?, amount)
+        }
+
+        /// Releases the stake whose time has come. An operator without any stake left is forgotten, its worker key too.
+        ///
+        /// Origin: signed, an operator.
+        /// Errors: [`Error::NotAnOperator`], [`Error::NothingToWithdraw`], [`Error::OpenDuties`].
+        /// Events: [`Event::Withdrawn`].
+        #[pallet::call_index(7)]
+        #[pallet::weight(T::WeightInfo::withdraw())]
+        pub fn withdraw(origin: OriginFor<T>) -> DispatchResult {
+            Self::do_withdraw(&ensure_signed(origin)?)
+        }
+
+        /// Asks for an inference and puts its budget on hold.
+        ///
+        /// Origin: signed.
+        /// Details: at least [`Pallet::estimate_budget`]; what a larger budget has more goes to the inference nodes. What is
+        /// not earned goes back. Prompt and answers are public.
+        /// Errors: [`Error::EmptyPrompt`], [`Error::PromptTooLong`], [`Error::NotUtf8`], [`Error::InvalidSampling`],
+        /// [`Error::InvalidResponders`], [`Error::InvalidCommittee`], [`Error::ScoreOutOfRange`],
+        /// [`Error::InvalidModelList`], [`Error::UnknownModel`], [`Error::WrongModelKind`], [`Error::ModelRetired`],
+        /// [`Error::NotEnoughInferenceNodes`], [`Error::NotEnoughQualityValidators`], [`Error::BudgetTooSmall`],
+        /// [`Error::InsufficientBalance`].
+        /// Events: [`Event::Requested`].
+        #[pallet::call_index(8)]
+        #[pallet::weight(T::WeightInfo::request_inference(prompt.len() as u32))]
+        pub fn request_inference(
+            origin: OriginFor<T>,
+            prompt: Vec<u8>,
+            terms: Terms<BalanceOf<T>, T::MaxModelsPerRequest>,
+        ) -> DispatchResult {
+            Self::do_request(ensure_signed(origin)?, prompt, terms).map(|_| ())
+        }
+
+        /// Reports work: commitments, reveals and failures, all that is due for one worker key in one call.
+        ///
+        /// Origin: signed by a worker key.
+        /// Details: all or nothing. Free exactly when every report is due and valid in the current state, so that a worker
+        /// key needs no balance and cannot be used to spam. When the report is the last that a phase waits for, the phase
+        /// ends at once.
+        /// Errors: [`Error::UnknownWorker`], [`Error::NoReports`], [`Error::UnorderedReports`], [`Error::UnknownRequest`],
+        /// [`Error::NotYourDuty`], [`Error::TooEarly`], [`Error::TooLate`], [`Error::AlreadyCommitted`],
+        /// [`Error::AlreadyDone`], [`Error::NotCommitted`], [`Error::RevealMismatch`], [`Error::EmptyOutput`],
+        /// [`Error::NotUtf8`], [`Error::WrongNumberOfScores`], [`Error::ScoreOutOfRange`].
+        /// Events: [`Event::WorkReported`] for each report, [`Event::PhaseEntered`] when it ends a phase.
+        #[pallet::call_index(9)]
+        #[pallet::weight(T::WeightInfo::report_work(reports.len() as u32))]
+        #[pallet::feeless_if(|origin: &OriginFor<T>, reports: &ReportsOf<T>| -> bool {
+            Pallet::<T>::is_due_and_valid(origin, reports)
+        })]
+        pub fn report_work(origin: OriginFor<T>, reports: ReportsOf<T>) -> DispatchResult {
+            Self::do_report_work(&ensure_signed(origin)?, reports)
+        }
+
+        /// Does the step that a request is due for, as the agenda would.
+        ///
+        /// Origin: signed by anyone.
+        /// Details: for chains whose blocks are so full that the agenda waits. The fee is not charged if a step was done.
+        /// Errors: [`Error::UnknownRequest`], [`Error::NotDue`].
+        /// Events: those of the step.
+        #[pallet::call_index(10)]
+        #[pallet::weight(T::WeightInfo::step())]
+        pub fn advance(origin: OriginFor<T>, request: RequestId) -> DispatchResultWithPostInfo {
+            ensure_signed(origin)?;
+            Self::do_advance(request)?;
+            Ok(Pays::No.into())
+        }
+    }
+
+    #[pallet::view_functions]
+    impl<T: Config> Pallet<T> {
+        /// Least budget of a request with these terms, and how it divides.
+        ///
+        /// Errors: as [`Pallet::request_inference`] would for the same models and numbers.
+        pub fn estimate_budget(
+            generators: Vec<ModelId>,
+            evaluator: ModelId,
+            max_tokens: u32,
+            responders: u32,
+            committee: u32,
+        ) -> Result<Budget<BalanceOf<T>>, DispatchError> {
+            Self::do_estimate(&generators, &evaluator, max_tokens, responders, committee)
+        }
+
+        /// A request with its prompt, responses, outputs and scores; `None` if it was never made or is pruned.
+        pub fn request_info(request: RequestId) -> Option<RequestView<T>> {
+            Self::view_request(request)
+        }
+
+        /// An operator with its open duties, its earnings and why its latest duties were paid or not.
+        pub fn operator_info(operator: T::AccountId) -> Option<OperatorView<T>> {
+            Self::view_operator(&operator)
+        }
+
+        /// All operators.
+        pub fn operators() -> Vec<T::AccountId> {
+            Operators::<T>::iter_keys().collect()
+        }
+
+        /// The model registry with its rosters.
+        pub fn models() -> Vec<ModelView<T>> {
+            Self::view_models()
+        }
+
+        /// Checks everything that must always hold: conservation of money, one operator for each worker key, agreement of
+        /// agenda, duties and states. Reads all of the pallet's state: for people and tests, not for other pallets.
+        pub fn check_invariants() -> Result<(), alloc::string::String> {
+            Self::do_try_state().map_err(Into::into)
+        }
+    }
+}

@@ -1,0 +1,471 @@
+//! A runtime with the pallet in it, and hands to drive it.
+
+use crate as pallet_proof_of_quality;
+use crate::{driver::crypto, *};
+use codec::Encode;
+use frame_support::{
+    derive_impl, parameter_types,
+    traits::{ConstU128, ConstU32, ConstU64, Hooks, Randomness},
+    weights::Weight,
+};
+use frame_system::{offchain::*, EnsureRoot};
+use poq_primitives::commitment::{Binding, Salt};
+use sp_core::{sr25519, H256};
+use sp_runtime::{
+    generic,
+    testing::TestXt,
+    traits::{BlakeTwo256, IdentityLookup, Verify},
+    BuildStorage, Permill,
+};
+
+pub type AccountId = sr25519::Public;
+pub type Extrinsic = TestXt<RuntimeCall, ()>;
+pub type Block = generic::Block<generic::Header<u64, BlakeTwo256>, Extrinsic>;
+pub type Balance = u128;
+
+#[frame_support::runtime]
+mod runtime {
+    #[runtime::runtime]
+    #[runtime::derive(
+        RuntimeCall,
+        RuntimeEvent,
+        RuntimeError,
+        RuntimeOrigin,
+        RuntimeFreezeReason,
+        RuntimeHoldReason,
+        RuntimeSlashReason,
+        RuntimeLockId,
+        RuntimeTask,
+        RuntimeViewFunction
+    )]
+    pub struct Test;
+
+    #[runtime::pallet_index(0)]
+    pub type System = frame_system;
+    #[runtime::pallet_index(1)]
+    pub type Balances = pallet_balances;
+    #[runtime::pallet_index(2)]
+    pub type Poq = pallet_proof_of_quality;
+}
+
+#[derive_impl(frame_system::config_preludes::TestDefaultConfig)]
+impl frame_system::Config for Test {
+    type AccountId = AccountId;
+    type Lookup = IdentityLookup<AccountId>;
+    type Block = Block;
+    type AccountData = pallet_balances::AccountData<Balance>;
+}
+
+#[derive_impl(pallet_balances::config_preludes::TestDefaultConfig)]
+impl pallet_balances::Config for Test {
+    type Balance = Balance;
+    type ExistentialDeposit = ConstU128<1>;
+    type AccountStore = System;
+    type RuntimeHoldReason = RuntimeHoldReason;
+}
+
+impl SigningTypes for Test {
+    type Public = <sr25519::Signature as Verify>::Signer;
+    type Signature = sr25519::Signature;
+}
+
+impl<C> CreateTransactionBase<C> for Test
+where
+    RuntimeCall: From<C>,
+{
+    type RuntimeCall = RuntimeCall;
+    type Extrinsic = Extrinsic;
+}
+
+impl<C> CreateSignedTransaction<C> for Test
+where
+    RuntimeCall: From<C>,
+{
+    fn create_signed_transaction<Crypto: AppCrypto<Self::Public, Self::Signature>>(
+        call: RuntimeCall,
+        _public: Self::Public,
+        account: AccountId,
+        nonce: u64,
+    ) -> Option<Extrinsic> {
+        Some(Extrinsic::new_signed(call, nonce, account_index(&account), ()))
+    }
+}
+
+/// `TestXt` names its signer by a number.
+pub fn account_index(account: &AccountId) -> u64 {
+    u64::from_le_bytes(account.0[..8].try_into().unwrap())
+}
+
+parameter_types! {
+    /// The seed that the mock gives out, and the block since which it says it is known. `None`: not yet.
+    pub static Seed: Option<(u64, u64)> = None;
+    /// Whether a fresh seed comes with each block, known since the block before.
+    pub static FreshSeeds: bool = true;
+    pub static Slashed: Balance = 0;
+    pub static Fees: Balance = 0;
+    pub static AgendaWeightOf: Weight = Weight::MAX;
+    pub static DriverDepthOf: u64 = 0;
+    pub const FeeRate: Permill = Permill::from_percent(2);
+    pub const AgreementTolerance: Permill = Permill::from_percent(25);
+}
+
+pub struct TestRandomness;
+impl Randomness<Option<H256>, u64> for TestRandomness {
+    fn random(subject: &[u8]) -> (Option<H256>, u64) {
+        let now = System::block_number();
+        match (FreshSeeds::get(), Seed::get()) {
+            (true, _) => (Some((subject, now).using_encoded(sp_io::hashing::blake2_256).into()), now - 1),
+            (false, Some((seed, since))) => {
+                (Some((subject, seed).using_encoded(sp_io::hashing::blake2_256).into()), since)
+            },
+            (false, None) => (None, now),
+        }
+    }
+}
+
+pub struct CountSlash;
+impl frame_support::traits::OnUnbalanced<CreditOf<Test>> for CountSlash {
+    fn on_nonzero_unbalanced(credit: CreditOf<Test>) {
+        Slashed::mutate(|sum| *sum += frame_support::traits::Imbalance::peek(&credit));
+    }
+}
+
+pub struct CountFees;
+impl frame_support::traits::OnUnbalanced<CreditOf<Test>> for CountFees {
+    fn on_nonzero_unbalanced(credit: CreditOf<Test>) {
+        Fees::mutate(|sum| *sum += frame_support::traits::Imbalance::peek(&credit));
+    }
+}
+
+impl Config for Test {
+    type Currency = Balances;
+    type RuntimeHoldReason = RuntimeHoldReason;
+    type ModelOrigin = EnsureRoot<AccountId>;
+    type Randomness = TestRandomness;
+    type Aggregation = WeightedMedian;
+    type WorkerCrypto = crypto::WorkerCrypto;
+    type FeeHandler = CountFees;
+    type SlashHandler = CountSlash;
+    type MaxPromptLength = ConstU32<64>;
+    type MaxOutputLength = ConstU32<64>;
+    type MaxTokens = ConstU32<100>;
+    type MaxNameLength = ConstU32<16>;
+    type MaxResponders = ConstU32<4>;
+    type MaxCommittee = ConstU32<7>;
+    type MaxModelsPerRequest = ConstU32<3>;
+    type MaxModelsPerOperator = ConstU32<3>;
+    type MaxOperatorsPerModel = ConstU32<12>;
+    type MaxReports = ConstU32<4>;
+    type RecentDuties = ConstU32<3>;
+    type MinStake = ConstU128<1_000>;
+    type StakeCap = ConstU32<5>;
+    type AbsenceSlash = ConstU128<100>;
+    type UnbondingPeriod = ConstU64<20>;
+    type FeeRate = FeeRate;
+    type AgreementTolerance = AgreementTolerance;
+    type SeedPatience = ConstU64<10>;
+    type Retention = ConstU64<30>;
+    type MaxWindow = ConstU64<100>;
+    type AgendaWeight = AgendaWeightOf;
+    type DriverDepth = DriverDepthOf;
+    type WeightInfo = ();
+}
+
+impl WeightInfo for () {
+    fn register_model() -> Weight {
+        Weight::from_parts(1, 0)
+    }
+    fn retire_model() -> Weight {
+        Weight::from_parts(1, 0)
+    }
+    fn bond() -> Weight {
+        Weight::from_parts(1, 0)
+    }
+    fn register() -> Weight {
+        Weight::from_parts(1, 0)
+    }
+    fn chill() -> Weight {
+        Weight::from_parts(1, 0)
+    }
+    fn resume() -> Weight {
+        Weight::from_parts(1, 0)
+    }
+    fn unbond() -> Weight {
+        Weight::from_parts(1, 0)
+    }
+    fn withdraw() -> Weight {
+        Weight::from_parts(1, 0)
+    }
+    fn request_inference(_: u32) -> Weight {
+        Weight::from_parts(1, 0)
+    }
+    fn report_work(reports: u32) -> Weight {
+        Weight::from_parts(reports.into(), 0)
+    }
+    fn step() -> Weight {
+        Weight::from_parts(100, 0)
+    }
+    fn agenda_block() -> Weight {
+        Weight::from_parts(10, 0)
+    }
+}
+
+
+pub const STRONG: ModelId = [1; 32];
+pub const WEAK: ModelId = [2; 32];
+pub const JUDGE: ModelId = [3; 32];
+pub const UNKNOWN: ModelId = [9; 32];
+
+pub const RICH: Balance = 1_000_000;
+
+/// An account by number; its bytes are the number, so that order and tests are plain.
+pub fn account(n: u64) -> AccountId {
+    let mut bytes = [0u8; 32];
+    bytes[..8].copy_from_slice(&n.to_le_bytes());
+    sr25519::Public::from_raw(bytes)
+}
+
+/// The worker key of operator `n`.
+pub fn worker(n: u64) -> AccountId {
+    account(1_000 + n)
+}
+
+/// The operator that a worker key of [`worker`] belongs to.
+pub fn operator_number(operator: &AccountId) -> u64 {
+    account_index(operator)
+}
+
+/// Who asks.
+pub fn requester() -> AccountId {
+    account(50)
+}
+
+/// Inference nodes 1, 2 (strong), 3 (weak); quality validators 11 to 20.
+pub const NODES: [(u64, ModelId); 3] = [(1, STRONG), (2, STRONG), (3, WEAK)];
+pub const SCORERS: core::ops::RangeInclusive<u64> = 11..=20;
+
+pub fn storage() -> sp_io::TestExternalities {
+    let mut storage = frame_system::GenesisConfig::<Test>::default().build_storage().unwrap();
+    let accounts = NODES.iter().map(|(n, _)| *n).chain(SCORERS).chain([50, 51, 52]);
+    pallet_balances::GenesisConfig::<Test> {
+        balances: accounts.map(|n| (account(n), RICH)).collect(),
+        ..Default::default()
+    }
+    .assimilate_storage(&mut storage)
+    .unwrap();
+    let windows = Windows { commit: 5, reveal: 3 };
+    let model = |id, kind, name: &str, base| GenesisModel {
+        id,
+        kind,
+        name: name.into(),
+        price: Price { base, per_unit: 1 },
+        windows,
+    };
+    let operator = |n: u64, models| GenesisOperator {
+        operator: account(n),
+        stake: 2_000,
+        worker: worker(n),
+        models,
+    };
+    GenesisConfig::<Test> {
+        models: vec![
+            model(STRONG, ModelKind::Generator, "strong", 1_000),
+            model(WEAK, ModelKind::Generator, "weak", 1_000),
+            model(JUDGE, ModelKind::Evaluator, "judge", 100),
+        ],
+        operators: NODES
+            .iter()
+            .map(|(n, model)| operator(*n, vec![*model]))
+            .chain(SCORERS.map(|n| operator(n, vec![JUDGE])))
+            .collect(),
+    }
+    .assimilate_storage(&mut storage)
+    .unwrap();
+    let mut externalities = sp_io::TestExternalities::new(storage);
+    externalities.execute_with(|| System::set_block_number(1));
+    externalities
+}
+
+/// Runs a test and then checks the pallet's invariants and that no money came or went.
+pub fn build_and_execute(test: impl FnOnce()) {
+    reset_knobs();
+    storage().execute_with(|| {
+        let issued = pallet_balances::TotalIssuance::<Test>::get();
+        test();
+        Poq::do_try_state().unwrap();
+        let handled = Slashed::get() + Fees::get();
+        assert_eq!(issued, pallet_balances::TotalIssuance::<Test>::get() + handled, "money came or went");
+        no_unexpected();
+    });
+}
+
+pub fn reset_knobs() {
+    Seed::set(None);
+    FreshSeeds::set(true);
+    Slashed::set(0);
+    Fees::set(0);
+    AgendaWeightOf::set(Weight::MAX);
+    DriverDepthOf::set(0);
+}
+
+pub fn no_unexpected() {
+    for record in System::events() {
+        assert!(!matches!(record.event, RuntimeEvent::Poq(Event::Unexpected(_))), "{record:?}");
+    }
+}
+
+/// Ends the block (as `on_idle` with room would) and begins the next.
+pub fn next_block() {
+    let now = System::block_number();
+    Poq::on_idle(now, Weight::MAX);
+    System::set_block_number(now + 1);
+    Poq::on_poll(now + 1, &mut frame_support::weights::WeightMeter::new());
+}
+
+pub fn run_to(block: u64) {
+    while System::block_number() < block {
+        next_block();
+    }
+}
+
+/// Runs on until `done`, at most 200 blocks.
+pub fn run_until(done: impl Fn() -> bool) {
+    for _ in 0..200 {
+        if done() {
+            return;
+        }
+        next_block();
+    }
+    panic!("it never came to pass");
+}
+
+/// What most tests ask for: 2 of the 3 inference nodes, a committee of 5, any quality.
+pub fn terms() -> Terms<Balance, <Test as Config>::MaxModelsPerRequest> {
+    Terms {
+        generators: vec![STRONG, WEAK].try_into().unwrap(),
+        evaluator: JUDGE,
+        sampling: Sampling { max_tokens: 10, temperature_milli: 0, seed: 1 },
+        responders: 2,
+        committee: 5,
+        min_quality: Permill::zero(),
+        budget: 10_000,
+    }
+}
+
+/// Makes a request; returns its id.
+pub fn ask(terms: Terms<Balance, <Test as Config>::MaxModelsPerRequest>) -> RequestId {
+    let id = NextRequest::<Test>::get();
+    Poq::request_inference(RuntimeOrigin::signed(requester()), b"capital of Peru?".to_vec(), terms).unwrap();
+    id
+}
+
+pub fn phase(id: RequestId) -> Phase<u64> {
+    Requests::<Test>::get(id).expect("stored").phase
+}
+
+pub fn responders(id: RequestId) -> Vec<u64> {
+    Responses::<Test>::get(id).iter().map(|r| operator_number(&r.operator)).collect()
+}
+
+pub fn committee(id: RequestId) -> Vec<u64> {
+    let round = Requests::<Test>::get(id).expect("stored").round;
+    Committees::<Test>::get(id, round).iter().map(|m| operator_number(&m.operator)).collect()
+}
+
+/// The salt of operator `n`: any secret will do.
+pub fn salt(n: u64) -> Salt {
+    [n as u8; 32]
+}
+
+pub fn commitment_to_output(id: RequestId, n: u64, output: &[u8]) -> Commitment {
+    let genesis = Poq::genesis_hash();
+    Binding { genesis: &genesis, request: id, operator: &account(n) }.output(output, &salt(n))
+}
+
+pub fn commitment_to_scores(id: RequestId, n: u64, scores: &[Permill]) -> Commitment {
+    let genesis = Poq::genesis_hash();
+    Binding { genesis: &genesis, request: id, operator: &account(n) }.scores(scores, &salt(n))
+}
+
+pub fn report(n: u64, id: RequestId, kind: ReportKindOf<Test>) -> sp_runtime::DispatchResult {
+    let reports = vec![Report { request: id, kind }].try_into().unwrap();
+    // As a transaction would: all or nothing.
+    frame_support::storage::with_storage_layer(|| {
+        Poq::report_work(RuntimeOrigin::signed(worker(n)), reports)
+    })
+}
+
+pub fn commit_output(n: u64, id: RequestId, output: &[u8]) -> sp_runtime::DispatchResult {
+    report(n, id, ReportKind::CommitOutput { commitment: commitment_to_output(id, n, output) })
+}
+
+pub fn reveal_output(n: u64, id: RequestId, output: &[u8]) -> sp_runtime::DispatchResult {
+    report(n, id, ReportKind::RevealOutput { output: output.to_vec().try_into().unwrap(), salt: salt(n) })
+}
+
+pub fn percents(scores: &[u32]) -> Vec<Permill> {
+    scores.iter().map(|s| Permill::from_percent(*s)).collect()
+}
+
+pub fn commit_scores(n: u64, id: RequestId, scores: &[u32]) -> sp_runtime::DispatchResult {
+    report(n, id, ReportKind::CommitScores { commitment: commitment_to_scores(id, n, &percents(scores)) })
+}
+
+pub fn reveal_scores(n: u64, id: RequestId, scores: &[u32]) -> sp_runtime::DispatchResult {
+    report(n, id, ReportKind::RevealScores { scores: percents(scores).try_into().unwrap(), salt: salt(n) })
+}
+
+/// Makes a request and brings it to where its inference nodes are drawn.
+pub fn ask_and_draw(terms: Terms<Balance, <Test as Config>::MaxModelsPerRequest>) -> RequestId {
+    let id = ask(terms);
+    run_until(|| !responders(id).is_empty());
+    id
+}
+
+/// Lets all inference nodes commit and reveal, and brings the request to where its committee is drawn.
+pub fn answer_all(id: RequestId) {
+    for n in responders(id) {
+        commit_output(n, id, format!("answer of {n}").as_bytes()).unwrap();
+    }
+    next_block();
+    for n in responders(id) {
+        reveal_output(n, id, format!("answer of {n}").as_bytes()).unwrap();
+    }
+    run_until(|| !committee(id).is_empty());
+}
+
+/// Lets the whole committee commit to and reveal `scores`.
+pub fn score_all(id: RequestId, scores: &[u32]) {
+    for n in committee(id) {
+        commit_scores(n, id, scores).unwrap();
+    }
+    next_block();
+    for n in committee(id) {
+        reveal_scores(n, id, scores).unwrap();
+    }
+    next_block();
+}
+
+pub fn balance(n: u64) -> Balance {
+    Balances::free_balance(account(n))
+}
+
+pub fn held(n: u64) -> Balance {
+    use frame_support::traits::fungible::InspectHold;
+    <Balances as InspectHold<AccountId>>::total_balance_on_hold(&account(n))
+}
+
+/// The `Settled` event of a request.
+pub fn settled(id: RequestId) -> (u32, Permill, Balance, Balance, Balance) {
+    System::events()
+        .into_iter()
+        .find_map(|record| match record.event {
+            RuntimeEvent::Poq(Event::Settled { request, best, quality, paid, fee, refund })
+                if request == id =>
+            {
+                Some((best, quality, paid, fee, refund))
+            },
+            _ => None,
+        })
+        .expect("the request is settled")
+}

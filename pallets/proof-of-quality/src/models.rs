@@ -1,0 +1,61 @@
+//! The model registry.
+
+use crate::*;
+use alloc::vec::Vec;
+use frame_support::{ensure, BoundedVec};
+use frame_system::pallet_prelude::BlockNumberFor;
+use sp_runtime::{
+    traits::{Get, One},
+    DispatchResult,
+};
+
+impl<T: Config> Pallet<T> {
+    pub(crate) fn do_register_model(
+        id: ModelId,
+        kind: ModelKind,
+        name: Vec<u8>,
+        price: Price<BalanceOf<T>>,
+        windows: Windows<BlockNumberFor<T>>,
+    ) -> DispatchResult {
+        ensure!(!Models::<T>::contains_key(id), Error::<T>::ModelExists);
+        ensure!(core::str::from_utf8(&name).is_ok_and(|name| !name.is_empty()), Error::<T>::InvalidName);
+        let name = BoundedVec::try_from(name).map_err(|_| Error::<T>::InvalidName)?;
+        let allowed = One::one()..=T::MaxWindow::get();
+        ensure!(
+            allowed.contains(&windows.commit) && allowed.contains(&windows.reveal),
+            Error::<T>::InvalidWindows
+        );
+        Models::<T>::insert(id, Model { kind, name, price, windows, retired: false });
+        Self::deposit_event(Event::ModelRegistered { model: id, kind });
+        Ok(())
+    }
+
+    pub(crate) fn do_retire_model(id: ModelId) -> DispatchResult {
+        Models::<T>::try_mutate(id, |model| {
+            let model = model.as_mut().ok_or(Error::<T>::UnknownModel)?;
+            ensure!(!model.retired, Error::<T>::ModelRetired);
+            model.retired = true;
+            Self::deposit_event(Event::ModelRetired { model: id });
+            Ok(())
+        })
+    }
+
+    /// The model, if it takes new work.
+    pub(crate) fn live_model(id: &ModelId) -> Result<Model<T>, Error<T>> {
+        let model = Models::<T>::get(id).ok_or(Error::<T>::UnknownModel)?;
+        ensure!(!model.retired, Error::<T>::ModelRetired);
+        Ok(model)
+    }
+
+    /// The model, if it takes new work and is of this kind.
+    pub(crate) fn live_model_of_kind(id: &ModelId, kind: ModelKind) -> Result<Model<T>, Error<T>> {
+        let model = Self::live_model(id)?;
+        ensure!(model.kind == kind, Error::<T>::WrongModelKind);
+        Ok(model)
+    }
+}
+
+/// Whether no model is named twice and there is at least one.
+pub(crate) fn is_proper_list(models: &[ModelId]) -> bool {
+    !models.is_empty() && models.iter().enumerate().all(|(place, id)| !models.iter().take(place).any(|m| m == id))
+}

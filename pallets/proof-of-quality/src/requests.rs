@@ -1,0 +1,178 @@
+//! Making a request: checks, budget, draw-ability.
+
+use crate::{models::is_proper_list, *};
+use alloc::{collections::BTreeSet, vec::Vec};
+use frame_support::{ensure, BoundedVec};
+use frame_system::pallet_prelude::BlockNumberFor;
+use sp_runtime::{
+    traits::{CheckedAdd, CheckedMul, Get, One, Saturating},
+    DispatchError, PerThing, Permill,
+};
+
+/// Highest temperature, in thousandths.
+const MAX_TEMPERATURE_MILLI: u32 = 2_000;
+
+impl<T: Config> Pallet<T> {
+    pub(crate) fn do_request(
+        requester: T::AccountId,
+        prompt: Vec<u8>,
+        terms: Terms<BalanceOf<T>, T::MaxModelsPerRequest>,
+    ) -> Result<RequestId, DispatchError> {
+        let prompt = Self::check_prompt(prompt)?;
+        let sampling = terms.sampling;
+        ensure!(sampling.temperature_milli <= MAX_TEMPERATURE_MILLI, Error::<T>::InvalidSampling);
+        ensure!(terms.min_quality.deconstruct() <= Permill::ACCURACY, Error::<T>::ScoreOutOfRange);
+        let needs = Self::needs(
+            &terms.generators,
+            &terms.evaluator,
+            sampling.max_tokens,
+            terms.responders,
+            terms.committee,
+        )?;
+        Self::check_eligible(&requester, &terms)?;
+        ensure!(terms.budget >= needs.total()?, Error::<T>::BudgetTooSmall);
+        ensure!(Self::can_hold_budget(&requester, terms.budget), Error::<T>::InsufficientBalance);
+        Self::hold_budget(&requester, terms.budget)?;
+
+        let id = NextRequest::<T>::get();
+        NextRequest::<T>::put(id.checked_add(1).ok_or(Error::<T>::Overflow)?);
+        let now = frame_system::Pallet::<T>::block_number();
+        let due = now.saturating_add(One::one());
+        Prompts::<T>::insert(id, prompt);
+        Agenda::<T>::insert(due, id, ());
+        Requests::<T>::insert(
+            id,
+            Request {
+                requester: requester.clone(),
+                generators: terms.generators,
+                evaluator: terms.evaluator,
+                sampling,
+                responders: terms.responders,
+                committee: terms.committee,
+                min_quality: terms.min_quality,
+                budget: needs.divide(terms.budget),
+                answer_windows: needs.answer_windows,
+                score_windows: needs.score_windows,
+                created: now,
+                phase: Phase::Requested,
+                since: now,
+                fixed_at: now,
+                due,
+                round: 0,
+            },
+        );
+        Self::deposit_event(Event::Requested { request: id, requester, budget: terms.budget });
+        Ok(id)
+    }
+
+    pub(crate) fn do_estimate(
+        generators: &[ModelId],
+        evaluator: &ModelId,
+        max_tokens: u32,
+        responders: u32,
+        committee: u32,
+    ) -> Result<Budget<BalanceOf<T>>, DispatchError> {
+        let needs = Self::needs(generators, evaluator, max_tokens, responders, committee)?;
+        Ok(needs.divide(needs.total()?))
+    }
+
+    fn check_prompt(prompt: Vec<u8>) -> Result<BoundedVec<u8, T::MaxPromptLength>, Error<T>> {
+        let text = core::str::from_utf8(&prompt).map_err(|_| Error::<T>::NotUtf8)?;
+        ensure!(!text.trim().is_empty(), Error::<T>::EmptyPrompt);
+        BoundedVec::try_from(prompt).map_err(|_| Error::<T>::PromptTooLong)
+    }
+
+    fn needs(
+        generators: &[ModelId],
+        evaluator: &ModelId,
+        max_tokens: u32,
+        responders: u32,
+        committee: u32,
+    ) -> Result<Needs<T>, Error<T>> {
+        ensure!((1..=T::MaxTokens::get()).contains(&max_tokens), Error::<T>::InvalidSampling);
+        ensure!((1..=T::MaxResponders::get()).contains(&responders), Error::<T>::InvalidResponders);
+        ensure!((1..=T::MaxCommittee::get()).contains(&committee), Error::<T>::InvalidCommittee);
+        ensure!(is_proper_list(generators), Error::<T>::InvalidModelList);
+
+        let evaluator = Self::live_model_of_kind(evaluator, ModelKind::Evaluator)?;
+        let mut response = BalanceOf::<T>::default();
+        let mut answer_windows = Windows::<BlockNumberFor<T>>::default();
+        for id in generators {
+            let model = Self::live_model_of_kind(id, ModelKind::Generator)?;
+            response = response.max(cost(&model.price, max_tokens).ok_or(Error::<T>::Overflow)?);
+            answer_windows.commit = answer_windows.commit.max(model.windows.commit);
+            answer_windows.reveal = answer_windows.reveal.max(model.windows.reveal);
+        }
+        let scores = cost(&evaluator.price, responders).ok_or(Error::<T>::Overflow)?;
+        let times = |price: BalanceOf<T>, count: u32| price.checked_mul(&count.into()).ok_or(Error::<T>::Overflow);
+        Ok(Needs {
+            inference: times(response, responders)?,
+            scoring: times(scores, committee)?,
+            answer_windows,
+            score_windows: evaluator.windows,
+        })
+    }
+
+    /// Whether as many operators as the terms ask for could be drawn now, whoever of them is drawn first.
+    fn check_eligible(
+        requester: &T::AccountId,
+        terms: &Terms<BalanceOf<T>, T::MaxModelsPerRequest>,
+    ) -> Result<(), Error<T>> {
+        let serving = |id: &ModelId| {
+            Rosters::<T>::get(id)
+                .into_iter()
+                .map(|candidate| candidate.operator)
+                .filter(|operator| operator != requester)
+                .collect::<BTreeSet<_>>()
+        };
+        let nodes: BTreeSet<_> = terms.generators.iter().flat_map(serving).collect();
+        ensure!(nodes.len() >= terms.responders as usize, Error::<T>::NotEnoughInferenceNodes);
+        let scorers = serving(&terms.evaluator);
+        // Operators that serve both may be drawn as inference nodes first and are then missing in the committee.
+        let both = scorers.intersection(&nodes).count().min(terms.responders as usize);
+        ensure!(
+            scorers.len().saturating_sub(both) >= terms.committee as usize,
+            Error::<T>::NotEnoughQualityValidators
+        );
+        Ok(())
+    }
+}
+
+fn cost<Balance: CheckedMul + CheckedAdd + From<u32>>(price: &Price<Balance>, units: u32) -> Option<Balance> {
+    price.per_unit.checked_mul(&units.into())?.checked_add(&price.base)
+}
+
+/// What a request needs at least.
+struct Needs<T: Config> {
+    inference: BalanceOf<T>,
+    scoring: BalanceOf<T>,
+    answer_windows: Windows<BlockNumberFor<T>>,
+    score_windows: Windows<BlockNumberFor<T>>,
+}
+
+impl<T: Config> Needs<T> {
+    /// The least budget: the work, and on top the fee, which is a part of the whole.
+    fn total(&self) -> Result<BalanceOf<T>, Error<T>> {
+        let work = self.inference.checked_add(&self.scoring).ok_or(Error::<T>::Overflow)?;
+        let total = T::FeeRate::get().left_from_one().saturating_reciprocal_mul_ceil(work);
+        ensure!(total >= work, Error::<T>::Overflow);
+        Ok(total)
+    }
+
+    /// Divides `total`, at least [`Self::total`]. What is more than needed goes to the inference nodes.
+    fn divide(&self, total: BalanceOf<T>) -> Budget<BalanceOf<T>> {
+        let fee = T::FeeRate::get().mul_floor(total);
+        Budget {
+            inference: total.saturating_sub(fee).saturating_sub(self.scoring),
+            scoring: self.scoring,
+            fee,
+        }
+    }
+}
+
+impl<Balance: Saturating + Copy> Budget<Balance> {
+    /// The whole.
+    pub fn total(&self) -> Balance {
+        self.inference.saturating_add(self.scoring).saturating_add(self.fee)
+    }
+}

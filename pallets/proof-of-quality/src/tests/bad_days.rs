@@ -1,0 +1,267 @@
+//! Nobody comes, or too few: every state has an exit and no budget is stranded.
+
+use crate::{mock::*, *};
+use frame_support::assert_noop;
+
+fn refunded(id: RequestId) -> RefundReason {
+    run_until(|| phase(id).is_closed());
+    assert_eq!(held(50), 0);
+    match phase(id) {
+        Phase::Refunded { reason, .. } => reason,
+        other => panic!("not refunded but {other:?}"),
+    }
+}
+
+#[test]
+fn no_seed_ever_comes() {
+    build_and_execute(|| {
+        FreshSeeds::set(false);
+        let id = ask(terms());
+        run_to(10);
+        assert_eq!(phase(id), Phase::Requested);
+        assert_eq!(refunded(id), RefundReason::NoRandomness);
+        assert_eq!(balance(50), RICH);
+    });
+}
+
+#[test]
+fn no_seed_for_the_committee() {
+    build_and_execute(|| {
+        let id = ask_and_draw(terms());
+        for n in responders(id) {
+            commit_output(n, id, b"Lima").unwrap();
+        }
+        FreshSeeds::set(false);
+        next_block();
+        for n in responders(id) {
+            reveal_output(n, id, b"Lima").unwrap();
+        }
+        assert_eq!(refunded(id), RefundReason::NoRandomness);
+        assert_eq!(balance(50), RICH);
+    });
+}
+
+#[test]
+fn all_inference_nodes_leave_before_the_draw() {
+    build_and_execute(|| {
+        let id = ask(terms());
+        for n in 1..=3 {
+            Poq::chill(RuntimeOrigin::signed(account(n))).unwrap();
+        }
+        assert_eq!(refunded(id), RefundReason::NoInferenceNode);
+    });
+}
+
+#[test]
+fn no_inference_node_commits() {
+    build_and_execute(|| {
+        let id = ask_and_draw(terms());
+        let drawn = responders(id);
+        assert_eq!(refunded(id), RefundReason::NoCommitment);
+        assert_eq!(balance(50), RICH);
+        for n in drawn {
+            let operator = Operators::<Test>::get(account(n)).unwrap();
+            assert_eq!((operator.stake, operator.slashed, operator.missed), (1_900, 100, 1));
+            assert_eq!(operator.recent[0].outcome, Outcome::NotCommitted);
+        }
+        assert_eq!(Slashed::get(), 200, "nobody was harmed in particular");
+    });
+}
+
+#[test]
+fn a_sole_responder_stays_away() {
+    build_and_execute(|| {
+        let id = ask_and_draw(Terms { responders: 1, ..terms() });
+        assert_eq!(refunded(id), RefundReason::NoOutput);
+    });
+}
+
+#[test]
+fn nobody_shows_an_output() {
+    build_and_execute(|| {
+        let id = ask_and_draw(terms());
+        for n in responders(id) {
+            commit_output(n, id, b"Lima").unwrap();
+        }
+        assert_eq!(refunded(id), RefundReason::NoOutput);
+        assert_eq!(Slashed::get(), 200);
+    });
+}
+
+#[test]
+fn one_of_two_stays_away_and_the_other_is_scored() {
+    build_and_execute(|| {
+        let id = ask_and_draw(terms());
+        let (a, b) = (responders(id)[0], responders(id)[1]);
+        commit_output(b, id, b"Lima").unwrap();
+        run_until(|| matches!(phase(id), Phase::Opening { .. }));
+        reveal_output(b, id, b"Lima").unwrap();
+        run_until(|| !committee(id).is_empty());
+        score_all(id, &[100]);
+        let (best, _, paid, fee, refund) = settled(id);
+        assert_eq!(best, 1);
+        assert_eq!(paid + fee + refund, 10_000);
+        // The share of the absent goes back to the requester, not to the other.
+        assert_eq!(Operators::<Test>::get(account(b)).unwrap().earned, 9_290 / 2);
+        assert_eq!(Operators::<Test>::get(account(a)).unwrap().slashed, 100);
+    });
+}
+
+#[test]
+fn the_committee_is_redrawn_once_without_the_absentees() {
+    build_and_execute(|| {
+        let id = ask_and_draw(terms());
+        answer_all(id);
+        let first = committee(id);
+        // Two of five commit and would reveal: no quorum.
+        for n in &first[..2] {
+            commit_scores(*n, id, &[90, 90]).unwrap();
+        }
+        run_until(|| Requests::<Test>::get(id).unwrap().round == 1);
+        for n in &first[2..] {
+            assert_eq!(Operators::<Test>::get(account(*n)).unwrap().slashed, 100);
+        }
+        run_until(|| !committee(id).is_empty());
+        let second = committee(id);
+        assert_eq!(second.len(), 5);
+        // Who committed did not get to reveal: it is not drawn again either, but not slashed.
+        assert!(first.iter().all(|n| !second.contains(n)), "{first:?} {second:?}");
+        assert_eq!(Operators::<Test>::get(account(first[0])).unwrap().slashed, 0);
+        assert_eq!(Operators::<Test>::get(account(first[0])).unwrap().recent[0].outcome, Outcome::Dismissed);
+        score_all(id, &[90, 90]);
+        settled(id);
+    });
+}
+
+#[test]
+fn who_revealed_in_a_committee_without_quorum_is_paid_by_the_absentees() {
+    build_and_execute(|| {
+        let id = ask_and_draw(terms());
+        answer_all(id);
+        let first = committee(id);
+        for n in &first {
+            commit_scores(*n, id, &[90, 90]).unwrap();
+        }
+        next_block();
+        for n in &first[..2] {
+            reveal_scores(*n, id, &[90, 90]).unwrap();
+        }
+        run_until(|| Requests::<Test>::get(id).unwrap().round == 1);
+        // Three absentees at 100 each; two shares of 102 each; the rest goes to the handler.
+        assert_eq!(Operators::<Test>::get(account(first[0])).unwrap().earned, 102);
+        assert_eq!(Operators::<Test>::get(account(first[1])).unwrap().earned, 102);
+        assert_eq!(Slashed::get(), 300 - 204);
+        assert_eq!(Operators::<Test>::get(account(first[4])).unwrap().recent[0].outcome, Outcome::NotRevealed);
+    });
+}
+
+#[test]
+fn two_committees_stay_away() {
+    build_and_execute(|| {
+        let id = ask_and_draw(terms());
+        let drawn = responders(id);
+        answer_all(id);
+        assert_eq!(refunded(id), RefundReason::NoQuorum);
+        assert_eq!(balance(50), RICH);
+        // The inference nodes did their work: the second committee's slash pays them, 500 in all.
+        let earned: Balance =
+            drawn.iter().map(|n| Operators::<Test>::get(account(*n)).unwrap().earned).sum();
+        assert_eq!(earned, 500);
+        assert_eq!(Slashed::get(), 500, "the first committee's");
+    });
+}
+
+#[test]
+fn too_few_are_left_for_a_second_committee() {
+    build_and_execute(|| {
+        for n in 16..=20 {
+            Poq::chill(RuntimeOrigin::signed(account(n))).unwrap();
+        }
+        let id = ask_and_draw(terms());
+        answer_all(id);
+        assert_eq!(refunded(id), RefundReason::NoCommittee);
+    });
+}
+
+#[test]
+fn windows_are_inclusive_at_both_ends() {
+    build_and_execute(|| {
+        // Commit in the last block of the window.
+        let id = ask_and_draw(terms());
+        let (a, b) = (responders(id)[0], responders(id)[1]);
+        let Phase::Answering { until } = phase(id) else { panic!() };
+        assert_eq!(until, System::block_number() + 5, "the window opens in the block of the draw");
+        commit_output(a, id, b"Lima").unwrap();
+        run_to(until);
+        commit_output(b, id, b"Lima").unwrap();
+        next_block();
+        let Phase::Opening { until } = phase(id) else { panic!() };
+        assert_eq!(until, System::block_number() - 1 + 3);
+        reveal_output(a, id, b"Lima").unwrap();
+        run_to(until);
+        reveal_output(b, id, b"Lima").unwrap();
+        run_until(|| !committee(id).is_empty());
+        let Phase::Scoring { until } = phase(id) else { panic!() };
+        let members = committee(id);
+        run_to(until);
+        for n in &members {
+            commit_scores(*n, id, &[80, 80]).unwrap();
+        }
+        next_block();
+        let Phase::Revealing { until } = phase(id) else { panic!() };
+        run_to(until);
+        for n in &members {
+            reveal_scores(*n, id, &[80, 80]).unwrap();
+        }
+        next_block();
+        assert_eq!(settled(id).2 + settled(id).3 + settled(id).4, 10_000);
+    });
+}
+
+#[test]
+fn one_block_past_a_window_is_too_late() {
+    build_and_execute(|| {
+        let id = ask_and_draw(terms());
+        let (a, b) = (responders(id)[0], responders(id)[1]);
+        commit_output(a, id, b"Lima").unwrap();
+        let Phase::Answering { until } = phase(id) else { panic!() };
+        run_to(until + 1);
+        assert_noop!(commit_output(b, id, b"Lima"), Error::<Test>::TooLate);
+        let Phase::Opening { until } = phase(id) else { panic!() };
+        run_to(until + 1);
+        assert_noop!(reveal_output(a, id, b"Lima"), Error::<Test>::TooLate);
+    });
+}
+
+#[test]
+fn past_a_window_is_too_late_even_if_the_agenda_waits() {
+    build_and_execute(|| {
+        let id = ask_and_draw(terms());
+        let (a, b) = (responders(id)[0], responders(id)[1]);
+        commit_output(a, id, b"Lima").unwrap();
+        let Phase::Answering { until } = phase(id) else { panic!() };
+        AgendaWeightOf::set(frame_support::weights::Weight::zero());
+        run_to(until + 1);
+        assert!(matches!(phase(id), Phase::Answering { .. }), "the agenda has no room");
+        assert_noop!(commit_output(b, id, b"Lima"), Error::<Test>::TooLate);
+        AgendaWeightOf::set(frame_support::weights::Weight::MAX);
+        next_block();
+        assert!(matches!(phase(id), Phase::Opening { .. }));
+    });
+}
+
+#[test]
+fn an_operator_slashed_below_the_minimum_is_drawn_no_more() {
+    build_and_execute(|| {
+        Poq::unbond(RuntimeOrigin::signed(account(3)), 1_000).unwrap();
+        for n in 1..=2 {
+            Poq::chill(RuntimeOrigin::signed(account(n))).unwrap();
+        }
+        let id = ask_and_draw(Terms { responders: 1, ..terms() });
+        assert_eq!(refunded(id), RefundReason::NoOutput);
+        assert_eq!(Operators::<Test>::get(account(3)).unwrap().stake, 900);
+        assert!(Rosters::<Test>::get(WEAK).is_empty());
+        Poq::bond(RuntimeOrigin::signed(account(3)), 100).unwrap();
+        assert_eq!(Rosters::<Test>::get(WEAK).len(), 1, "and again once it is whole");
+    });
+}

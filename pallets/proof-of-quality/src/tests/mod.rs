@@ -1,0 +1,11 @@
+//! Tests of the pallet in a mock runtime, by topic. Each ends with a check of all invariants.
+
+mod agenda;
+mod bad_days;
+mod driver;
+mod life;
+mod operators;
+mod random_walk;
+mod reports;
+mod requests;
+mod views;

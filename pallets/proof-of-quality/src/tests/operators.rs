@@ -1,0 +1,150 @@
+//! Operators: stake, worker keys, rosters.
+
+use crate::{mock::*, *};
+use frame_support::{assert_noop, assert_ok};
+
+fn signed(n: u64) -> RuntimeOrigin {
+    RuntimeOrigin::signed(account(n))
+}
+
+fn models(list: &[ModelId]) -> frame_support::BoundedVec<ModelId, <Test as Config>::MaxModelsPerOperator> {
+    list.to_vec().try_into().unwrap()
+}
+
+#[test]
+fn bond_register_unbond_withdraw() {
+    build_and_execute(|| {
+        assert_noop!(Poq::bond(signed(51), 0), Error::<Test>::ZeroAmount);
+        assert_noop!(Poq::bond(signed(51), 999), Error::<Test>::StakeTooSmall);
+        assert!(Poq::bond(signed(51), RICH + 1).is_err());
+        assert_noop!(Poq::register(signed(51), worker(51), models(&[STRONG])), Error::<Test>::NotAnOperator);
+        assert_ok!(Poq::bond(signed(51), 1_000));
+        assert_eq!(held(51), 1_000);
+        assert!(!Poq::is_enlisted(&STRONG, &account(51)));
+        assert_ok!(Poq::register(signed(51), worker(51), models(&[STRONG])));
+        assert!(Poq::is_enlisted(&STRONG, &account(51)));
+        assert_noop!(Poq::withdraw(signed(51)), Error::<Test>::NothingToWithdraw);
+        assert_noop!(Poq::unbond(signed(51), 1_001), Error::<Test>::NotEnoughStake);
+        assert_noop!(Poq::unbond(signed(51), 1), Error::<Test>::RemainderTooSmall);
+        assert_ok!(Poq::unbond(signed(51), 1_000));
+        assert!(!Poq::is_enlisted(&STRONG, &account(51)));
+        run_to(20);
+        assert_noop!(Poq::withdraw(signed(51)), Error::<Test>::NothingToWithdraw);
+        run_to(21);
+        assert_ok!(Poq::withdraw(signed(51)));
+        assert_eq!((balance(51), held(51)), (RICH, 0));
+        assert!(!Operators::<Test>::contains_key(account(51)));
+        assert!(!Workers::<Test>::contains_key(worker(51)));
+        assert_eq!(frame_system::Pallet::<Test>::sufficients(&worker(51)), 0);
+        assert_noop!(Poq::withdraw(signed(51)), Error::<Test>::NotAnOperator);
+    });
+}
+
+#[test]
+fn unbonding_in_part_and_again() {
+    build_and_execute(|| {
+        assert_ok!(Poq::unbond(signed(1), 500));
+        run_to(11);
+        assert_ok!(Poq::unbond(signed(1), 500));
+        let unbonding = Operators::<Test>::get(account(1)).unwrap().unbonding.unwrap();
+        assert_eq!((unbonding.amount, unbonding.at), (1_000, 31));
+        assert!(Poq::is_enlisted(&STRONG, &account(1)));
+        run_to(31);
+        assert_ok!(Poq::withdraw(signed(1)));
+        assert_eq!(held(1), 1_000);
+        assert!(Operators::<Test>::contains_key(account(1)));
+    });
+}
+
+#[test]
+fn worker_keys_belong_to_one_operator() {
+    build_and_execute(|| {
+        assert_noop!(Poq::register(signed(1), worker(2), models(&[STRONG])), Error::<Test>::WorkerInUse);
+        assert_noop!(Poq::register(signed(1), account(2), models(&[STRONG])), Error::<Test>::WorkerIsOperator);
+        let key = sp_core::sr25519::Public::from_raw(worker(2).0);
+        assert_noop!(Poq::bond(RuntimeOrigin::signed(key), 1_000), Error::<Test>::WorkerInUse);
+        // Naming the same key again is no change.
+        assert_ok!(Poq::register(signed(1), worker(1), models(&[STRONG, WEAK])));
+        assert_eq!(frame_system::Pallet::<Test>::sufficients(&worker(1)), 1);
+    });
+}
+
+#[test]
+fn lists_of_models() {
+    build_and_execute(|| {
+        assert_noop!(Poq::register(signed(1), worker(1), models(&[])), Error::<Test>::InvalidModelList);
+        assert_noop!(
+            Poq::register(signed(1), worker(1), models(&[WEAK, WEAK])),
+            Error::<Test>::InvalidModelList
+        );
+        assert_noop!(Poq::register(signed(1), worker(1), models(&[UNKNOWN])), Error::<Test>::UnknownModel);
+        assert_ok!(Poq::register(signed(1), worker(1), models(&[WEAK])));
+        assert!(!Poq::is_enlisted(&STRONG, &account(1)));
+        assert!(Poq::is_enlisted(&WEAK, &account(1)));
+        Poq::retire_model(RuntimeOrigin::root(), STRONG).unwrap();
+        assert_noop!(Poq::register(signed(1), worker(1), models(&[STRONG])), Error::<Test>::ModelRetired);
+    });
+}
+
+#[test]
+fn chill_and_resume() {
+    build_and_execute(|| {
+        assert_noop!(Poq::chill(signed(51)), Error::<Test>::NotAnOperator);
+        assert_noop!(Poq::resume(signed(1)), Error::<Test>::NotChilled);
+        assert_ok!(Poq::chill(signed(1)));
+        assert_noop!(Poq::chill(signed(1)), Error::<Test>::AlreadyChilled);
+        assert!(!Poq::is_enlisted(&STRONG, &account(1)));
+        // More stake does not wake who is chilled.
+        assert_ok!(Poq::bond(signed(1), 1));
+        assert!(!Poq::is_enlisted(&STRONG, &account(1)));
+        assert_ok!(Poq::resume(signed(1)));
+        assert!(Poq::is_enlisted(&STRONG, &account(1)));
+        assert_ok!(Poq::bond(signed(51), 1_000));
+        assert_ok!(Poq::chill(signed(51)));
+        assert_noop!(Poq::resume(signed(51)), Error::<Test>::NotRegistered);
+    });
+}
+
+#[test]
+fn a_full_roster_takes_no_more() {
+    build_and_execute(|| {
+        for n in [51, 52, 1, 2] {
+            let _ = Poq::bond(signed(n), 1_000);
+        }
+        assert_ok!(Poq::register(signed(51), worker(51), models(&[JUDGE])));
+        assert_ok!(Poq::register(signed(52), worker(52), models(&[JUDGE])));
+        assert_noop!(Poq::register(signed(1), worker(1), models(&[JUDGE])), Error::<Test>::RosterFull);
+    });
+}
+
+#[test]
+fn stake_counts_up_to_a_cap() {
+    build_and_execute(|| {
+        assert_eq!(Poq::draw_weight(1_000), 1_000);
+        assert_eq!(Poq::draw_weight(1_999), 1_999);
+        assert_eq!(Poq::draw_weight(5_000), 5_000);
+        assert_eq!(Poq::draw_weight(500_000), 5_000);
+        assert_ok!(Poq::bond(signed(1), 500_000));
+        let roster = Rosters::<Test>::get(STRONG);
+        assert_eq!(roster.iter().find(|c| c.operator == account(1)).unwrap().weight, 5_000);
+    });
+}
+
+#[test]
+fn stake_stays_while_duties_are_open() {
+    build_and_execute(|| {
+        let id = ask_and_draw(terms());
+        let n = responders(id)[0];
+        assert_ok!(Poq::unbond(signed(n), 2_000));
+        let at = Operators::<Test>::get(account(n)).unwrap().unbonding.unwrap().at;
+        // The agenda stands still, so that the duty is still open when the stake is free to go.
+        AgendaWeightOf::set(frame_support::weights::Weight::zero());
+        run_to(at);
+        assert_noop!(Poq::withdraw(signed(n)), Error::<Test>::OpenDuties);
+        AgendaWeightOf::set(frame_support::weights::Weight::MAX);
+        run_until(|| phase(id).is_closed());
+        // The absence was paid for out of the stake on its way out.
+        assert_ok!(Poq::withdraw(signed(n)));
+        assert_eq!(balance(n), RICH - 100);
+    });
+}

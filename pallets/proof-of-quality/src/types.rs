@@ -1,0 +1,606 @@
+//! What the pallet stores and what it says of it.
+//!
+//! Types that appear in calls and events are generic over plain parameters; types that are only stored are generic over
+//! the pallet's [`Config`].
+
+use crate::{BalanceOf, Config};
+use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
+use frame_support::{
+    pallet_prelude::*, CloneNoBound, DebugNoBound, DefaultNoBound, EqNoBound, PartialEqNoBound,
+};
+use frame_system::pallet_prelude::BlockNumberFor;
+use poq_primitives::{commitment::Salt, job::FailureReason};
+use scale_info::TypeInfo;
+use serde::{Deserialize, Serialize};
+use sp_runtime::Permill;
+
+/// Number of a request: counts up from 0.
+pub type RequestId = u64;
+
+/// Name of a model: the SHA-256 of its file (GGUF for a generator, ONNX for an evaluator).
+pub type ModelId = [u8; 32];
+
+/// A commitment, see [`poq_primitives::commitment`].
+pub type Commitment = [u8; 32];
+
+/// What a model does.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Encode,
+    Decode,
+    DecodeWithMemTracking,
+    MaxEncodedLen,
+    TypeInfo,
+    Serialize,
+    Deserialize,
+)]
+pub enum ModelKind {
+    /// Answers prompts (GGUF, run by inference nodes).
+    Generator,
+    /// Scores answers (ONNX cross-encoder, run by quality validators).
+    Evaluator,
+}
+
+/// What a model costs: `base + per_unit * units`.
+///
+/// For a generator it is the price of one response and a unit is a token that may be generated (`max_tokens`); for an
+/// evaluator it is the price of one quality validator's scores and a unit is a response.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    Encode,
+    Decode,
+    DecodeWithMemTracking,
+    MaxEncodedLen,
+    TypeInfo,
+    Serialize,
+    Deserialize,
+)]
+pub struct Price<Balance> {
+    /// Price of a piece of work whatever its size.
+    pub base: Balance,
+    /// Price of each unit.
+    pub per_unit: Balance,
+}
+
+/// How long the model's operators have for each of their two steps, in blocks, both at least 1.
+///
+/// For a generator: to commit to an output, and to open it. For an evaluator: to commit to scores, and to reveal them.
+/// Bounds are inclusive: a phase entered in block `b` with a window of `w` takes reports up to and including block `b + w`.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    Encode,
+    Decode,
+    DecodeWithMemTracking,
+    MaxEncodedLen,
+    TypeInfo,
+    Serialize,
+    Deserialize,
+)]
+pub struct Windows<BlockNumber> {
+    /// Blocks to do the work and commit to its result.
+    pub commit: BlockNumber,
+    /// Blocks to show the result.
+    pub reveal: BlockNumber,
+}
+
+/// A registry entry.
+#[derive(
+    CloneNoBound,
+    DebugNoBound,
+    PartialEqNoBound,
+    EqNoBound,
+    Encode,
+    Decode,
+    DecodeWithMemTracking,
+    MaxEncodedLen,
+    TypeInfo,
+)]
+#[scale_info(skip_type_params(T))]
+#[codec(mel_bound(T: Config))]
+pub struct Model<T: Config> {
+    /// What it does.
+    pub kind: ModelKind,
+    /// A name for people, UTF-8. Not unique: the id is.
+    pub name: BoundedVec<u8, T::MaxNameLength>,
+    /// What it costs.
+    pub price: Price<BalanceOf<T>>,
+    /// How long its operators have.
+    pub windows: Windows<BlockNumberFor<T>>,
+    /// A retired model takes no new requests and no new operators; open requests finish.
+    pub retired: bool,
+}
+
+/// How an answer is to be generated.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
+)]
+pub struct Sampling {
+    /// Most tokens in the answer, 1 to `MaxTokens`.
+    pub max_tokens: u32,
+    /// Temperature in thousandths, 0 (greedy) to 2,000.
+    pub temperature_milli: u32,
+    /// Seed of the sampler.
+    pub seed: u32,
+}
+
+/// What a requester asks for, besides the prompt.
+#[derive(
+    CloneNoBound,
+    DebugNoBound,
+    PartialEqNoBound,
+    EqNoBound,
+    Encode,
+    Decode,
+    DecodeWithMemTracking,
+    MaxEncodedLen,
+    TypeInfo,
+)]
+#[scale_info(skip_type_params(MaxModels))]
+#[codec(mel_bound(Balance: MaxEncodedLen))]
+pub struct Terms<Balance: Clone + core::fmt::Debug + Eq, MaxModels: Get<u32>> {
+    /// Any of these generators may answer.
+    pub generators: BoundedVec<ModelId, MaxModels>,
+    /// The evaluator that scores the answers.
+    pub evaluator: ModelId,
+    /// How an answer is to be generated.
+    pub sampling: Sampling,
+    /// Inference nodes wanted.
+    pub responders: u32,
+    /// Quality validators wanted.
+    pub committee: u32,
+    /// A response with a lower consensus score earns nothing.
+    pub min_quality: Permill,
+    /// What the requester is ready to pay in all.
+    pub budget: Balance,
+}
+
+/// How a budget divides. `inference + scoring + fee` is the whole.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
+)]
+pub struct Budget<Balance> {
+    /// For the inference nodes, in equal shares, each earned by quality.
+    pub inference: Balance,
+    /// For the quality validators, in equal shares, each earned by agreement.
+    pub scoring: Balance,
+    /// For the chain.
+    pub fee: Balance,
+}
+
+/// The life of a request. Every phase but the last two has a timeout with a written outcome.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
+)]
+pub enum Phase<BlockNumber> {
+    /// Waits for a seed that was unknown when the request was made.
+    ///
+    /// To [`Phase::Answering`] (to [`Phase::Opening`] if one inference node is drawn), to [`Phase::Refunded`] if nobody
+    /// can be drawn or no seed comes.
+    Requested,
+    /// Inference nodes commit to their outputs, up to and including block `until`.
+    ///
+    /// To [`Phase::Opening`] when all have acted or the time is over; to [`Phase::Refunded`] if none committed.
+    Answering {
+        /// Last block that takes a commitment.
+        until: BlockNumber,
+    },
+    /// Inference nodes show their outputs, up to and including block `until`.
+    ///
+    /// To [`Phase::Selecting`] when all have acted or the time is over; to [`Phase::Refunded`] if none is shown.
+    Opening {
+        /// Last block that takes an output.
+        until: BlockNumber,
+    },
+    /// The outputs are fixed; waits for a seed that was unknown when they were.
+    ///
+    /// To [`Phase::Scoring`]; to [`Phase::Refunded`] if no committee can be drawn or no seed comes.
+    Selecting,
+    /// The committee commits to its scores, up to and including block `until`.
+    ///
+    /// To [`Phase::Revealing`] when all have acted or the time is over; if too few committed, once to
+    /// [`Phase::Selecting`], then to [`Phase::Refunded`].
+    Scoring {
+        /// Last block that takes a commitment.
+        until: BlockNumber,
+    },
+    /// The committee reveals its scores, up to and including block `until`.
+    ///
+    /// To [`Phase::Settled`] when all have acted or the time is over; if too few revealed, once to
+    /// [`Phase::Selecting`], then to [`Phase::Refunded`].
+    Revealing {
+        /// Last block that takes scores.
+        until: BlockNumber,
+    },
+    /// Paid for by quality. Kept for `Retention` blocks, then pruned.
+    Settled {
+        /// Block of the settlement.
+        at: BlockNumber,
+        /// Index of the response with the highest consensus score.
+        best: u32,
+    },
+    /// The whole budget went back. Kept for `Retention` blocks, then pruned.
+    Refunded {
+        /// Block of the refund.
+        at: BlockNumber,
+        /// Why.
+        reason: RefundReason,
+    },
+}
+
+impl<BlockNumber> Phase<BlockNumber> {
+    /// Whether the request is over.
+    pub fn is_closed(&self) -> bool {
+        matches!(self, Phase::Settled { .. } | Phase::Refunded { .. })
+    }
+}
+
+/// Why a request was refunded.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
+)]
+pub enum RefundReason {
+    /// No seed came within `SeedPatience` blocks.
+    NoRandomness,
+    /// No inference node could be drawn.
+    NoInferenceNode,
+    /// No inference node committed to an output.
+    NoCommitment,
+    /// No inference node showed an output that matches its commitment.
+    NoOutput,
+    /// Too few quality validators could be drawn for a committee.
+    NoCommittee,
+    /// Too few of two committees revealed their scores.
+    NoQuorum,
+}
+
+/// A request for an inference.
+#[derive(
+    CloneNoBound,
+    DebugNoBound,
+    PartialEqNoBound,
+    EqNoBound,
+    Encode,
+    Decode,
+    DecodeWithMemTracking,
+    MaxEncodedLen,
+    TypeInfo,
+)]
+#[scale_info(skip_type_params(T))]
+#[codec(mel_bound(T: Config))]
+pub struct Request<T: Config> {
+    /// Who asked and pays.
+    pub requester: T::AccountId,
+    /// Any of these generators may answer.
+    pub generators: BoundedVec<ModelId, T::MaxModelsPerRequest>,
+    /// The evaluator that scores the answers.
+    pub evaluator: ModelId,
+    /// How an answer is to be generated.
+    pub sampling: Sampling,
+    /// Inference nodes wanted.
+    pub responders: u32,
+    /// Quality validators wanted.
+    pub committee: u32,
+    /// A response with a lower consensus score earns nothing.
+    pub min_quality: Permill,
+    /// What is on hold for it and how it divides.
+    pub budget: Budget<BalanceOf<T>>,
+    /// Windows of the inference nodes: the widest of the generators'.
+    pub answer_windows: Windows<BlockNumberFor<T>>,
+    /// Windows of the committee.
+    pub score_windows: Windows<BlockNumberFor<T>>,
+    /// Block of the request.
+    pub created: BlockNumberFor<T>,
+    /// Where it stands.
+    pub phase: Phase<BlockNumberFor<T>>,
+    /// Block in which it entered that phase.
+    pub since: BlockNumberFor<T>,
+    /// Block since which the outputs cannot change; a committee's seed must be younger.
+    pub fixed_at: BlockNumberFor<T>,
+    /// Block under which the request stands in the agenda.
+    pub due: BlockNumberFor<T>,
+    /// Which committee is at work: 0, or 1 after a redraw.
+    pub round: u8,
+}
+
+/// How a piece of work stands.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
+)]
+pub enum Work {
+    /// Nothing came yet.
+    Pending,
+    /// The result is fixed but not shown.
+    Committed(Commitment),
+    /// The result was shown and matches.
+    Shown,
+    /// The operator reported that it could not do the work.
+    Failed(FailureReason),
+    /// The window closed without a commitment.
+    NotCommitted,
+    /// The window closed without a reveal that matches the commitment.
+    NotRevealed,
+}
+
+impl Work {
+    /// Whether the operator was silent: the fault that is slashed.
+    pub fn is_absent(&self) -> bool {
+        matches!(self, Work::NotCommitted | Work::NotRevealed)
+    }
+}
+
+/// The part of an inference node in a request.
+#[derive(
+    CloneNoBound,
+    DebugNoBound,
+    PartialEqNoBound,
+    EqNoBound,
+    Encode,
+    Decode,
+    DecodeWithMemTracking,
+    MaxEncodedLen,
+    TypeInfo,
+)]
+#[scale_info(skip_type_params(T))]
+#[codec(mel_bound(T: Config))]
+pub struct Response<T: Config> {
+    /// Who answers.
+    pub operator: T::AccountId,
+    /// With which generator, by its own word.
+    pub model: ModelId,
+    /// How the work stands.
+    pub work: Work,
+    /// Consensus score, once settled.
+    pub quality: Option<Permill>,
+    /// What the operator was paid from the budget, or, in a refund, out of the slash of absentees.
+    pub paid: BalanceOf<T>,
+}
+
+/// The part of a quality validator in a request.
+#[derive(
+    CloneNoBound,
+    DebugNoBound,
+    PartialEqNoBound,
+    EqNoBound,
+    Encode,
+    Decode,
+    DecodeWithMemTracking,
+    MaxEncodedLen,
+    TypeInfo,
+)]
+#[scale_info(skip_type_params(T))]
+#[codec(mel_bound(T: Config))]
+pub struct Member<T: Config> {
+    /// Who scores.
+    pub operator: T::AccountId,
+    /// Weight in the consensus, as at the draw.
+    pub weight: u64,
+    /// How the work stands.
+    pub work: Work,
+    /// One score for each shown response, in their order; empty until revealed.
+    pub scores: BoundedVec<Permill, T::MaxResponders>,
+    /// Closeness to the consensus of the others, 0 to 1, once settled.
+    pub agreement: Option<Permill>,
+    /// What the operator was paid from the budget, or, in a refund, out of the slash of absentees.
+    pub paid: BalanceOf<T>,
+}
+
+/// An operator in the roster of a model.
+#[derive(
+    CloneNoBound,
+    DebugNoBound,
+    PartialEqNoBound,
+    EqNoBound,
+    Encode,
+    Decode,
+    DecodeWithMemTracking,
+    MaxEncodedLen,
+    TypeInfo,
+)]
+#[scale_info(skip_type_params(T))]
+#[codec(mel_bound(T: Config))]
+pub struct Candidate<T: Config> {
+    /// Who serves the model.
+    pub operator: T::AccountId,
+    /// Weight in draws: the stake up to a cap.
+    pub weight: u64,
+    /// Block since which it stands here with this weight. Only requests made in or after that block may draw it, so that
+    /// nobody joins or grows after a seed is known.
+    pub since: BlockNumberFor<T>,
+}
+
+/// Stake that waits to be withdrawn.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
+)]
+pub struct Unbonding<Balance, BlockNumber> {
+    /// How much.
+    pub amount: Balance,
+    /// First block in which it can be withdrawn.
+    pub at: BlockNumber,
+}
+
+/// An account with stake on hold.
+#[derive(
+    CloneNoBound,
+    DebugNoBound,
+    DefaultNoBound,
+    PartialEqNoBound,
+    EqNoBound,
+    Encode,
+    Decode,
+    DecodeWithMemTracking,
+    MaxEncodedLen,
+    TypeInfo,
+)]
+#[scale_info(skip_type_params(T))]
+#[codec(mel_bound(T: Config))]
+pub struct Operator<T: Config> {
+    /// Stake at work: on hold, counts in draws, can be slashed.
+    pub stake: BalanceOf<T>,
+    /// Stake on its way out: on hold, does not count in draws, can be slashed until it is withdrawn.
+    pub unbonding: Option<Unbonding<BalanceOf<T>, BlockNumberFor<T>>>,
+    /// The hot key that signs work.
+    pub worker: Option<T::AccountId>,
+    /// The models it serves.
+    pub models: BoundedVec<ModelId, T::MaxModelsPerOperator>,
+    /// A chilled operator is not drawn.
+    pub chilled: bool,
+    /// Requests in which it has a part that is not over.
+    pub open_duties: u32,
+    /// Duties done and over.
+    pub completed: u32,
+    /// Duties over and not done: reported failures and absences.
+    pub missed: u32,
+    /// All it was ever paid.
+    pub earned: BalanceOf<T>,
+    /// All it was ever slashed.
+    pub slashed: BalanceOf<T>,
+    /// The latest duties that are over, oldest first.
+    pub recent: BoundedVec<ClosedDuty<BalanceOf<T>>, T::RecentDuties>,
+}
+
+/// What an operator does in a request.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
+)]
+pub enum Role {
+    /// Answer.
+    InferenceNode,
+    /// Score, as a member of the committee.
+    QualityValidator,
+}
+
+/// A duty that is over, and what came of it.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
+)]
+pub struct ClosedDuty<Balance> {
+    /// The request.
+    pub request: RequestId,
+    /// The part.
+    pub role: Role,
+    /// What was paid.
+    pub paid: Balance,
+    /// Why it was that much.
+    pub outcome: Outcome,
+}
+
+/// Why a duty was paid or not.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
+)]
+pub enum Outcome {
+    /// Paid in proportion to this quality (of a response) or agreement (of scores).
+    Paid(Permill),
+    /// The response's consensus score is below what the requester asked for.
+    BelowMinQuality(Permill),
+    /// The scores are too far from those of the others.
+    Disagreed,
+    /// The work was reported as failed.
+    Failed(FailureReason),
+    /// No commitment came in time. Slashed.
+    NotCommitted,
+    /// No matching reveal came in time. Slashed.
+    NotRevealed,
+    /// The request was refunded; work that was done is paid out of the slash of absentees, as far as that goes.
+    Refunded(RefundReason),
+    /// The committee had no quorum and another was drawn; scores that were revealed are paid out of the slash of
+    /// absentees, as far as that goes.
+    Dismissed,
+    /// The payment could not be credited to the account, so it went back to the requester.
+    NotPayable,
+}
+
+/// One report of work. A batch of them is what a worker key signs.
+#[derive(
+    CloneNoBound,
+    DebugNoBound,
+    PartialEqNoBound,
+    EqNoBound,
+    Encode,
+    Decode,
+    DecodeWithMemTracking,
+    MaxEncodedLen,
+    TypeInfo,
+)]
+#[scale_info(skip_type_params(MaxOutput, MaxScores))]
+#[codec(mel_bound())]
+pub struct Report<MaxOutput: Get<u32>, MaxScores: Get<u32>> {
+    /// The request.
+    pub request: RequestId,
+    /// What is reported.
+    pub kind: ReportKind<MaxOutput, MaxScores>,
+}
+
+/// What a [`Report`] says.
+#[derive(
+    CloneNoBound,
+    DebugNoBound,
+    PartialEqNoBound,
+    EqNoBound,
+    Encode,
+    Decode,
+    DecodeWithMemTracking,
+    MaxEncodedLen,
+    TypeInfo,
+)]
+#[scale_info(skip_type_params(MaxOutput, MaxScores))]
+#[codec(mel_bound())]
+pub enum ReportKind<MaxOutput: Get<u32>, MaxScores: Get<u32>> {
+    /// An inference node fixes its output.
+    CommitOutput {
+        /// See [`poq_primitives::commitment::Binding::output`].
+        commitment: Commitment,
+    },
+    /// An inference node shows its output. With a single responder there was no commitment and the salt is not looked at.
+    RevealOutput {
+        /// The answer, UTF-8.
+        output: BoundedVec<u8, MaxOutput>,
+        /// The salt of the commitment.
+        salt: Salt,
+    },
+    /// A quality validator fixes its scores.
+    CommitScores {
+        /// See [`poq_primitives::commitment::Binding::scores`].
+        commitment: Commitment,
+    },
+    /// A quality validator shows its scores.
+    RevealScores {
+        /// One for each shown response, in their order.
+        scores: BoundedVec<Permill, MaxScores>,
+        /// The salt of the commitment.
+        salt: Salt,
+    },
+    /// The work cannot be done. Unpaid, but not slashed as silence is.
+    Fail {
+        /// Why.
+        reason: FailureReason,
+    },
+}
+
+/// [`Report`] with the pallet's bounds.
+pub type ReportOf<T> = Report<<T as Config>::MaxOutputLength, <T as Config>::MaxResponders>;
+/// [`ReportKind`] with the pallet's bounds.
+pub type ReportKindOf<T> = ReportKind<<T as Config>::MaxOutputLength, <T as Config>::MaxResponders>;
+/// A batch of reports, as a worker key signs it.
+pub type ReportsOf<T> = BoundedVec<ReportOf<T>, <T as Config>::MaxReports>;
+/// The responses to a request, in the order of the draw.
+pub type ResponsesOf<T> = BoundedVec<Response<T>, <T as Config>::MaxResponders>;
+/// A committee, in the order of the draw.
+pub type CommitteeOf<T> = BoundedVec<Member<T>, <T as Config>::MaxCommittee>;
+/// The operators that serve a model.
+pub type RosterOf<T> = BoundedVec<Candidate<T>, <T as Config>::MaxOperatorsPerModel>;

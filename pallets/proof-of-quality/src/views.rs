@@ -1,0 +1,258 @@
+//! What people see: the answers of the view functions.
+
+use crate::*;
+use alloc::vec::Vec;
+use codec::{Decode, Encode};
+use frame_support::{CloneNoBound, DebugNoBound, PartialEqNoBound};
+use frame_system::pallet_prelude::BlockNumberFor;
+use scale_info::TypeInfo;
+use sp_runtime::Permill;
+
+/// A request with all that belongs to it.
+#[derive(CloneNoBound, DebugNoBound, PartialEqNoBound, Encode, Decode, TypeInfo)]
+#[scale_info(skip_type_params(T))]
+pub struct RequestView<T: Config> {
+    /// Its id.
+    pub id: RequestId,
+    /// Who asked and pays.
+    pub requester: T::AccountId,
+    /// The question, UTF-8.
+    pub prompt: Vec<u8>,
+    /// Any of these generators may answer.
+    pub generators: Vec<ModelId>,
+    /// The evaluator that scores the answers.
+    pub evaluator: ModelId,
+    /// How an answer is generated.
+    pub sampling: Sampling,
+    /// Inference nodes wanted.
+    pub responders: u32,
+    /// Quality validators wanted.
+    pub committee_size: u32,
+    /// A response with a lower consensus score earns nothing.
+    pub min_quality: Permill,
+    /// How the budget divides.
+    pub budget: Budget<BalanceOf<T>>,
+    /// Block of the request.
+    pub created: BlockNumberFor<T>,
+    /// Where it stands.
+    pub phase: Phase<BlockNumberFor<T>>,
+    /// Block in which it entered that phase.
+    pub since: BlockNumberFor<T>,
+    /// Which committee is at work: 0, or 1 after a redraw.
+    pub round: u8,
+    /// The responses, in the order of the draw.
+    pub responses: Vec<ResponseView<T>>,
+    /// The committees, one for each round, in the order of the draw.
+    pub committees: Vec<Vec<MemberView<T>>>,
+}
+
+/// A response with its output.
+#[derive(CloneNoBound, DebugNoBound, PartialEqNoBound, Encode, Decode, TypeInfo)]
+#[scale_info(skip_type_params(T))]
+pub struct ResponseView<T: Config> {
+    /// Who answers.
+    pub operator: T::AccountId,
+    /// With which generator, by its own word.
+    pub model: ModelId,
+    /// How the work stands.
+    pub work: Work,
+    /// The answer, UTF-8; empty until shown.
+    pub output: Vec<u8>,
+    /// Consensus score, once settled.
+    pub quality: Option<Permill>,
+    /// What the operator was paid.
+    pub paid: BalanceOf<T>,
+}
+
+/// A member of a committee with its scores.
+#[derive(CloneNoBound, DebugNoBound, PartialEqNoBound, Encode, Decode, TypeInfo)]
+#[scale_info(skip_type_params(T))]
+pub struct MemberView<T: Config> {
+    /// Who scores.
+    pub operator: T::AccountId,
+    /// Weight in the consensus.
+    pub weight: u64,
+    /// How the work stands.
+    pub work: Work,
+    /// One score for each shown response, in their order; empty until revealed.
+    pub scores: Vec<Permill>,
+    /// Closeness to the consensus of the others, once settled.
+    pub agreement: Option<Permill>,
+    /// What the operator was paid.
+    pub paid: BalanceOf<T>,
+}
+
+/// An operator with its duties and its earnings.
+#[derive(CloneNoBound, DebugNoBound, PartialEqNoBound, Encode, Decode, TypeInfo)]
+#[scale_info(skip_type_params(T))]
+pub struct OperatorView<T: Config> {
+    /// Its account.
+    pub operator: T::AccountId,
+    /// Stake at work.
+    pub stake: BalanceOf<T>,
+    /// Stake on its way out.
+    pub unbonding: Option<Unbonding<BalanceOf<T>, BlockNumberFor<T>>>,
+    /// The hot key that signs work.
+    pub worker: Option<T::AccountId>,
+    /// The models it serves.
+    pub models: Vec<ModelId>,
+    /// Whether it keeps itself out of draws.
+    pub chilled: bool,
+    /// Whether it can be drawn now: registered, not chilled, stake of at least `MinStake`.
+    pub drawable: bool,
+    /// Its open duties: request, part, and how the work stands.
+    pub duties: Vec<(RequestId, Role, Work)>,
+    /// Duties done and over.
+    pub completed: u32,
+    /// Duties over and not done.
+    pub missed: u32,
+    /// All it was ever paid.
+    pub earned: BalanceOf<T>,
+    /// All it was ever slashed.
+    pub slashed: BalanceOf<T>,
+    /// The latest duties that are over, oldest first, each with what was paid and why.
+    pub recent: Vec<ClosedDuty<BalanceOf<T>>>,
+}
+
+/// A model with those who serve it.
+#[derive(CloneNoBound, DebugNoBound, PartialEqNoBound, Encode, Decode, TypeInfo)]
+#[scale_info(skip_type_params(T))]
+pub struct ModelView<T: Config> {
+    /// SHA-256 of its file.
+    pub id: ModelId,
+    /// What it does.
+    pub kind: ModelKind,
+    /// A name for people, UTF-8.
+    pub name: Vec<u8>,
+    /// What it costs.
+    pub price: Price<BalanceOf<T>>,
+    /// How long its operators have.
+    pub windows: Windows<BlockNumberFor<T>>,
+    /// Whether it takes no new work.
+    pub retired: bool,
+    /// Who can be drawn for it.
+    pub roster: Vec<CandidateView<T>>,
+}
+
+/// An operator that can be drawn for a model.
+#[derive(CloneNoBound, DebugNoBound, PartialEqNoBound, Encode, Decode, TypeInfo)]
+#[scale_info(skip_type_params(T))]
+pub struct CandidateView<T: Config> {
+    /// Its account.
+    pub operator: T::AccountId,
+    /// Its weight in draws.
+    pub weight: u64,
+}
+
+impl<T: Config> Pallet<T> {
+    pub(crate) fn view_request(id: RequestId) -> Option<RequestView<T>> {
+        let request = Requests::<T>::get(id)?;
+        let responses = Responses::<T>::get(id)
+            .into_iter()
+            .zip(0u32..)
+            .map(|(response, index)| ResponseView {
+                operator: response.operator,
+                model: response.model,
+                work: response.work,
+                output: Outputs::<T>::get(id, index).into_inner(),
+                quality: response.quality,
+                paid: response.paid,
+            })
+            .collect();
+        let committees = (0..=request.round)
+            .map(|round| {
+                Committees::<T>::get(id, round)
+                    .into_iter()
+                    .map(|member| MemberView {
+                        operator: member.operator,
+                        weight: member.weight,
+                        work: member.work,
+                        scores: member.scores.into_inner(),
+                        agreement: member.agreement,
+                        paid: member.paid,
+                    })
+                    .collect()
+            })
+            .collect();
+        Some(RequestView {
+            id,
+            requester: request.requester,
+            prompt: Prompts::<T>::get(id).into_inner(),
+            generators: request.generators.into_inner(),
+            evaluator: request.evaluator,
+            sampling: request.sampling,
+            responders: request.responders,
+            committee_size: request.committee,
+            min_quality: request.min_quality,
+            budget: request.budget,
+            created: request.created,
+            phase: request.phase,
+            since: request.since,
+            round: request.round,
+            responses,
+            committees,
+        })
+    }
+
+    pub(crate) fn view_operator(who: &T::AccountId) -> Option<OperatorView<T>> {
+        let operator = Operators::<T>::get(who)?;
+        let drawable = operator.models.iter().any(|id| Self::is_enlisted(id, who));
+        let duties =
+            Duties::<T>::iter_prefix(who).filter_map(|(id, role)| Some((id, role, Self::work_of(who, id, role)?)));
+        Some(OperatorView {
+            operator: who.clone(),
+            stake: operator.stake,
+            unbonding: operator.unbonding,
+            worker: operator.worker,
+            drawable,
+            models: operator.models.into_inner(),
+            chilled: operator.chilled,
+            duties: duties.collect(),
+            completed: operator.completed,
+            missed: operator.missed,
+            earned: operator.earned,
+            slashed: operator.slashed,
+            recent: operator.recent.into_inner(),
+        })
+    }
+
+    pub(crate) fn view_models() -> Vec<ModelView<T>> {
+        Models::<T>::iter()
+            .map(|(id, model)| ModelView {
+                id,
+                kind: model.kind,
+                name: model.name.into_inner(),
+                price: model.price,
+                windows: model.windows,
+                retired: model.retired,
+                roster: Rosters::<T>::get(id)
+                    .into_iter()
+                    .map(|candidate| CandidateView {
+                        operator: candidate.operator,
+                        weight: candidate.weight,
+                    })
+                    .collect(),
+            })
+            .collect()
+    }
+
+    pub(crate) fn is_enlisted(id: &ModelId, who: &T::AccountId) -> bool {
+        Rosters::<T>::get(id).iter().any(|candidate| candidate.operator == *who)
+    }
+
+    /// How an operator's open duty stands.
+    pub(crate) fn work_of(who: &T::AccountId, id: RequestId, role: Role) -> Option<Work> {
+        match role {
+            Role::InferenceNode => {
+                Responses::<T>::get(id).iter().find(|part| part.operator == *who).map(|part| part.work)
+            },
+            Role::QualityValidator => {
+                let round = Requests::<T>::get(id)?.round;
+                Committees::<T>::get(id, round)
+                    .iter()
+                    .find(|part| part.operator == *who)
+                    .map(|part| part.work)
+            },
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! Reports of work: what is due and valid, and what it changes.
+
+use crate::*;
+use frame_support::{dispatch::RawOrigin, ensure};
+use frame_system::pallet_prelude::OriginFor;
+use poq_primitives::commitment::{Binding, Hash32};
+use sp_runtime::{traits::Zero, DispatchResult, PerThing, Permill};
+
+impl<T: Config> Pallet<T> {
+    /// Whether `reports` would be accepted now: then the call is free.
+    pub(crate) fn is_due_and_valid(origin: &OriginFor<T>, reports: &ReportsOf<T>) -> bool {
+        match origin.clone().into() {
+            Ok(RawOrigin::Signed(worker)) => Self::check_reports(&worker, reports).is_ok(),
+            _ => false,
+        }
+    }
+
+    pub(crate) fn do_report_work(worker: &T::AccountId, reports: ReportsOf<T>) -> DispatchResult {
+        let operator = Self::check_reports(worker, &reports)?;
+        for report in reports {
+            Self::apply_report(&operator, report)?;
+        }
+        Ok(())
+    }
+
+    /// Checks a batch without changing anything; returns the operator.
+    fn check_reports(worker: &T::AccountId, reports: &ReportsOf<T>) -> Result<T::AccountId, Error<T>> {
+        let operator = Workers::<T>::get(worker).ok_or(Error::<T>::UnknownWorker)?;
+        ensure!(!reports.is_empty(), Error::<T>::NoReports);
+        // One report for each request: so that each is valid on its own means that all are valid together.
+        let ascending = reports.iter().zip(reports.iter().skip(1)).all(|(a, b)| a.request < b.request);
+        ensure!(ascending, Error::<T>::UnorderedReports);
+        for report in reports {
+            Self::check_report(&operator, report)?;
+        }
+        Ok(operator)
+    }
+
+    pub(crate) fn check_report(operator: &T::AccountId, report: &ReportOf<T>) -> Result<(), Error<T>> {
+        let request = Requests::<T>::get(report.request).ok_or(Error::<T>::UnknownRequest)?;
+        ensure!(!request.phase.is_closed(), Error::<T>::TooLate);
+        let role = Duties::<T>::get(operator, report.request).ok_or(Error::<T>::NotYourDuty)?;
+        let now = frame_system::Pallet::<T>::block_number();
+        let genesis = Self::genesis_hash();
+        let binding = Binding { genesis: &genesis, request: report.request, operator };
+        match role {
+            Role::InferenceNode => {
+                let responses = Responses::<T>::get(report.request);
+                let part =
+                    responses.iter().find(|r| r.operator == *operator).ok_or(Error::<T>::NotYourDuty)?;
+                let (committing, showing, past) = match request.phase {
+                    Phase::Answering { until } => (now <= until, false, now > until),
+                    Phase::Opening { until } => (false, now <= until, now > until),
+                    _ => (false, false, true),
+                };
+                let gate = Gate { committing, showing, past, work: part.work };
+                match &report.kind {
+                    ReportKind::CommitOutput { .. } => gate.check_commit(),
+                    ReportKind::RevealOutput { output, salt } => {
+                        let commitment = gate.check_reveal(responses.len() == 1)?;
+                        ensure!(!output.is_empty(), Error::<T>::EmptyOutput);
+                        ensure!(core::str::from_utf8(output).is_ok(), Error::<T>::NotUtf8);
+                        let matches = commitment.is_none_or(|c| c == binding.output(output, salt));
+                        ensure!(matches, Error::<T>::RevealMismatch);
+                        Ok(())
+                    },
+                    ReportKind::Fail { .. } => gate.check_fail(),
+                    ReportKind::CommitScores { .. } | ReportKind::RevealScores { .. } => {
+                        Err(Error::<T>::NotYourDuty)
+                    },
+                }
+            },
+            Role::QualityValidator => {
+                let committee = Committees::<T>::get(report.request, request.round);
+                let part =
+                    committee.iter().find(|m| m.operator == *operator).ok_or(Error::<T>::NotYourDuty)?;
+                let (committing, showing, past) = match request.phase {
+                    Phase::Scoring { until } => (now <= until, false, now > until),
+                    Phase::Revealing { until } => (false, now <= until, now > until),
+                    _ => (false, false, true),
+                };
+                let gate = Gate { committing, showing, past, work: part.work };
+                match &report.kind {
+                    ReportKind::CommitScores { .. } => gate.check_commit(),
+                    ReportKind::RevealScores { scores, salt } => {
+                        let commitment = gate.check_reveal(false)?;
+                        let in_range = scores.iter().all(|s| s.deconstruct() <= Permill::ACCURACY);
+                        ensure!(in_range, Error::<T>::ScoreOutOfRange);
+                        let shown = Responses::<T>::get(report.request)
+                            .iter()
+                            .filter(|response| response.work == Work::Shown)
+                            .count();
+                        ensure!(scores.len() == shown, Error::<T>::WrongNumberOfScores);
+                        let matches = commitment == Some(binding.scores(scores, salt));
+                        ensure!(matches, Error::<T>::RevealMismatch);
+                        Ok(())
+                    },
+                    ReportKind::Fail { .. } => gate.check_fail(),
+                    ReportKind::CommitOutput { .. } | ReportKind::RevealOutput { .. } => {
+                        Err(Error::<T>::NotYourDuty)
+                    },
+                }
+            },
+        }
+    }
+
+    /// Writes a report that [`Self::check_report`] let through. If it is the last that the phase waits for, the request
+    /// is put on today's agenda: the phase ends at the end of this block.
+    fn apply_report(operator: &T::AccountId, report: ReportOf<T>) -> DispatchResult {
+        let id = report.request;
+        let (work, all_acted) = match report.kind {
+            ReportKind::CommitOutput { commitment } => {
+                Self::set_response(id, operator, Work::Committed(commitment))?
+            },
+            ReportKind::RevealOutput { output, .. } => {
+                let index = Responses::<T>::get(id).iter().position(|r| r.operator == *operator);
+                let index = index.ok_or(Error::<T>::NotYourDuty)?;
+                Outputs::<T>::insert(id, index as u32, output);
+                Self::set_response(id, operator, Work::Shown)?
+            },
+            ReportKind::CommitScores { commitment } => {
+                Self::set_member(id, operator, Work::Committed(commitment), Default::default())?
+            },
+            ReportKind::RevealScores { scores, .. } => Self::set_member(id, operator, Work::Shown, scores)?,
+            ReportKind::Fail { reason } => match Duties::<T>::get(operator, id) {
+                Some(Role::QualityValidator) => {
+                    Self::set_member(id, operator, Work::Failed(reason), Default::default())?
+                },
+                _ => Self::set_response(id, operator, Work::Failed(reason))?,
+            },
+        };
+        Self::deposit_event(Event::WorkReported { request: id, operator: operator.clone(), work });
+        if all_acted {
+            Requests::<T>::mutate_extant(id, |request| Self::schedule_now(id, request));
+        }
+        Ok(())
+    }
+
+    fn set_response(id: RequestId, operator: &T::AccountId, work: Work) -> Result<(Work, bool), Error<T>> {
+        let opening = Requests::<T>::get(id).is_some_and(|r| matches!(r.phase, Phase::Opening { .. }));
+        Responses::<T>::try_mutate(id, |responses| {
+            let part =
+                responses.iter_mut().find(|r| r.operator == *operator).ok_or(Error::<T>::NotYourDuty)?;
+            part.work = work;
+            Ok((work, responses.iter().all(|r| has_acted(&r.work, opening))))
+        })
+    }
+
+    fn set_member(
+        id: RequestId,
+        operator: &T::AccountId,
+        work: Work,
+        scores: frame_support::BoundedVec<Permill, T::MaxResponders>,
+    ) -> Result<(Work, bool), Error<T>> {
+        let request = Requests::<T>::get(id).ok_or(Error::<T>::UnknownRequest)?;
+        let revealing = matches!(request.phase, Phase::Revealing { .. });
+        Committees::<T>::try_mutate(id, request.round, |committee| {
+            let part =
+                committee.iter_mut().find(|m| m.operator == *operator).ok_or(Error::<T>::NotYourDuty)?;
+            part.work = work;
+            part.scores = scores;
+            Ok((work, committee.iter().all(|m| has_acted(&m.work, revealing))))
+        })
+    }
+
+    /// Hash of the genesis block: binds commitments and jobs to this chain.
+    pub(crate) fn genesis_hash() -> Hash32 {
+        let hash =
+            frame_system::Pallet::<T>::block_hash(frame_system::pallet_prelude::BlockNumberFor::<T>::zero());
+        let mut genesis = Hash32::default();
+        for (to, from) in genesis.iter_mut().zip(hash.as_ref()) {
+            *to = *from;
+        }
+        genesis
+    }
+}
+
+/// Whether nothing more is to come for this piece of work in a phase of commitments or, with `showing`, of reveals.
+pub(crate) fn has_acted(work: &Work, showing: bool) -> bool {
+    match work {
+        Work::Pending => false,
+        Work::Committed(_) => !showing,
+        Work::Shown | Work::Failed(_) | Work::NotCommitted | Work::NotRevealed => true,
+    }
+}
+
+/// What the phase of a request lets an operator do with its piece of work.
+struct Gate {
+    committing: bool,
+    showing: bool,
+    past: bool,
+    work: Work,
+}
+
+impl Gate {
+    fn check_commit<T: Config>(&self) -> Result<(), Error<T>> {
+        match self.work {
+            _ if !self.committing => Err(Error::TooLate),
+            Work::Pending => Ok(()),
+            Work::Committed(_) => Err(Error::AlreadyCommitted),
+            _ => Err(Error::AlreadyDone),
+        }
+    }
+
+    /// The commitment to compare with; `None` for a sole responder, which needs none.
+    fn check_reveal<T: Config>(&self, sole: bool) -> Result<Option<Commitment>, Error<T>> {
+        match self.work {
+            _ if self.past => Err(Error::TooLate),
+            _ if !self.showing => Err(Error::TooEarly),
+            Work::Committed(commitment) => Ok(Some(commitment)),
+            Work::Pending if sole => Ok(None),
+            Work::Pending | Work::NotCommitted => Err(Error::NotCommitted),
+            _ => Err(Error::AlreadyDone),
+        }
+    }
+
+    fn check_fail<T: Config>(&self) -> Result<(), Error<T>> {
+        match self.work {
+            _ if self.past => Err(Error::TooLate),
+            Work::Pending | Work::Committed(_) => Ok(()),
+            _ => Err(Error::AlreadyDone),
+        }
+    }
+}

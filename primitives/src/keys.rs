@@ -1,0 +1,31 @@
+//! The worker key type, and where the driver finds its engine.
+
+use alloc::string::String;
+use codec::{Decode, DecodeWithMemTracking, Encode};
+use core::fmt;
+
+/// The four bytes under which worker keys (sr25519) stand in a node's keystore: `poq!`.
+pub const WORKER_KEY_TYPE: [u8; 4] = *b"poq!";
+
+/// Key of the off-chain database (persistent) under which a node writes the SCALE-encoded [`EngineEndpoint`].
+///
+/// `poq-node` writes it when its engine is up; an operator of a stock node writes it with the RPC `offchain_localStorageSet`.
+pub const ENGINE_ENDPOINT_KEY: &[u8] = b"poq/engine";
+
+/// Key of the off-chain database (persistent) that holds the node's 32-byte salt secret. Never leaves the node.
+pub const SALT_SECRET_KEY: &[u8] = b"poq/salt-secret";
+
+/// Where the engine listens and what it wants to see in `Authorization: Bearer …`.
+#[derive(Clone, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking)]
+pub struct EngineEndpoint {
+    /// Base address without a trailing slash, for example `http://127.0.0.1:9955`.
+    pub url: String,
+    /// Bearer token. Never logged.
+    pub token: String,
+}
+
+impl fmt::Debug for EngineEndpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EngineEndpoint").field("url", &self.url).field("token", &"<hidden>").finish()
+    }
+}
