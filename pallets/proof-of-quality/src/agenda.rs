@@ -1,7 +1,7 @@
 //! The agenda: which request takes its next step when, and the steps.
 //!
 //! Invariant: every stored request stands in [`Agenda`] exactly once, under its `due`, and `due` is not before
-//! [`AgendaCursor`]. Only [`Pallet::schedule`], [`Pallet::do_request`] and [`Pallet::prune`] touch either.
+//! [`AgendaCursor`]. Only `list`, `schedule`, `prune` and `service_agenda` touch either.
 
 use crate::{work::has_acted, *};
 use alloc::vec::Vec;
@@ -24,9 +24,10 @@ impl<T: Config> Pallet<T> {
     /// Works through the agenda up to block `now`, as far as `meter` and `AgendaWeight` go. What does not fit keeps its
     /// place at the head.
     pub(crate) fn service_agenda(now: BlockNumberFor<T>, meter: &mut WeightMeter) {
+        // No request was ever made.
+        let Some(mut block) = AgendaCursor::<T>::get() else { return };
         let mut own = WeightMeter::with_limit(meter.remaining().min(T::AgendaWeight::get()));
         let step = T::WeightInfo::step();
-        let mut block = AgendaCursor::<T>::get().unwrap_or(now);
         while own.try_consume(T::WeightInfo::agenda_block()).is_ok() {
             let mut due = Agenda::<T>::iter_key_prefix(block);
             // Collected before the steps, which write to the same map.
@@ -82,6 +83,14 @@ impl<T: Config> Pallet<T> {
             Phase::Settled { .. } | Phase::Refunded { .. } => return Self::prune(id, &request),
         }
         Requests::<T>::insert(id, request);
+    }
+
+    /// Puts a new request on the agenda for block `due`.
+    pub(crate) fn list(id: RequestId, due: BlockNumberFor<T>) {
+        if !AgendaCursor::<T>::exists() {
+            AgendaCursor::<T>::put(frame_system::Pallet::<T>::block_number());
+        }
+        Agenda::<T>::insert(due, id, ());
     }
 
     /// Moves a request in the agenda. Does not store the request.

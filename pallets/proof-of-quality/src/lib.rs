@@ -318,8 +318,8 @@ pub mod pallet {
     pub type Agenda<T: Config> =
         StorageDoubleMap<_, Twox64Concat, BlockNumberFor<T>, Twox64Concat, RequestId, ()>;
 
-    /// The first block whose agenda may not be done; `None` until the agenda is first looked at, so that a chain that
-    /// takes the pallet in late does not walk through its whole past.
+    /// The first block whose agenda may not be done; `None` until the first request, so that a chain that takes the
+    /// pallet in late does not walk through its whole past.
     #[pallet::storage]
     pub type AgendaCursor<T: Config> = StorageValue<_, BlockNumberFor<T>>;
 

@@ -85,9 +85,9 @@ where
         call: RuntimeCall,
         _public: Self::Public,
         account: AccountId,
-        nonce: u64,
+        _nonce: u32,
     ) -> Option<Extrinsic> {
-        Some(Extrinsic::new_signed(call, nonce, account_index(&account), ()))
+        Some(Extrinsic::new_signed(call, account_index(&account), (), ()))
     }
 }
 

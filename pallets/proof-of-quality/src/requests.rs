@@ -39,7 +39,7 @@ impl<T: Config> Pallet<T> {
         let now = frame_system::Pallet::<T>::block_number();
         let due = now.saturating_add(One::one());
         Prompts::<T>::insert(id, prompt);
-        Agenda::<T>::insert(due, id, ());
+        Self::list(id, due);
         Requests::<T>::insert(
             id,
             Request {

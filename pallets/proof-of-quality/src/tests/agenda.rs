@@ -102,7 +102,10 @@ fn catches_up_after_a_gap() {
 fn a_chain_that_takes_the_pallet_in_late_does_not_walk_through_its_past() {
     build_and_execute(|| {
         System::set_block_number(1_000_000);
-        Poq::on_poll(1_000_000, &mut WeightMeter::with_limit(Weight::from_parts(500, 0)));
+        Poq::on_poll(1_000_000, &mut WeightMeter::new());
+        let id = ask(terms());
         assert_eq!(AgendaCursor::<Test>::get(), Some(1_000_000));
+        run_to(1_000_002);
+        assert!(matches!(phase(id), Phase::Answering { .. }));
     });
 }
