@@ -172,7 +172,8 @@ mod tests {
 
     #[test]
     fn the_json_is_what_the_contract_says() {
-        let job = Job::Score(ScoreJob { model: "ab".into(), prompt: "q".into(), responses: vec!["a".into()] });
+        let job =
+            Job::Score(ScoreJob { model: "ab".into(), prompt: "q".into(), responses: vec!["a".into()] });
         let json = serde_json::to_string(&job).expect("serialises");
         assert_eq!(json, r#"{"kind":"score","model":"ab","prompt":"q","responses":["a"]}"#);
         assert_eq!(serde_json::from_str::<Job>(&json).expect("parses"), job);
@@ -200,8 +201,10 @@ mod tests {
 
     #[test]
     fn the_id_depends_on_request_worker_and_work() {
-        let job = Job::Score(ScoreJob { model: "ab".into(), prompt: "q".into(), responses: vec!["a".into()] });
-        let other = Job::Score(ScoreJob { model: "ab".into(), prompt: "r".into(), responses: vec!["a".into()] });
+        let job =
+            Job::Score(ScoreJob { model: "ab".into(), prompt: "q".into(), responses: vec!["a".into()] });
+        let other =
+            Job::Score(ScoreJob { model: "ab".into(), prompt: "r".into(), responses: vec!["a".into()] });
         let id = job.id(&[0; 32], 1, b"w");
         assert_eq!(id, job.id(&[0; 32], 1, b"w"));
         assert_ne!(id, job.id(&[0; 32], 2, b"w"));

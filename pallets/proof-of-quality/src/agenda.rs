@@ -131,15 +131,15 @@ impl<T: Config> Pallet<T> {
         match T::Randomness::random(&subject) {
             (Some(seed), known_since) if known_since > fixed => {
                 Some((subject, seed).using_encoded(sp_io::hashing::blake2_256))
-            },
+            }
             _ if now >= request.since.saturating_add(T::SeedPatience::get()) => {
                 Self::refund(id, request, RefundReason::NoRandomness);
                 None
-            },
+            }
             _ => {
                 Self::schedule(id, request, now.saturating_add(One::one()));
                 None
-            },
+            }
         }
     }
 

@@ -89,7 +89,8 @@ impl Sorted {
     }
 
     fn median_without(&self, left_out: Option<usize>) -> Option<Permill> {
-        let missing = left_out.and_then(|position| self.entries.get(position)).map_or(0, |entry| entry.weight);
+        let missing =
+            left_out.and_then(|position| self.entries.get(position)).map_or(0, |entry| entry.weight);
         let total = self.total.saturating_sub(missing);
         if total == 0 {
             return None;
@@ -134,7 +135,7 @@ pub fn agreement(scores: &[Permill], others: &[Option<Permill>], tolerance: Perm
                 } else {
                     Permill::from_rational(distance, tolerance.deconstruct()).left_from_one()
                 }
-            },
+            }
         };
         sum = sum.saturating_add(closeness.deconstruct().into());
         count = count.saturating_add(1);

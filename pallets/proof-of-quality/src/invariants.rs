@@ -38,9 +38,15 @@ impl<T: Config> Pallet<T> {
         for (who, operator) in Operators::<T>::iter() {
             let unbonding = operator.unbonding.map_or(Zero::zero(), |unbonding| unbonding.amount);
             let held = T::Currency::balance_on_hold(&HoldReason::Stake.into(), &who);
-            ensure!(held == operator.stake.saturating_add(unbonding), "a stake on hold is not what is recorded");
+            ensure!(
+                held == operator.stake.saturating_add(unbonding),
+                "a stake on hold is not what is recorded"
+            );
             if let Some(worker) = &operator.worker {
-                ensure!(Workers::<T>::get(worker).as_ref() == Some(&who), "a worker key has another operator");
+                ensure!(
+                    Workers::<T>::get(worker).as_ref() == Some(&who),
+                    "a worker key has another operator"
+                );
             }
             let duties = Duties::<T>::iter_prefix(&who).count();
             ensure!(duties == operator.open_duties as usize, "the count of open duties is wrong");
@@ -61,7 +67,8 @@ impl<T: Config> Pallet<T> {
     fn check_rosters() -> Result<(), &'static str> {
         for (id, roster) in Rosters::<T>::iter() {
             for candidate in roster.iter() {
-                let operator = Operators::<T>::get(&candidate.operator).ok_or("a roster names no operator")?;
+                let operator =
+                    Operators::<T>::get(&candidate.operator).ok_or("a roster names no operator")?;
                 ensure!(operator.models.contains(&id), "a roster names an operator that does not serve");
                 ensure!(!operator.chilled, "a roster names a chilled operator");
                 ensure!(operator.worker.is_some(), "a roster names an operator without a worker key");

@@ -105,6 +105,8 @@ pub type CreditOf<T> = fungible::Credit<<T as frame_system::Config>::AccountId, 
 
 const LOG_TARGET: &str = "poq::pallet";
 
+// The macros of FRAME expand to `expect`; this module only declares, the work stands in the others.
+#[allow(clippy::expect_used)]
 #[frame_support::pallet]
 pub mod pallet {
     use super::*;
@@ -370,7 +372,6 @@ pub mod pallet {
     #[pallet::genesis_build]
     impl<T: Config> BuildGenesisConfig for GenesisConfig<T> {
         /// Panics on a genesis that breaks a rule: a chain must not start from it.
-        #[allow(clippy::expect_used)]
         fn build(&self) {
             for model in &self.models {
                 Pallet::<T>::do_register_model(
@@ -388,7 +389,8 @@ pub mod pallet {
                 Pallet::<T>::do_register(
                     &operator.operator,
                     operator.worker.clone(),
-                    BoundedVec::try_from(operator.models.clone()).expect("genesis operators serve few models"),
+                    BoundedVec::try_from(operator.models.clone())
+                        .expect("genesis operators serve few models"),
                 )
                 .expect("genesis operators serve registered models");
             }
@@ -672,7 +674,6 @@ pub mod pallet {
         }
 
         #[cfg(feature = "std")]
-        #[allow(clippy::expect_used)]
         fn integrity_test() {
             Self::check_config().expect("the configuration of the pallet holds together");
         }

@@ -117,7 +117,7 @@ impl Randomness<Option<H256>, u64> for TestRandomness {
             (true, _) => (Some((subject, now).using_encoded(sp_io::hashing::blake2_256).into()), now - 1),
             (false, Some((seed, since))) => {
                 (Some((subject, seed).using_encoded(sp_io::hashing::blake2_256).into()), since)
-            },
+            }
             (false, None) => (None, now),
         }
     }
@@ -210,7 +210,6 @@ impl WeightInfo for () {
     }
 }
 
-
 pub const STRONG: ModelId = [1; 32];
 pub const WEAK: ModelId = [2; 32];
 pub const JUDGE: ModelId = [3; 32];
@@ -261,12 +260,8 @@ pub fn storage() -> sp_io::TestExternalities {
         price: Price { base, per_unit: 1 },
         windows,
     };
-    let operator = |n: u64, models| GenesisOperator {
-        operator: account(n),
-        stake: 2_000,
-        worker: worker(n),
-        models,
-    };
+    let operator =
+        |n: u64, models| GenesisOperator { operator: account(n), stake: 2_000, worker: worker(n), models };
     GenesisConfig::<Test> {
         models: vec![
             model(STRONG, ModelKind::Generator, "strong", 1_000),
@@ -390,9 +385,7 @@ pub fn commitment_to_scores(id: RequestId, n: u64, scores: &[Permill]) -> Commit
 pub fn report(n: u64, id: RequestId, kind: ReportKindOf<Test>) -> sp_runtime::DispatchResult {
     let reports = vec![Report { request: id, kind }].try_into().unwrap();
     // As a transaction would: all or nothing.
-    frame_support::storage::with_storage_layer(|| {
-        Poq::report_work(RuntimeOrigin::signed(worker(n)), reports)
-    })
+    frame_support::storage::with_storage_layer(|| Poq::report_work(RuntimeOrigin::signed(worker(n)), reports))
 }
 
 pub fn commit_output(n: u64, id: RequestId, output: &[u8]) -> sp_runtime::DispatchResult {
@@ -464,7 +457,7 @@ pub fn settled(id: RequestId) -> (u32, Permill, Balance, Balance, Balance) {
                 if request == id =>
             {
                 Some((best, quality, paid, fee, refund))
-            },
+            }
             _ => None,
         })
         .expect("the request is settled")

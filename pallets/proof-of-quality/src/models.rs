@@ -57,5 +57,6 @@ impl<T: Config> Pallet<T> {
 
 /// Whether no model is named twice and there is at least one.
 pub(crate) fn is_proper_list(models: &[ModelId]) -> bool {
-    !models.is_empty() && models.iter().enumerate().all(|(place, id)| !models.iter().take(place).any(|m| m == id))
+    !models.is_empty()
+        && models.iter().enumerate().all(|(place, id)| !models.iter().take(place).any(|m| m == id))
 }

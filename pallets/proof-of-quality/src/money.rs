@@ -46,7 +46,11 @@ impl<T: Config> Pallet<T> {
     }
 
     /// Pays `amount` from a held budget. `false` if the payee's account cannot take it: then nothing has moved.
-    pub(crate) fn pay_from_budget(requester: &T::AccountId, payee: &T::AccountId, amount: BalanceOf<T>) -> bool {
+    pub(crate) fn pay_from_budget(
+        requester: &T::AccountId,
+        payee: &T::AccountId,
+        amount: BalanceOf<T>,
+    ) -> bool {
         if amount.is_zero() {
             return true;
         }
@@ -65,7 +69,11 @@ impl<T: Config> Pallet<T> {
     }
 
     /// Pays up to `amount` out of `pool`; returns what was paid.
-    pub(crate) fn pay_from_pool(pool: &mut CreditOf<T>, payee: &T::AccountId, amount: BalanceOf<T>) -> BalanceOf<T> {
+    pub(crate) fn pay_from_pool(
+        pool: &mut CreditOf<T>,
+        payee: &T::AccountId,
+        amount: BalanceOf<T>,
+    ) -> BalanceOf<T> {
         let amount = amount.min(pool.peek());
         if amount.is_zero() || !Self::can_receive(payee, amount) {
             return Zero::zero();
@@ -87,7 +95,8 @@ impl<T: Config> Pallet<T> {
     }
 
     fn take(reason: HoldReason, from: &T::AccountId, amount: BalanceOf<T>) -> CreditOf<T> {
-        let (credit, missing) = <T::Currency as BalancedHold<T::AccountId>>::slash(&reason.into(), from, amount);
+        let (credit, missing) =
+            <T::Currency as BalancedHold<T::AccountId>>::slash(&reason.into(), from, amount);
         if !missing.is_zero() {
             Self::unexpected(UnexpectedKind::HoldNotMovable);
         }
@@ -102,7 +111,7 @@ impl<T: Config> Pallet<T> {
                 let missing = credit.peek();
                 T::SlashHandler::on_unbalanced(credit);
                 missing
-            },
+            }
         }
     }
 

@@ -117,7 +117,7 @@ impl<T: Config> Pallet<T> {
                     Error::<T>::NothingToWithdraw
                 );
                 unbonding.amount
-            },
+            }
             // All was slashed: nothing to release, but a record to forget.
             None if operator.stake.is_zero() => Zero::zero(),
             None => return Err(Error::<T>::NothingToWithdraw.into()),
@@ -145,8 +145,7 @@ impl<T: Config> Pallet<T> {
 
     /// Brings the operator's places in the rosters of its models in line with its record.
     pub(crate) fn enlist(who: &T::AccountId, operator: &Operator<T>) -> DispatchResult {
-        let drawable =
-            operator.worker.is_some() && !operator.chilled && operator.stake >= T::MinStake::get();
+        let drawable = operator.worker.is_some() && !operator.chilled && operator.stake >= T::MinStake::get();
         if !drawable {
             Self::delist(who, operator);
             return Ok(());
@@ -162,7 +161,7 @@ impl<T: Config> Pallet<T> {
                         }
                         candidate.weight = weight;
                         Ok(())
-                    },
+                    }
                     None => roster
                         .try_push(Candidate { operator: who.clone(), weight, since })
                         .map_err(|_| Error::<T>::RosterFull),
@@ -212,7 +211,7 @@ impl<T: Config> Pallet<T> {
                 }
                 // Room was just made; with `RecentDuties` of 0 nothing is kept.
                 let _ = operator.recent.try_push(duty);
-            },
+            }
             None => Self::unexpected(UnexpectedKind::OperatorMissing),
         });
         Self::deposit_event(Event::DutyClosed { operator: who.clone(), duty });
@@ -251,4 +250,3 @@ pub(crate) fn fault_outcome(work: &Work) -> Option<Outcome> {
         Work::Pending | Work::Committed(_) | Work::Shown => None,
     }
 }
-

@@ -104,7 +104,8 @@ impl<T: Config> Pallet<T> {
             answer_windows.reveal = answer_windows.reveal.max(model.windows.reveal);
         }
         let scores = cost(&evaluator.price, responders).ok_or(Error::<T>::Overflow)?;
-        let times = |price: BalanceOf<T>, count: u32| price.checked_mul(&count.into()).ok_or(Error::<T>::Overflow);
+        let times =
+            |price: BalanceOf<T>, count: u32| price.checked_mul(&count.into()).ok_or(Error::<T>::Overflow);
         Ok(Needs {
             inference: times(response, responders)?,
             scoring: times(scores, committee)?,

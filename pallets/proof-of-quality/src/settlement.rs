@@ -197,7 +197,7 @@ impl<T: Config> Pallet<T> {
                 } else {
                     (Zero::zero(), Outcome::NotPayable)
                 }
-            },
+            }
             Err(outcome) => (Zero::zero(), outcome),
         }
     }

@@ -151,7 +151,11 @@ pub struct Sampling {
 )]
 #[scale_info(skip_type_params(MaxModels))]
 #[codec(mel_bound(Balance: MaxEncodedLen))]
-pub struct Terms<Balance: Clone + core::fmt::Debug + Eq, MaxModels: Get<u32>> {
+pub struct Terms<Balance, MaxModels>
+where
+    Balance: Clone + core::fmt::Debug + Eq,
+    MaxModels: Get<u32>,
+{
     /// Any of these generators may answer.
     pub generators: BoundedVec<ModelId, MaxModels>,
     /// The evaluator that scores the answers.

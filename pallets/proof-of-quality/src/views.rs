@@ -197,8 +197,8 @@ impl<T: Config> Pallet<T> {
     pub(crate) fn view_operator(who: &T::AccountId) -> Option<OperatorView<T>> {
         let operator = Operators::<T>::get(who)?;
         let drawable = operator.models.iter().any(|id| Self::is_enlisted(id, who));
-        let duties =
-            Duties::<T>::iter_prefix(who).filter_map(|(id, role)| Some((id, role, Self::work_of(who, id, role)?)));
+        let duties = Duties::<T>::iter_prefix(who)
+            .filter_map(|(id, role)| Some((id, role, Self::work_of(who, id, role)?)));
         Some(OperatorView {
             operator: who.clone(),
             stake: operator.stake,
@@ -227,10 +227,7 @@ impl<T: Config> Pallet<T> {
                 retired: model.retired,
                 roster: Rosters::<T>::get(id)
                     .into_iter()
-                    .map(|candidate| CandidateView {
-                        operator: candidate.operator,
-                        weight: candidate.weight,
-                    })
+                    .map(|candidate| CandidateView { operator: candidate.operator, weight: candidate.weight })
                     .collect(),
             })
             .collect()
@@ -245,14 +242,14 @@ impl<T: Config> Pallet<T> {
         match role {
             Role::InferenceNode => {
                 Responses::<T>::get(id).iter().find(|part| part.operator == *who).map(|part| part.work)
-            },
+            }
             Role::QualityValidator => {
                 let round = Requests::<T>::get(id)?.round;
                 Committees::<T>::get(id, round)
                     .iter()
                     .find(|part| part.operator == *who)
                     .map(|part| part.work)
-            },
+            }
         }
     }
 }

@@ -63,13 +63,13 @@ impl<T: Config> Pallet<T> {
                         let matches = commitment.is_none_or(|c| c == binding.output(output, salt));
                         ensure!(matches, Error::<T>::RevealMismatch);
                         Ok(())
-                    },
+                    }
                     ReportKind::Fail { .. } => gate.check_fail(),
                     ReportKind::CommitScores { .. } | ReportKind::RevealScores { .. } => {
                         Err(Error::<T>::NotYourDuty)
-                    },
+                    }
                 }
-            },
+            }
             Role::QualityValidator => {
                 let committee = Committees::<T>::get(report.request, request.round);
                 let part =
@@ -94,13 +94,13 @@ impl<T: Config> Pallet<T> {
                         let matches = commitment == Some(binding.scores(scores, salt));
                         ensure!(matches, Error::<T>::RevealMismatch);
                         Ok(())
-                    },
+                    }
                     ReportKind::Fail { .. } => gate.check_fail(),
                     ReportKind::CommitOutput { .. } | ReportKind::RevealOutput { .. } => {
                         Err(Error::<T>::NotYourDuty)
-                    },
+                    }
                 }
-            },
+            }
         }
     }
 
@@ -111,21 +111,21 @@ impl<T: Config> Pallet<T> {
         let (work, all_acted) = match report.kind {
             ReportKind::CommitOutput { commitment } => {
                 Self::set_response(id, operator, Work::Committed(commitment))?
-            },
+            }
             ReportKind::RevealOutput { output, .. } => {
                 let index = Responses::<T>::get(id).iter().position(|r| r.operator == *operator);
                 let index = index.ok_or(Error::<T>::NotYourDuty)?;
                 Outputs::<T>::insert(id, index as u32, output);
                 Self::set_response(id, operator, Work::Shown)?
-            },
+            }
             ReportKind::CommitScores { commitment } => {
                 Self::set_member(id, operator, Work::Committed(commitment), Default::default())?
-            },
+            }
             ReportKind::RevealScores { scores, .. } => Self::set_member(id, operator, Work::Shown, scores)?,
             ReportKind::Fail { reason } => match Duties::<T>::get(operator, id) {
                 Some(Role::QualityValidator) => {
                     Self::set_member(id, operator, Work::Failed(reason), Default::default())?
-                },
+                }
                 _ => Self::set_response(id, operator, Work::Failed(reason))?,
             },
         };

@@ -88,11 +88,11 @@ impl<'a> Engine<'a> {
             Ok(Err(Error::DeadlineReached)) | Err(_) => {
                 log::debug!(target: LOG_TARGET, "the engine did not answer in time on job {id}");
                 return Answer::NotYet;
-            },
+            }
             Ok(Err(error)) => {
                 log::warn!(target: LOG_TARGET, "the engine at {} failed: {error:?}", self.endpoint.url);
                 return Answer::NotYet;
-            },
+            }
         };
         let code = response.code;
         let mut body = response.body();
@@ -104,22 +104,22 @@ impl<'a> Engine<'a> {
             400 | 413 | 422 => {
                 log::warn!(target: LOG_TARGET, "the engine refused job {id} with HTTP {code}");
                 Answer::Failed(FailureReason::InvalidJob)
-            },
+            }
             429 | 503 => {
                 log::debug!(target: LOG_TARGET, "the engine is busy, job {id} waits");
                 Answer::NotYet
-            },
+            }
             401 | 403 => {
                 log::error!(
                     target: LOG_TARGET,
                     "the engine at {} refused the token: write the right one to `poq/engine`", self.endpoint.url,
                 );
                 Answer::NotYet
-            },
+            }
             _ => {
                 log::warn!(target: LOG_TARGET, "the engine answered job {id} with HTTP {code}");
                 Answer::NotYet
-            },
+            }
         }
     }
 
@@ -131,12 +131,12 @@ impl<'a> Engine<'a> {
                 JobState::Failed { error } => {
                     log::warn!(target: LOG_TARGET, "job {id} failed: {}", error.message);
                     Answer::Failed(error.code)
-                },
+                }
             },
             _ => {
                 log::warn!(target: LOG_TARGET, "the engine's answer on job {id} makes no sense");
                 Answer::NotYet
-            },
+            }
         }
     }
 }

@@ -23,7 +23,7 @@ pub fn endpoint() -> Option<EngineEndpoint> {
         Err(StorageRetrievalError::Undecodable) => {
             log::warn!(target: LOG_TARGET, "the engine's endpoint in the off-chain storage is not readable");
             None
-        },
+        }
     }
 }
 
@@ -43,7 +43,7 @@ pub fn salt_secret() -> Option<[u8; 32]> {
         Err(MutateStorageError::ValueFunctionFailed(_)) => {
             log::error!(target: LOG_TARGET, "the salt secret in the off-chain storage is not readable: no work is reported");
             None
-        },
+        }
     }
 }
 
@@ -54,7 +54,7 @@ pub fn is_in_flight<T: Config>(worker: &T::AccountId, now: BlockNumberFor<T>) ->
             let unused = frame_system::Pallet::<T>::account_nonce(worker) == nonce;
             // A re-org may take the chain to before the report was sent: then nothing is known of it.
             unused && sent <= now && now.saturating_sub(sent) < RESEND_AFTER.into()
-        },
+        }
         _ => false,
     }
 }

@@ -139,13 +139,15 @@ pub fn run<T: Config>(now: BlockNumberFor<T>) {
 }
 
 fn local_keys<T: Config>() -> impl Iterator<Item = LocalKey<T>> {
-    <T::WorkerCrypto as AppCrypto<T::Public, T::Signature>>::RuntimeAppPublic::all().into_iter().filter_map(|key| {
-        let generic: <T::WorkerCrypto as AppCrypto<T::Public, T::Signature>>::GenericPublic = key.into();
-        let public: T::Public = generic.into();
-        let account = public.clone().into_account();
-        let operator = Workers::<T>::get(&account)?;
-        Some(LocalKey { public, account, operator })
-    })
+    <T::WorkerCrypto as AppCrypto<T::Public, T::Signature>>::RuntimeAppPublic::all().into_iter().filter_map(
+        |key| {
+            let generic: <T::WorkerCrypto as AppCrypto<T::Public, T::Signature>>::GenericPublic = key.into();
+            let public: T::Public = generic.into();
+            let account = public.clone().into_account();
+            let operator = Workers::<T>::get(&account)?;
+            Some(LocalKey { public, account, operator })
+        },
+    )
 }
 
 /// What the duties of a key call for now, in ascending order of requests.
@@ -219,7 +221,7 @@ fn report_of<T: Config>(
         Answer::Failed(reason) => {
             log::warn!(target: LOG_TARGET, "request {request}: reporting failure: {reason:?}");
             return Some(Report { request, kind: ReportKind::Fail { reason } });
-        },
+        }
         Answer::Done(result) => result,
     };
     let kind = match (task.step, &task.job, result) {
@@ -237,7 +239,7 @@ fn report_of<T: Config>(
                 Step::CommitOutput => ReportKind::CommitOutput { commitment: binding.output(&output, &salt) },
                 _ => ReportKind::RevealOutput { output, salt },
             }
-        },
+        }
         (Step::CommitScores | Step::RevealScores, Job::Score(job), JobResult::Score { scores }) => {
             let in_range = scores.iter().all(|score| *score <= 1_000_000);
             if scores.len() != job.responses.len() || !in_range {
@@ -251,11 +253,11 @@ fn report_of<T: Config>(
                 Step::CommitScores => ReportKind::CommitScores { commitment: binding.scores(&scores, &salt) },
                 _ => ReportKind::RevealScores { scores, salt },
             }
-        },
+        }
         _ => {
             log::warn!(target: LOG_TARGET, "request {request}: the engine answered a job of another kind");
             return None;
-        },
+        }
     };
     Some(Report { request, kind })
 }
@@ -283,7 +285,7 @@ fn submit<T: Config>(key: &LocalKey<T>, reports: Vec<ReportOf<T>>, now: BlockNum
         Ok(()) => {
             local::set_in_flight::<T>(&key.account, nonce, now);
             log::info!(target: LOG_TARGET, "sent {count} report(s) for operator {:?}", key.operator);
-        },
+        }
         Err(()) => log::warn!(
             target: LOG_TARGET,
             "the pool refused {count} report(s) for operator {:?}; trying again at the next block",
@@ -291,4 +293,3 @@ fn submit<T: Config>(key: &LocalKey<T>, reports: Vec<ReportOf<T>>, now: BlockNum
         ),
     }
 }
-

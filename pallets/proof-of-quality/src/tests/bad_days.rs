@@ -151,7 +151,10 @@ fn who_revealed_in_a_committee_without_quorum_is_paid_by_the_absentees() {
         assert_eq!(Operators::<Test>::get(account(first[0])).unwrap().earned, 102);
         assert_eq!(Operators::<Test>::get(account(first[1])).unwrap().earned, 102);
         assert_eq!(Slashed::get(), 300 - 204);
-        assert_eq!(Operators::<Test>::get(account(first[4])).unwrap().recent[0].outcome, Outcome::NotRevealed);
+        assert_eq!(
+            Operators::<Test>::get(account(first[4])).unwrap().recent[0].outcome,
+            Outcome::NotRevealed
+        );
     });
 }
 
@@ -164,8 +167,7 @@ fn two_committees_stay_away() {
         assert_eq!(refunded(id), RefundReason::NoQuorum);
         assert_eq!(balance(50), RICH);
         // The inference nodes did their work: the second committee's slash pays them, 500 in all.
-        let earned: Balance =
-            drawn.iter().map(|n| Operators::<Test>::get(account(*n)).unwrap().earned).sum();
+        let earned: Balance = drawn.iter().map(|n| Operators::<Test>::get(account(*n)).unwrap().earned).sum();
         assert_eq!(earned, 500);
         assert_eq!(Slashed::get(), 500, "the first committee's");
     });

@@ -201,10 +201,7 @@ fn failures_are_reported_with_their_reason() {
         });
         run();
         let reports = bench.submitted();
-        assert_eq!(
-            reports[0].kind,
-            ReportKind::Fail { reason: FailureReason::ModelUnavailable }
-        );
+        assert_eq!(reports[0].kind, ReportKind::Fail { reason: FailureReason::ModelUnavailable });
         bench.include(&reports);
         run();
         assert!(bench.submitted().is_empty(), "failed is over");
@@ -283,10 +280,7 @@ fn waits_until_a_duty_is_buried() {
 #[test]
 fn without_duties_keys_or_an_engine_it_does_nothing() {
     with_driver(|bench, _| {
-        sp_io::offchain::local_storage_clear(
-            sp_core::offchain::StorageKind::PERSISTENT,
-            ENGINE_ENDPOINT_KEY,
-        );
+        sp_io::offchain::local_storage_clear(sp_core::offchain::StorageKind::PERSISTENT, ENGINE_ENDPOINT_KEY);
         Poq::offchain_worker(System::block_number());
         assert!(bench.submitted().is_empty());
         // The key is nobody's worker key any more.

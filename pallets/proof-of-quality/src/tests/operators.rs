@@ -60,7 +60,10 @@ fn unbonding_in_part_and_again() {
 fn worker_keys_belong_to_one_operator() {
     build_and_execute(|| {
         assert_noop!(Poq::register(signed(1), worker(2), models(&[STRONG])), Error::<Test>::WorkerInUse);
-        assert_noop!(Poq::register(signed(1), account(2), models(&[STRONG])), Error::<Test>::WorkerIsOperator);
+        assert_noop!(
+            Poq::register(signed(1), account(2), models(&[STRONG])),
+            Error::<Test>::WorkerIsOperator
+        );
         let key = sp_core::sr25519::Public::from_raw(worker(2).0);
         assert_noop!(Poq::bond(RuntimeOrigin::signed(key), 1_000), Error::<Test>::WorkerInUse);
         // Naming the same key again is no change.

@@ -12,17 +12,46 @@ use sp_runtime::Permill;
 
 #[derive(Clone, Debug)]
 enum Move {
-    Ask { responders: u32, committee: u32, budget: Balance, min_quality: u32, by: u64 },
+    Ask {
+        responders: u32,
+        committee: u32,
+        budget: Balance,
+        min_quality: u32,
+        by: u64,
+    },
     /// Operator `who` does what its first open duty calls for, or, if not `honest`, something else.
-    Work { who: usize, honest: bool, score: u32 },
-    Bond { who: usize, amount: Balance },
-    Unbond { who: usize, amount: Balance },
-    Withdraw { who: usize },
-    Chill { who: usize },
-    Resume { who: usize },
-    Blocks { count: u64, room: u64 },
-    Advance { id: u64 },
-    Seeds { fresh: bool },
+    Work {
+        who: usize,
+        honest: bool,
+        score: u32,
+    },
+    Bond {
+        who: usize,
+        amount: Balance,
+    },
+    Unbond {
+        who: usize,
+        amount: Balance,
+    },
+    Withdraw {
+        who: usize,
+    },
+    Chill {
+        who: usize,
+    },
+    Resume {
+        who: usize,
+    },
+    Blocks {
+        count: u64,
+        room: u64,
+    },
+    Advance {
+        id: u64,
+    },
+    Seeds {
+        fresh: bool,
+    },
 }
 
 fn moves() -> impl Strategy<Value = Vec<Move>> {
@@ -68,11 +97,11 @@ fn work(n: u64, honest: bool, score: u32) {
             // A score that the reveal can repeat: by operator and request.
             (Role::QualityValidator, Phase::Scoring { .. }) => {
                 commit_scores(n, id, &vec![(n as u32 * 7 + id as u32) % 101; shown])
-            },
+            }
             (Role::QualityValidator, _) => {
                 let scores = vec![(n as u32 * 7 + id as u32) % 101; scores.len()];
                 reveal_scores(n, id, &scores)
-            },
+            }
         }
     };
     let _ = result;
@@ -95,23 +124,23 @@ fn play(moves: Vec<Move>) {
                 if Poq::request_inference(origin, b"question".to_vec(), terms).is_ok() {
                     open.insert(id, budget);
                 }
-            },
+            }
             Move::Work { who, honest, score } => work(number(who), honest, score),
             Move::Bond { who, amount } => {
                 let _ = Poq::bond(RuntimeOrigin::signed(account(number(who))), amount);
-            },
+            }
             Move::Unbond { who, amount } => {
                 let _ = Poq::unbond(RuntimeOrigin::signed(account(number(who))), amount);
-            },
+            }
             Move::Withdraw { who } => {
                 let _ = Poq::withdraw(RuntimeOrigin::signed(account(number(who))));
-            },
+            }
             Move::Chill { who } => {
                 let _ = Poq::chill(RuntimeOrigin::signed(account(number(who))));
-            },
+            }
             Move::Resume { who } => {
                 let _ = Poq::resume(RuntimeOrigin::signed(account(number(who))));
-            },
+            }
             Move::Blocks { count, room } => {
                 for _ in 0..count {
                     let now = System::block_number();
@@ -119,12 +148,12 @@ fn play(moves: Vec<Move>) {
                     System::set_block_number(now + 1);
                     Poq::on_poll(now + 1, &mut WeightMeter::with_limit(Weight::from_parts(room, 0)));
                 }
-            },
+            }
             Move::Advance { id } => {
                 let _ = frame_support::storage::with_storage_layer(|| {
                     Poq::advance(RuntimeOrigin::signed(account(52)), id).map_err(|e| e.error)
                 });
-            },
+            }
             Move::Seeds { fresh } => FreshSeeds::set(fresh),
         }
         Poq::do_try_state().unwrap();
@@ -139,7 +168,7 @@ fn play(moves: Vec<Move>) {
         let spent = System::events().into_iter().find_map(|record| match record.event {
             RuntimeEvent::Poq(Event::Settled { request, paid, fee, refund, .. }) if request == id => {
                 Some(paid + fee + refund)
-            },
+            }
             RuntimeEvent::Poq(Event::Refunded { request, refund, .. }) if request == id => Some(refund),
             _ => None,
         });

@@ -33,7 +33,10 @@ fn strangers_and_the_undrawn() {
         assert_noop!(commit_output(drawn[0], 77, b"x"), Error::<Test>::UnknownRequest);
         // A part in the request is no licence for another part.
         assert_noop!(commit_scores(drawn[0], id, &[1, 1]), Error::<Test>::NotYourDuty);
-        assert_noop!(Poq::report_work(RuntimeOrigin::root(), Default::default()), sp_runtime::DispatchError::BadOrigin);
+        assert_noop!(
+            Poq::report_work(RuntimeOrigin::root(), Default::default()),
+            sp_runtime::DispatchError::BadOrigin
+        );
     });
 }
 
@@ -193,7 +196,9 @@ fn only_due_and_valid_reports_are_free() {
         assert!(!is_free(account(1), vec![commit(1, first)]), "the operator itself");
         commit_output(1, first, b"x").unwrap();
         assert!(!is_free(worker(1), vec![commit(1, first)]), "twice");
-        assert!(!RuntimeCall::Poq(Call::advance { request: first }).is_feeless(&RuntimeOrigin::signed(worker(1))));
+        assert!(
+            !RuntimeCall::Poq(Call::advance { request: first }).is_feeless(&RuntimeOrigin::signed(worker(1)))
+        );
     });
 }
 
@@ -216,8 +221,7 @@ fn a_worker_key_can_be_rotated_between_commit_and_reveal() {
         let models = Operators::<Test>::get(account(a)).unwrap().models;
         assert_ok!(Poq::register(RuntimeOrigin::signed(account(a)), account(777), models));
         assert_noop!(reveal_output(a, id, b"Lima"), Error::<Test>::UnknownWorker);
-        let kind =
-            ReportKind::RevealOutput { output: b"Lima".to_vec().try_into().unwrap(), salt: salt(a) };
+        let kind = ReportKind::RevealOutput { output: b"Lima".to_vec().try_into().unwrap(), salt: salt(a) };
         let reports: ReportsOf<Test> = vec![Report { request: id, kind }].try_into().unwrap();
         assert_ok!(Poq::report_work(RuntimeOrigin::signed(account(777)), reports));
         assert_eq!(frame_system::Pallet::<Test>::sufficients(&worker(a)), 0);

@@ -7,10 +7,7 @@ use sp_runtime::Permill;
 type TestTerms = Terms<Balance, <Test as Config>::MaxModelsPerRequest>;
 
 fn refused(prompt: &[u8], terms: TestTerms, error: Error<Test>) {
-    assert_noop!(
-        Poq::request_inference(RuntimeOrigin::signed(requester()), prompt.to_vec(), terms),
-        error
-    );
+    assert_noop!(Poq::request_inference(RuntimeOrigin::signed(requester()), prompt.to_vec(), terms), error);
     assert_eq!(held(50), 0);
 }
 
@@ -86,8 +83,12 @@ fn operators_of_both_kinds_count_once() {
         for n in 12..=20 {
             Poq::chill(RuntimeOrigin::signed(account(n))).unwrap();
         }
-        Poq::register(RuntimeOrigin::signed(account(11)), worker(11), vec![STRONG, JUDGE].try_into().unwrap())
-            .unwrap();
+        Poq::register(
+            RuntimeOrigin::signed(account(11)),
+            worker(11),
+            vec![STRONG, JUDGE].try_into().unwrap(),
+        )
+        .unwrap();
         // The only quality validator could be drawn as an inference node.
         let terms = Terms { responders: 1, committee: 1, ..terms() };
         refused(b"q", terms, Error::NotEnoughQualityValidators);

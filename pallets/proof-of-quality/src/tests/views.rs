@@ -20,7 +20,8 @@ fn a_request_from_beginning_to_end() {
         assert_eq!(view.responses[0].quality, Some(Permill::from_percent(90)));
         assert_eq!(view.committees.len(), 1);
         assert_eq!(view.committees[0][0].scores, percents(&[90, 20]));
-        let paid: Balance = view.responses.iter().map(|r| r.paid).chain(view.committees[0].iter().map(|m| m.paid)).sum();
+        let paid: Balance =
+            view.responses.iter().map(|r| r.paid).chain(view.committees[0].iter().map(|m| m.paid)).sum();
         assert_eq!(paid, settled(id).2);
     });
 }
@@ -66,7 +67,10 @@ fn models_and_their_rosters() {
         let models = Poq::models();
         assert_eq!(models.len(), 3);
         let strong = models.iter().find(|m| m.id == STRONG).unwrap();
-        assert_eq!((strong.name.as_slice(), strong.kind, strong.roster.len()), (&b"strong"[..], ModelKind::Generator, 2));
+        assert_eq!(
+            (strong.name.as_slice(), strong.kind, strong.roster.len()),
+            (&b"strong"[..], ModelKind::Generator, 2)
+        );
         assert_eq!(Poq::operators().len(), 13);
     });
 }

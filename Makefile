@@ -1,0 +1,35 @@
+# make        what can be made
+# make demo   a whole network on this machine, a question and its answer
+
+# Outside the checkout, so that compiled crates survive a fresh clone.
+export CARGO_TARGET_DIR ?= $(HOME)/.cache/proof-of-quality/target
+export POQ_CACHE ?= $(HOME)/.cache/proof-of-quality
+
+# What scripts/setup.sh found out about this machine. Read when a recipe runs, because setup may have just written it.
+CARGO := [ ! -f "$(POQ_CACHE)/env.sh" ] || . "$(POQ_CACHE)/env.sh"; cargo
+
+# The same features whatever is built, so that nothing is compiled twice: tests and benches included.
+BUILD := build --release --locked --workspace --all-targets
+
+.DEFAULT_GOAL := help
+.PHONY: help setup build demo lint test
+
+help: ## Say what can be made
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:[^#]*## /\t/' | expand -t 12
+
+setup: ## Install what a build needs (packages, the Wasm target, ONNX Runtime)
+	@scripts/setup.sh
+
+build: setup ## Compile everything
+	@$(CARGO) $(BUILD)
+
+demo: build ## Start a network, ask it a question (ASK="…"), stop it
+	@scripts/demo.sh
+
+lint: setup ## Check format and lints
+	@cargo fmt --all --check
+	@$(CARGO) clippy --release --locked --workspace --all-targets -- -D warnings
+
+test: lint ## Check format and lints, run all tests
+	@$(CARGO) $(if $(shell command -v cargo-nextest),nextest run,test --lib --bins --tests) --release --locked --workspace
+	@$(CARGO) test --release --locked --workspace --doc

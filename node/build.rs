@@ -1,0 +1,6 @@
+//! Tells the compiler which commit is being built, for `poq-node --version`.
+
+fn main() {
+    substrate_build_script_utils::generate_cargo_keys();
+    substrate_build_script_utils::rerun_if_git_head_changed();
+}

@@ -1,0 +1,64 @@
+//! The chains that come with the node.
+
+use poq_runtime::WASM_BINARY;
+use sc_service::{ChainType, GenericChainSpec, Properties};
+use serde_json::json;
+use sp_genesis_builder::{DEV_RUNTIME_PRESET, LOCAL_TESTNET_RUNTIME_PRESET};
+use std::path::PathBuf;
+
+/// A chain specification. Its genesis is made by the runtime; nothing is added to it.
+pub type ChainSpec = GenericChainSpec;
+
+/// The chain called `id`: `dev`, `local` (also when nothing is said), or the path of a JSON file.
+pub fn load(id: &str) -> Result<ChainSpec, String> {
+    match id {
+        "dev" => {
+            built_in("Proof of Quality development", "poq_dev", ChainType::Development, DEV_RUNTIME_PRESET)
+        }
+        "" | "local" => {
+            built_in("Proof of Quality local", "poq_local", ChainType::Local, LOCAL_TESTNET_RUNTIME_PRESET)
+        }
+        path => ChainSpec::from_json_file(PathBuf::from(path)),
+    }
+}
+
+fn built_in(name: &str, id: &str, kind: ChainType, preset: &str) -> Result<ChainSpec, String> {
+    let wasm = WASM_BINARY.ok_or(
+        "this node was built without a runtime (SKIP_WASM_BUILD): build it again, or give a chain specification with --chain",
+    )?;
+    Ok(ChainSpec::builder(wasm, None)
+        .with_name(name)
+        .with_id(id)
+        .with_chain_type(kind)
+        .with_protocol_id("poq")
+        .with_properties(token())
+        .with_genesis_config_preset_name(preset)
+        .build())
+}
+
+fn token() -> Properties {
+    let mut properties = Properties::new();
+    properties.insert("tokenSymbol".into(), json!("POQ"));
+    properties.insert("tokenDecimals".into(), json!(12));
+    properties.insert("ss58Format".into(), json!(42));
+    properties
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sp_runtime::BuildStorage;
+
+    #[test]
+    fn the_built_in_chains_build() {
+        for id in ["dev", "local", ""] {
+            let storage = load(id).unwrap().build_storage().unwrap();
+            assert!(storage.top.contains_key(sp_core::storage::well_known_keys::CODE), "{id}");
+        }
+    }
+
+    #[test]
+    fn a_missing_file_is_an_error() {
+        assert!(load("no/such/file.json").is_err());
+    }
+}

@@ -1,0 +1,127 @@
+//! What can be said on the command line.
+
+use clap::{Args, Parser, Subcommand};
+use std::{path::PathBuf, str::FromStr};
+
+/// `poq-node`.
+#[derive(Debug, Parser)]
+pub struct Cli {
+    /// What to do instead of running a node.
+    #[command(subcommand)]
+    pub subcommand: Option<Command>,
+
+    /// How to run the node.
+    #[clap(flatten)]
+    pub run: sc_cli::RunCmd,
+
+    /// The engine of this node's operators.
+    #[clap(flatten)]
+    pub engine: EngineOptions,
+}
+
+/// Where the engine is that generates and scores for the worker keys of this node.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Engine")]
+pub struct EngineOptions {
+    /// Where this node's operators have their work done: auto, off, or the address of an engine
+    ///
+    /// `auto` starts an engine as a child process once the keystore holds a worker key (type `poq!`), restarts it when it
+    /// fails, and stops it with the node. `off` leaves the address in the off-chain database as it is. An address
+    /// (http://…) is that of a `poq-worker serve`, here or elsewhere, and needs --engine-token-file.
+    #[arg(long, value_name = "auto|off|URL", default_value = "auto", env = "POQ_ENGINE")]
+    pub engine: Engine,
+
+    /// File with the token of the engine at --engine URL
+    #[arg(long, value_name = "FILE", env = "POQ_ENGINE_TOKEN_FILE")]
+    pub engine_token_file: Option<PathBuf>,
+
+    /// Folder with the models of the child engine: *.gguf files (generators) and folders that hold model.onnx and
+    /// tokenizer.json (evaluators) [default: models, in the folder of the chain's data]; with --dev the
+    /// demo's models are written there
+    #[arg(long, value_name = "DIR", env = "POQ_MODELS")]
+    pub models: Option<PathBuf>,
+}
+
+/// The value of `--engine`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Engine {
+    /// A child process.
+    Auto,
+    /// None of this node's business.
+    Off,
+    /// An engine at this address.
+    Url(String),
+}
+
+impl FromStr for Engine {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "off" => Ok(Self::Off),
+            url if url.starts_with("http://") || url.starts_with("https://") => {
+                Ok(Self::Url(url.trim_end_matches('/').to_owned()))
+            }
+            other => {
+                Err(format!("`{other}` is not auto, off, or an address that begins with http:// or https://"))
+            }
+        }
+    }
+}
+
+/// What to do instead of running a node.
+#[derive(Debug, Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "one value for the life of the process")]
+pub enum Command {
+    /// Make, look at and insert keys
+    #[command(subcommand)]
+    Key(sc_cli::KeySubcommand),
+
+    /// Write a chain's specification to a file
+    ExportChainSpec(sc_cli::ExportChainSpecCmd),
+
+    /// Check blocks again
+    CheckBlock(sc_cli::CheckBlockCmd),
+
+    /// Write blocks to a file
+    ExportBlocks(sc_cli::ExportBlocksCmd),
+
+    /// Write the state at a block into a chain specification
+    ExportState(sc_cli::ExportStateCmd),
+
+    /// Read blocks from a file
+    ImportBlocks(sc_cli::ImportBlocksCmd),
+
+    /// Remove all data of a chain
+    PurgeChain(sc_cli::PurgeChainCmd),
+
+    /// Take the newest blocks back
+    Revert(sc_cli::RevertCmd),
+
+    /// Say what the database knows of the chain
+    ChainInfo(sc_cli::ChainInfoCmd),
+
+    /// Run the engine as a child of a node
+    #[command(name = crate::engine::SUBCOMMAND, hide = true)]
+    Engine(poq_worker::child::ChildArgs),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn an_engine_is_auto_off_or_an_address() {
+        assert_eq!("auto".parse(), Ok(Engine::Auto));
+        assert_eq!("off".parse(), Ok(Engine::Off));
+        assert_eq!("http://10.0.0.2:9955/".parse(), Ok(Engine::Url("http://10.0.0.2:9955".into())));
+        assert!("10.0.0.2:9955".parse::<Engine>().is_err());
+    }
+}

@@ -1,0 +1,146 @@
+//! What is done with the command line.
+
+use crate::{
+    chain_spec,
+    cli::{Cli, Command, Engine},
+    engine,
+    service::{self, Backend, Client, Options, Parts},
+};
+use anyhow::Context as _;
+use poq_runtime::Block;
+use sc_cli::SubstrateCli;
+use sc_network::{config::NetworkBackendType, Litep2pNetworkBackend, NetworkWorker};
+use sc_service::{ChainSpec, Configuration, TaskManager};
+use std::sync::Arc;
+
+const EXAMPLES: &str = "\
+Examples:
+  poq-node --dev                                    a whole network in one process, forgotten when it ends
+  poq-node --dev --base-path DIR                    the same, kept in DIR
+  poq-node --chain local --alice                    one of the four authors of a local network
+  poq-node key insert --chain local --base-path DIR --scheme sr25519 --key-type 'poq!' --suri FILE
+                                                    give the node an operator's worker key
+  poq-node --chain local --base-path DIR --models MODELS
+                                                    run an operator's node with its engine";
+
+impl SubstrateCli for Cli {
+    fn impl_name() -> String {
+        "Proof of Quality node".into()
+    }
+
+    fn impl_version() -> String {
+        env!("SUBSTRATE_CLI_IMPL_VERSION").into()
+    }
+
+    fn description() -> String {
+        env!("CARGO_PKG_DESCRIPTION").into()
+    }
+
+    fn author() -> String {
+        env!("CARGO_PKG_AUTHORS").into()
+    }
+
+    fn support_url() -> String {
+        "the issues of the repository that this node was built from".into()
+    }
+
+    fn copyright_start_year() -> i32 {
+        2026
+    }
+
+    fn setup_command(command: clap::Command) -> clap::Command {
+        command
+            .name(Self::executable_name())
+            .version(Self::impl_version())
+            .author(Self::author())
+            .about(Self::description())
+            .after_help(EXAMPLES)
+            .propagate_version(true)
+            .args_conflicts_with_subcommands(true)
+            .subcommand_negates_reqs(true)
+            // Operators need not be block authors, and the driver costs next to nothing where there are no worker keys.
+            .mut_arg("enabled", |argument| argument.default_value("always"))
+    }
+
+    fn load_spec(&self, id: &str) -> Result<Box<dyn ChainSpec>, String> {
+        Ok(Box::new(chain_spec::load(id)?))
+    }
+}
+
+/// Does what the command line says.
+pub fn run() -> anyhow::Result<()> {
+    let cli = Cli::from_args();
+    match &cli.subcommand {
+        None => run_node(&cli),
+        Some(command) => Ok(run_command(&cli, command)?),
+    }
+}
+
+fn run_node(cli: &Cli) -> anyhow::Result<()> {
+    let engine = engine_choice(cli)?;
+    let runner = cli.create_runner(&cli.run)?;
+    let options = Options { engine, dev: cli.run.shared_params.dev };
+    runner.run_node_until_exit(|config| async move { start(config, options) }).context("the node stopped")
+}
+
+fn start(config: Configuration, options: Options) -> Result<TaskManager, sc_service::Error> {
+    match config.network.network_backend {
+        NetworkBackendType::Libp2p => service::start::<NetworkWorker<_, _>>(config, options),
+        NetworkBackendType::Litep2p => service::start::<Litep2pNetworkBackend>(config, options),
+    }
+}
+
+fn engine_choice(cli: &Cli) -> anyhow::Result<engine::Choice> {
+    let options = &cli.engine;
+    Ok(match (&options.engine, &options.engine_token_file) {
+        (Engine::Off, None) => engine::Choice::Off,
+        (Engine::Auto, None) => {
+            engine::Choice::Child { models: options.models.clone(), demo: cli.run.shared_params.dev }
+        }
+        (Engine::Url(url), Some(token_file)) => {
+            engine::Choice::running(url, token_file).context("--engine-token-file")?
+        }
+        (Engine::Url(_), None) => anyhow::bail!("--engine URL needs --engine-token-file FILE"),
+        (_, Some(_)) => anyhow::bail!("--engine-token-file goes with --engine URL"),
+    })
+}
+
+fn run_command(cli: &Cli, command: &Command) -> sc_cli::Result<()> {
+    match command {
+        Command::Engine(args) => poq_worker::child::run_child(args.clone())
+            .map_err(|error| sc_cli::Error::Application(Box::new(error))),
+        Command::Key(command) => command.run(cli),
+        Command::ExportChainSpec(command) => command.run(cli.load_spec(&command.chain)?),
+        Command::PurgeChain(command) => {
+            cli.create_runner(command)?.sync_run(|config| command.run(config.database))
+        }
+        Command::ChainInfo(command) => {
+            cli.create_runner(command)?.sync_run(|config| command.run::<Block>(&config))
+        }
+        Command::CheckBlock(command) => cli.create_runner(command)?.async_run(|config| {
+            let Parts { client, import_queue, task_manager, .. } = service::parts(&config)?;
+            Ok((command.run(client, import_queue), task_manager))
+        }),
+        Command::ExportBlocks(command) => cli.create_runner(command)?.async_run(|config| {
+            let Parts { client, task_manager, .. } = service::parts(&config)?;
+            Ok((command.run(client, config.database), task_manager))
+        }),
+        Command::ExportState(command) => cli.create_runner(command)?.async_run(|config| {
+            let Parts { client, task_manager, .. } = service::parts(&config)?;
+            Ok((command.run(client, config.chain_spec), task_manager))
+        }),
+        Command::ImportBlocks(command) => cli.create_runner(command)?.async_run(|config| {
+            let Parts { client, import_queue, task_manager, .. } = service::parts(&config)?;
+            Ok((command.run(client, import_queue), task_manager))
+        }),
+        Command::Revert(command) => cli.create_runner(command)?.async_run(|config| {
+            let Parts { client, backend, task_manager, .. } = service::parts(&config)?;
+            let consensus = Box::new(|client: Arc<Client>, backend: Arc<Backend>, blocks| {
+                sc_consensus_babe::revert(client.clone(), backend, blocks)?;
+                sc_consensus_grandpa::revert(client, blocks)?;
+                Ok(())
+            });
+            Ok((command.run(client, backend, Some(consensus)), task_manager))
+        }),
+    }
+}

@@ -1,0 +1,166 @@
+//! The engine beside the node, and how the driver learns where it is.
+//!
+//! The driver runs inside the runtime and sees nothing of the node but the off-chain database. So whenever an engine begins
+//! to answer, its address and token are written there.
+
+use anyhow::Context as _;
+use codec::Encode as _;
+use poq_primitives::keys::{EngineEndpoint, ENGINE_ENDPOINT_KEY, WORKER_KEY_TYPE};
+use poq_worker::{
+    child::{self, ChildArgs},
+    config::{loopback, EngineArgs},
+    token::Token,
+};
+use sp_core::{
+    crypto::KeyTypeId,
+    offchain::{OffchainStorage, STORAGE_PREFIX},
+};
+use sp_keystore::KeystorePtr;
+use std::{
+    future::pending,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+use tokio::process::Command;
+
+const LOG: &str = "poq::engine";
+
+/// The hidden subcommand of this program that is the child.
+pub const SUBCOMMAND: &str = "engine";
+
+/// How often the keystore is asked for worker keys until it has one.
+const KEY_POLL: Duration = Duration::from_secs(2);
+
+/// Where the engine is.
+#[derive(Clone, Debug)]
+pub enum Choice {
+    /// A child process, started once there is a worker key.
+    Child {
+        /// Its folder of models, if not the usual one.
+        models: Option<PathBuf>,
+        /// Whether the demo's models are put there.
+        demo: bool,
+    },
+    /// Somewhere that somebody else wrote into the off-chain database, or nowhere.
+    Off,
+    /// Running already.
+    Running(EngineEndpoint),
+}
+
+impl Choice {
+    /// The engine at `url`, whose token is in a file.
+    pub fn running(url: &str, token_file: &Path) -> anyhow::Result<Self> {
+        let token = Token::load(token_file)?.expose().to_owned();
+        Ok(Self::Running(EngineEndpoint { url: url.to_owned(), token }))
+    }
+}
+
+/// The task that keeps the driver's engine running.
+pub struct Engine<S> {
+    /// Where the engine is.
+    pub choice: Choice,
+    /// The off-chain database.
+    pub storage: S,
+    /// The node's keys.
+    pub keystore: KeystorePtr,
+    /// The folder of the chain's data; the engine's lies in it.
+    pub data: PathBuf,
+}
+
+impl<S: OffchainStorage> Engine<S> {
+    /// Runs until it is dropped, which ends the child as well.
+    pub async fn run(mut self) {
+        match self.choice.clone() {
+            Choice::Off => {}
+            Choice::Running(endpoint) => self.tell_driver(&endpoint),
+            Choice::Child { models, demo } => {
+                self.wait_for_worker_key().await;
+                if let Err(error) = self.supervise(models, demo).await {
+                    log::error!(target: LOG, "No engine, so this node's operators cannot work: {error:#}");
+                }
+            }
+        }
+    }
+
+    async fn supervise(&mut self, models: Option<PathBuf>, demo: bool) -> anyhow::Result<()> {
+        let program = std::env::current_exe().context("this program does not know where it is")?;
+        let folder = self.data.join("engine");
+        let args = self.child_args(&folder, models, demo);
+        let token = Token::load_or_create(&args.token_file)?;
+        let command = || {
+            let mut command = Command::new(&program);
+            command.arg(SUBCOMMAND).args(args.to_arguments());
+            command
+        };
+        let on_ready = |address, process| {
+            log::info!(target: LOG, "The engine answers at {address} (process {process}); models: {}", args.engine.models.display());
+            let endpoint =
+                EngineEndpoint { url: format!("http://{address}"), token: token.expose().to_owned() };
+            self.tell_driver(&endpoint);
+        };
+        child::supervise(command, on_ready, pending()).await;
+        Ok(())
+    }
+
+    fn child_args(&self, folder: &Path, models: Option<PathBuf>, demo: bool) -> ChildArgs {
+        let models = models.unwrap_or_else(|| self.data.join("models"));
+        let engine = EngineArgs { demo_models: demo, ..EngineArgs::new(models, folder.to_owned()) };
+        ChildArgs { listen: loopback(0), token_file: folder.join("token"), engine }
+    }
+
+    async fn wait_for_worker_key(&self) {
+        while self.keystore.sr25519_public_keys(KeyTypeId(WORKER_KEY_TYPE)).is_empty() {
+            tokio::time::sleep(KEY_POLL).await;
+        }
+    }
+
+    fn tell_driver(&mut self, endpoint: &EngineEndpoint) {
+        self.storage.set(STORAGE_PREFIX, ENGINE_ENDPOINT_KEY, &endpoint.encode());
+        log::debug!(target: LOG, "The driver was told of {endpoint:?}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use codec::Decode as _;
+    use futures::FutureExt as _;
+    use sp_core::offchain::storage::InMemOffchainStorage;
+    use sp_keystore::testing::MemoryKeystore;
+    use std::sync::Arc;
+
+    fn engine(choice: Choice) -> Engine<InMemOffchainStorage> {
+        Engine {
+            choice,
+            storage: InMemOffchainStorage::default(),
+            keystore: Arc::new(MemoryKeystore::new()),
+            data: "data".into(),
+        }
+    }
+
+    #[test]
+    fn the_driver_reads_what_the_node_writes() {
+        let endpoint = EngineEndpoint { url: "http://127.0.0.1:1".into(), token: "0123456789abcdef".into() };
+        let mut engine = engine(Choice::Off);
+        engine.tell_driver(&endpoint);
+        let (storage, key) = (engine.storage, ENGINE_ENDPOINT_KEY);
+        let written = storage.get(STORAGE_PREFIX, key).expect("is there");
+        assert_eq!(EngineEndpoint::decode(&mut &written[..]), Ok(endpoint));
+    }
+
+    #[tokio::test]
+    async fn a_child_waits_for_a_worker_key() {
+        let engine = engine(Choice::Off);
+        assert!(engine.wait_for_worker_key().now_or_never().is_none());
+        engine.keystore.sr25519_generate_new(KeyTypeId(WORKER_KEY_TYPE), None).expect("inserts");
+        assert!(engine.wait_for_worker_key().now_or_never().is_some());
+    }
+
+    #[test]
+    fn the_childs_files_lie_with_the_chains() {
+        let args = engine(Choice::Off).child_args(Path::new("data/engine"), None, true);
+        assert_eq!(args.engine.models, Path::new("data/models"));
+        assert_eq!(args.token_file, Path::new("data/engine/token"));
+        assert!(args.engine.demo_models);
+    }
+}

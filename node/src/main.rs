@@ -1,0 +1,23 @@
+//! `poq-node`: a full node of the Proof of Quality chain; `--dev` is a whole network in one process tree.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `cli.rs` | what can be said on the command line |
+//! | `command.rs` | what is done then |
+//! | `chain_spec.rs` | the chains that come with the node |
+//! | `service.rs` | what a node is made of |
+//! | `rpc.rs` | what it answers beyond what every Substrate node does |
+//! | `engine.rs` | the engine beside it, and how the driver learns where that is |
+//! | `dev.rs` | what `--dev` adds |
+
+mod chain_spec;
+mod cli;
+mod command;
+mod dev;
+mod engine;
+mod rpc;
+mod service;
+
+fn main() -> anyhow::Result<()> {
+    command::run()
+}

@@ -1,0 +1,459 @@
+//! What a node is made of.
+//!
+//! [`parts`] makes what is needed to read and write the chain (the sub-commands need no more); [`start`] adds the network
+//! and the tasks that make it a node.
+
+use crate::{dev, engine, rpc};
+use futures::FutureExt as _;
+use poq_runtime::{Block, Hash, RuntimeApi};
+use sc_client_api::Backend as _;
+use sc_consensus_babe::{BabeBlockImport, BabeLink, BabeWorkerHandle, SlotProportion};
+use sc_consensus_grandpa::{FinalityProofProvider, GrandpaBlockImport, SharedVoterState};
+use sc_consensus_slots::BackoffAuthoringOnFinalizedHeadLagging;
+use sc_network::{
+    config::Role, service::traits::NetworkService, NetworkBackend, NotificationService, ProtocolName,
+};
+use sc_service::{
+    build_network, error::Error as ServiceError, BuildNetworkParams, Configuration, PartialComponents,
+    SpawnTasksParams, TaskManager, WarpSyncConfig,
+};
+use sc_telemetry::{Telemetry, TelemetryHandle, TelemetryWorker};
+use sc_transaction_pool::TransactionPoolHandle;
+use sc_transaction_pool_api::OffchainTransactionPoolFactory;
+use sp_consensus_babe::inherents::{BabeCreateInherentDataProviders, InherentDataProvider as SlotProvider};
+use sp_consensus_babe::SlotDuration;
+use sp_keystore::KeystorePtr;
+use sp_timestamp::InherentDataProvider as TimestampProvider;
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+type Executor = sc_executor::WasmExecutor<sp_io::SubstrateHostFunctions>;
+type BlockImport = BabeBlockImport<
+    Block,
+    Client,
+    GrandpaBlockImport<Backend, Block, Client, SelectChain>,
+    BabeCreateInherentDataProviders<Block>,
+    SelectChain,
+>;
+type GrandpaLink = sc_consensus_grandpa::LinkHalf<Block, Client, SelectChain>;
+type SyncService = Arc<sc_network_sync::SyncingService<Block>>;
+
+/// The chain's state and blocks.
+pub type Client = sc_service::TFullClient<Block, RuntimeApi, Executor>;
+/// Where they are kept.
+pub type Backend = sc_service::TFullBackend<Block>;
+/// Which fork is best: the longest.
+pub type SelectChain = sc_consensus::LongestChain<Backend, Block>;
+/// Transactions that wait for a block.
+pub type TransactionPool = TransactionPoolHandle<Block, Client>;
+/// What [`parts`] makes.
+pub type Parts = PartialComponents<
+    Client,
+    Backend,
+    SelectChain,
+    sc_consensus::DefaultImportQueue<Block>,
+    TransactionPool,
+    Consensus,
+>;
+
+/// A justification is kept at least every so many blocks.
+const JUSTIFICATION_PERIOD: u32 = 512;
+
+/// The parts of BABE and GRANDPA.
+pub struct Consensus {
+    /// Imports the blocks that this node authors.
+    block_import: BlockImport,
+    babe_link: BabeLink<Block>,
+    babe_worker: BabeWorkerHandle<Block>,
+    grandpa_link: GrandpaLink,
+    telemetry: Option<Telemetry>,
+}
+
+/// What a node does besides following the chain.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where its engine is.
+    pub engine: engine::Choice,
+    /// Whether it plays all operators of the demo.
+    pub dev: bool,
+}
+
+/// Makes what is needed to read and write the chain.
+pub fn parts(config: &Configuration) -> Result<Parts, ServiceError> {
+    let (telemetry_worker, telemetry) = telemetry(config)?.unzip();
+    let telemetry_handle = telemetry.as_ref().map(Telemetry::handle);
+    let (client, backend, keystore_container, task_manager) =
+        sc_service::new_full_parts::<Block, RuntimeApi, _>(
+            config,
+            telemetry_handle.clone(),
+            sc_service::new_wasm_executor(&config.executor),
+            Vec::new(),
+        )?;
+    let client = Arc::new(client);
+    if let Some(worker) = telemetry_worker {
+        task_manager.spawn_handle().spawn("telemetry", None, worker.run());
+    }
+    let select_chain = SelectChain::new(backend.clone());
+    let transaction_pool = Arc::new(
+        sc_transaction_pool::Builder::new(
+            task_manager.spawn_essential_handle(),
+            client.clone(),
+            config.role.is_authority().into(),
+        )
+        .with_options(config.transaction_pool.clone())
+        .with_prometheus(config.prometheus_registry())
+        .build(),
+    );
+
+    let (grandpa_import, grandpa_link) = sc_consensus_grandpa::block_import(
+        client.clone(),
+        JUSTIFICATION_PERIOD,
+        &client,
+        select_chain.clone(),
+        telemetry_handle.clone(),
+    )?;
+    let babe_config = sc_consensus_babe::configuration(&*client)?;
+    let slot_duration = babe_config.slot_duration();
+    let (block_import, babe_link) = sc_consensus_babe::block_import(
+        babe_config,
+        grandpa_import.clone(),
+        client.clone(),
+        inherents(slot_duration),
+        select_chain.clone(),
+        OffchainTransactionPoolFactory::new(transaction_pool.clone()),
+    )?;
+    let (import_queue, babe_worker) =
+        sc_consensus_babe::import_queue(sc_consensus_babe::ImportQueueParams {
+            link: babe_link.clone(),
+            block_import: block_import.clone(),
+            justification_import: Some(Box::new(grandpa_import)),
+            client: client.clone(),
+            slot_duration,
+            spawner: &task_manager.spawn_essential_handle(),
+            registry: config.prometheus_registry(),
+            telemetry: telemetry_handle,
+        })?;
+
+    Ok(PartialComponents {
+        client,
+        backend,
+        task_manager,
+        keystore_container,
+        select_chain,
+        import_queue,
+        transaction_pool,
+        other: Consensus { block_import, babe_link, babe_worker, grandpa_link, telemetry },
+    })
+}
+
+fn telemetry(config: &Configuration) -> Result<Option<(TelemetryWorker, Telemetry)>, ServiceError> {
+    let Some(endpoints) = config.telemetry_endpoints.clone().filter(|endpoints| !endpoints.is_empty()) else {
+        return Ok(None);
+    };
+    let worker = TelemetryWorker::new(16).map_err(sc_telemetry::Error::from)?;
+    let telemetry = worker.handle().new_telemetry(endpoints);
+    Ok(Some((worker, telemetry)))
+}
+
+/// The inherents of a block: its slot and its time.
+fn inherents(slot: SlotDuration) -> BabeCreateInherentDataProviders<Block> {
+    Arc::new(move |_, ()| async move {
+        let time = TimestampProvider::from_system_time();
+        Ok((SlotProvider::from_timestamp_and_slot_duration(*time, slot), time))
+    })
+}
+
+/// Starts a node.
+pub fn start<N: NetworkBackend<Block, Hash>>(
+    config: Configuration,
+    options: Options,
+) -> Result<TaskManager, ServiceError> {
+    let plan = Plan::new(&config);
+    let PartialComponents {
+        client,
+        backend,
+        mut task_manager,
+        import_queue,
+        keystore_container,
+        select_chain,
+        transaction_pool,
+        other: Consensus { block_import, babe_link, babe_worker, grandpa_link, mut telemetry },
+    } = parts(&config)?;
+    let keystore = keystore_container.keystore();
+    let votes = SharedVoterState::empty();
+    let network = connect::<N>(
+        &config,
+        &client,
+        &backend,
+        &transaction_pool,
+        &task_manager,
+        import_queue,
+        &grandpa_link,
+    )?;
+    let sources = rpc::Sources {
+        client: client.clone(),
+        pool: transaction_pool.clone(),
+        select_chain: select_chain.clone(),
+        keystore: keystore.clone(),
+        babe_worker,
+        grandpa_authorities: grandpa_link.shared_authority_set().clone(),
+        grandpa_votes: votes.clone(),
+        grandpa_justifications: grandpa_link.justification_stream(),
+        finality_proofs: FinalityProofProvider::new_for_service(
+            backend.clone(),
+            Some(grandpa_link.shared_authority_set().clone()),
+        ),
+    };
+    sc_service::spawn_tasks(SpawnTasksParams {
+        config,
+        client: client.clone(),
+        backend: backend.clone(),
+        task_manager: &mut task_manager,
+        keystore: keystore.clone(),
+        transaction_pool: transaction_pool.clone(),
+        rpc_builder: Box::new(move |executor| rpc::module(&sources, executor)),
+        network: network.service.clone(),
+        system_rpc_tx: network.system_rpc_tx,
+        tx_handler_controller: network.tx_handler_controller,
+        sync_service: network.sync.clone(),
+        telemetry: telemetry.as_mut(),
+        tracing_execute_block: None,
+    })?;
+
+    let worker = Tasks {
+        plan,
+        client,
+        backend,
+        keystore,
+        select_chain,
+        transaction_pool,
+        network: network.service,
+        sync: network.sync,
+        telemetry: telemetry.as_ref().map(Telemetry::handle),
+        task_manager: &task_manager,
+    };
+    if options.dev {
+        dev::insert_worker_keys(&worker.keystore)?;
+    }
+    worker.run_offchain_workers()?;
+    worker.run_engine(options.engine)?;
+    worker.author_blocks(block_import, babe_link)?;
+    worker.vote_on_finality(grandpa_link, network.finality, votes)?;
+    if options.dev {
+        dev::greet();
+    }
+    // Telemetry stops when it is dropped.
+    task_manager.keep_alive(telemetry);
+    Ok(task_manager)
+}
+
+/// The network and what hangs on it.
+struct Network {
+    service: Arc<dyn NetworkService>,
+    sync: SyncService,
+    system_rpc_tx: sc_utils::mpsc::TracingUnboundedSender<sc_rpc::system::Request<Block>>,
+    tx_handler_controller: sc_network_transactions::TransactionsHandlerController<Hash>,
+    finality: FinalityProtocol,
+}
+
+/// Where GRANDPA's messages come and go.
+struct FinalityProtocol {
+    name: ProtocolName,
+    notifications: Box<dyn NotificationService>,
+}
+
+fn connect<N: NetworkBackend<Block, Hash>>(
+    config: &Configuration,
+    client: &Arc<Client>,
+    backend: &Arc<Backend>,
+    transaction_pool: &Arc<TransactionPool>,
+    task_manager: &TaskManager,
+    import_queue: sc_consensus::DefaultImportQueue<Block>,
+    grandpa_link: &GrandpaLink,
+) -> Result<Network, ServiceError> {
+    let metrics = N::register_notification_metrics(config.prometheus_registry());
+    let mut net_config = sc_network::config::FullNetworkConfiguration::<_, _, N>::new(
+        &config.network,
+        config.prometheus_registry().cloned(),
+    );
+    let name =
+        sc_consensus_grandpa::protocol_standard_name(&client.chain_info().genesis_hash, &config.chain_spec);
+    let (grandpa_config, notifications) = sc_consensus_grandpa::grandpa_peers_set_config::<_, N>(
+        name.clone(),
+        metrics.clone(),
+        net_config.peer_store_handle(),
+    );
+    net_config.add_notification_protocol(grandpa_config);
+    let warp_sync = sc_consensus_grandpa::warp_proof::NetworkProvider::new(
+        backend.clone(),
+        grandpa_link.shared_authority_set().clone(),
+        Vec::new(),
+    );
+    let (service, system_rpc_tx, tx_handler_controller, sync, _) = build_network(BuildNetworkParams {
+        config,
+        net_config,
+        client: client.clone(),
+        transaction_pool: transaction_pool.clone(),
+        spawn_handle: task_manager.spawn_handle(),
+        spawn_essential_handle: task_manager.spawn_essential_handle(),
+        import_queue,
+        block_announce_validator_builder: None,
+        warp_sync_config: Some(WarpSyncConfig::WithProvider(Arc::new(warp_sync))),
+        block_relay: None,
+        metrics,
+        gap_sync_body_policy: None,
+    })?;
+    let finality = FinalityProtocol { name, notifications };
+    Ok(Network { service, sync, system_rpc_tx, tx_handler_controller, finality })
+}
+
+/// What the configuration says about the tasks. (The configuration itself goes to [`sc_service::spawn_tasks`].)
+struct Plan {
+    role: Role,
+    name: String,
+    force_authoring: bool,
+    vote: bool,
+    offchain_workers: bool,
+    data: PathBuf,
+    prometheus: Option<substrate_prometheus_endpoint::Registry>,
+}
+
+impl Plan {
+    fn new(config: &Configuration) -> Self {
+        Self {
+            role: config.role,
+            name: config.network.node_name.clone(),
+            force_authoring: config.force_authoring,
+            vote: !config.disable_grandpa,
+            offchain_workers: config.offchain_worker.enabled,
+            data: config.data_path.clone(),
+            prometheus: config.prometheus_registry().cloned(),
+        }
+    }
+}
+
+/// What the tasks of a node share.
+struct Tasks<'a> {
+    plan: Plan,
+    client: Arc<Client>,
+    backend: Arc<Backend>,
+    keystore: KeystorePtr,
+    select_chain: SelectChain,
+    transaction_pool: Arc<TransactionPool>,
+    network: Arc<dyn NetworkService>,
+    sync: SyncService,
+    telemetry: Option<TelemetryHandle>,
+    task_manager: &'a TaskManager,
+}
+
+impl Tasks<'_> {
+    /// Runs the driver at each new best block.
+    fn run_offchain_workers(&self) -> Result<(), ServiceError> {
+        if !self.plan.offchain_workers {
+            return Ok(());
+        }
+        let workers = sc_offchain::OffchainWorkers::new(sc_offchain::OffchainWorkerOptions {
+            runtime_api_provider: self.client.clone(),
+            keystore: Some(self.keystore.clone()),
+            offchain_db: self.backend.offchain_storage(),
+            transaction_pool: Some(OffchainTransactionPoolFactory::new(self.transaction_pool.clone())),
+            network_provider: Arc::new(self.network.clone()),
+            is_validator: self.plan.role.is_authority(),
+            enable_http_requests: true,
+            custom_extensions: |_| Vec::new(),
+        })
+        .map_err(|error| {
+            ServiceError::Other(format!(
+                "off-chain workers cannot start: {error} (are CA certificates installed?)"
+            ))
+        })?;
+        self.task_manager.spawn_handle().spawn(
+            "offchain-workers-runner",
+            "offchain-worker",
+            workers.run(self.client.clone(), self.task_manager.spawn_handle()).boxed(),
+        );
+        Ok(())
+    }
+
+    /// Sees to it that the driver finds an engine.
+    fn run_engine(&self, choice: engine::Choice) -> Result<(), ServiceError> {
+        let Some(storage) = self.backend.offchain_storage().filter(|_| self.plan.offchain_workers) else {
+            return Ok(());
+        };
+        let task =
+            engine::Engine { choice, storage, keystore: self.keystore.clone(), data: self.plan.data.clone() };
+        // Not essential: a node whose engine fails still follows the chain, and the driver reports what it cannot do.
+        self.task_manager.spawn_handle().spawn("engine", "engine", task.run());
+        Ok(())
+    }
+
+    /// Authors blocks with BABE, if this node is an author.
+    fn author_blocks(&self, block_import: BlockImport, link: BabeLink<Block>) -> Result<(), ServiceError> {
+        if !self.plan.role.is_authority() {
+            return Ok(());
+        }
+        let proposer = sc_basic_authorship::ProposerFactory::new(
+            self.task_manager.spawn_handle(),
+            self.client.clone(),
+            self.transaction_pool.clone(),
+            self.plan.prometheus.as_ref(),
+            self.telemetry.clone(),
+        );
+        let babe = sc_consensus_babe::start_babe(sc_consensus_babe::BabeParams {
+            keystore: self.keystore.clone(),
+            client: self.client.clone(),
+            select_chain: self.select_chain.clone(),
+            env: proposer,
+            block_import,
+            sync_oracle: self.sync.clone(),
+            justification_sync_link: self.sync.clone(),
+            create_inherent_data_providers: inherents(link.config().slot_duration()),
+            force_authoring: self.plan.force_authoring,
+            backoff_authoring_blocks: Some(BackoffAuthoringOnFinalizedHeadLagging::default()),
+            babe_link: link,
+            block_proposal_slot_portion: SlotProportion::new(0.5),
+            max_block_proposal_slot_portion: None,
+            telemetry: self.telemetry.clone(),
+        })?;
+        self.task_manager.spawn_essential_handle().spawn_blocking(
+            "babe-proposer",
+            Some("block-authoring"),
+            babe,
+        );
+        Ok(())
+    }
+
+    /// Votes with GRANDPA, or follows the votes of others.
+    fn vote_on_finality(
+        &self,
+        link: GrandpaLink,
+        protocol: FinalityProtocol,
+        shared_voter_state: SharedVoterState,
+    ) -> Result<(), ServiceError> {
+        if !self.plan.vote {
+            return Ok(());
+        }
+        let voter = sc_consensus_grandpa::run_grandpa_voter(sc_consensus_grandpa::GrandpaParams {
+            config: sc_consensus_grandpa::Config {
+                gossip_duration: Duration::from_millis(333),
+                justification_generation_period: JUSTIFICATION_PERIOD,
+                observer_enabled: false,
+                local_role: self.plan.role,
+                name: Some(self.plan.name.clone()),
+                keystore: self.plan.role.is_authority().then(|| self.keystore.clone()),
+                telemetry: self.telemetry.clone(),
+                protocol_name: protocol.name,
+            },
+            link,
+            network: self.network.clone(),
+            sync: self.sync.clone(),
+            notification_service: protocol.notifications,
+            voting_rule: sc_consensus_grandpa::VotingRulesBuilder::default().build(),
+            prometheus_registry: self.plan.prometheus.clone(),
+            shared_voter_state,
+            telemetry: self.telemetry.clone(),
+            offchain_tx_pool_factory: OffchainTransactionPoolFactory::new(self.transaction_pool.clone()),
+        })?;
+        self.task_manager.spawn_essential_handle().spawn_blocking("grandpa-voter", None, voter);
+        Ok(())
+    }
+}

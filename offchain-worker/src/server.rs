@@ -1,0 +1,149 @@
+//! The engine as a running whole.
+
+use crate::{
+    api::{self, Engine},
+    catalogue::Catalogue,
+    config::{ConfigError, EngineConfig},
+    queue::Queue,
+    store::Store,
+    worker,
+};
+use std::{
+    fs::{File, TryLockError},
+    future::{Future, IntoFuture as _},
+    io,
+    net::SocketAddr,
+    path::PathBuf,
+    sync::Arc,
+    thread::JoinHandle,
+    time::Duration,
+};
+use tokio::{net::TcpListener, sync::oneshot, time::sleep};
+
+/// How long requests under way may take to end once the engine is told to stop.
+const DRAIN_TIME: Duration = Duration::from_secs(3);
+
+/// How long a running job may take to notice that the engine stops. It is done again at the next start.
+const GIVE_BACK_TIME: Duration = Duration::from_secs(5);
+
+/// Time between two looks for old jobs.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(3600);
+
+/// Why the engine does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// It is told something impossible.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Another engine works in the data folder.
+    #[error("another engine uses {}; stop it, or give this one its own --data folder", .0.display())]
+    InUse(PathBuf),
+    /// The address is taken or not ours.
+    #[error("cannot listen on {address}: {error}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What went wrong.
+        error: io::Error,
+    },
+    /// The job store cannot be used.
+    #[error("job store in {}: {error}", path.display())]
+    Store {
+        /// The data folder.
+        path: PathBuf,
+        /// What went wrong.
+        error: io::Error,
+    },
+    /// The operating system refuses what a server needs.
+    #[error(transparent)]
+    System(#[from] io::Error),
+}
+
+/// Runs the engine until `shutdown`. `ready` is told the address once requests are answered.
+///
+/// Stopping gives running jobs back to the store; the next start takes them up.
+pub async fn serve(
+    config: EngineConfig,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+    ready: oneshot::Sender<SocketAddr>,
+) -> Result<(), EngineError> {
+    config.prepare()?;
+    let _lock = lock_folder(&config)?;
+    let settings = config.settings.clone();
+    let catalogue = Arc::new(Catalogue::new(config.models.clone(), &config.data, settings.clone()));
+    let queue = Arc::new(open_queue(&config)?);
+    let listen = |error| EngineError::Listen { address: config.listen, error };
+    let listener = TcpListener::bind(config.listen).await.map_err(listen)?;
+    let address = listener.local_addr().map_err(listen)?;
+
+    let scanning = Arc::clone(&catalogue);
+    tokio::task::spawn_blocking(move || scanning.scan());
+    let sweeping = tokio::spawn(sweep(Arc::clone(&queue), settings.retention));
+    let workers = worker::start(&queue, &catalogue, settings.job_time)?;
+    let engine = Engine { queue: Arc::clone(&queue), catalogue, token: config.token };
+    let app = api::router(engine, settings.max_body_bytes);
+
+    tracing::info!(%address, models = %config.models.display(), "the engine is up");
+    // Nobody may want to know; that is fine.
+    let _ = ready.send(address);
+
+    let (stopping, stopped) = oneshot::channel();
+    let closing = Arc::clone(&queue);
+    let server = axum::serve(listener, app).with_graceful_shutdown(async move {
+        shutdown.await;
+        closing.close();
+        let _ = stopping.send(());
+    });
+    let served = tokio::select! {
+        served = server.into_future() => served,
+        () = after(stopped, DRAIN_TIME) => Ok(()),
+    };
+    sweeping.abort();
+    queue.close();
+    wait_for(workers).await;
+    tracing::info!("the engine is down");
+    Ok(served?)
+}
+
+fn open_queue(config: &EngineConfig) -> Result<Queue, EngineError> {
+    let open = || Queue::open(Store::open(config.data.join("jobs"))?, config.settings.queue_limit);
+    open().map_err(|error| EngineError::Store { path: config.data.clone(), error })
+}
+
+/// Two engines on one job store would do each other's jobs. The lock goes with the process, however it ends.
+fn lock_folder(config: &EngineConfig) -> Result<File, EngineError> {
+    let file = File::create(config.data.join("lock"))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(EngineError::InUse(config.data.clone())),
+        Err(TryLockError::Error(error)) => Err(error.into()),
+    }
+}
+
+async fn sweep(queue: Arc<Queue>, age: Duration) {
+    loop {
+        let queue = Arc::clone(&queue);
+        match tokio::task::spawn_blocking(move || queue.sweep(age)).await {
+            Ok(Ok(0)) => {}
+            Ok(Ok(removed)) => tracing::info!(removed, "old jobs removed"),
+            Ok(Err(error)) => tracing::warn!(%error, "old jobs cannot be removed"),
+            Err(error) => tracing::error!(%error, "the sweep failed"),
+        }
+        sleep(SWEEP_INTERVAL).await;
+    }
+}
+
+/// Ends `time` after `event`; never, if the event cannot come any more.
+async fn after(event: oneshot::Receiver<()>, time: Duration) {
+    match event.await {
+        Ok(()) => sleep(time).await,
+        Err(_) => std::future::pending().await,
+    }
+}
+
+async fn wait_for(workers: Vec<JoinHandle<()>>) {
+    let joined = tokio::task::spawn_blocking(move || workers.into_iter().for_each(|worker| drop(worker.join())));
+    if tokio::time::timeout(GIVE_BACK_TIME, joined).await.is_err() {
+        tracing::warn!("a job does not stop; it is done again at the next start");
+    }
+}

@@ -1,0 +1,274 @@
+//! The job store: one file per job, so that a crash loses nothing that was promised.
+
+use crate::{files, job_id::JobId};
+use poq_primitives::job::{Job, JobState};
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::HashSet,
+    fs, io,
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime},
+};
+
+/// Version of the files' format.
+const FORMAT: u32 = 1;
+
+/// What the store keeps of a job.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Record {
+    format: u32,
+    /// The job's id; also the file's name.
+    pub id: JobId,
+    /// What to do.
+    pub job: Job,
+    /// How often work on it was begun.
+    pub attempts: u32,
+    /// When it came, in milliseconds since 1970; orders the queue after a restart.
+    pub created_ms: u64,
+    /// Where it stands.
+    pub state: JobState,
+}
+
+/// Why a file is not a job's record.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    /// It is not the JSON of a record.
+    #[error("not a job record: {0}")]
+    Json(#[from] serde_json::Error),
+    /// It was written by another version of the engine.
+    #[error("written in format {0}; this engine knows format {FORMAT}")]
+    Format(u32),
+    /// It is another job's.
+    #[error("holds the job {0}")]
+    Id(JobId),
+}
+
+impl Record {
+    /// A job that has just come.
+    pub fn new(id: JobId, job: Job) -> Self {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let created_ms = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
+        Self { format: FORMAT, id, job, attempts: 0, created_ms, state: JobState::Queued }
+    }
+
+    /// Reads the record of the job `id`.
+    pub fn parse(id: JobId, json: &[u8]) -> Result<Self, RecordError> {
+        let record: Self = serde_json::from_slice(json)?;
+        if record.format != FORMAT {
+            return Err(RecordError::Format(record.format));
+        }
+        if record.id != id {
+            return Err(RecordError::Id(record.id));
+        }
+        Ok(record)
+    }
+
+    /// Whether nothing more will happen to the job.
+    pub fn is_finished(&self) -> bool {
+        matches!(self.state, JobState::Done { .. } | JobState::Failed { .. })
+    }
+}
+
+/// A folder of job records.
+#[derive(Clone, Debug)]
+pub struct Store {
+    folder: PathBuf,
+}
+
+impl Store {
+    /// Opens the folder, makes it if it is not there, and clears away what a crash left half written.
+    pub fn open(folder: PathBuf) -> io::Result<Self> {
+        fs::create_dir_all(&folder)?;
+        for entry in fs::read_dir(&folder)? {
+            let entry = entry?;
+            if entry.file_name().to_string_lossy().starts_with(files::TEMPORARY_PREFIX) {
+                fs::remove_file(entry.path())?;
+            }
+        }
+        Ok(Self { folder })
+    }
+
+    /// The record of `id`. A file that cannot be understood is set aside, and the job is then unknown.
+    pub fn get(&self, id: JobId) -> io::Result<Option<Record>> {
+        let path = self.path(id);
+        match fs::read(&path) {
+            Ok(json) => Ok(self.parse_or_set_aside(id, &path, &json)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Writes a record; when this returns, it survives a power failure.
+    pub fn put(&self, record: &Record) -> io::Result<()> {
+        files::write_atomically(&self.path(record.id), &serde_json::to_vec(record)?)
+    }
+
+    /// Forgets `id`; unknown ids are fine.
+    pub fn remove(&self, id: JobId) -> io::Result<()> {
+        files::remove_durably(&self.path(id))
+    }
+
+    /// All jobs that are not finished, oldest first.
+    pub fn unfinished(&self) -> io::Result<Vec<Record>> {
+        let mut records = Vec::new();
+        for (id, _) in self.files()? {
+            records.extend(self.get(id)?.filter(|record| !record.is_finished()));
+        }
+        records.sort_by_key(|record| (record.created_ms, record.id));
+        Ok(records)
+    }
+
+    /// Removes records that were last written more than `age` ago, except those in `keep`. Returns how many.
+    pub fn sweep(&self, age: Duration, keep: &HashSet<JobId>) -> io::Result<usize> {
+        let mut removed: usize = 0;
+        for (id, entry) in self.files()? {
+            let written = entry.metadata().and_then(|metadata| metadata.modified());
+            let old = written.is_ok_and(|time| time.elapsed().is_ok_and(|elapsed| elapsed > age));
+            if old && !keep.contains(&id) {
+                self.remove(id)?;
+                removed = removed.saturating_add(1);
+            }
+        }
+        Ok(removed)
+    }
+
+    fn files(&self) -> io::Result<Vec<(JobId, fs::DirEntry)>> {
+        let mut files = Vec::new();
+        for entry in fs::read_dir(&self.folder)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            let id = name.to_str().and_then(|name| name.strip_suffix(".json")).and_then(|id| id.parse().ok());
+            files.extend(id.map(|id| (id, entry)));
+        }
+        Ok(files)
+    }
+
+    fn parse_or_set_aside(&self, id: JobId, path: &Path, json: &[u8]) -> Option<Record> {
+        let error = match Record::parse(id, json) {
+            Ok(record) => return Some(record),
+            Err(error) => error,
+        };
+        let aside = path.with_extension("json.corrupt");
+        let moved = fs::rename(path, &aside);
+        tracing::warn!(%id, %error, aside = %aside.display(), ?moved, "a job's file is damaged and was set aside");
+        None
+    }
+
+    fn path(&self, id: JobId) -> PathBuf {
+        self.folder.join(format!("{id}.json"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use poq_primitives::job::{FailureReason, GenerateJob, JobError, JobResult, ScoreJob};
+    use proptest::prelude::*;
+
+    fn a_job() -> impl Strategy<Value = Job> {
+        prop_oneof![
+            (".*", ".*", any::<(u32, u32, u32, u32)>()).prop_map(|(model, prompt, (a, b, c, d))| {
+                Job::Generate(GenerateJob { model, prompt, max_tokens: a, max_bytes: b, temperature_milli: c, seed: d })
+            }),
+            (".*", ".*", prop::collection::vec(".*", 0..4))
+                .prop_map(|(model, prompt, responses)| Job::Score(ScoreJob { model, prompt, responses })),
+        ]
+    }
+
+    fn a_state() -> impl Strategy<Value = JobState> {
+        prop_oneof![
+            Just(JobState::Queued),
+            Just(JobState::Running),
+            (".*", any::<u32>())
+                .prop_map(|(text, tokens)| JobState::Done { result: JobResult::Generate { text, tokens } }),
+            prop::collection::vec(any::<u32>(), 0..4)
+                .prop_map(|scores| JobState::Done { result: JobResult::Score { scores } }),
+            ".*".prop_map(|message| JobState::Failed {
+                error: JobError { code: FailureReason::InvalidJob, message }
+            }),
+        ]
+    }
+
+    fn a_record() -> impl Strategy<Value = Record> {
+        (any::<[u8; 32]>(), a_job(), a_state(), any::<u32>()).prop_map(|(id, job, state, attempts)| Record {
+            state,
+            attempts,
+            ..Record::new(id.into(), job)
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn every_record_reads_back(record in a_record()) {
+            let json = serde_json::to_vec(&record).unwrap();
+            prop_assert_eq!(Record::parse(record.id, &json).unwrap(), record);
+        }
+
+        #[test]
+        fn damage_never_panics(record in a_record(), at: prop::sample::Index, bit in 0_u8..8, cut: prop::sample::Index) {
+            let mut json = serde_json::to_vec(&record).unwrap();
+            let index = at.index(json.len());
+            json[index] ^= 1 << bit;
+            let _ = Record::parse(record.id, &json);
+            let cut = cut.index(json.len());
+            prop_assert!(Record::parse(record.id, &json[..cut]).is_err(), "a cut record is no record");
+        }
+
+        #[test]
+        fn noise_is_no_record(noise: Vec<u8>) {
+            prop_assert!(Record::parse([0; 32].into(), &noise).is_err());
+        }
+    }
+
+    fn record(byte: u8) -> Record {
+        let job = ScoreJob { model: "m".into(), prompt: "p".into(), responses: vec!["r".into()] };
+        Record::new([byte; 32].into(), Job::Score(job))
+    }
+
+    #[test]
+    fn records_survive_reopening() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path().join("jobs")).unwrap();
+        let record = record(1);
+        store.put(&record).unwrap();
+        let store = Store::open(folder.path().join("jobs")).unwrap();
+        assert_eq!(store.get(record.id).unwrap(), Some(record));
+        store.remove([1; 32].into()).unwrap();
+        store.remove([1; 32].into()).unwrap();
+        assert_eq!(store.get([1; 32].into()).unwrap(), None);
+    }
+
+    #[test]
+    fn a_damaged_file_is_set_aside() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path().to_owned()).unwrap();
+        store.put(&record(1)).unwrap();
+        let id = JobId::from([2; 32]);
+        fs::write(store.path(id), "{\"half\":").unwrap();
+        // A whole record, under another job's name.
+        fs::copy(store.path([1; 32].into()), store.path([3; 32].into())).unwrap();
+        assert_eq!(store.unfinished().unwrap().len(), 1);
+        assert_eq!(store.get(id).unwrap(), None);
+        assert!(folder.path().join(format!("{id}.json.corrupt")).exists());
+        assert!(!store.path([3; 32].into()).exists());
+    }
+
+    #[test]
+    fn half_written_files_go_and_old_ones_are_swept() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join(".tmp-abc"), "half").unwrap();
+        let store = Store::open(folder.path().to_owned()).unwrap();
+        assert!(!folder.path().join(".tmp-abc").exists());
+        for byte in [1, 2] {
+            store.put(&record(byte)).unwrap();
+            let old = SystemTime::now() - Duration::from_secs(1000);
+            fs::File::open(store.path([byte; 32].into())).unwrap().set_modified(old).unwrap();
+        }
+        store.put(&record(3)).unwrap();
+        let keep = HashSet::from([JobId::from([2; 32])]);
+        assert_eq!(store.sweep(Duration::from_secs(500), &keep).unwrap(), 1);
+        assert_eq!(store.get([1; 32].into()).unwrap(), None);
+        assert!(store.get([2; 32].into()).unwrap().is_some() && store.get([3; 32].into()).unwrap().is_some());
+    }
+}

@@ -1,0 +1,83 @@
+//! `poq-worker` as people meet it.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::folder_with_models;
+use std::{path::Path, process::Output};
+
+fn poq_worker(folder: &Path, arguments: &[&str]) -> Output {
+    let folders = [folder.join("models"), folder.join("data")];
+    std::process::Command::new(env!("CARGO_BIN_EXE_poq-worker"))
+        .args(arguments)
+        .env("POQ_MODELS", &folders[0])
+        .env("POQ_ENGINE_DATA", &folders[1])
+        .output()
+        .unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn check_shows_every_model_and_fails_if_one_is_broken() {
+    let folder = folder_with_models();
+    let output = poq_worker(folder.path(), &["check"]);
+    let table = text(&output.stdout);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    for name in ["poq-demo-strong", "poq-demo-weak", "poq-demo-evaluator"] {
+        assert!(table.contains(name), "{table}");
+    }
+    std::fs::write(folder.path().join("models/bad.gguf"), "bad").unwrap();
+    let output = poq_worker(folder.path(), &["check"]);
+    assert!(!output.status.success());
+    assert!(text(&output.stdout).contains("BROKEN: bad does not load: is not a GGUF file"));
+    assert!(text(&output.stderr).contains("1 of"));
+}
+
+#[test]
+fn check_without_models_says_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = poq_worker(folder.path(), &["check"]);
+    assert!(!output.status.success() && text(&output.stderr).contains("--demo-models"));
+    assert!(poq_worker(folder.path(), &["check", "--demo-models"]).status.success());
+}
+
+#[test]
+fn run_answers_and_scores() {
+    let folder = folder_with_models();
+    let question = "What is the capital of France?";
+    let output = poq_worker(folder.path(), &["run", "-m", "poq-demo-strong", "-p", question]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let output = poq_worker(folder.path(), &["run", "-m", "poq-demo-evaluator", "-p", question, "-r", "Paris.", "-r", "x"]);
+    assert!(output.status.success() && text(&output.stdout).lines().count() == 2, "{}", text(&output.stderr));
+    let output = poq_worker(folder.path(), &["run", "-m", "poq-demo-evaluator", "-p", question]);
+    assert!(!output.status.success() && text(&output.stderr).contains("--response"));
+    let output = poq_worker(folder.path(), &["run", "-m", "nobody", "-p", question]);
+    assert!(!output.status.success() && text(&output.stderr).contains("poq-worker check"));
+}
+
+#[test]
+fn serve_keeps_to_loopback_and_the_token_out_of_sight() {
+    let folder = tempfile::tempdir().unwrap();
+    let token_file = folder.path().join("token");
+    let arguments = ["serve", "--listen", "0.0.0.0:0", "--token-file", token_file.to_str().unwrap()];
+    let output = poq_worker(folder.path(), &arguments);
+    assert!(!output.status.success() && text(&output.stderr).contains("--allow-remote"));
+    let token = std::fs::read_to_string(&token_file).unwrap();
+    assert!(!text(&output.stderr).contains(token.trim()) && !text(&output.stdout).contains(token.trim()));
+}
+
+#[test]
+fn a_missing_onnx_runtime_is_explained() {
+    let folder = folder_with_models();
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_poq-worker"))
+        .arg("check")
+        .env("POQ_MODELS", folder.path().join("models"))
+        .env("POQ_ENGINE_DATA", folder.path().join("data"))
+        .env("ORT_DYLIB_PATH", "/nowhere/libonnxruntime.so")
+        .output()
+        .unwrap();
+    assert!(!output.status.success() && text(&output.stdout).contains("scripts/setup.sh"), "{}", text(&output.stdout));
+}

@@ -1,0 +1,320 @@
+//! How each pallet is set up.
+
+use crate::{
+    currency::{EXISTENTIAL_DEPOSIT, MICRO_POQ, POQ},
+    randomness::ParentVrf,
+    time::{DAY, EPOCH_SLOTS, HOUR, MINUTE, SLOT_MILLIS},
+    AccountId, Babe, Balance, Balances, Block, BlockNumber, Hash, Nonce, OriginCaller, PalletInfo, Runtime,
+    RuntimeCall, RuntimeEvent, RuntimeFreezeReason, RuntimeHoldReason, RuntimeOrigin, RuntimeTask, Signature,
+    SignedPayload, System, TxExtension, UncheckedExtrinsic, VERSION,
+};
+use frame_support::{
+    derive_impl,
+    dispatch::DispatchClass,
+    parameter_types,
+    traits::{ConstU128, ConstU32, ConstU64, ConstU8, VariantCountOf},
+    weights::{
+        constants::{ParityDbWeight, WEIGHT_REF_TIME_PER_SECOND},
+        ConstantMultiplier, IdentityFee, Weight,
+    },
+};
+use frame_system::{
+    limits::{BlockLength, BlockWeights},
+    offchain::{
+        AppCrypto, CreateBare, CreateSignedTransaction, CreateTransaction, CreateTransactionBase,
+        SigningTypes,
+    },
+    EnsureRoot,
+};
+use pallet_transaction_payment::{FungibleAdapter, Multiplier, TargetedFeeAdjustment};
+use sp_consensus_babe::{AllowedSlots, BabeEpochConfiguration};
+use sp_runtime::{
+    generic::Era,
+    traits::{Bounded, SaturatedConversion, StaticLookup, Verify},
+    FixedPointNumber, Perbill, Permill, Perquintill,
+};
+use sp_version::RuntimeVersion;
+
+// ---------------------------------------------------------------- what a block may hold
+
+/// Share of a block that ordinary transactions may fill; the rest is for operational ones.
+const NORMAL_SHARE: Perbill = Perbill::from_percent(75);
+
+/// Half of a slot: the other half is for authoring, importing and spreading the block.
+const MAX_BLOCK_WEIGHT: Weight = Weight::from_parts(WEIGHT_REF_TIME_PER_SECOND, u64::MAX);
+
+/// Most bytes in a block.
+const MAX_BLOCK_BYTES: u32 = 5 * 1024 * 1024;
+
+parameter_types! {
+    /// Hashes of this many blocks are kept: transactions that live longer cannot be made.
+    pub const BlockHashCount: BlockNumber = 2_400;
+    /// The version of the runtime.
+    pub const Version: RuntimeVersion = VERSION;
+    /// Weight limits of a block.
+    pub RuntimeBlockWeights: BlockWeights =
+        BlockWeights::with_sensible_defaults(MAX_BLOCK_WEIGHT, NORMAL_SHARE);
+    /// Length limits of a block.
+    pub RuntimeBlockLength: BlockLength = BlockLength::builder()
+        .max_length(MAX_BLOCK_BYTES)
+        .modify_max_length_for_class(DispatchClass::Normal, |bytes| *bytes = NORMAL_SHARE * MAX_BLOCK_BYTES)
+        .build();
+}
+
+#[derive_impl(frame_system::config_preludes::SolochainDefaultConfig)]
+impl frame_system::Config for Runtime {
+    type Block = Block;
+    type BlockWeights = RuntimeBlockWeights;
+    type BlockLength = RuntimeBlockLength;
+    type AccountId = AccountId;
+    type AccountData = pallet_balances::AccountData<Balance>;
+    type Nonce = Nonce;
+    type Hash = Hash;
+    type BlockHashCount = BlockHashCount;
+    type DbWeight = ParityDbWeight;
+    type Version = Version;
+    type SystemWeightInfo = frame_system::weights::SubstrateWeight<Runtime>;
+    type ExtensionsWeightInfo = frame_system::SubstrateExtensionsWeight<Runtime>;
+    // The generic Substrate prefix: addresses begin with 5.
+    type SS58Prefix = frame_support::traits::ConstU16<42>;
+    type MaxConsumers = ConstU32<16>;
+}
+
+// ---------------------------------------------------------------- consensus
+
+/// Every block carries a VRF output, because draws need one from each block: slots that no author wins are filled
+/// round-robin, by authors that still have to show a VRF.
+pub struct EpochConfiguration;
+
+impl EpochConfiguration {
+    /// The value at genesis: a slot has a primary author with a chance of one in four.
+    pub const GENESIS: BabeEpochConfiguration =
+        BabeEpochConfiguration { c: (1, 4), allowed_slots: AllowedSlots::PrimaryAndSecondaryVRFSlots };
+}
+
+/// Most block authors.
+type MaxAuthorities = ConstU32<128>;
+
+impl pallet_timestamp::Config for Runtime {
+    type Moment = u64;
+    type OnTimestampSet = Babe;
+    type MinimumPeriod = ConstU64<{ SLOT_MILLIS / 2 }>;
+    type WeightInfo = pallet_timestamp::weights::SubstrateWeight<Runtime>;
+}
+
+impl pallet_babe::Config for Runtime {
+    type EpochDuration = ConstU64<EPOCH_SLOTS>;
+    type ExpectedBlockTime = ConstU64<SLOT_MILLIS>;
+    // There is no staking of block authors yet: the authors at genesis stay.
+    type EpochChangeTrigger = pallet_babe::SameAuthoritiesForever;
+    type DisabledValidators = ();
+    type WeightInfo = ();
+    type MaxAuthorities = MaxAuthorities;
+    type MaxNominators = ConstU32<0>;
+    // Without sessions nobody can prove who owned a key when, so equivocations are not reported.
+    type KeyOwnerProof = sp_core::Void;
+    type EquivocationReportSystem = ();
+}
+
+impl pallet_grandpa::Config for Runtime {
+    type RuntimeEvent = RuntimeEvent;
+    type WeightInfo = ();
+    type MaxAuthorities = MaxAuthorities;
+    type MaxNominators = ConstU32<0>;
+    type MaxSetIdSessionEntries = ConstU64<0>;
+    type KeyOwnerProof = sp_core::Void;
+    type EquivocationReportSystem = ();
+}
+
+// ---------------------------------------------------------------- money
+
+impl pallet_balances::Config for Runtime {
+    type RuntimeEvent = RuntimeEvent;
+    type RuntimeHoldReason = RuntimeHoldReason;
+    type RuntimeFreezeReason = RuntimeFreezeReason;
+    type WeightInfo = pallet_balances::weights::SubstrateWeight<Runtime>;
+    type Balance = Balance;
+    type DustRemoval = ();
+    type ExistentialDeposit = ConstU128<EXISTENTIAL_DEPOSIT>;
+    type AccountStore = System;
+    type ReserveIdentifier = [u8; 8];
+    type FreezeIdentifier = RuntimeFreezeReason;
+    type MaxLocks = ConstU32<50>;
+    type MaxReserves = ConstU32<0>;
+    type MaxFreezes = VariantCountOf<RuntimeFreezeReason>;
+    type DoneSlashHandler = ();
+}
+
+parameter_types! {
+    /// Fees neither rise nor fall at this fullness of blocks.
+    pub const TargetBlockFullness: Perquintill = Perquintill::from_percent(25);
+    /// How fast fees follow the fullness.
+    pub AdjustmentVariable: Multiplier = Multiplier::saturating_from_rational(75, 1_000_000);
+    /// Fees never fall below their base.
+    pub MinimumMultiplier: Multiplier = Multiplier::saturating_from_integer(1);
+    /// Nor rise without bound.
+    pub MaximumMultiplier: Multiplier = Bounded::max_value();
+}
+
+impl pallet_transaction_payment::Config for Runtime {
+    type RuntimeEvent = RuntimeEvent;
+    // Fees are burnt: with a fixed set of authors there is nobody to attract with them.
+    type OnChargeTransaction = FungibleAdapter<Balances, ()>;
+    // One unit for a picosecond of work and a millionth of a token for a byte: a transfer costs about 0.0005 tokens.
+    type WeightToFee = IdentityFee<Balance>;
+    type LengthToFee = ConstantMultiplier<Balance, ConstU128<MICRO_POQ>>;
+    type FeeMultiplierUpdate = TargetedFeeAdjustment<
+        Self,
+        TargetBlockFullness,
+        AdjustmentVariable,
+        MinimumMultiplier,
+        MaximumMultiplier,
+    >;
+    type OperationalFeeMultiplier = ConstU8<5>;
+    type WeightInfo = pallet_transaction_payment::weights::SubstrateWeight<Runtime>;
+}
+
+impl pallet_skip_feeless_payment::Config for Runtime {
+    type RuntimeEvent = RuntimeEvent;
+}
+
+// ---------------------------------------------------------------- the protocol
+
+parameter_types! {
+    /// The chain's part of a budget.
+    pub const FeeRate: Permill = Permill::from_percent(2);
+    /// Distance from the consensus of the others at which a score is worth nothing.
+    pub const AgreementTolerance: Permill = Permill::from_percent(25);
+    /// A quarter of a block for the requests that are due, in `on_poll` and again in `on_idle`.
+    pub AgendaWeight: Weight = MAX_BLOCK_WEIGHT / 4;
+}
+
+impl pallet_proof_of_quality::Config for Runtime {
+    type Currency = Balances;
+    type RuntimeHoldReason = RuntimeHoldReason;
+    type ModelOrigin = EnsureRoot<AccountId>;
+    type Randomness = ParentVrf<Runtime>;
+    type Aggregation = pallet_proof_of_quality::WeightedMedian;
+    type WorkerCrypto = pallet_proof_of_quality::driver::crypto::WorkerCrypto;
+    // Both are burnt: there is no treasury yet, and nobody should gain by another's slash.
+    type FeeHandler = ();
+    type SlashHandler = ();
+    type MaxPromptLength = ConstU32<{ 8 * 1024 }>;
+    type MaxOutputLength = ConstU32<{ 16 * 1024 }>;
+    type MaxTokens = ConstU32<4_096>;
+    type MaxNameLength = ConstU32<64>;
+    type MaxResponders = ConstU32<8>;
+    type MaxCommittee = ConstU32<15>;
+    type MaxModelsPerRequest = ConstU32<8>;
+    type MaxModelsPerOperator = ConstU32<16>;
+    type MaxOperatorsPerModel = ConstU32<256>;
+    type MaxReports = ConstU32<16>;
+    type RecentDuties = ConstU32<16>;
+    type MinStake = ConstU128<{ 1_000 * POQ }>;
+    type StakeCap = ConstU32<10>;
+    type AbsenceSlash = ConstU128<{ 10 * POQ }>;
+    type UnbondingPeriod = ConstU32<{ 7 * DAY }>;
+    type FeeRate = FeeRate;
+    type AgreementTolerance = AgreementTolerance;
+    type SeedPatience = ConstU32<MINUTE>;
+    type Retention = ConstU32<DAY>;
+    type MaxWindow = ConstU32<HOUR>;
+    type AgendaWeight = AgendaWeight;
+    type DriverDepth = ConstU32<1>;
+    type WeightInfo = pallet_proof_of_quality::weights::Estimates<Runtime>;
+}
+
+// ---------------------------------------------------------------- tools
+
+impl pallet_sudo::Config for Runtime {
+    type RuntimeEvent = RuntimeEvent;
+    type RuntimeCall = RuntimeCall;
+    type WeightInfo = pallet_sudo::weights::SubstrateWeight<Runtime>;
+}
+
+impl pallet_utility::Config for Runtime {
+    type RuntimeEvent = RuntimeEvent;
+    type RuntimeCall = RuntimeCall;
+    type PalletsOrigin = OriginCaller;
+    type WeightInfo = pallet_utility::weights::SubstrateWeight<Runtime>;
+}
+
+// ---------------------------------------------------------------- transactions that a node signs
+
+/// Blocks for which a transaction signed by a node is good. Long enough for a full pool, short enough to be made anew.
+const SIGNED_BY_NODE_BLOCKS: u64 = 64;
+
+impl SigningTypes for Runtime {
+    type Public = <Signature as Verify>::Signer;
+    type Signature = Signature;
+}
+
+impl<LocalCall> CreateTransactionBase<LocalCall> for Runtime
+where
+    RuntimeCall: From<LocalCall>,
+{
+    type Extrinsic = UncheckedExtrinsic;
+    type RuntimeCall = RuntimeCall;
+}
+
+impl<LocalCall> CreateTransaction<LocalCall> for Runtime
+where
+    RuntimeCall: From<LocalCall>,
+{
+    type Extension = TxExtension;
+
+    fn create_transaction(call: RuntimeCall, extension: TxExtension) -> UncheckedExtrinsic {
+        UncheckedExtrinsic::new_transaction(call, extension)
+    }
+}
+
+impl<LocalCall> CreateBare<LocalCall> for Runtime
+where
+    RuntimeCall: From<LocalCall>,
+{
+    fn create_bare(call: RuntimeCall) -> UncheckedExtrinsic {
+        UncheckedExtrinsic::new_bare(call)
+    }
+}
+
+impl<LocalCall> CreateSignedTransaction<LocalCall> for Runtime
+where
+    RuntimeCall: From<LocalCall>,
+{
+    fn create_signed_transaction<C: AppCrypto<Self::Public, Self::Signature>>(
+        call: RuntimeCall,
+        public: Self::Public,
+        account: AccountId,
+        nonce: Nonce,
+    ) -> Option<UncheckedExtrinsic> {
+        // The newest block whose hash is in this state is the parent.
+        let birth = System::block_number().saturating_sub(1);
+        let extension = signed_extension(Era::mortal(SIGNED_BY_NODE_BLOCKS, birth.saturated_into()), nonce);
+        let payload = SignedPayload::new(call, extension)
+            .inspect_err(
+                |error| log::error!(target: "poq::driver", "cannot make a payload to sign: {error:?}"),
+            )
+            .ok()?;
+        let signature = payload.using_encoded(|bytes| C::sign(bytes, public))?;
+        let (call, extension, _) = payload.deconstruct();
+        let sender = <Runtime as frame_system::Config>::Lookup::unlookup(account);
+        Some(UncheckedExtrinsic::new_signed(call, sender, signature, extension))
+    }
+}
+
+/// The extension of an ordinary transaction without a tip.
+pub fn signed_extension(era: Era, nonce: Nonce) -> TxExtension {
+    (
+        frame_system::CheckNonZeroSender::new(),
+        frame_system::CheckSpecVersion::new(),
+        frame_system::CheckTxVersion::new(),
+        frame_system::CheckGenesis::new(),
+        frame_system::CheckEra::from(era),
+        frame_system::CheckNonce::from(nonce),
+        frame_system::CheckWeight::new(),
+        pallet_skip_feeless_payment::SkipCheckIfFeeless::from(
+            pallet_transaction_payment::ChargeTransactionPayment::from(0),
+        ),
+        frame_system::WeightReclaim::new(),
+    )
+}

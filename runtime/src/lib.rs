@@ -1,0 +1,182 @@
+//! The Proof of Quality runtime: BABE, GRANDPA, balances, fees, sudo for test nets, and the pallet.
+//!
+//! | file | holds |
+//! |---|---|
+//! | this one | what the runtime is made of: its types, its pallets and their indices, its version |
+//! | `configs.rs` | how each pallet is set up |
+//! | `apis.rs` | what a node may ask of the runtime |
+//! | [`randomness`] | where draws get their seeds from |
+//! | [`genesis_presets`] | the chains that come with the runtime |
+//! | [`demo`] | the accounts and models of those chains |
+
+#![cfg_attr(not(feature = "std"), no_std)]
+#![recursion_limit = "256"]
+
+extern crate alloc;
+
+#[cfg(feature = "std")]
+include!(concat!(env!("OUT_DIR"), "/wasm_binary.rs"));
+
+pub mod apis;
+mod configs;
+pub mod demo;
+pub mod genesis_presets;
+pub mod randomness;
+
+use alloc::borrow::Cow;
+use sp_runtime::{
+    generic, impl_opaque_keys,
+    traits::{BlakeTwo256, IdentifyAccount, Verify},
+    MultiAddress, MultiSignature,
+};
+use sp_version::RuntimeVersion;
+
+#[cfg(feature = "std")]
+pub use apis::api::dispatch;
+pub use apis::RuntimeApi;
+pub use configs::{EpochConfiguration, RuntimeBlockLength, RuntimeBlockWeights};
+
+/// Number of a block.
+pub type BlockNumber = u32;
+/// An amount of the native token, in units of 10^-12.
+pub type Balance = u128;
+/// Number of transactions that an account has sent.
+pub type Nonce = u32;
+/// A hash of the chain: BLAKE2b-256.
+pub type Hash = sp_core::H256;
+/// A signature under a transaction.
+pub type Signature = MultiSignature;
+/// An account.
+pub type AccountId = <<Signature as Verify>::Signer as IdentifyAccount>::AccountId;
+/// How transactions name accounts.
+pub type Address = MultiAddress<AccountId, ()>;
+/// A block's header.
+pub type Header = generic::Header<BlockNumber, BlakeTwo256>;
+/// A block.
+pub type Block = generic::Block<Header, UncheckedExtrinsic>;
+
+/// What every transaction carries besides its call.
+///
+/// `SkipCheckIfFeeless` is invisible from outside: clients see `ChargeTransactionPayment`. It lets a worker key without
+/// balance report work that is due.
+pub type TxExtension = (
+    frame_system::CheckNonZeroSender<Runtime>,
+    frame_system::CheckSpecVersion<Runtime>,
+    frame_system::CheckTxVersion<Runtime>,
+    frame_system::CheckGenesis<Runtime>,
+    frame_system::CheckEra<Runtime>,
+    frame_system::CheckNonce<Runtime>,
+    frame_system::CheckWeight<Runtime>,
+    pallet_skip_feeless_payment::SkipCheckIfFeeless<
+        Runtime,
+        pallet_transaction_payment::ChargeTransactionPayment<Runtime>,
+    >,
+    frame_system::WeightReclaim<Runtime>,
+);
+
+/// A transaction as it travels.
+pub type UncheckedExtrinsic = generic::UncheckedExtrinsic<Address, RuntimeCall, Signature, TxExtension>;
+/// What a transaction's signature is made over.
+pub type SignedPayload = generic::SignedPayload<RuntimeCall, TxExtension>;
+
+/// Runs blocks.
+pub type Executive = frame_executive::Executive<
+    Runtime,
+    Block,
+    frame_system::ChainContext<Runtime>,
+    Runtime,
+    AllPalletsWithSystem,
+>;
+
+/// The token.
+pub mod currency {
+    use crate::Balance;
+
+    /// One token.
+    pub const POQ: Balance = 1_000_000_000_000;
+    /// A thousandth of a token.
+    pub const MILLI_POQ: Balance = POQ / 1_000;
+    /// A millionth of a token.
+    pub const MICRO_POQ: Balance = MILLI_POQ / 1_000;
+    /// Least balance of an account; with less it is removed.
+    pub const EXISTENTIAL_DEPOSIT: Balance = MILLI_POQ;
+}
+
+/// Durations.
+pub mod time {
+    use crate::BlockNumber;
+
+    /// Length of a slot, in milliseconds. Cannot be changed once the chain runs.
+    pub const SLOT_MILLIS: u64 = 2_000;
+    /// Length of an epoch, in slots. Cannot be changed once the chain runs.
+    pub const EPOCH_SLOTS: u64 = 10 * (MINUTE as u64);
+    /// Blocks in a minute, if every slot has one.
+    pub const MINUTE: BlockNumber = 60_000 / (SLOT_MILLIS as BlockNumber);
+    /// Blocks in an hour.
+    pub const HOUR: BlockNumber = 60 * MINUTE;
+    /// Blocks in a day.
+    pub const DAY: BlockNumber = 24 * HOUR;
+}
+
+impl_opaque_keys! {
+    /// The keys of a block author.
+    pub struct SessionKeys {
+        /// Claims slots.
+        pub babe: Babe,
+        /// Votes on finality.
+        pub grandpa: Grandpa,
+    }
+}
+
+/// The version of this runtime.
+#[sp_version::runtime_version]
+pub const VERSION: RuntimeVersion = RuntimeVersion {
+    spec_name: Cow::Borrowed("proof-of-quality"),
+    impl_name: Cow::Borrowed("proof-of-quality"),
+    authoring_version: 1,
+    spec_version: 1,
+    impl_version: 1,
+    apis: apis::RUNTIME_API_VERSIONS,
+    transaction_version: 1,
+    system_version: 1,
+};
+
+#[frame_support::runtime]
+mod runtime {
+    /// The runtime.
+    #[runtime::runtime]
+    #[runtime::derive(
+        RuntimeCall,
+        RuntimeEvent,
+        RuntimeError,
+        RuntimeOrigin,
+        RuntimeFreezeReason,
+        RuntimeHoldReason,
+        RuntimeSlashReason,
+        RuntimeLockId,
+        RuntimeTask,
+        RuntimeViewFunction
+    )]
+    pub struct Runtime;
+
+    #[runtime::pallet_index(0)]
+    pub type System = frame_system;
+    #[runtime::pallet_index(1)]
+    pub type Timestamp = pallet_timestamp;
+    #[runtime::pallet_index(2)]
+    pub type Babe = pallet_babe;
+    #[runtime::pallet_index(3)]
+    pub type Grandpa = pallet_grandpa;
+    #[runtime::pallet_index(4)]
+    pub type Balances = pallet_balances;
+    #[runtime::pallet_index(5)]
+    pub type TransactionPayment = pallet_transaction_payment;
+    #[runtime::pallet_index(6)]
+    pub type SkipFeelessPayment = pallet_skip_feeless_payment;
+    #[runtime::pallet_index(7)]
+    pub type Sudo = pallet_sudo;
+    #[runtime::pallet_index(8)]
+    pub type Utility = pallet_utility;
+    #[runtime::pallet_index(9)]
+    pub type ProofOfQuality = pallet_proof_of_quality;
+}
