@@ -12,6 +12,10 @@ pub const WORKER_KEY_TYPE: [u8; 4] = *b"poq!";
 /// `poq-node` writes it when its engine is up; an operator of a stock node writes it with the RPC `offchain_localStorageSet`.
 pub const ENGINE_ENDPOINT_KEY: &[u8] = b"poq/engine";
 
+/// Key of the off-chain database (persistent) under which an operator may write a SCALE-encoded `u32`: how many blocks old
+/// a duty must be before the driver starts its job. Deeper wastes less work on re-orgs and costs latency.
+pub const DEPTH_KEY: &[u8] = b"poq/depth";
+
 /// Key of the off-chain database (persistent) that holds the node's 32-byte salt secret. Never leaves the node.
 pub const SALT_SECRET_KEY: &[u8] = b"poq/salt-secret";
 

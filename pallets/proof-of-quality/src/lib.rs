@@ -239,7 +239,8 @@ pub mod pallet {
         type AgendaWeight: Get<Weight>;
 
         /// How many blocks a duty must be old before the driver starts expensive work for it: protects against re-orgs
-        /// at the price of latency.
+        /// at the price of latency. An operator can say otherwise for its node, see
+        /// [`poq_primitives::keys::DEPTH_KEY`].
         #[pallet::constant]
         type DriverDepth: Get<BlockNumberFor<Self>>;
 

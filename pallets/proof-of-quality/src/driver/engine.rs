@@ -17,7 +17,7 @@ const WAIT_MS: u64 = 300;
 /// How long a run waits for all answers of the engine together.
 const DEADLINE_MS: u64 = 900;
 
-/// Longest answer that is read, in bytes. An output of 4 KiB in JSON escapes is well below it.
+/// Longest answer that is read, in bytes. The longest output, escaped as JSON, is well below it.
 const MAX_ANSWER: usize = 256 * 1024;
 
 /// What the engine says of a job.

@@ -5,7 +5,7 @@ use crate::Config;
 use alloc::vec::Vec;
 use codec::Encode;
 use frame_system::pallet_prelude::BlockNumberFor;
-use poq_primitives::keys::{EngineEndpoint, ENGINE_ENDPOINT_KEY, SALT_SECRET_KEY};
+use poq_primitives::keys::{EngineEndpoint, DEPTH_KEY, ENGINE_ENDPOINT_KEY, SALT_SECRET_KEY};
 use sp_runtime::{
     offchain::storage::{MutateStorageError, StorageRetrievalError, StorageValueRef},
     traits::Saturating,
@@ -25,6 +25,11 @@ pub fn endpoint() -> Option<EngineEndpoint> {
             None
         }
     }
+}
+
+/// How old, in blocks, a duty must be before its job is started, if the operator has said so.
+pub fn depth() -> Option<u32> {
+    StorageValueRef::persistent(DEPTH_KEY).get().ok().flatten()
 }
 
 /// The secret from which this node's salts are made; made up the first time.

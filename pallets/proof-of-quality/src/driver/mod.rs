@@ -7,7 +7,8 @@
 //! 2. A lock with a deadline keeps runs from overlapping; a run that was aborted frees it by time.
 //! 3. One transaction in flight for each key; all that is due goes out in one call. Whether it worked is read from the state,
 //!    never from the pool; if nothing has happened after [`RESEND_AFTER`] blocks, it is sent again.
-//! 4. Nothing is remembered by height, and costly work starts only for duties that are `DriverDepth` blocks old.
+//! 4. Nothing is remembered by height, and costly work starts only for duties that are `DriverDepth` blocks old (or what the
+//!    operator wrote to the off-chain storage under `poq/depth`).
 //! 5. Every HTTP call has a deadline; an engine that is down, slow or talks nonsense costs a log line and another try.
 //! 6. Salts come from a secret of this node, so that a reveal works after a restart.
 //! 7. A job that failed for good is reported as failed, with its reason, at once.
@@ -96,12 +97,12 @@ pub fn run<T: Config>(now: BlockNumberFor<T>) {
         return;
     };
     let Some(secret) = local::salt_secret() else { return };
+    let depth = local::depth().map_or_else(T::DriverDepth::get, Into::into);
     let genesis = Pallet::<T>::genesis_hash();
     let tasks: Vec<(usize, Task)> = keys
         .iter()
         .enumerate()
-        .filter(|(_, key)| !local::is_in_flight::<T>(&key.account, now))
-        .flat_map(|(index, key)| tasks_of::<T>(key, now).into_iter().map(move |task| (index, task)))
+        .flat_map(|(index, key)| tasks_of::<T>(key, now, depth).into_iter().map(move |task| (index, task)))
         .take(MAX_JOBS_PER_RUN)
         .collect();
     if tasks.is_empty() {
@@ -151,12 +152,12 @@ fn local_keys<T: Config>() -> impl Iterator<Item = LocalKey<T>> {
 }
 
 /// What the duties of a key call for now, in ascending order of requests.
-fn tasks_of<T: Config>(key: &LocalKey<T>, now: BlockNumberFor<T>) -> Vec<Task> {
+fn tasks_of<T: Config>(key: &LocalKey<T>, now: BlockNumberFor<T>, depth: BlockNumberFor<T>) -> Vec<Task> {
     let mut tasks: Vec<Task> = Duties::<T>::iter_prefix(&key.operator)
         .filter_map(|(id, role)| {
             let request = Requests::<T>::get(id)?;
             let work = Pallet::<T>::work_of(&key.operator, id, role)?;
-            let buried = now.saturating_sub(request.since) >= T::DriverDepth::get();
+            let buried = now.saturating_sub(request.since) >= depth;
             let step = match (request.phase, work) {
                 (Phase::Answering { .. }, Work::Pending) if buried => Step::CommitOutput,
                 (Phase::Opening { .. }, Work::Pending) if buried => Step::RevealOutput,
@@ -267,7 +268,7 @@ fn submit<T: Config>(key: &LocalKey<T>, reports: Vec<ReportOf<T>>, now: BlockNum
     let count = reports.len();
     // What is over the limit is still due at the next block.
     let reports: ReportsOf<T> = BoundedVec::truncate_from(reports);
-    if reports.is_empty() {
+    if reports.is_empty() || local::is_in_flight::<T>(&key.account, now) {
         return;
     }
     let nonce = frame_system::Pallet::<T>::account_nonce(&key.account);
