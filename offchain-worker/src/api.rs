@@ -6,9 +6,10 @@
 //! | `GET /v1/models` | the models, as [`ModelList`] |
 //! | `GET /health` | `200` while the engine takes requests; the only call that wants no token |
 //!
-//! Every error is `{"error":{"code":"…","message":"…"}}`: `400` malformed, `401` no or wrong token, `404`, `405`, `408` too
-//! slow, `409` the id belongs to another job, `413` body too large, `415` not JSON, `422` JSON that is not a job, `429` with
-//! `Retry-After` when the queue is full, `500` the disk fails, `503` the engine is stopping.
+//! Every error is `{"error":{"code":"…","message":"…"}}`: `400` malformed, `401` no or wrong token, `404`,
+//! `405`, `408` too slow, `409` the id belongs to another job, `413` body too large, `415` not JSON, `422`
+//! JSON that is not a job, `429` with `Retry-After` when the queue is full, `500` the disk fails, `503` the
+//! engine is stopping.
 
 use crate::{
     catalogue::{Catalogue, ModelInfo},
@@ -18,7 +19,9 @@ use crate::{
 };
 use axum::{
     body::Bytes,
-    extract::{rejection::BytesRejection, rejection::QueryRejection, DefaultBodyLimit, Path, Query, Request, State},
+    extract::{
+        rejection::BytesRejection, rejection::QueryRejection, DefaultBodyLimit, Path, Query, Request, State,
+    },
     http::{header, HeaderMap, HeaderValue, StatusCode},
     middleware::{self, Next},
     response::{IntoResponse, Response},
@@ -123,8 +126,9 @@ struct Wait {
 }
 
 fn parse_wait(wait: Result<Query<Wait>, QueryRejection>) -> Result<Duration, ApiError> {
-    let Query(Wait { wait_ms }) =
-        wait.map_err(|_| ApiError::new(StatusCode::BAD_REQUEST, "invalid_query", "wait_ms is a number of milliseconds"))?;
+    let Query(Wait { wait_ms }) = wait.map_err(|_| {
+        ApiError::new(StatusCode::BAD_REQUEST, "invalid_query", "wait_ms is a number of milliseconds")
+    })?;
     Ok(Duration::from_millis(wait_ms.min(MAX_WAIT_MS)))
 }
 
@@ -150,7 +154,9 @@ fn parse_job(body: &[u8]) -> Result<Job, ApiError> {
 
 /// Holds the answer until the job is finished or the time is over; the ticket as it is then.
 async fn hold(engine: &Engine, id: JobId, ticket: Ticket, wait: Duration) -> Result<Ticket, ApiError> {
-    let Some(mut unfinished) = ticket.unfinished.clone().filter(|_| !wait.is_zero()) else { return Ok(ticket) };
+    let Some(mut unfinished) = ticket.unfinished.clone().filter(|_| !wait.is_zero()) else {
+        return Ok(ticket);
+    };
     let _finished_or_late = tokio::time::timeout(wait, unfinished.changed()).await;
     look_up(engine, id).await
 }
@@ -158,7 +164,9 @@ async fn hold(engine: &Engine, id: JobId, ticket: Ticket, wait: Duration) -> Res
 async fn look_up(engine: &Engine, id: JobId) -> Result<Ticket, ApiError> {
     let queue = Arc::clone(&engine.queue);
     let ticket = blocking(move || queue.ticket(id)).await??;
-    ticket.ok_or_else(|| ApiError::new(StatusCode::NOT_FOUND, "unknown_job", "this engine does not know the job"))
+    ticket.ok_or_else(|| {
+        ApiError::new(StatusCode::NOT_FOUND, "unknown_job", "this engine does not know the job")
+    })
 }
 
 /// Runs what touches the disk away from the threads that serve requests.
@@ -171,15 +179,20 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
 
 async fn want_token(State(token): State<Token>, request: Request, next: Next) -> Response {
     let offered = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let bearer = offered.and_then(|value| value.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+    let bearer = offered
+        .and_then(|value| value.split_once(' '))
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
     match bearer {
         Some((_, offered)) if token.matches(offered.trim()) => next.run(request).await,
-        _ => ApiError::new(StatusCode::UNAUTHORIZED, "unauthorized", "send Authorization: Bearer TOKEN").into_response(),
+        _ => ApiError::new(StatusCode::UNAUTHORIZED, "unauthorized", "send Authorization: Bearer TOKEN")
+            .into_response(),
     }
 }
 
 async fn limit_time(request: Request, next: Next) -> Response {
-    let late = |_| ApiError::new(StatusCode::REQUEST_TIMEOUT, "too_slow", "the request took too long").into_response();
+    let late = |_| {
+        ApiError::new(StatusCode::REQUEST_TIMEOUT, "too_slow", "the request took too long").into_response()
+    };
     tokio::time::timeout(REQUEST_TIME, next.run(request)).await.unwrap_or_else(late)
 }
 
@@ -199,7 +212,8 @@ impl ApiError {
 
 impl From<BytesRejection> for ApiError {
     fn from(rejection: BytesRejection) -> Self {
-        let code = if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE { "too_large" } else { "unreadable_body" };
+        let code =
+            if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE { "too_large" } else { "unreadable_body" };
         Self::new(rejection.status(), code, rejection.body_text())
     }
 }
@@ -219,7 +233,11 @@ impl From<SubmitError> for ApiError {
 impl From<std::io::Error> for ApiError {
     fn from(error: std::io::Error) -> Self {
         tracing::error!(%error, "the job store fails");
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "store", "the job store fails; the engine's log says more")
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "store",
+            "the job store fails; the engine's log says more",
+        )
     }
 }
 

@@ -1,16 +1,10 @@
 //! The models that this engine has.
 //!
-//! Every `*.gguf` file in the models folder is a generator; every folder in it that holds `tokenizer.json` and `model.onnx`
-//! (or `onnx/model.onnx`, as model hubs lay it out) is an evaluator. A model's id is the SHA-256 of its GGUF or ONNX file.
-//! Models are loaded when the first job wants them, and kept.
+//! Every `*.gguf` file in the models folder is a generator; every folder in it that holds `tokenizer.json`
+//! and `model.onnx` (or `onnx/model.onnx`, as model hubs lay it out) is an evaluator. A model's id is the
+//! SHA-256 of its GGUF or ONNX file. Models are loaded when the first job wants them, and kept.
 
-use crate::{
-    config::Settings,
-    evaluator::Evaluator,
-    files,
-    generator::Generator,
-    limits::Unfinished,
-};
+use crate::{config::Settings, evaluator::Evaluator, files, generator::Generator, limits::Unfinished};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use std::{
@@ -93,13 +87,15 @@ enum Loaded {
 }
 
 impl Catalogue {
-    /// The models in `folder`; ids are remembered in `data`. Nothing is read until [`Self::scan`] or the first job.
+    /// The models in `folder`; ids are remembered in `data`. Nothing is read until [`Self::scan`] or the
+    /// first job.
     pub fn new(folder: PathBuf, data: &Path, settings: Settings) -> Self {
         let ids = Mutex::new(IdCache::open(data.join("models.json")));
         Self { folder, settings, models: RwLock::default(), ids }
     }
 
-    /// Looks at the models folder anew. Models that are still there stay loaded; a large new file takes a while to hash.
+    /// Looks at the models folder anew. Models that are still there stay loaded; a large new file takes a
+    /// while to hash.
     pub fn scan(&self) {
         let mut ids = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
         let known = self.snapshot();
@@ -113,7 +109,8 @@ impl Catalogue {
         let models = found.into_iter().map(|(kind, name, file)| {
             let id = ids.id_of(&file);
             let same = known.iter().find(|model| model.file == file && model.id == id);
-            same.cloned().unwrap_or_else(|| Arc::new(Model { id, name, kind, file, slot: Mutex::new(Slot::Empty) }))
+            same.cloned()
+                .unwrap_or_else(|| Arc::new(Model { id, name, kind, file, slot: Mutex::new(Slot::Empty) }))
         });
         let models: Vec<_> = models.collect();
         ids.save();
@@ -268,7 +265,8 @@ struct CachedId {
 impl IdCache {
     /// A cache that cannot be read is an empty one.
     fn open(path: PathBuf) -> Self {
-        let ids = fs::read(&path).ok().and_then(|json| serde_json::from_slice(&json).ok()).unwrap_or_default();
+        let ids =
+            fs::read(&path).ok().and_then(|json| serde_json::from_slice(&json).ok()).unwrap_or_default();
         Self { path, ids, changed: false }
     }
 
@@ -312,6 +310,8 @@ fn sha256_of(file: &Path) -> io::Result<String> {
 mod tests {
     use super::*;
 
+    use poq_primitives::job::FailureReason;
+
     fn catalogue(folder: &Path) -> Catalogue {
         Catalogue::new(folder.join("models"), folder, Settings::default())
     }
@@ -336,7 +336,7 @@ mod tests {
 
         let sha256_of_x = list[2].id.clone().unwrap();
         let error = catalogue.generator(&sha256_of_x).unwrap_err();
-        assert!(matches!(error, Unfinished::Failed(ref e) if e.code == poq_primitives::job::FailureReason::ModelUnavailable));
+        assert!(matches!(error, Unfinished::Failed(ref e) if e.code == FailureReason::ModelUnavailable));
     }
 
     #[test]

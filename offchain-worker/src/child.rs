@@ -1,8 +1,8 @@
 //! The engine as a supervised child process.
 //!
 //! The protocol between parent and child:
-//! - the parent holds the child's stdin open; end of file there means "stop", so a parent that is killed takes the child
-//!   with it;
+//! - the parent holds the child's stdin open; end of file there means "stop", so a parent that is killed takes the
+//!   child with it;
 //! - the child prints one line of JSON, `{"listening":"127.0.0.1:PORT"}`, when it answers requests, and nothing else;
 //! - the token is in a file (mode 0600) that the parent names, never among the arguments;
 //! - the child's log goes to stderr.
@@ -63,7 +63,8 @@ pub struct ChildArgs {
 }
 
 impl ChildArgs {
-    /// The options as an argument list that reads back as the same options: what a parent puts behind its hidden subcommand.
+    /// The options as an argument list that reads back as the same options: what a parent puts behind its
+    /// hidden subcommand.
     pub fn to_arguments(&self) -> Vec<OsString> {
         let mut arguments = vec![
             "--listen".into(),
@@ -93,10 +94,10 @@ pub enum ChildError {
     System(#[from] io::Error),
 }
 
-/// The child's side: runs the engine until stdin ends or SIGTERM comes. Call it from a `main` that did nothing else; it sets
-/// up logging and its own runtime.
+/// The child's side: runs the engine until stdin ends or SIGTERM comes. Call it from a `main` that did
+/// nothing else; it sets up logging and its own runtime.
 pub fn run_child(args: ChildArgs) -> Result<(), ChildError> {
-    logging::init();
+    logging::init(logging::SERVER_FILTER);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let outcome = runtime.block_on(serve_child(args));
     // A job that does not stop must not keep the process.
@@ -110,7 +111,8 @@ async fn serve_child(args: ChildArgs) -> Result<(), ChildError> {
         demo::install_demo_models(&args.engine.models).map_err(ChildError::Demo)?;
     }
     let mut terminate = signal(SignalKind::terminate())?;
-    // Ctrl-C reaches the whole process group. The parent decides when the child stops, so the child lets it pass.
+    // Ctrl-C reaches the whole process group. The parent decides when the child stops, so the child lets it
+    // pass.
     let _ctrl_c_is_ignored = signal(SignalKind::interrupt())?;
     let parent_gone = end_of_stdin()?;
     let shutdown = async move {
@@ -159,9 +161,9 @@ fn end_of_stdin() -> io::Result<oneshot::Receiver<()>> {
 /// The parent's side: keeps one child running until `shutdown`, then stops it.
 ///
 /// `command` makes the command for each start: program, arguments, environment; its stdin and stdout are used for the
-/// protocol. `on_ready` hears address and process id each time a child answers requests. A child that ends is started again,
-/// after a delay that doubles from 0.2 s to 30 s and is short again once a child has lived for a minute. If the returned future
-/// is dropped, the child is killed.
+/// protocol. `on_ready` hears address and process id each time a child answers requests. A child that ends is
+/// started again, after a delay that doubles from 0.2 s to 30 s and is short again once a child has lived for
+/// a minute. If the returned future is dropped, the child is killed.
 pub async fn supervise(
     mut command: impl FnMut() -> Command,
     mut on_ready: impl FnMut(SocketAddr, u32),
@@ -264,10 +266,14 @@ impl Process {
     }
 
     async fn ready(&mut self) -> Result<SocketAddr, String> {
-        let line = timeout(READY_TIME, self.stdout.next_line()).await.map_err(|_| "it does not get ready".to_owned())?;
+        let line = timeout(READY_TIME, self.stdout.next_line())
+            .await
+            .map_err(|_| "it does not get ready".to_owned())?;
         let Ok(Some(line)) = line else { return Err("it ended before it was ready".to_owned()) };
         let ready: Result<Ready, _> = serde_json::from_str(&line);
-        ready.map(|ready| ready.listening).map_err(|_| format!("it said {line:?} instead of where it listens"))
+        ready
+            .map(|ready| ready.listening)
+            .map_err(|_| format!("it said {line:?} instead of where it listens"))
     }
 
     /// Waits for the child's end and reads what it prints meanwhile, so that it never blocks on a full pipe.

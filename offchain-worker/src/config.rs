@@ -105,7 +105,8 @@ pub fn loopback(port: u16) -> SocketAddr {
 /// The command-line options that both front ends share.
 #[derive(Clone, Debug, PartialEq, Eq, clap::Args)]
 pub struct EngineArgs {
-    /// Folder with the models: *.gguf files (generators) and folders that hold model.onnx and tokenizer.json (evaluators)
+    /// Folder with the models: *.gguf files (generators) and folders that hold model.onnx and tokenizer.json
+    /// (evaluators)
     #[arg(long, value_name = "DIR", env = "POQ_MODELS", default_value_os_t = default_folder("models"))]
     pub models: PathBuf,
 
@@ -122,11 +123,21 @@ pub struct EngineArgs {
     pub threads: Option<NonZeroUsize>,
 
     /// Most tokens of prompt and answer together; a model trained on fewer keeps its own limit
-    #[arg(long, value_name = "TOKENS", default_value_t = Settings::default().context, value_parser = clap::value_parser!(u32).range(64..=1_048_576))]
+    #[arg(
+        long,
+        value_name = "TOKENS",
+        default_value_t = Settings::default().context,
+        value_parser = clap::value_parser!(u32).range(64..=1_048_576),
+    )]
     pub context: u32,
 
     /// Seconds that one job may run
-    #[arg(long, value_name = "SECONDS", default_value_t = Settings::default().job_time.as_secs(), value_parser = clap::value_parser!(u64).range(1..=604_800))]
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        default_value_t = Settings::default().job_time.as_secs(),
+        value_parser = clap::value_parser!(u64).range(1..=604_800),
+    )]
     pub job_seconds: u64,
 
     /// Most jobs waiting or running at once; further ones are told to come back later
@@ -138,7 +149,12 @@ pub struct EngineArgs {
     pub max_body_bytes: usize,
 
     /// Hours that the result of a finished job is kept when nobody deletes it
-    #[arg(long, value_name = "HOURS", default_value_t = hours(Settings::default().retention), value_parser = clap::value_parser!(u64).range(1..=87_600))]
+    #[arg(
+        long,
+        value_name = "HOURS",
+        default_value_t = hours(Settings::default().retention),
+        value_parser = clap::value_parser!(u64).range(1..=87_600),
+    )]
     pub keep_hours: u64,
 }
 
@@ -196,8 +212,8 @@ impl EngineArgs {
     }
 }
 
-/// Half of the hardware's threads, at least one: llama.cpp's threads spin while they wait for each other, and two of them on
-/// one core are slower than one.
+/// Half of the hardware's threads, at least one: llama.cpp's threads spin while they wait for each other, and
+/// two of them on one core are slower than one.
 fn default_threads() -> usize {
     std::thread::available_parallelism().map_or(1, |threads| (threads.get() / 2).max(1))
 }

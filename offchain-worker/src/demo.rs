@@ -1,4 +1,5 @@
-//! The demo models that come with the program: small, trained on a little world of facts, and real in every other way.
+//! The demo models that come with the program: small, trained on a little world of facts, and real in every
+//! other way.
 
 use crate::files;
 use std::{fs, io, path::Path};
@@ -21,8 +22,8 @@ const DEMO_FILES: &[DemoFile] = demo_files![
     "poq-demo-evaluator/tokenizer.json",
 ];
 
-/// Writes the demo models into `folder`. Files that are there already with the same content are left alone; each other one is
-/// replaced in one step.
+/// Writes the demo models into `folder`. Files that are there already with the same content are left alone;
+/// each other one is replaced in one step.
 pub fn install_demo_models(folder: &Path) -> io::Result<()> {
     for (path, content) in DEMO_FILES {
         let target = folder.join(path);

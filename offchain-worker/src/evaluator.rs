@@ -115,14 +115,17 @@ impl Input {
 }
 
 impl Evaluator {
-    /// Loads the model file `model` with `tokenizer.json` and, if it is there, `poq.json` from `folder`. Errors are one line
-    /// for people.
+    /// Loads the model file `model` with `tokenizer.json` and, if it is there, `poq.json` from `folder`.
+    /// Errors are one line for people.
     pub fn load(folder: &Path, model: &Path, threads: usize) -> Result<Self, String> {
         let mut tokenizer = Tokenizer::from_file(folder.join("tokenizer.json"))
             .map_err(|error| format!("tokenizer.json: {error}"))?;
         let settings = read_settings(folder, &tokenizer)?;
         // Truncation is done here, so that it keeps the question; padding is not needed at all.
-        tokenizer.with_truncation(None).map_err(|error| format!("tokenizer.json: {error}"))?.with_padding(None);
+        tokenizer
+            .with_truncation(None)
+            .map_err(|error| format!("tokenizer.json: {error}"))?
+            .with_padding(None);
         let special = tokenizer.get_post_processor().map_or(0, |processor| processor.added_tokens(true));
         let window = settings.max_tokens.saturating_sub(special);
         if window < 8 {
@@ -142,8 +145,9 @@ impl Evaluator {
 
     /// Does `job`: a score in parts per million for each response, in their order.
     ///
-    /// Each pair runs through the model alone. A score therefore depends on nothing but the pair and the model: not on
-    /// padding, nor on which other responses came along (in a batch they may move the last bits of a logit).
+    /// Each pair runs through the model alone. A score therefore depends on nothing but the pair and the
+    /// model: not on padding, nor on which other responses came along (in a batch they may move the last bits
+    /// of a logit).
     pub fn score(&self, job: &ScoreJob, limits: &Limits) -> Result<Vec<u32>, Unfinished> {
         if job.responses.is_empty() {
             return Err(Unfinished::invalid("there is no response to score"));
@@ -171,8 +175,12 @@ impl Evaluator {
     /// Question and answer cut to the window and joined with their special tokens.
     fn pair(&self, mut question: Encoding, mut answer: Encoding) -> Result<Encoding, Unfinished> {
         let (keep_question, keep_answer) = share_window(self.window, question.len(), answer.len());
-        question.truncate(keep_question, 0, TruncationDirection::Right);
-        answer.truncate(keep_answer, 0, TruncationDirection::Right);
+        for (part, keep) in [(&mut question, keep_question), (&mut answer, keep_answer)] {
+            part.truncate(keep, 0, TruncationDirection::Right);
+            // The tokenizer keeps what was cut off and would pair each piece of one text with each piece of
+            // the other.
+            drop(part.take_overflowing());
+        }
         self.tokenizer
             .post_process(question, Some(answer), true)
             .map_err(|error| Unfinished::internal(format!("the tokenizer fails: {error}")))
@@ -180,14 +188,17 @@ impl Evaluator {
 
     fn logit(&self, pair: &Encoding) -> Result<f64, String> {
         let shape = [1, pair.len()];
-        let columns: Vec<(Input, Vec<i64>)> = self.inputs.iter().map(|input| (*input, input.values(pair))).collect();
+        let columns: Vec<(Input, Vec<i64>)> =
+            self.inputs.iter().map(|input| (*input, input.values(pair))).collect();
         let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
-        run(&mut session, shape, &columns, &self.output).map_err(|error| format!("ONNX Runtime: {error}")).and_then(one_logit)
+        run(&mut session, shape, &columns, &self.output)
+            .map_err(|error| format!("ONNX Runtime: {error}"))
+            .and_then(one_logit)
     }
 }
 
-/// How many tokens of question and answer fit into `window`: the answer is cut first, but keeps half of the window when the
-/// question alone would take more.
+/// How many tokens of question and answer fit into `window`: the answer is cut first, but keeps half of the
+/// window when the question alone would take more.
 fn share_window(window: usize, question: usize, answer: usize) -> (usize, usize) {
     let for_answer = answer.min(window.saturating_sub(question).max(window / 2));
     (question.min(window.saturating_sub(for_answer)), for_answer)
@@ -233,7 +244,11 @@ fn inputs_of(session: &Session) -> Result<Vec<Input>, String> {
         }
     };
     let inputs = session.inputs().iter().map(known).collect::<Result<Vec<_>, _>>()?;
-    if inputs.contains(&Input::Ids) { Ok(inputs) } else { Err("has no input 'input_ids'".to_owned()) }
+    if inputs.contains(&Input::Ids) {
+        Ok(inputs)
+    } else {
+        Err("has no input 'input_ids'".to_owned())
+    }
 }
 
 /// The output that holds the logits: the one of that name, or else the first.
@@ -260,12 +275,15 @@ fn run(
     Ok(output.try_extract_tensor::<f32>()?.1.to_vec())
 }
 
-/// One logit is taken as it is; of two classes (no, yes) the difference, which the sigmoid turns into their softmax.
+/// One logit is taken as it is; of two classes (no, yes) the difference, which the sigmoid turns into their
+/// softmax.
 fn one_logit(output: Vec<f32>) -> Result<f64, String> {
     match output.as_slice() {
         [logit] => Ok(f64::from(*logit)),
         [no, yes] => Ok(f64::from(*yes) - f64::from(*no)),
-        other => Err(format!("the model gives {} numbers for a pair; an evaluator gives one or two", other.len())),
+        other => {
+            Err(format!("the model gives {} numbers for a pair; an evaluator gives one or two", other.len()))
+        }
     }
 }
 
@@ -302,7 +320,11 @@ mod tests {
         }
 
         #[test]
-        fn the_window_is_shared_out_and_never_exceeded(window in 8_usize..600, question in 0_usize..2_000, answer in 0_usize..2_000) {
+        fn the_window_is_shared_out_and_never_exceeded(
+            window in 8_usize..600,
+            question in 0_usize..2_000,
+            answer in 0_usize..2_000,
+        ) {
             let (q, a) = share_window(window, question, answer);
             prop_assert!(q <= question && a <= answer && q + a <= window);
             prop_assert!(q + a == window.min(question + answer), "nothing is cut without need");

@@ -2,8 +2,8 @@
 
 use std::{fs::File, io, io::Write as _, path::Path};
 
-/// Replaces `path` by `content`: a temporary file in the same folder, flushed to the disk, renamed over `path`, and the
-/// folder flushed as well. The file is readable by its owner only.
+/// Replaces `path` by `content`: a temporary file in the same folder, flushed to the disk, renamed over
+/// `path`, and the folder flushed as well. The file is readable by its owner only.
 pub fn write_atomically(path: &Path, content: &[u8]) -> io::Result<()> {
     let folder = path.parent().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
     let mut file = tempfile::Builder::new().prefix(TEMPORARY_PREFIX).tempfile_in(folder)?;

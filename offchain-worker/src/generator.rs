@@ -43,8 +43,8 @@ pub struct Generated {
 }
 
 impl Generator {
-    /// Loads the GGUF file `path`. `context` is the most tokens of prompt and answer together; the model's own limit is
-    /// kept if it is lower. Errors are one line for people.
+    /// Loads the GGUF file `path`. `context` is the most tokens of prompt and answer together; the model's
+    /// own limit is kept if it is lower. Errors are one line for people.
     pub fn load(path: &Path, context: u32, threads: usize) -> Result<Self, String> {
         check_magic(path)?;
         let backend = backend()?;
@@ -74,7 +74,8 @@ impl Generator {
 
     /// Does `job`. The same file, prompt, settings and seed give the same text.
     ///
-    /// The answer ends where the model ends it, or after `max_tokens`, `max_bytes`, or at the end of the context.
+    /// The answer ends where the model ends it, or after `max_tokens`, `max_bytes`, or at the end of the
+    /// context.
     pub fn generate(&self, job: &GenerateJob, limits: &Limits) -> Result<Generated, Unfinished> {
         if job.max_tokens == 0 || job.max_bytes == 0 {
             return Err(Unfinished::invalid("max_tokens and max_bytes are at least 1"));
@@ -96,7 +97,8 @@ impl Generator {
 
     /// The prompt in its chat template, as tokens.
     fn tokens_of(&self, prompt: &str) -> Result<Vec<LlamaToken>, Unfinished> {
-        // The template engine works on C strings. A zero byte means nothing in a question, so it is not worth a refusal.
+        // The template engine works on C strings. A zero byte means nothing in a question, so it is not worth
+        // a refusal.
         let prompt = prompt.replace('\0', "\u{fffd}");
         let text = match &self.template {
             Some(template) => apply(&self.model, template, prompt).map_err(Unfinished::internal)?,
@@ -133,7 +135,9 @@ impl<'a> Run<'a> {
             let _one_at_a_time = generator.making_context.lock().unwrap_or_else(PoisonError::into_inner);
             generator.model.new_context(generator.backend, params)
         }
-        .map_err(|error| Unfinished::internal(format!("llama.cpp makes no context of {tokens} tokens: {error}")))?;
+        .map_err(|error| {
+            Unfinished::internal(format!("llama.cpp makes no context of {tokens} tokens: {error}"))
+        })?;
         Ok(Self { generator, context, batch: LlamaBatch::new(BATCH_TOKENS, 1), position: 0 })
     }
 
@@ -199,8 +203,8 @@ fn sampler(job: &GenerateJob) -> LlamaSampler {
     LlamaSampler::chain_simple([LlamaSampler::temp(temperature), LlamaSampler::dist(seed)])
 }
 
-/// The bytes as text: broken UTF-8 replaced, an unfinished character at the end dropped, at most `most_bytes` long, without
-/// white space at its ends.
+/// The bytes as text: broken UTF-8 replaced, an unfinished character at the end dropped, at most `most_bytes`
+/// long, without white space at its ends.
 fn finish_text(bytes: &[u8], most_bytes: usize) -> String {
     let mut text = String::with_capacity(bytes.len());
     let mut chunks = bytes.utf8_chunks().peekable();
@@ -222,7 +226,7 @@ fn usable_template(model: &LlamaModel, path: &Path) -> Option<LlamaChatTemplate>
     match apply(model, &template, "probe".to_owned()) {
         Ok(_) => Some(template),
         Err(error) => {
-            tracing::warn!(model = %path.display(), error, "the chat template is not one that llama.cpp knows; prompts go in plain");
+            tracing::warn!(model = %path.display(), error, "llama.cpp cannot use the chat template; prompts go in plain");
             None
         }
     }
@@ -244,11 +248,15 @@ fn backend() -> Result<&'static LlamaBackend, String> {
 }
 
 fn check_magic(path: &Path) -> Result<(), String> {
-    let mut magic = [0; 4];
+    let mut magic = Vec::new();
     std::fs::File::open(path)
-        .and_then(|mut file| file.read_exact(&mut magic))
+        .and_then(|file| file.take(4).read_to_end(&mut magic))
         .map_err(|error| format!("cannot be read: {error}"))?;
-    if magic == *b"GGUF" { Ok(()) } else { Err("is not a GGUF file".to_owned()) }
+    if magic == b"GGUF" {
+        Ok(())
+    } else {
+        Err("is not a GGUF file".to_owned())
+    }
 }
 
 #[cfg(test)]
@@ -278,8 +286,10 @@ mod tests {
     fn a_file_that_is_no_model_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.gguf");
-        std::fs::write(&path, "not a model").unwrap();
-        assert_eq!(Generator::load(&path, 64, 1).unwrap_err(), "is not a GGUF file");
+        for content in ["not a model", "", "GG"] {
+            std::fs::write(&path, content).unwrap();
+            assert_eq!(Generator::load(&path, 64, 1).unwrap_err(), "is not a GGUF file");
+        }
         std::fs::write(&path, b"GGUF\x03\0\0\0 and nothing that follows the format").unwrap();
         assert!(Generator::load(&path, 64, 1).unwrap_err().starts_with("llama.cpp does not load it"));
     }

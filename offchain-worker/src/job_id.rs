@@ -5,7 +5,8 @@ use std::{fmt, str::FromStr};
 
 /// Id of a job: 32 bytes, written as 64 lower-case hex digits.
 ///
-/// One job has one spelling: upper-case digits are refused, so that an id is also a safe and unique file name.
+/// One job has one spelling: upper-case digits are refused, so that an id is also a safe and unique file
+/// name.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct JobId([u8; 32]);

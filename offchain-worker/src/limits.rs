@@ -30,7 +30,8 @@ impl Cancel {
     }
 }
 
-/// How long a job may run, and whether it is still wanted. Backends ask between steps that cannot be interrupted.
+/// How long a job may run, and whether it is still wanted. Backends ask between steps that cannot be
+/// interrupted.
 #[derive(Clone, Debug)]
 pub struct Limits {
     deadline: Option<Instant>,

@@ -18,8 +18,8 @@ use tokio::signal::unix::{signal, SignalKind};
 
 /// Runs language models and evaluators for Proof of Quality.
 ///
-/// Put GGUF files (generators) and folders with model.onnx and tokenizer.json (evaluators) into the models folder, look at them
-/// with `poq-worker check`, and let `poq-worker serve` answer the jobs of a node.
+/// Put GGUF files (generators) and folders with model.onnx and tokenizer.json (evaluators) into the models
+/// folder, look at them with `poq-worker check`, and let `poq-worker serve` answer the jobs of a node.
 #[derive(Parser)]
 #[command(version, after_help = EXAMPLES)]
 struct Cli {
@@ -112,7 +112,7 @@ fn main() -> ExitCode {
 }
 
 fn serve(args: ServeArgs) -> anyhow::Result<()> {
-    logging::init();
+    logging::init(logging::SERVER_FILTER);
     let token = match std::env::var("POQ_ENGINE_TOKEN") {
         Ok(token) => token.parse().context("POQ_ENGINE_TOKEN")?,
         Err(_) => {
@@ -141,12 +141,13 @@ fn serve(args: ServeArgs) -> anyhow::Result<()> {
 }
 
 fn check(args: &EngineArgs) -> anyhow::Result<()> {
-    logging::init();
+    logging::init(logging::COMMAND_FILTER);
     let catalogue = open_catalogue(args)?;
     let models = catalogue.list();
     if models.is_empty() {
         anyhow::bail!(
-            "no models in {}; put *.gguf files or folders with model.onnx and tokenizer.json there, or add --demo-models",
+            "no models in {}; put *.gguf files or folders with model.onnx and tokenizer.json there, \
+             or add --demo-models",
             args.models.display()
         );
     }
@@ -161,10 +162,18 @@ fn check(args: &EngineArgs) -> anyhow::Result<()> {
             ModelKind::Evaluator => "evaluator",
         };
         let id = model.id.as_deref().unwrap_or("-");
-        println!("{:width$}  {kind:9}  {id:64}  {}", model.name, state.unwrap_or_else(|error| format!("BROKEN: {error}")));
+        println!(
+            "{:width$}  {kind:9}  {id:64}  {}",
+            model.name,
+            state.unwrap_or_else(|error| format!("BROKEN: {error}"))
+        );
     }
     if broken > 0 {
-        anyhow::bail!("{broken} of {} models do not work; replace or remove them in {}", models.len(), args.models.display());
+        anyhow::bail!(
+            "{broken} of {} models do not work; replace or remove them in {}",
+            models.len(),
+            args.models.display()
+        );
     }
     Ok(())
 }
@@ -178,15 +187,15 @@ fn try_model(catalogue: &Catalogue, model: &ModelInfo) -> Result<String, String>
             let millions = generator.parameters() as f64 / 1e6;
             format!("ok: {millions:.1} M parameters, context of {} tokens, {template}", generator.context())
         }),
-        ModelKind::Evaluator => {
-            catalogue.evaluator(id).map(|evaluator| format!("ok: pairs of up to {} tokens", evaluator.max_tokens()))
-        }
+        ModelKind::Evaluator => catalogue
+            .evaluator(id)
+            .map(|evaluator| format!("ok: pairs of up to {} tokens", evaluator.max_tokens())),
     }
     .map_err(say)
 }
 
 fn run(args: RunArgs) -> anyhow::Result<()> {
-    logging::init();
+    logging::init(logging::COMMAND_FILTER);
     let catalogue = open_catalogue(&args.engine)?;
     let model = pick(&catalogue, &args.model)?;
     let id = model.id.clone().with_context(|| format!("{} cannot be read", model.name))?;

@@ -24,7 +24,8 @@ pub enum OnnxError {
     Broken(String),
 }
 
-/// The process's environment of ONNX Runtime. The first call loads the library; a failure stays one until the process ends.
+/// The process's environment of ONNX Runtime. The first call loads the library; a failure stays one until the
+/// process ends.
 pub fn environment() -> Result<&'static Environment, OnnxError> {
     static ENVIRONMENT: OnceLock<Result<Environment, OnnxError>> = OnceLock::new();
     ENVIRONMENT.get_or_init(|| start(&find_library()?)).as_ref().map_err(Clone::clone)
@@ -51,7 +52,8 @@ fn start(library: &Path) -> Result<Environment, OnnxError> {
     Ok(environment)
 }
 
-/// Looks for the library: `ORT_DYLIB_PATH`, then beside the executable, then where `scripts/setup.sh` puts it.
+/// Looks for the library: `ORT_DYLIB_PATH`, then beside the executable, then where `scripts/setup.sh` puts
+/// it.
 fn find_library() -> Result<PathBuf, OnnxError> {
     if let Some(path) = env::var_os("ORT_DYLIB_PATH").filter(|path| !path.is_empty()).map(PathBuf::from) {
         // Named outright: if it is wrong, say so rather than take another one.
@@ -62,10 +64,13 @@ fn find_library() -> Result<PathBuf, OnnxError> {
     }
     let beside = env::current_exe().ok().and_then(|exe| exe.parent().map(Path::to_owned));
     let cached = cache_folder().map(|cache| cache.join("onnxruntime").join("libonnxruntime.so"));
-    if let Some(found) = beside.as_deref().and_then(library_in).or_else(|| cached.clone().filter(|path| path.is_file())) {
+    if let Some(found) =
+        beside.as_deref().and_then(library_in).or_else(|| cached.clone().filter(|path| path.is_file()))
+    {
         return Ok(found);
     }
-    let looked_at = [beside, cached].into_iter().flatten().map(|path| path.display().to_string()).collect::<Vec<_>>();
+    let looked_at =
+        [beside, cached].into_iter().flatten().map(|path| path.display().to_string()).collect::<Vec<_>>();
     Err(OnnxError::NotFound { looked_at: looked_at.join(", ") })
 }
 
@@ -74,7 +79,9 @@ fn library_in(folder: &Path) -> Option<PathBuf> {
     let mut found: Vec<PathBuf> = std::fs::read_dir(folder)
         .ok()?
         .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("libonnxruntime.so")))
+        .filter(|path| {
+            path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("libonnxruntime.so"))
+        })
         .filter(|path| path.is_file())
         .collect();
     found.sort();

@@ -107,8 +107,8 @@ pub enum SubmitError {
 }
 
 impl Queue {
-    /// Takes up the jobs in `store` that are not finished. Those whose work a crash cut short go behind those that were only
-    /// waiting, and are given up after [`MAX_ATTEMPTS`].
+    /// Takes up the jobs in `store` that are not finished. Those whose work a crash cut short go behind those
+    /// that were only waiting, and are given up after [`MAX_ATTEMPTS`].
     pub fn open(store: Store, limit: usize) -> io::Result<Self> {
         let mut records = store.unfinished()?;
         records.sort_by_key(|record| record.attempts);
@@ -116,7 +116,8 @@ impl Queue {
         for mut record in records {
             if record.state == JobState::Running && record.attempts >= MAX_ATTEMPTS {
                 tracing::warn!(id = %record.id, "the engine died under this job too often; it is given up");
-                record.state = failed(FailureReason::EngineAborted, "the engine died under the job too often");
+                record.state =
+                    failed(FailureReason::EngineAborted, "the engine died under the job too often");
                 store.put(&record)?;
                 continue;
             }
@@ -197,7 +198,9 @@ impl Queue {
     /// Writes down what came of `work`. If the job was deleted meanwhile, nothing happens.
     pub fn finish(&self, work: &Work, outcome: Result<JobResult, Unfinished>) {
         let mut state = self.lock();
-        let Some(active) = state.active.get_mut(&work.id).filter(|active| active.cancel.is_same(&work.cancel)) else {
+        let Some(active) =
+            state.active.get_mut(&work.id).filter(|active| active.cancel.is_same(&work.cancel))
+        else {
             return;
         };
         match outcome {
@@ -227,11 +230,13 @@ impl Queue {
         }
     }
 
-    /// Forgets finished jobs older than `age`, and tries again to write down those that the disk would not take.
+    /// Forgets finished jobs older than `age`, and tries again to write down those that the disk would not
+    /// take.
     pub fn sweep(&self, age: Duration) -> io::Result<usize> {
         let mut state = self.lock();
         let finished = |active: &&Active| active.record.is_finished();
-        let unwritten: Vec<JobId> = state.active.values().filter(finished).map(|active| active.record.id).collect();
+        let unwritten: Vec<JobId> =
+            state.active.values().filter(finished).map(|active| active.record.id).collect();
         for id in unwritten {
             self.settle(&mut state, id);
         }
@@ -240,7 +245,8 @@ impl Queue {
         self.store.sweep(age, &keep)
     }
 
-    /// Hands out no more work and asks for what is running to be given back. Jobs stay on disk for the next start.
+    /// Hands out no more work and asks for what is running to be given back. Jobs stay on disk for the next
+    /// start.
     pub fn close(&self) {
         let mut state = self.lock();
         state.closed = true;

@@ -142,7 +142,8 @@ async fn after(event: oneshot::Receiver<()>, time: Duration) {
 }
 
 async fn wait_for(workers: Vec<JoinHandle<()>>) {
-    let joined = tokio::task::spawn_blocking(move || workers.into_iter().for_each(|worker| drop(worker.join())));
+    let joined =
+        tokio::task::spawn_blocking(move || workers.into_iter().for_each(|worker| drop(worker.join())));
     if tokio::time::timeout(GIVE_BACK_TIME, joined).await.is_err() {
         tracing::warn!("a job does not stop; it is done again at the next start");
     }

@@ -169,7 +169,14 @@ mod tests {
     fn a_job() -> impl Strategy<Value = Job> {
         prop_oneof![
             (".*", ".*", any::<(u32, u32, u32, u32)>()).prop_map(|(model, prompt, (a, b, c, d))| {
-                Job::Generate(GenerateJob { model, prompt, max_tokens: a, max_bytes: b, temperature_milli: c, seed: d })
+                Job::Generate(GenerateJob {
+                    model,
+                    prompt,
+                    max_tokens: a,
+                    max_bytes: b,
+                    temperature_milli: c,
+                    seed: d,
+                })
             }),
             (".*", ".*", prop::collection::vec(".*", 0..4))
                 .prop_map(|(model, prompt, responses)| Job::Score(ScoreJob { model, prompt, responses })),
@@ -206,7 +213,12 @@ mod tests {
         }
 
         #[test]
-        fn damage_never_panics(record in a_record(), at: prop::sample::Index, bit in 0_u8..8, cut: prop::sample::Index) {
+        fn damage_never_panics(
+            record in a_record(),
+            at: prop::sample::Index,
+            bit in 0_u8..8,
+            cut: prop::sample::Index,
+        ) {
             let mut json = serde_json::to_vec(&record).unwrap();
             let index = at.index(json.len());
             json[index] ^= 1 << bit;

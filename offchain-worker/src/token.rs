@@ -10,8 +10,8 @@ use std::{
     str::FromStr,
 };
 
-/// The bearer token of an engine: 16 to 256 visible ASCII characters. It never appears in `Debug` output, in a log or in
-/// an argument list.
+/// The bearer token of an engine: 16 to 256 visible ASCII characters. It never appears in `Debug` output, in
+/// a log or in an argument list.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Token(String);
 
@@ -30,7 +30,10 @@ pub enum TokenError {
         error: io::Error,
     },
     /// The file holds no token.
-    #[error("token file {}: a token has 16 to 256 visible ASCII characters; remove the file to get a new one", path.display())]
+    #[error(
+        "token file {}: a token has 16 to 256 visible ASCII characters; remove the file to get a new one",
+        path.display()
+    )]
     InvalidFile {
         /// The file.
         path: PathBuf,
@@ -41,8 +44,13 @@ impl FromStr for Token {
     type Err = TokenError;
 
     fn from_str(text: &str) -> Result<Self, TokenError> {
-        let well_formed = (16..=256).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
-        if well_formed { Ok(Self(text.to_owned())) } else { Err(TokenError::Invalid) }
+        let well_formed =
+            (16..=256).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
+        if well_formed {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(TokenError::Invalid)
+        }
     }
 }
 
@@ -54,15 +62,19 @@ impl Token {
         Self(hex::encode(bytes))
     }
 
-    /// Reads the token in the file `path`; if there is no such file, makes one (mode 0600) with a random token.
+    /// Reads the token in the file `path`; if there is no such file, makes one (mode 0600) with a random
+    /// token.
     pub fn load_or_create(path: &Path) -> Result<Self, TokenError> {
         match Self::create(path) {
-            Err(TokenError::File { error, .. }) if error.kind() == io::ErrorKind::AlreadyExists => Self::load(path),
+            Err(TokenError::File { error, .. }) if error.kind() == io::ErrorKind::AlreadyExists => {
+                Self::load(path)
+            }
             created => created,
         }
     }
 
-    /// Reads the token in the file `path`. Space around it is ignored; a file that others may read is warned about.
+    /// Reads the token in the file `path`. Space around it is ignored; a file that others may read is warned
+    /// about.
     pub fn load(path: &Path) -> Result<Self, TokenError> {
         let at = |error| TokenError::File { path: path.to_owned(), error };
         let mode = fs::metadata(path).map_err(at)?.permissions().mode();
@@ -79,7 +91,8 @@ impl Token {
             fs::create_dir_all(folder).map_err(at)?;
         }
         let token = Self::random();
-        let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(at)?;
+        let mut file =
+            fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(at)?;
         writeln!(file, "{}", token.0).and_then(|()| file.sync_all()).map_err(at)?;
         Ok(token)
     }
@@ -91,7 +104,8 @@ impl Token {
 
     /// Whether `offered` is this token. Takes the same time wherever the two differ.
     pub fn matches(&self, offered: &str) -> bool {
-        // Digests have one length and cannot be steered, so neither length nor position of a difference can be timed.
+        // Digests have one length and cannot be steered, so neither length nor position of a difference can
+        // be timed.
         let (own, offered) = (Sha256::digest(&self.0), Sha256::digest(offered));
         own.iter().zip(offered.iter()).fold(0, |difference, (a, b)| difference | (a ^ b)) == 0
     }

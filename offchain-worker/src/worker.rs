@@ -1,4 +1,5 @@
-//! The threads that do the jobs: one generates, one scores, so that a long answer does not hold up the scores.
+//! The threads that do the jobs: one generates, one scores, so that a long answer does not hold up the
+//! scores.
 
 use crate::{
     catalogue::Catalogue,
@@ -24,7 +25,9 @@ pub fn start(
         .into_iter()
         .map(|(lane, name)| {
             let (queue, catalogue) = (Arc::clone(queue), Arc::clone(catalogue));
-            thread::Builder::new().name(name.to_owned()).spawn(move || work(lane, &queue, &catalogue, job_time))
+            thread::Builder::new()
+                .name(name.to_owned())
+                .spawn(move || work(lane, &queue, &catalogue, job_time))
         })
         .collect()
 }
@@ -60,7 +63,9 @@ fn report(work: &Work, outcome: &Result<JobResult, Unfinished>, took: Duration) 
     match outcome {
         Ok(JobResult::Generate { tokens, .. }) => tracing::info!(%id, ms, tokens, "generated"),
         Ok(JobResult::Score { scores }) => tracing::info!(%id, ms, responses = scores.len(), "scored"),
-        Err(Unfinished::Failed(error)) => tracing::warn!(%id, ms, code = ?error.code, error.message, "failed"),
+        Err(Unfinished::Failed(error)) => {
+            tracing::warn!(%id, ms, code = ?error.code, error.message, "failed")
+        }
         Err(Unfinished::Cancelled) => tracing::info!(%id, ms, "cancelled"),
     }
 }

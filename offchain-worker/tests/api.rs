@@ -48,7 +48,8 @@ async fn bad_requests_are_refused_with_their_reason() {
     let engine = Engine::start(folder.path(), settings).await;
     let client = &engine.client;
     let put = |id: &str, kind: Option<&str>, body: String| {
-        let mut request = client.http.put(format!("{}/v1/jobs/{id}", client.base)).bearer_auth(client.token.expose());
+        let mut request =
+            client.http.put(format!("{}/v1/jobs/{id}", client.base)).bearer_auth(client.token.expose());
         if let Some(kind) = kind {
             request = request.header(header::CONTENT_TYPE, kind);
         }
@@ -63,7 +64,8 @@ async fn bad_requests_are_refused_with_their_reason() {
     let cases = [
         (id.as_str(), json, "{".to_owned(), 400, "invalid_json"),
         (&id, json, String::new(), 400, "invalid_json"),
-        (&id, json, "[".repeat(1_500), 400, "invalid_json"),
+        (&id, json, "[".repeat(1_500), 422, "invalid_job"),
+        (&id, json, format!("{{\"more\":{}", "[".repeat(1_500)), 400, "invalid_json"),
         (&id, json, "{}".to_owned(), 422, "invalid_job"),
         (&id, json, r#"{"kind":"dance"}"#.to_owned(), 422, "invalid_job"),
         (&id, json, unknown_field, 422, "invalid_job"),

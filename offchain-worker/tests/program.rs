@@ -50,7 +50,10 @@ fn run_answers_and_scores() {
     let question = "What is the capital of France?";
     let output = poq_worker(folder.path(), &["run", "-m", "poq-demo-strong", "-p", question]);
     assert!(output.status.success(), "{}", text(&output.stderr));
-    let output = poq_worker(folder.path(), &["run", "-m", "poq-demo-evaluator", "-p", question, "-r", "Paris.", "-r", "x"]);
+    let output = poq_worker(
+        folder.path(),
+        &["run", "-m", "poq-demo-evaluator", "-p", question, "-r", "Paris.", "-r", "x"],
+    );
     assert!(output.status.success() && text(&output.stdout).lines().count() == 2, "{}", text(&output.stderr));
     let output = poq_worker(folder.path(), &["run", "-m", "poq-demo-evaluator", "-p", question]);
     assert!(!output.status.success() && text(&output.stderr).contains("--response"));
@@ -79,5 +82,9 @@ fn a_missing_onnx_runtime_is_explained() {
         .env("ORT_DYLIB_PATH", "/nowhere/libonnxruntime.so")
         .output()
         .unwrap();
-    assert!(!output.status.success() && text(&output.stdout).contains("scripts/setup.sh"), "{}", text(&output.stdout));
+    assert!(
+        !output.status.success() && text(&output.stdout).contains("scripts/setup.sh"),
+        "{}",
+        text(&output.stdout)
+    );
 }

@@ -10,7 +10,7 @@ use crate::{
 use alloc::vec::Vec;
 use frame_support::{
     genesis_builder_helper::{build_state, get_preset},
-    view_functions::{DispatchViewFunction, ViewFunctionDispatchError, ViewFunctionId},
+    view_functions::{ViewFunctionDispatchError, ViewFunctionId},
     weights::Weight,
 };
 use pallet_grandpa::AuthorityId as GrandpaId;

@@ -8,6 +8,7 @@ use crate::{
     RuntimeCall, RuntimeEvent, RuntimeFreezeReason, RuntimeHoldReason, RuntimeOrigin, RuntimeTask, Signature,
     SignedPayload, System, TxExtension, UncheckedExtrinsic, VERSION,
 };
+use codec::Encode;
 use frame_support::{
     derive_impl,
     dispatch::DispatchClass,

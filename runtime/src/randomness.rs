@@ -56,7 +56,7 @@ mod tests {
     #[test]
     fn the_seed_is_the_parents_and_known_since_the_parent() {
         at_block_nine(Some([7; 32]), AllowedSlots::PrimaryAndSecondaryVRFSlots, |(seed, known_since)| {
-            let expected = sp_core::hashing::blake2_256(&[b"subject".as_slice(), &[7; 32]].concat());
+            let expected = sp_io::hashing::blake2_256(&[b"subject".as_slice(), &[7; 32]].concat());
             assert_eq!(seed, Some(Hash::from(expected)));
             assert_eq!(known_since, 8);
         });
