@@ -1,2 +1,67 @@
-//! skeleton
-fn main() {}
+//! `poq`: the client of the Proof of Quality chain, for people and scripts.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `args.rs` | what can be said on the command line |
+//! | `ask.rs` | asking: from a question to an answer |
+//! | `progress.rs` | one live line for each phase of a request |
+//! | `request.rs` | showing a request |
+//! | `models.rs`, `operators.rs`, `status.rs`, `watch.rs` | showing models, operators, the chain, events |
+//! | `operator.rs` | what an operator does: bond, register, chill, resume, unbond, withdraw |
+//! | `chain.rs` | the connection: view functions, transactions, typed errors |
+//! | `types.rs` | the chain's types, matched by name against the node's metadata |
+//! | `names.rs` | names of models and accounts, for people |
+//! | `account.rs` | who signs |
+//! | `amount.rs` | exact decimal numbers: money, qualities, temperatures |
+//! | `failure.rs` | what can go wrong, and the exit codes |
+//! | `render.rs` | tables, colours, JSON, output that may be closed early |
+
+mod account;
+mod amount;
+mod args;
+mod ask;
+mod chain;
+mod failure;
+mod models;
+mod names;
+mod operator;
+mod operators;
+mod progress;
+mod render;
+mod request;
+mod status;
+mod types;
+mod watch;
+
+use args::{Args, Command};
+use chain::Chain;
+use clap::Parser;
+use failure::{Failure, Outcome};
+use std::process::ExitCode;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run(Args::parse()).await {
+        Ok(outcome) => outcome.exit_code(),
+        Err(Failure::OutputClosed) => ExitCode::SUCCESS,
+        Err(failure) => {
+            render::error_line(&failure.to_string());
+            failure.exit_code()
+        }
+    }
+}
+
+async fn run(args: Args) -> Result<Outcome, Failure> {
+    let Args { command, shared } = args;
+    let chain = Chain::connect(&shared.url).await?;
+    match command {
+        Command::Ask(ask) => ask::run(chain, ask, &shared).await,
+        Command::Request { id } => request::run(&chain, id, shared.json).await,
+        Command::Status => status::run(&chain, shared.json).await,
+        Command::Models => models::run(&chain, shared.json).await,
+        Command::Operators { who: None } => operators::list(&chain, shared.json).await,
+        Command::Operators { who: Some(who) } => operators::detail(&chain, &who, shared.json).await,
+        Command::Watch => watch::run(&chain, shared.json).await,
+        Command::Operator(call) => operator::run(&chain, call, &shared).await,
+    }
+}

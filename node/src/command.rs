@@ -7,7 +7,7 @@ use crate::{
     service::{self, Backend, Client, Options, Parts},
 };
 use anyhow::Context as _;
-use poq_runtime::Block;
+use poq_runtime::opaque::Block;
 use sc_cli::SubstrateCli;
 use sc_network::{config::NetworkBackendType, Litep2pNetworkBackend, NetworkWorker};
 use sc_service::{ChainSpec, Configuration, TaskManager};
@@ -67,9 +67,16 @@ impl SubstrateCli for Cli {
     }
 }
 
+/// What `--dev` does not log unless asked with `--log`: four lines for each block, whatever happens.
+const CHATTER: &str = "sc_basic_authorship=warn,babe=warn";
+
 /// Does what the command line says.
 pub fn run() -> anyhow::Result<()> {
-    let cli = Cli::from_args();
+    let mut cli = Cli::from_args();
+    let shared = &mut cli.run.shared_params;
+    if shared.dev && shared.log.is_empty() {
+        shared.log.push(CHATTER.to_owned());
+    }
     match &cli.subcommand {
         None => run_node(&cli),
         Some(command) => Ok(run_command(&cli, command)?),

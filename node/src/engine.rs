@@ -83,7 +83,7 @@ impl<S: OffchainStorage> Engine<S> {
     }
 
     async fn supervise(&mut self, models: Option<PathBuf>, demo: bool) -> anyhow::Result<()> {
-        let program = std::env::current_exe().context("this program does not know where it is")?;
+        let program = own_program()?;
         let folder = self.data.join("engine");
         let args = self.child_args(&folder, models, demo);
         let token = Token::load_or_create(&args.token_file)?;
@@ -118,6 +118,15 @@ impl<S: OffchainStorage> Engine<S> {
         self.storage.set(STORAGE_PREFIX, ENGINE_ENDPOINT_KEY, &endpoint.encode());
         log::debug!(target: LOG, "The driver was told of {endpoint:?}");
     }
+}
+
+/// This very program, even after a newer one has taken its place on disk: the engine of a node is of the node's version.
+fn own_program() -> anyhow::Result<PathBuf> {
+    let running = Path::new("/proc/self/exe");
+    if running.exists() {
+        return Ok(running.to_owned());
+    }
+    std::env::current_exe().context("this program does not know where it is")
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 use crate::service::{Backend, Client, SelectChain, TransactionPool};
 use jsonrpsee::RpcModule;
 use pallet_transaction_payment_rpc::{TransactionPayment, TransactionPaymentApiServer};
-use poq_runtime::{Block, BlockNumber, Hash};
+use poq_runtime::{opaque::Block, BlockNumber, Hash};
 use sc_consensus_babe::BabeWorkerHandle;
 use sc_consensus_babe_rpc::{Babe, BabeApiServer};
 use sc_consensus_grandpa::{

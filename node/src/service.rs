@@ -5,7 +5,7 @@
 
 use crate::{dev, engine, rpc};
 use futures::FutureExt as _;
-use poq_runtime::{Block, Hash, RuntimeApi};
+use poq_runtime::{opaque::Block, Hash, RuntimeApi};
 use sc_client_api::Backend as _;
 use sc_consensus_babe::{BabeBlockImport, BabeLink, BabeWorkerHandle, SlotProportion};
 use sc_consensus_grandpa::{FinalityProofProvider, GrandpaBlockImport, SharedVoterState};

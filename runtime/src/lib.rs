@@ -2,7 +2,8 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | this one | what the runtime is made of: its types, its pallets and their indices, its version |
+//! | this one | the types of the chain, the version |
+//! | `pallets.rs` | what the runtime is made of |
 //! | `configs.rs` | how each pallet is set up |
 //! | `apis.rs` | what a node may ask of the runtime |
 //! | [`randomness`] | where draws get their seeds from |
@@ -14,16 +15,21 @@
 
 extern crate alloc;
 
+/// The runtime as Wasm, made by the build script: `None` in a build without it (`SKIP_WASM_BUILD`).
 #[cfg(feature = "std")]
-include!(concat!(env!("OUT_DIR"), "/wasm_binary.rs"));
+mod wasm {
+    #![allow(missing_docs, reason = "generated")]
+    include!(concat!(env!("OUT_DIR"), "/wasm_binary.rs"));
+}
 
 pub mod apis;
 mod configs;
 pub mod demo;
 pub mod genesis_presets;
+mod pallets;
 pub mod randomness;
 
-use alloc::borrow::Cow;
+use alloc::{borrow::Cow, vec::Vec};
 use sp_runtime::{
     generic, impl_opaque_keys,
     traits::{BlakeTwo256, IdentifyAccount, Verify},
@@ -31,10 +37,11 @@ use sp_runtime::{
 };
 use sp_version::RuntimeVersion;
 
-#[cfg(feature = "std")]
-pub use apis::api::dispatch;
 pub use apis::RuntimeApi;
 pub use configs::{EpochConfiguration, RuntimeBlockLength, RuntimeBlockWeights};
+pub use pallets::*;
+#[cfg(feature = "std")]
+pub use wasm::WASM_BINARY;
 
 /// Number of a block.
 pub type BlockNumber = u32;
@@ -54,6 +61,14 @@ pub type Address = MultiAddress<AccountId, ()>;
 pub type Header = generic::Header<BlockNumber, BlakeTwo256>;
 /// A block.
 pub type Block = generic::Block<Header, UncheckedExtrinsic>;
+
+/// What a node sees of the chain: it carries transactions without looking into them, and shows them as hex.
+pub mod opaque {
+    use super::{generic, Header};
+
+    /// A block with transactions as bytes.
+    pub type Block = generic::Block<Header, sp_runtime::OpaqueExtrinsic>;
+}
 
 /// What every transaction carries besides its call.
 ///
@@ -140,43 +155,3 @@ pub const VERSION: RuntimeVersion = RuntimeVersion {
     transaction_version: 1,
     system_version: 1,
 };
-
-#[frame_support::runtime]
-mod runtime {
-    /// The runtime.
-    #[runtime::runtime]
-    #[runtime::derive(
-        RuntimeCall,
-        RuntimeEvent,
-        RuntimeError,
-        RuntimeOrigin,
-        RuntimeFreezeReason,
-        RuntimeHoldReason,
-        RuntimeSlashReason,
-        RuntimeLockId,
-        RuntimeTask,
-        RuntimeViewFunction
-    )]
-    pub struct Runtime;
-
-    #[runtime::pallet_index(0)]
-    pub type System = frame_system;
-    #[runtime::pallet_index(1)]
-    pub type Timestamp = pallet_timestamp;
-    #[runtime::pallet_index(2)]
-    pub type Babe = pallet_babe;
-    #[runtime::pallet_index(3)]
-    pub type Grandpa = pallet_grandpa;
-    #[runtime::pallet_index(4)]
-    pub type Balances = pallet_balances;
-    #[runtime::pallet_index(5)]
-    pub type TransactionPayment = pallet_transaction_payment;
-    #[runtime::pallet_index(6)]
-    pub type SkipFeelessPayment = pallet_skip_feeless_payment;
-    #[runtime::pallet_index(7)]
-    pub type Sudo = pallet_sudo;
-    #[runtime::pallet_index(8)]
-    pub type Utility = pallet_utility;
-    #[runtime::pallet_index(9)]
-    pub type ProofOfQuality = pallet_proof_of_quality;
-}

@@ -1,0 +1,239 @@
+//! Asking: from a question to an answer.
+
+use crate::{
+    account,
+    amount::Amount,
+    args::{Ask, Shared},
+    chain::{self, At, Chain},
+    failure::{Failure, Outcome},
+    names::Names,
+    progress::Progress,
+    render, request,
+    types::{Budget, ModelId, ModelKind, ModelView, Phase, RequestView, Requested, Sampling, Terms},
+};
+use std::{
+    collections::HashSet,
+    io::{self, BufRead, IsTerminal, Write},
+    time::Duration,
+};
+use subxt::{dynamic::Value, ext::scale_encode::EncodeAsType, utils::AccountId32};
+use subxt_signer::sr25519::Keypair;
+use tokio::time::{sleep, timeout_at, Instant};
+
+/// Answers wanted if nothing is said.
+const RESPONDERS: usize = 2;
+
+/// Quality validators wanted if nothing is said.
+const COMMITTEE: usize = 5;
+
+/// How long to wait before connecting again to a node that went away.
+const RECONNECT_PAUSE: Duration = Duration::from_secs(1);
+
+/// The call's arguments.
+#[derive(EncodeAsType)]
+#[encode_as_type(crate_path = "subxt::ext::scale_encode")]
+struct RequestInference {
+    prompt: Vec<u8>,
+    terms: Terms,
+}
+
+/// A request that the chain took.
+struct Asked {
+    id: u64,
+    requester: AccountId32,
+    prompt: Vec<u8>,
+    fee: u128,
+}
+
+/// `poq ask`.
+pub async fn run(chain: Chain, ask: Ask, shared: &Shared) -> Result<Outcome, Failure> {
+    let deadline = Instant::now() + Duration::from_secs(ask.timeout);
+    let mut progress = Progress::new(shared.json);
+    let signer = account::signer(shared, &chain).await?;
+    let at = chain.best().await?;
+    let names = Names::load(&chain, &at).await?;
+    let terms = terms(&ask, &names, &at, &signer).await?;
+    confirm(&chain, &ask, terms.budget).await?;
+
+    progress.wait("the question goes to the chain");
+    let asked = submit(&chain, ask.prompt, terms, &signer).await?;
+    progress.say(&format!("request {} is on the chain", asked.id));
+    let last = follow(chain, &asked, deadline, &mut progress).await;
+    progress.finish();
+    conclude(last?, &asked, &names, shared.json)
+}
+
+async fn submit(chain: &Chain, prompt: String, terms: Terms, signer: &Keypair) -> Result<Asked, Failure> {
+    let prompt = prompt.into_bytes();
+    let call = RequestInference { prompt: prompt.clone(), terms };
+    let included = chain.submit("request_inference", call, signer).await?;
+    let event: Requested = included
+        .event("Requested")
+        .ok_or_else(|| Failure::Unexpected("the transaction succeeded, but no request came of it".into()))?;
+    Ok(Asked { id: event.request, requester: signer.public_key().to_account_id(), prompt, fee: included.fee })
+}
+
+/// Completes what was said on the command line with what the chain has to offer.
+async fn terms(ask: &Ask, names: &Names, at: &At, signer: &Keypair) -> Result<Terms, Failure> {
+    let requester = signer.public_key().to_account_id();
+    let generators = generators(ask, names, at)?;
+    let evaluator = evaluator(ask, names, at)?;
+    let nodes = serving(names, &generators, &requester);
+    let scorers = serving(names, &[evaluator], &requester);
+    let responders = ask.responders.unwrap_or_else(|| nodes.len().clamp(1, RESPONDERS) as u32);
+    // Operators that serve both may be drawn to answer and are then missing in the committee.
+    let both = nodes.intersection(&scorers).count().min(responders as usize);
+    let eligible = scorers.len().saturating_sub(both);
+    let committee = ask.committee.unwrap_or_else(|| eligible.clamp(1, COMMITTEE) as u32);
+
+    let wanted = (generators.clone(), evaluator, ask.max_tokens, responders, committee);
+    let estimate: Result<Budget, Value> = chain::view(at, "estimate_budget", wanted).await?;
+    let estimate = estimate.map_err(|error| chain::explain(&error, at.metadata_ref()))?;
+    Ok(Terms {
+        generators,
+        evaluator,
+        sampling: Sampling { max_tokens: ask.max_tokens, temperature_milli: ask.temperature, seed: ask.seed },
+        responders,
+        committee,
+        min_quality: ask.min_quality,
+        budget: ask.budget.map_or_else(|| estimate.total(), |budget| budget.0),
+    })
+}
+
+fn generators(ask: &Ask, names: &Names, at: &At) -> Result<Vec<ModelId>, Failure> {
+    if !ask.generators.is_empty() {
+        return ask.generators.iter().map(|name| names.find_model(at, name, ModelKind::Generator)).collect();
+    }
+    let all: Vec<_> = available(names, ModelKind::Generator).map(|model| model.id).collect();
+    if all.is_empty() {
+        return Err(Failure::Input(
+            "no operator serves a generator now; `poq models` shows who serves what".into(),
+        ));
+    }
+    Ok(all)
+}
+
+fn evaluator(ask: &Ask, names: &Names, at: &At) -> Result<ModelId, Failure> {
+    match &ask.evaluator {
+        Some(name) => names.find_model(at, name, ModelKind::Evaluator),
+        None => available(names, ModelKind::Evaluator).map(|model| model.id).next().ok_or_else(|| {
+            Failure::Input("no operator serves an evaluator now; `poq models` shows who serves what".into())
+        }),
+    }
+}
+
+fn available(names: &Names, kind: ModelKind) -> impl Iterator<Item = &ModelView> {
+    names.models.iter().filter(move |model| model.kind == kind && !model.retired && !model.roster.is_empty())
+}
+
+/// Who can be drawn for these models; the requester never is.
+fn serving(names: &Names, ids: &[ModelId], requester: &AccountId32) -> HashSet<[u8; 32]> {
+    let models = names.models.iter().filter(|model| ids.contains(&model.id));
+    models
+        .flat_map(|model| &model.roster)
+        .map(|candidate| candidate.operator)
+        .filter(|operator| operator != requester)
+        .map(|operator| operator.0)
+        .collect()
+}
+
+/// Asks a person before spending real money.
+async fn confirm(chain: &Chain, ask: &Ask, budget: u128) -> Result<(), Failure> {
+    let person = io::stdin().is_terminal() && io::stderr().is_terminal();
+    if ask.yes || !person || chain.is_development().await? {
+        return Ok(());
+    }
+    write!(io::stderr(), "This puts {} on hold. Ask? [y/N] ", Amount(budget))?;
+    let mut answer = String::new();
+    io::stdin().lock().read_line(&mut answer)?;
+    match answer.trim() {
+        "y" | "Y" | "yes" => Ok(()),
+        _ => Err(Failure::Input("not asked".into())),
+    }
+}
+
+/// Follows the request until it is over or the deadline has come; returns how it last stood.
+///
+/// A node that goes away is waited for: the request is on the chain, not in the node.
+async fn follow(
+    mut chain: Chain,
+    asked: &Asked,
+    deadline: Instant,
+    progress: &mut Progress,
+) -> Result<Option<RequestView>, Failure> {
+    let mut last = None;
+    loop {
+        match timeout_at(deadline, watch(&chain, asked, &mut last, progress)).await {
+            Ok(Err(Failure::Unreachable(_))) => {
+                progress.wait("the node is gone; waiting for it to come back")
+            }
+            Ok(Err(failure)) => return Err(failure),
+            Ok(Ok(())) | Err(_) => return Ok(last),
+        }
+        while Instant::now() < deadline {
+            sleep(RECONNECT_PAUSE).await;
+            match chain.reconnect().await {
+                Ok(again) => {
+                    chain = again;
+                    break;
+                }
+                Err(Failure::Unreachable(_)) => {}
+                Err(failure) => return Err(failure),
+            }
+        }
+    }
+}
+
+/// Follows the request on one connection until it is over.
+async fn watch(
+    chain: &Chain,
+    asked: &Asked,
+    last: &mut Option<RequestView>,
+    progress: &mut Progress,
+) -> Result<(), Failure> {
+    let mut blocks = chain.best_blocks().await?;
+    let mut at = chain.best().await?;
+    loop {
+        // After a re-organisation the number may be somebody else's for a while.
+        let request = request::fetch(&at, asked.id).await?;
+        let ours =
+            |request: &RequestView| request.requester == asked.requester && request.prompt == asked.prompt;
+        if let Some(request) = request.filter(ours) {
+            progress.show(&request, at.block_number());
+            let closed = request.phase.closed_at().is_some();
+            *last = Some(request);
+            if closed {
+                return Ok(());
+            }
+        }
+        let block = blocks.next().await.ok_or_else(|| Failure::Unreachable("lost the node".into()))?;
+        at = block.map_err(chain::failure)?.at().await.map_err(chain::failure)?;
+    }
+}
+
+fn conclude(
+    last: Option<RequestView>,
+    asked: &Asked,
+    names: &Names,
+    as_json: bool,
+) -> Result<Outcome, Failure> {
+    let outcome = match last.as_ref().map(|request| request.phase) {
+        Some(Phase::Settled { .. }) => Outcome::Done,
+        Some(Phase::Refunded { .. }) => Outcome::Refunded,
+        _ => Outcome::TimedOut,
+    };
+    if let Some(request) = last {
+        if as_json {
+            render::json(&request::to_json(&request, names, Some(asked.fee)))?;
+        } else {
+            request::show(&request, names, Some(asked.fee))?;
+        }
+    }
+    if outcome == Outcome::TimedOut {
+        let id = asked.id;
+        render::error_line(&format!(
+            "request {id} is not over yet. It goes on without you; `poq request {id}` shows it. --timeout waits longer."
+        ));
+    }
+    Ok(outcome)
+}

@@ -1,0 +1,132 @@
+//! What can go wrong, and the exit codes.
+
+use std::{fmt, io, process::ExitCode};
+
+/// How a command ended that did what it could.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Done; a request was settled.
+    Done,
+    /// The request was refunded.
+    Refunded,
+    /// The request was not over in time.
+    TimedOut,
+}
+
+impl Outcome {
+    /// The code that scripts see.
+    pub fn exit_code(self) -> ExitCode {
+        match self {
+            Self::Done => ExitCode::SUCCESS,
+            Self::Refunded => ExitCode::from(4),
+            Self::TimedOut => ExitCode::from(5),
+        }
+    }
+}
+
+/// Why a command could not be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// The chain refuses, under the name of an error.
+    Refused {
+        /// The error's name, as in the pallet.
+        name: String,
+        /// What it means.
+        meaning: String,
+    },
+    /// What was given makes no sense here.
+    Input(String),
+    /// The node cannot be reached, or is gone.
+    Unreachable(String),
+    /// What should not happen: the node and this program do not understand each other.
+    Unexpected(String),
+    /// Nobody reads the output any more. Not worth a word.
+    OutputClosed,
+}
+
+impl Failure {
+    /// The code that scripts see.
+    pub fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Refused { .. } | Self::Input(_) | Self::Unexpected(_) => ExitCode::from(1),
+            Self::Unreachable(_) => ExitCode::from(3),
+            Self::OutputClosed => ExitCode::SUCCESS,
+        }
+    }
+
+    /// The chain refuses under the error `name`; `meaning` is its documentation.
+    pub fn refused(name: impl Into<String>, meaning: impl Into<String>) -> Self {
+        Self::Refused { name: name.into(), meaning: meaning.into() }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused { name, meaning } => {
+                write!(f, "{name}: {}", meaning.trim())?;
+                advice(name).map_or(Ok(()), |advice| write!(f, " {advice}"))
+            }
+            Self::Input(text) => f.write_str(text),
+            Self::Unreachable(text) => {
+                write!(
+                    f,
+                    "{text}. Is a node running there? `poq-node --dev` starts one; --url URL names another."
+                )
+            }
+            Self::Unexpected(text) => {
+                write!(f, "{text}. Do the node and this program come from the same release?")
+            }
+            Self::OutputClosed => Ok(()),
+        }
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Self::OutputClosed,
+            _ => Self::Input(format!("cannot write the output: {error}")),
+        }
+    }
+}
+
+/// What to do about an error of the chain, where that is not plain from what it means.
+fn advice(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "EmptyPrompt" => "Say what you want to know.",
+        "PromptTooLong" => "Shorten it.",
+        "UnknownModel" | "WrongModelKind" | "ModelRetired" => "`poq models` lists the models.",
+        "InvalidSampling" => "Change --max-tokens or --temperature (0 to 2).",
+        "InvalidResponders" => "Change --responders.",
+        "InvalidCommittee" => "Change --committee.",
+        "NotEnoughInferenceNodes" => "Ask for fewer --responders, or allow more generators; `poq models` shows who serves them.",
+        "NotEnoughQualityValidators" => "Ask for a smaller --committee; `poq models` shows who serves the evaluator.",
+        "BudgetTooSmall" => "Raise --budget, or leave it out to take the estimate.",
+        "InsufficientBalance" => "Fund the account, or lower --budget, --responders, --committee or --max-tokens.",
+        "NotAnOperator" => "`poq operator bond AMOUNT` makes the account an operator.",
+        "StakeTooSmall" => "Bond more.",
+        "NotRegistered" => "`poq operator register` does that.",
+        "OpenDuties" => "`poq operators` shows them; they are over in a few minutes. `poq operator chill` keeps new ones away.",
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_says_its_name_its_meaning_and_what_to_do() {
+        let failure = Failure::refused("BudgetTooSmall", "The budget is less than the estimate.");
+        assert_eq!(
+            failure.to_string(),
+            "BudgetTooSmall: The budget is less than the estimate. Raise --budget, or leave it out to take the estimate."
+        );
+    }
+
+    #[test]
+    fn a_closed_pipe_is_not_an_error() {
+        assert_eq!(Failure::from(io::Error::from(io::ErrorKind::BrokenPipe)), Failure::OutputClosed);
+    }
+}

@@ -1,0 +1,115 @@
+//! Names of models and accounts, for people.
+
+use crate::{
+    account,
+    chain::{self, At, Chain},
+    failure::Failure,
+    types::{text, ModelId, ModelKind, ModelView},
+};
+use subxt::utils::AccountId32;
+
+/// What is called what on this chain.
+#[derive(Default)]
+pub struct Names {
+    /// The model registry, by name.
+    pub models: Vec<ModelView>,
+    accounts: Vec<(String, AccountId32)>,
+}
+
+impl Names {
+    /// Asks the chain. Development accounts have names only where they mean something.
+    pub async fn load(chain: &Chain, at: &At) -> Result<Self, Failure> {
+        let accounts = match chain.kind().await?.as_str() {
+            "Development" | "Local" => account::development_accounts(),
+            _ => Vec::new(),
+        };
+        Ok(Self { models: chain::models(at).await?, accounts })
+    }
+
+    /// A model's name, or the beginning of its hash.
+    pub fn model(&self, id: &ModelId) -> String {
+        self.model_name(id).unwrap_or_else(|| hex::encode(id).chars().take(12).collect())
+    }
+
+    /// A model's name.
+    pub fn model_name(&self, id: &ModelId) -> Option<String> {
+        self.models.iter().find(|model| model.id == *id).map(|model| text(&model.name))
+    }
+
+    /// An account's name, or both ends of its address.
+    pub fn account(&self, account: &AccountId32) -> String {
+        self.account_name(account).map_or_else(|| short(&account.to_string()), str::to_owned)
+    }
+
+    /// An account's name.
+    pub fn account_name(&self, account: &AccountId32) -> Option<&str> {
+        self.accounts.iter().find(|(_, known)| known == account).map(|(name, _)| name.as_str())
+    }
+
+    /// The account called `who`, or with that address.
+    pub fn find_account(&self, who: &str) -> Result<AccountId32, Failure> {
+        let named = self.accounts.iter().find(|(name, _)| name.eq_ignore_ascii_case(who));
+        named.map(|(_, account)| *account).or_else(|| parse_account(who)).ok_or_else(|| {
+            Failure::Input(format!(
+                "`{who}` is neither an address nor a known name; `poq operators` lists the operators"
+            ))
+        })
+    }
+
+    /// The models named or hashed in `wanted`, each of the kind `kind`.
+    ///
+    /// A hash is taken as it is: whether it is registered is for the chain to say.
+    pub fn find_model(&self, at: &At, wanted: &str, kind: ModelKind) -> Result<ModelId, Failure> {
+        if let Some(id) = parse_model(wanted) {
+            return Ok(id);
+        }
+        let named: Vec<_> = self.models.iter().filter(|model| model.name == wanted.as_bytes()).collect();
+        let fitting: Vec<_> = named.iter().filter(|model| model.kind == kind && !model.retired).collect();
+        match (fitting.as_slice(), named.as_slice()) {
+            ([model], _) => Ok(model.id),
+            ([_, _, ..], _) => Err(Failure::Input(format!(
+                "more than one model is called `{wanted}`: give the hash (`poq models`)"
+            ))),
+            ([], [model, ..]) if model.kind == kind => {
+                Err(chain::refuse_as(at, "ModelRetired", &format!("`{wanted}`.")))
+            }
+            ([], [_, ..]) => Err(chain::refuse_as(at, "WrongModelKind", &format!("`{wanted}`."))),
+            ([], []) => Err(chain::refuse_as(at, "UnknownModel", &format!("`{wanted}`."))),
+        }
+    }
+}
+
+/// An account given as an address or as 32 bytes in hex.
+pub fn parse_account(text: &str) -> Option<AccountId32> {
+    text.parse().ok().or_else(|| parse_model(text).map(AccountId32))
+}
+
+fn parse_model(text: &str) -> Option<ModelId> {
+    hex::decode(text.strip_prefix("0x").unwrap_or(text)).ok()?.try_into().ok()
+}
+
+/// Both ends of an address.
+fn short(address: &str) -> String {
+    match (address.get(..6), address.len().checked_sub(4).and_then(|from| address.get(from..))) {
+        (Some(head), Some(tail)) => format!("{head}…{tail}"),
+        _ => address.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_shortened_to_what_people_compare() {
+        assert_eq!(short("5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY"), "5Grwva…utQY");
+        assert_eq!(short("5G"), "5G");
+    }
+
+    #[test]
+    fn accounts_are_addresses_or_hex() {
+        let account = parse_account("5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY").unwrap();
+        assert_eq!(parse_account(&hex::encode(account.0)), Some(account));
+        assert_eq!(parse_account("alice"), None);
+    }
+}

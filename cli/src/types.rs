@@ -1,0 +1,490 @@
+//! The chain's types as this program needs them. They are matched by name against the metadata of the node, so they go on
+//! working when the chain adds fields.
+
+use subxt::{
+    ext::{scale_decode::DecodeAsType, scale_encode::EncodeAsType},
+    utils::AccountId32,
+};
+
+/// Parts per million.
+pub type Parts = u32;
+
+/// SHA-256 of a model's file.
+pub type ModelId = [u8; 32];
+
+/// What a model does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, DecodeAsType)]
+#[decode_as_type(crate_path = "subxt::ext::scale_decode")]
+pub enum ModelKind {
+    /// Answers.
+    Generator,
+    /// Scores.
+    Evaluator,
+}
+
+/// What a model costs.
+#[derive(Clone, Copy, Debug, DecodeAsType)]
+#[decode_as_type(crate_path = "subxt::ext::scale_decode")]
+pub struct Price {
+    /// Whatever the size.
+    pub base: u128,
+    /// For each token, or each response.
+    pub per_unit: u128,
+}
+
+/// How long its operators have, in blocks.
+#[derive(Clone, Copy, Debug, DecodeAsType)]
+#[decode_as_type(crate_path = "subxt::ext::scale_decode")]
+pub struct Windows {
+    /// To do the work.
+    pub commit: u64,
+    /// To show it.
+    pub reveal: u64,
+}
+
+/// A model with those who serve it.
+#[derive(Clone, Debug, DecodeAsType)]
+#[decode_as_type(crate_path = "subxt::ext::scale_decode")]
+pub struct ModelView {
+    /// SHA-256 of its file.
+    pub id: ModelId,
+    /// What it does.
+    pub kind: ModelKind,
+    /// UTF-8.
+    pub name: Vec<u8>,
+    /// What it costs.
+    pub price: Price,
+    /// How long its operators have.
+    pub windows: Windows,
+    /// Takes no new work.
+    pub retired: bool,
+    /// Who can be drawn.
+    pub roster: Vec<CandidateView>,
+}
+
+/// An operator that can be drawn.
+#[derive(Clone, Debug, DecodeAsType)]
+#[decode_as_type(crate_path = "subxt::ext::scale_decode")]
+pub struct CandidateView {
+    /// Its account.
+    pub operator: AccountId32,
+    /// Its weight in draws.
+    pub weight: u64,
+}
+
+/// How an answer is to be generated.
+#[derive(Clone, Copy, Debug, DecodeAsType, EncodeAsType)]
+#[decode_as_type(crate_path = "subxt::ext::scale_decode")]
+#[encode_as_type(crate_path = "subxt::ext::scale_encode")]
+pub struct Sampling {
+    /// Most tokens.
+    pub max_tokens: u32,
+    /// Temperature in thousandths.
+    pub temperature_milli: u32,
+    /// Seed.
+    pub seed: u32,
+}
+
+/// What a requester asks for, besides the prompt.
+#[derive(Clone, Debug, EncodeAsType)]
+#[encode_as_type(crate_path = "subxt::ext::scale_encode")]
+pub struct Terms {
+    /// Any of these may answer.
+    pub generators: Vec<ModelId>,
+    /// Scores.
+    pub evaluator: ModelId,
+    /// How an answer is to be generated.
+    pub sampling: Sampling,
+    /// Inference nodes wanted.
+    pub responders: u32,
+    /// Quality validators wanted.
+    pub committee: u32,
+    /// Below it a response earns nothing.
+    pub min_quality: Parts,
+    /// What is paid at most.
+    pub budget: u128,
+}
+
+/// How a budget divides.
+#[derive(Clone, Copy, Debug, DecodeAsType)]
+#[decode_as_type(crate_path = "subxt::ext::scale_decode")]
+pub struct Budget {
+    /// For the inference nodes.
+    pub inference: u128,
+    /// For the quality validators.
+    pub scoring: u128,
+    /// For the chain.
+    pub fee: u128,
+}
+
+impl Budget {
+    /// The whole.
+    pub fn total(&self) -> u128 {
+        self.inference.saturating_add(self.scoring).saturating_add(self.fee)
+    }
+}
+
+/// Where a request stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, DecodeAsType)]
+#[decode_as_type(crate_path = "subxt::ext::scale_decode")]
+pub enum Phase {
+    /// Waits for the draw of inference nodes.
+    Requested,
+    /// Inference nodes work.
+    Answering {
+        /// Last block.
+        until: u64,
+    },
+    /// Answers are shown.
+    Opening {
+        /// Last block.
+        until: u64,
+    },
+    /// Waits for the draw of a committee.
+    Selecting,
+    /// The committee works.
+    Scoring {
+        /// Last block.
+        until: u64,
+    },
+    /// Scores are shown.
+    Revealing {
+        /// Last block.
+        until: u64,
+    },
+    /// Paid for by quality.
+    Settled {
+        /// In this block.
+        at: u64,
+        /// Index of the best response.
+        best: u32,
+    },
+    /// The budget went back.
+    Refunded {
+        /// In this block.
+        at: u64,
+        /// Why.
+        reason: RefundReason,
+    },
+}
+
+impl Phase {
+    /// Its name in JSON.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Requested => "requested",
+            Self::Answering { .. } => "answering",
+            Self::Opening { .. } => "opening",
+            Self::Selecting => "selecting",
+            Self::Scoring { .. } => "scoring",
+            Self::Revealing { .. } => "revealing",
+            Self::Settled { .. } => "settled",
+            Self::Refunded { .. } => "refunded",
+        }
+    }
+
+    /// The block in which it was over.
+    pub fn closed_at(&self) -> Option<u64> {
+        match self {
+            Self::Settled { at, .. } | Self::Refunded { at, .. } => Some(*at),
+            _ => None,
+        }
+    }
+}
+
+/// Why a request was refunded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, DecodeAsType)]
+#[decode_as_type(crate_path = "subxt::ext::scale_decode")]
+#[allow(clippy::enum_variant_names, reason = "the names are the chain's")]
+pub enum RefundReason {
+    /// No seed came.
+    NoRandomness,
+    /// Nobody could be drawn to answer.
+    NoInferenceNode,
+    /// Nobody committed to an answer.
+    NoCommitment,
+    /// Nobody showed an answer.
+    NoOutput,
+    /// Too few could be drawn to score.
+    NoCommittee,
+    /// Too few scored.
+    NoQuorum,
+}
+
+impl RefundReason {
+    /// For people.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Self::NoRandomness => "no randomness came for a draw",
+            Self::NoInferenceNode => "no inference node could be drawn",
+            Self::NoCommitment => "no inference node committed to an answer",
+            Self::NoOutput => "no inference node showed the answer that it had committed to",
+            Self::NoCommittee => "too few quality validators could be drawn",
+            Self::NoQuorum => "too few quality validators of two committees revealed their scores",
+        }
+    }
+}
+
+/// Why a duty could not be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, DecodeAsType)]
+#[decode_as_type(crate_path = "subxt::ext::scale_decode")]
+pub enum FailureReason {
+    /// The engine does not have the model.
+    ModelUnavailable,
+    /// The engine refused.
+    InvalidJob,
+    /// The engine died of it.
+    EngineAborted,
+    /// It took too long.
+    DeadlineExceeded,
+    /// Anything else.
+    Internal,
+}
+
+/// How a piece of work stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, DecodeAsType)]
+#[decode_as_type(crate_path = "subxt::ext::scale_decode")]
+pub enum Work {
+    /// Nothing came yet.
+    Pending,
+    /// Fixed, not shown.
+    Committed([u8; 32]),
+    /// Shown.
+    Shown,
+    /// Reported as failed.
+    Failed(FailureReason),
+    /// Nothing came in time.
+    NotCommitted,
+    /// Not shown in time.
+    NotRevealed,
+}
+
+impl Work {
+    /// Its name in JSON.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Committed(_) => "committed",
+            Self::Shown => "shown",
+            Self::Failed(_) => "failed",
+            Self::NotCommitted => "not_committed",
+            Self::NotRevealed => "not_revealed",
+        }
+    }
+
+    /// For people.
+    pub fn meaning(&self) -> String {
+        match self {
+            Self::Failed(reason) => format!("failed: {reason:?}"),
+            Self::NotCommitted => "absent".into(),
+            Self::NotRevealed => "not revealed".into(),
+            other => other.name().into(),
+        }
+    }
+
+    /// Whether it got as far as a commitment.
+    pub fn is_committed(&self) -> bool {
+        matches!(self, Self::Committed(_) | Self::Shown)
+    }
+}
+
+/// A request with all that belongs to it.
+#[derive(Clone, Debug, DecodeAsType)]
+#[decode_as_type(crate_path = "subxt::ext::scale_decode")]
+pub struct RequestView {
+    /// Its number.
+    pub id: u64,
+    /// Who asked.
+    pub requester: AccountId32,
+    /// UTF-8.
+    pub prompt: Vec<u8>,
+    /// Any of these may answer.
+    pub generators: Vec<ModelId>,
+    /// Scores.
+    pub evaluator: ModelId,
+    /// How an answer is generated.
+    pub sampling: Sampling,
+    /// Inference nodes wanted.
+    pub responders: u32,
+    /// Quality validators wanted.
+    pub committee_size: u32,
+    /// Below it a response earns nothing.
+    pub min_quality: Parts,
+    /// How the budget divides.
+    pub budget: Budget,
+    /// Block of the request.
+    pub created: u64,
+    /// Where it stands.
+    pub phase: Phase,
+    /// Since which block.
+    pub since: u64,
+    /// In the order of the draw.
+    pub responses: Vec<ResponseView>,
+    /// One for each round.
+    pub committees: Vec<Vec<MemberView>>,
+}
+
+/// A response.
+#[derive(Clone, Debug, DecodeAsType)]
+#[decode_as_type(crate_path = "subxt::ext::scale_decode")]
+pub struct ResponseView {
+    /// Who answers.
+    pub operator: AccountId32,
+    /// With which generator.
+    pub model: ModelId,
+    /// How the work stands.
+    pub work: Work,
+    /// UTF-8.
+    pub output: Vec<u8>,
+    /// Consensus score.
+    pub quality: Option<Parts>,
+    /// What was paid.
+    pub paid: u128,
+}
+
+/// A member of a committee.
+#[derive(Clone, Debug, DecodeAsType)]
+#[decode_as_type(crate_path = "subxt::ext::scale_decode")]
+pub struct MemberView {
+    /// Who scores.
+    pub operator: AccountId32,
+    /// Weight in the consensus.
+    pub weight: u64,
+    /// How the work stands.
+    pub work: Work,
+    /// One for each shown response.
+    pub scores: Vec<Parts>,
+    /// Closeness to the others.
+    pub agreement: Option<Parts>,
+    /// What was paid.
+    pub paid: u128,
+}
+
+/// An operator.
+#[derive(Clone, Debug, DecodeAsType)]
+#[decode_as_type(crate_path = "subxt::ext::scale_decode")]
+pub struct OperatorView {
+    /// Its account.
+    pub operator: AccountId32,
+    /// Stake at work.
+    pub stake: u128,
+    /// Stake on its way out.
+    pub unbonding: Option<Unbonding>,
+    /// Its worker key.
+    pub worker: Option<AccountId32>,
+    /// What it serves.
+    pub models: Vec<ModelId>,
+    /// Keeps itself out of draws.
+    pub chilled: bool,
+    /// Can be drawn now.
+    pub drawable: bool,
+    /// Its open duties.
+    pub duties: Vec<(u64, Role, Work)>,
+    /// Duties done and over.
+    pub completed: u32,
+    /// Duties over and not done.
+    pub missed: u32,
+    /// All it was ever paid.
+    pub earned: u128,
+    /// All it was ever slashed.
+    pub slashed: u128,
+    /// The latest duties that are over, oldest first.
+    pub recent: Vec<ClosedDuty>,
+}
+
+/// Stake on its way out.
+#[derive(Clone, Copy, Debug, DecodeAsType)]
+#[decode_as_type(crate_path = "subxt::ext::scale_decode")]
+pub struct Unbonding {
+    /// How much.
+    pub amount: u128,
+    /// First block in which it can be withdrawn.
+    pub at: u64,
+}
+
+/// What an operator does in a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, DecodeAsType)]
+#[decode_as_type(crate_path = "subxt::ext::scale_decode")]
+pub enum Role {
+    /// Answers.
+    InferenceNode,
+    /// Scores.
+    QualityValidator,
+}
+
+impl Role {
+    /// Its name in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::InferenceNode => "inference_node",
+            Self::QualityValidator => "quality_validator",
+        }
+    }
+
+    /// For people.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Self::InferenceNode => "answer",
+            Self::QualityValidator => "score",
+        }
+    }
+}
+
+/// A duty that is over.
+#[derive(Clone, Copy, Debug, DecodeAsType)]
+#[decode_as_type(crate_path = "subxt::ext::scale_decode")]
+pub struct ClosedDuty {
+    /// The request.
+    pub request: u64,
+    /// The part.
+    pub role: Role,
+    /// What was paid.
+    pub paid: u128,
+    /// Why that much.
+    pub outcome: Outcome,
+}
+
+/// Why a duty was paid or not.
+#[derive(Clone, Copy, Debug, DecodeAsType)]
+#[decode_as_type(crate_path = "subxt::ext::scale_decode")]
+pub enum Outcome {
+    /// By quality or agreement.
+    Paid(Parts),
+    /// Below the requester's minimum.
+    BelowMinQuality(Parts),
+    /// Too far from the others.
+    Disagreed,
+    /// Reported as failed.
+    Failed(FailureReason),
+    /// Nothing came in time.
+    NotCommitted,
+    /// Not shown in time.
+    NotRevealed,
+    /// The request was refunded.
+    Refunded(RefundReason),
+    /// The committee had no quorum.
+    Dismissed,
+    /// The account could not take the money.
+    NotPayable,
+}
+
+/// The event of a new request.
+#[derive(Clone, Debug, DecodeAsType)]
+#[decode_as_type(crate_path = "subxt::ext::scale_decode")]
+pub struct Requested {
+    /// Its number.
+    pub request: u64,
+}
+
+/// The event of a fee for a transaction.
+#[derive(Clone, Debug, DecodeAsType)]
+#[decode_as_type(crate_path = "subxt::ext::scale_decode")]
+pub struct TransactionFeePaid {
+    /// How much.
+    pub actual_fee: u128,
+}
+
+/// UTF-8 as the chain stores it, as text.
+pub fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}

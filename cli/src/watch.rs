@@ -1,0 +1,169 @@
+//! Printing what happens on the chain, as it happens.
+
+use crate::{
+    amount::Amount,
+    chain::{self, Chain, PALLET},
+    failure::{Failure, Outcome},
+    names::Names,
+    render,
+};
+use serde_json::{json, Map, Value as Json};
+use std::fmt::Debug;
+use subxt::{
+    ext::scale_value::{Composite, Primitive, Value, ValueDef},
+    utils::AccountId32,
+};
+
+/// Fields of events that hold accounts.
+const ACCOUNTS: [&str; 4] = ["operator", "operators", "requester", "worker"];
+
+/// Fields of events that hold money.
+const AMOUNTS: [&str; 5] = ["amount", "budget", "paid", "fee", "refund"];
+
+/// Fields of events that hold lists, also if there is only one item.
+const LISTS: [&str; 2] = ["operators", "models"];
+
+/// `poq watch`.
+pub async fn run(chain: &Chain, as_json: bool) -> Result<Outcome, Failure> {
+    let names = Names::load(chain, &chain.best().await?).await?;
+    let mut blocks = chain.best_blocks().await?;
+    while let Some(block) = blocks.next().await {
+        let block = block.map_err(chain::failure)?;
+        let at = block.at().await.map_err(chain::failure)?;
+        let events = at.events().fetch().await.map_err(chain::failure)?;
+        for event in events.iter() {
+            let event = event.map_err(chain::failure)?;
+            if event.pallet_name() != PALLET {
+                continue;
+            }
+            let fields: Composite<()> = event.decode_fields_unchecked_as().map_err(chain::failure)?;
+            let fields = composite(&fields, "");
+            let name = event.event_name();
+            if as_json {
+                let line = json!({ "block": block.number(), "event": name, "fields": fields });
+                render::line(line.to_string())?;
+            } else {
+                render::line(format!("{:>6} {name:20} {}", block.number(), plain(&fields, &names)))?;
+            }
+        }
+    }
+    Err(Failure::Unreachable("lost the node".into()))
+}
+
+/// Fields as JSON; `name` is what the whole is called, because the type of an account is lost.
+fn composite<T: Debug>(fields: &Composite<T>, name: &str) -> Json {
+    match fields {
+        Composite::Named(fields) => Json::Object(
+            fields.iter().map(|(name, field)| (name.clone(), named(field, name))).collect::<Map<_, _>>(),
+        ),
+        Composite::Unnamed(fields) => {
+            if let Some(bytes) = bytes(fields) {
+                return match <[u8; 32]>::try_from(bytes.as_slice()) {
+                    Ok(account) if ACCOUNTS.contains(&name) => Json::String(AccountId32(account).to_string()),
+                    _ => Json::String(format!("0x{}", hex::encode(bytes))),
+                };
+            }
+            match fields.as_slice() {
+                // A wrapper adds nothing.
+                [one] => value(one, name),
+                many => many.iter().map(|field| value(field, name)).collect(),
+            }
+        }
+    }
+}
+
+fn named<T: Debug>(field: &Value<T>, name: &str) -> Json {
+    match value(field, name) {
+        list @ Json::Array(_) => list,
+        one if LISTS.contains(&name) => Json::Array(vec![one]),
+        other => other,
+    }
+}
+
+/// At least 32 of them: shorter lists of small numbers are just that.
+fn bytes<T>(fields: &[Value<T>]) -> Option<Vec<u8>> {
+    if fields.len() < 32 {
+        return None;
+    }
+    fields
+        .iter()
+        .map(|field| match field.value {
+            ValueDef::Primitive(Primitive::U128(byte)) => u8::try_from(byte).ok(),
+            _ => None,
+        })
+        .collect()
+}
+
+fn value<T: Debug>(field: &Value<T>, name: &str) -> Json {
+    match &field.value {
+        ValueDef::Composite(fields) => composite(fields, name),
+        ValueDef::Variant(variant) if variant.values.is_empty() => Json::String(variant.name.clone()),
+        ValueDef::Variant(variant) => json!({ (variant.name.as_str()): composite(&variant.values, name) }),
+        ValueDef::Primitive(Primitive::U128(amount)) if AMOUNTS.contains(&name) => {
+            Json::String(amount.to_string())
+        }
+        ValueDef::Primitive(Primitive::U128(number)) => {
+            u64::try_from(*number).map_or_else(|_| Json::String(number.to_string()), Json::from)
+        }
+        ValueDef::Primitive(Primitive::Bool(flag)) => Json::Bool(*flag),
+        ValueDef::Primitive(Primitive::String(text)) => Json::String(text.clone()),
+        other => Json::String(format!("{other:?}")),
+    }
+}
+
+/// Fields on one line, the request first: `request 3, operator operator-1, paid 0.1 POQ`.
+fn plain(fields: &Json, names: &Names) -> String {
+    let Json::Object(map) = fields else { return plain_field("", fields, names) };
+    let (request, others): (Vec<_>, Vec<_>) = map.iter().partition(|(name, _)| *name == "request");
+    let words = request.iter().chain(&others).map(|(name, value)| match value {
+        Json::Object(_) => plain_field(name, value, names),
+        _ => format!("{name} {}", plain_field(name, value, names)),
+    });
+    words.collect::<Vec<_>>().join(", ")
+}
+
+fn plain_field(name: &str, value: &Json, names: &Names) -> String {
+    match value {
+        Json::String(text) if AMOUNTS.contains(&name) => {
+            text.parse().map_or_else(|_| text.clone(), |units| Amount(units).to_string())
+        }
+        Json::String(text) if ACCOUNTS.contains(&name) => {
+            text.parse().map_or_else(|_| text.clone(), |account| names.account(&account))
+        }
+        Json::String(text) => render::excerpt(text, 14),
+        Json::Array(items) => {
+            items.iter().map(|item| plain_field(name, item, names)).collect::<Vec<_>>().join(" ")
+        }
+        Json::Object(_) => plain(value, names),
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accounts_hashes_and_money_are_told_apart_by_name() {
+        let account =
+            || Value::unnamed_composite([Value::unnamed_composite((0..32).map(|_| Value::u128(1)))]);
+        let fields = Composite::named([
+            ("request".to_owned(), Value::u128(3)),
+            ("operator".to_owned(), account()),
+            ("model".to_owned(), account()),
+            ("paid".to_owned(), Value::u128(1_500_000_000_000)),
+            ("operators".to_owned(), Value::unnamed_composite([account()])),
+            ("work".to_owned(), Value::unnamed_variant("Shown", [])),
+        ]);
+        let json = composite(&fields, "");
+        assert_eq!(json["request"], 3);
+        assert_eq!(json["operator"], AccountId32([1; 32]).to_string());
+        assert_eq!(json["operators"], json!([AccountId32([1; 32]).to_string()]));
+        assert_eq!(json["model"], format!("0x{}", "01".repeat(32)));
+        assert_eq!(json["paid"], "1500000000000");
+        assert_eq!(json["work"], "Shown");
+        let line = plain(&json, &Names::default());
+        assert!(line.starts_with("request 3, "), "{line}");
+        assert!(line.contains("paid 1.5 POQ"), "{line}");
+    }
+}

@@ -1,0 +1,101 @@
+//! What happens to a request when an engine or a node dies, or never was: it settles or is refunded, and nothing is lost.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "these are tests")]
+
+#[path = "common/chain.rs"]
+mod chain;
+mod common;
+
+use chain::Chain;
+use common::{amount, kill, parse, runs, text, wait_for, Node};
+use serde_json::Value;
+
+/// A question that takes a while, so that there is a middle to break.
+const ASK: [&str; 6] =
+    ["ask", "What is the capital of Peru?", "--max-tokens", "64", "--json", "--timeout=600"];
+
+/// The request came to an end that is written down, and its budget adds up.
+fn assert_over(request: &Value) {
+    assert!(request["state"] == "settled" || request["state"] == "refunded", "{request}");
+    let spent = amount(&request["paid"]) + amount(&request["fee"]);
+    assert_eq!(spent + amount(&request["refund"]), amount(&request["budget"]));
+}
+
+#[test]
+fn an_engine_killed_in_the_middle_does_not_strand_a_request() {
+    let node = Node::start();
+    let engine = node.wait_for_engine(None);
+    let ask = node.poq_in_background(&ASK);
+    node.wait_until_in_work(0);
+    assert!(kill("KILL", &engine.to_string()));
+    node.wait_for_engine(Some(engine));
+
+    let output = ask.wait_with_output().unwrap();
+    assert!(matches!(output.status.code(), Some(0 | 4)), "{}", text(&output.stderr));
+    assert_over(&parse(&output.stdout));
+    node.assert_invariants();
+    let again = node.json(&["ask", "What colour is the sky?"]);
+    assert_eq!(again["state"], "settled", "the new engine works");
+}
+
+#[test]
+fn a_node_killed_in_the_middle_does_not_strand_a_request() {
+    let mut node = Node::start();
+    let engine = node.wait_for_engine(None);
+    let ask = node.poq_in_background(&ASK);
+    node.wait_until_in_work(0);
+    node.kill();
+    wait_for("the end of the orphaned engine", || (!runs(engine)).then_some(()));
+    node.restart();
+
+    assert_over(&node.wait_until_closed(0));
+    let output = ask.wait_with_output().unwrap();
+    assert!(matches!(output.status.code(), Some(0 | 4)), "poq waits for the node: {}", text(&output.stderr));
+    node.assert_invariants();
+    let again = node.json(&["ask", "What colour is the sky?"]);
+    assert_eq!(again["state"], "settled");
+}
+
+#[tokio::test]
+async fn without_an_engine_a_request_is_refunded_and_absence_is_slashed() {
+    let node = Node::start_with(&["--engine", "off"]);
+    let chain = Chain::connect(&node.url()).await;
+    // The windows of the demo's models are minutes long; these are blocks.
+    chain.register_hasty_generator("hasty").await;
+    for name in ["operator-0", "operator-1"] {
+        let worker = node.operator(name)["worker"].as_str().unwrap().to_owned();
+        node.json(&["--from", name, "operator", "register", "--worker", &worker, "--model", "hasty"]);
+    }
+    let stakes = ["operator-0", "operator-1"].map(|name| amount(&node.operator(name)["stake"]));
+
+    for (responders, reason) in [("1", "NoOutput"), ("2", "NoCommitment")] {
+        let before = chain.total("//Alice").await;
+        let output = node.poq(&["ask", "?", "--generator", "hasty", "--responders", responders, "--json"]);
+        assert_eq!(output.status.code(), Some(4), "{}", text(&output.stderr));
+        let request = parse(&output.stdout);
+        assert_over(&request);
+        assert_eq!((&request["state"], &request["refund_reason"]), (&"refunded".into(), &reason.into()));
+        assert_eq!(request["refund"], request["budget"]);
+        assert_eq!(before - chain.total("//Alice").await, amount(&request["transaction_fee"]));
+    }
+
+    let operators = ["operator-0", "operator-1"].map(|name| node.operator(name));
+    let missed: u64 = operators.iter().map(|operator| operator["missed"].as_u64().unwrap()).sum();
+    assert_eq!(missed, 3, "one absence, then two");
+    for (operator, stake) in operators.iter().zip(stakes) {
+        let slashed = amount(&operator["slashed"]);
+        assert!(slashed > 0);
+        assert_eq!(amount(&operator["stake"]) + slashed, stake);
+    }
+    let why = text(&node.poq(&["operators", "operator-0"]).stdout);
+    assert!(why.contains("absent"), "{why}");
+    node.assert_invariants();
+}
+
+#[test]
+fn ctrl_c_stops_the_node_and_its_engine() {
+    let mut node = Node::start();
+    let engine = node.wait_for_engine(None);
+    node.signal_group("INT");
+    wait_for("the engine's end", || (!runs(engine)).then_some(()));
+}

@@ -1,0 +1,157 @@
+//! What the chain refuses costs nothing, leaves nothing behind, and is said by the name of its error.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "these are tests")]
+
+#[path = "common/chain.rs"]
+mod chain;
+mod common;
+
+use chain::Chain;
+use common::{text, Node};
+use subxt::{dynamic::Value, ext::scale_value::Composite};
+
+/// Longer than the runtime takes, by one byte.
+const TOO_LONG: usize = 8 * 1024 + 1;
+
+#[tokio::test]
+async fn bad_requests_are_refused_by_name_and_cost_nothing() {
+    let node = Node::start_with(&["--engine", "off"]);
+    let chain = Chain::connect(&node.url()).await;
+    let before = chain.total("//Alice").await;
+
+    let long = "x".repeat(TOO_LONG);
+    let nowhere = "00".repeat(32);
+    let hash_of = |name: &str| {
+        let models = node.json(&["models"]);
+        let model = models.as_array().unwrap().iter().find(|model| model["name"] == name).unwrap();
+        model["id"].as_str().unwrap().to_owned()
+    };
+    let (evaluator, generator) = (hash_of("poq-demo-evaluator"), hash_of("poq-demo-weak"));
+    let refused: &[(&str, &[&str])] = &[
+        ("EmptyPrompt", &[""]),
+        ("EmptyPrompt", &[" \n\t "]),
+        ("PromptTooLong", &[&long]),
+        ("UnknownModel", &["?", "--generator", "no-such-model"]),
+        ("UnknownModel", &["?", "--generator", &nowhere]),
+        ("UnknownModel", &["?", "--evaluator", &nowhere]),
+        ("WrongModelKind", &["?", "--generator", "poq-demo-evaluator"]),
+        ("WrongModelKind", &["?", "--generator", &evaluator]),
+        ("WrongModelKind", &["?", "--evaluator", "poq-demo-weak"]),
+        ("WrongModelKind", &["?", "--evaluator", &generator]),
+        ("InvalidModelList", &["?", "--generator", "poq-demo-weak", "--generator", "poq-demo-weak"]),
+        ("InvalidResponders", &["?", "--responders", "0"]),
+        ("InvalidResponders", &["?", "--responders", "9"]),
+        ("NotEnoughInferenceNodes", &["?", "--responders", "3"]),
+        ("InvalidCommittee", &["?", "--committee", "0"]),
+        ("InvalidCommittee", &["?", "--committee", "16"]),
+        ("NotEnoughQualityValidators", &["?", "--committee", "6"]),
+        ("InvalidSampling", &["?", "--max-tokens", "0"]),
+        ("InvalidSampling", &["?", "--max-tokens", "4097"]),
+        ("InvalidSampling", &["?", "--temperature", "2.001"]),
+        ("BudgetTooSmall", &["?", "--budget", "0.000000000001"]),
+        ("InsufficientBalance", &["?", "--budget", "2000000"]),
+        ("InsufficientBalance", &["?", "--from", "//Nobody"]),
+    ];
+    for (name, args) in refused {
+        let output = node.poq(&[&["ask"], *args].concat());
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{args:?}: {said}");
+        assert!(said.starts_with(&format!("error: {name}: ")), "{name} expected: {said}");
+        assert_eq!(said.lines().count(), 1, "one line: {said}");
+        assert!(output.stdout.is_empty());
+    }
+    assert_eq!(chain.total("//Alice").await, before, "not even a fee");
+    assert_eq!(node.json(&["status"])["requests"]["made"], 0);
+
+    not_for_this_account(&node, &chain).await;
+    without_the_client(&node, &chain).await;
+    operators(&node);
+    node.assert_invariants();
+}
+
+/// An account that can pay the fee of a transaction but not a budget.
+async fn not_for_this_account(node: &Node, chain: &Chain) {
+    let poor = chain::account("//Poor").public_key().to_address::<()>();
+    chain.submit("Balances", "transfer_keep_alive", (poor, 50_000_000_000u128), "//Bob").await.unwrap();
+    let output = node.poq(&["ask", "?", "--from", "//Poor"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).starts_with("error: InsufficientBalance: "), "{}", text(&output.stderr));
+    assert_eq!(chain.total("//Poor").await, 50_000_000_000);
+}
+
+/// What `poq` never sends: bytes that are no text. The chain itself must refuse.
+async fn without_the_client(node: &Node, chain: &Chain) {
+    let models = node.json(&["models"]);
+    let id = |name: &str| {
+        let model = models.as_array().unwrap().iter().find(|model| model["name"] == name).unwrap();
+        Value::from_bytes(hex::decode(model["id"].as_str().unwrap()).unwrap())
+    };
+    let number = Value::u128;
+    let sampling = [("max_tokens", number(8)), ("temperature_milli", number(0)), ("seed", number(0))];
+    let terms = Value::named_composite([
+        ("generators", Value::unnamed_composite([id("poq-demo-weak")])),
+        ("evaluator", id("poq-demo-evaluator")),
+        ("sampling", Value::named_composite(sampling)),
+        ("responders", number(1)),
+        ("committee", number(1)),
+        ("min_quality", number(0)),
+        ("budget", number(1_000_000_000_000)),
+    ]);
+    let call = Composite::named([("prompt", Value::from_bytes([0xff, 0xfe])), ("terms", terms)]);
+    let before = chain.total("//Charlie").await;
+    let error = chain.submit("ProofOfQuality", "request_inference", call, "//Charlie").await.unwrap_err();
+    assert!(error.contains("NotUtf8"), "{error}");
+    let fee = before - chain.total("//Charlie").await;
+    assert!(fee < 1_000_000_000_000, "nothing but the transaction's fee is lost: {fee}");
+    assert_eq!(node.json(&["status"])["requests"]["made"], 0);
+}
+
+/// Becoming an operator, and what is refused on the way.
+fn operators(node: &Node) {
+    let worker = chain::account("//Bob//worker").public_key().to_account_id().to_string();
+    let register = ["register", "--worker", &worker, "--model", "poq-demo-weak"];
+    let steps: &[(&[&str], Option<&str>)] = &[
+        (&["chill"], Some("NotAnOperator")),
+        (&["bond", "0"], Some("ZeroAmount")),
+        (&["bond", "1"], Some("StakeTooSmall")),
+        (&["bond", "1500"], None),
+        (&["resume"], Some("NotChilled")),
+        (&register, None),
+        (&["chill"], None),
+        (&["chill"], Some("AlreadyChilled")),
+        (&["resume"], None),
+        (&["unbond", "1000"], Some("RemainderTooSmall")),
+        (&["unbond", "1500.5"], Some("NotEnoughStake")),
+        (&["unbond", "1500"], None),
+        (&["withdraw"], Some("NothingToWithdraw")),
+    ];
+    for (args, refused) in steps {
+        let output = node.poq(&[&["--from", "bob", "operator"], *args].concat());
+        let said = text(&output.stderr);
+        match refused {
+            None => assert_eq!(output.status.code(), Some(0), "{args:?}: {said}"),
+            Some(name) => {
+                assert_eq!(output.status.code(), Some(1), "{args:?}: {said}");
+                assert!(said.starts_with(&format!("error: {name}: ")), "{args:?}, {name} expected: {said}");
+            }
+        }
+    }
+    let bob = node.operator("bob");
+    assert_eq!((&bob["stake"], &bob["drawable"]), (&"0".into(), &false.into()));
+    assert_eq!(bob["unbonding"]["amount"], "1500000000000000");
+}
+
+#[test]
+fn wrong_command_lines_and_missing_nodes_have_codes_of_their_own() {
+    let poq = |args: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_poq"));
+        command.env_remove("POQ_SURI").env_remove("POQ_URL").args(args).output().unwrap()
+    };
+    assert_eq!(poq(&["ask"]).status.code(), Some(2));
+    assert_eq!(poq(&["ask", "?", "--budget", "1e3"]).status.code(), Some(2));
+    assert_eq!(poq(&["ask", "?", "--min-quality", "2"]).status.code(), Some(2));
+    assert_eq!(poq(&["--help"]).status.code(), Some(0));
+    let gone = poq(&["status", "--url", "ws://127.0.0.1:1"]);
+    assert_eq!(gone.status.code(), Some(3));
+    assert!(text(&gone.stderr).contains("poq-node --dev"), "{}", text(&gone.stderr));
+}
