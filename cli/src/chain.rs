@@ -223,7 +223,7 @@ impl Chain {
                             .map_or(0, |event| event.actual_fee);
                     return Ok(Included { events, fee });
                 }
-                TransactionStatus::Invalid { message } => return Err(Rejection::NonceTaken(message)),
+                TransactionStatus::Invalid { message } => return Err(invalid(&message)),
                 TransactionStatus::Error { message } | TransactionStatus::Dropped { message } => {
                     return Err(Rejection::Final(Failure::Input(format!(
                         "the node dropped the transaction ({message}); try again"
@@ -329,17 +329,23 @@ fn rejection(error: &subxt::error::ExtrinsicError) -> Rejection {
     let detail = user.data.as_ref().map(|data| data.get().trim_matches('"').to_owned()).unwrap_or_default();
     let text = format!("{}: {detail}", user.message);
     match user.code {
-        1010 if detail.contains("pay some fees") => Rejection::Final(Failure::refused(
-            "InsufficientBalance",
-            "The account cannot pay the transaction's fee.",
-        )),
-        1010 if detail.contains("outdated") || detail.contains("Stale") => Rejection::NonceTaken(text),
+        1010 => invalid(&text),
+        // Banned, known already, or not worth more than another one with the same nonce.
         1012..=1014 => Rejection::NonceTaken(text),
         _ => Rejection::Final(Failure::refused(
             "InvalidTransaction",
             format!("The node does not take the transaction ({text})."),
         )),
     }
+}
+
+/// A transaction that is not valid, and why.
+fn invalid(text: &str) -> Rejection {
+    if text.contains("pay some fees") {
+        let meaning = "The account cannot pay the transaction's fee.";
+        return Rejection::Final(Failure::refused("InsufficientBalance", meaning));
+    }
+    Rejection::NonceTaken(text.to_owned())
 }
 
 fn find_event<E: DecodeAsType + subxt::ext::scale_decode::DecodeAsFields>(

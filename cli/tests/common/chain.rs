@@ -3,16 +3,23 @@
 #![allow(dead_code, reason = "each test program uses its part")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "what fails here fails a test")]
 
+use std::sync::Arc;
 use subxt::{
+    backend::LegacyBackend,
+    config::RpcConfigFor,
     dynamic::{self, Value},
     ext::{scale_decode::DecodeAsType, scale_encode::EncodeAsFields},
+    rpcs::{client::RpcClient, methods::legacy::LegacyRpcMethods},
     transactions::TransactionStatus,
     OnlineClient, SubstrateConfig,
 };
 use subxt_signer::{sr25519::Keypair, SecretUri};
 
 /// A connection of its own.
-pub struct Chain(OnlineClient<SubstrateConfig>);
+pub struct Chain {
+    api: OnlineClient<SubstrateConfig>,
+    rpc: LegacyRpcMethods<RpcConfigFor<SubstrateConfig>>,
+}
 
 #[derive(DecodeAsType)]
 #[decode_as_type(crate_path = "subxt::ext::scale_decode")]
@@ -36,15 +43,17 @@ pub fn account(uri: &str) -> Keypair {
 impl Chain {
     /// Connects.
     pub async fn connect(url: &str) -> Self {
-        Self(OnlineClient::from_insecure_url(url).await.expect("the node answers"))
+        let client = RpcClient::from_insecure_url(url).await.expect("the node answers");
+        let backend = Arc::new(LegacyBackend::builder().build(client.clone()));
+        let api = OnlineClient::from_backend(backend).await.expect("the node answers");
+        Self { api, rpc: LegacyRpcMethods::new(client) }
     }
 
     /// All that an account has, on hold or not, in the best block.
     pub async fn total(&self, uri: &str) -> u128 {
         let account = account(uri).public_key().0;
-        let mut blocks = self.0.stream_best_blocks().await.expect("streams");
-        let block = blocks.next().await.expect("there is a next block").expect("streams");
-        let at = block.at().await.expect("is there");
+        let best = self.rpc.chain_get_block_hash(None).await.expect("answers").expect("there is a block");
+        let at = self.api.at_block(best).await.expect("is there");
         let address = dynamic::storage::<([u8; 32],), Account>("System", "Account");
         let value = at.storage().try_fetch(address, (account,)).await.expect("can be asked");
         value.map_or(0, |value| {
@@ -62,7 +71,7 @@ impl Chain {
         from: &str,
     ) -> Result<(), String> {
         let payload = dynamic::tx(pallet, call, data);
-        let mut transactions = self.0.transactions().await.expect("there is a block");
+        let mut transactions = self.api.transactions().await.expect("there is a block");
         let sent = transactions.sign_and_submit_then_watch_default(&payload, &account(from)).await;
         let mut progress = sent.expect("the pool takes it");
         while let Some(status) = progress.next().await {
