@@ -1,34 +1,57 @@
 #!/usr/bin/env bash
-# A whole network on this machine, a question and its answer: starts `poq-node --dev`, asks, prints, stops the node.
+# A whole network on this machine, a question and its answer: starts `poq-node --dev`, asks, shows who was paid, stops.
 #
 # ASK               the question
-# POQ_DEMO_PORT     where the node answers RPC (default: 9944)
+# POQ_DEMO_PORT     where the node answers RPC (default: any free port)
 # CARGO_TARGET_DIR  where the programs were built
 set -euo pipefail
 
 question="${ASK:-What is the capital of Peru?}"
-port="${POQ_DEMO_PORT:-9944}"
 programs="${CARGO_TARGET_DIR:-$HOME/.cache/proof-of-quality/target}/release"
-log="$(mktemp -t poq-demo-XXXXXX.log)"
+data="$(mktemp -d -t poq-demo-XXXXXX)"
+log="$data/node.log"
+node=
+
+# All goes well: nothing is left behind. Something fails: the log stays.
+stop() {
+    [ -z "$node" ] || { kill "$node" 2>/dev/null && wait "$node" 2>/dev/null; } || true
+    rm -rf "$data/chain"
+}
+trap stop EXIT
 
 fail() {
     echo "demo: $* (the node's log: $log)" >&2
     exit 1
 }
 
-"$programs/poq-node" --dev --rpc-port "$port" --no-prometheus --no-telemetry --port 0 >"$log" 2>&1 &
+for program in poq-node poq; do
+    [ -x "$programs/$program" ] || { rm -rf "$data"; echo "demo: there is no $programs/$program: run \`make build\`" >&2; exit 1; }
+done
+
+"$programs/poq-node" --dev --base-path "$data/chain" --rpc-port "${POQ_DEMO_PORT:-0}" \
+    --port 0 --no-mdns --no-prometheus --no-telemetry >"$log" 2>&1 &
 node=$!
-trap 'kill "$node" 2>/dev/null; wait "$node" 2>/dev/null || true' EXIT
 
-rpc_answers() { (: <"/dev/tcp/127.0.0.1/$port") 2>/dev/null; }
+address() { sed -n 's/.*Running JSON-RPC server: addr=\([0-9.:]*\).*/\1/p' "$log" | head -n 1; }
+engine_answers() { grep -q "The engine answers" "$log"; }
 
-echo "demo: starting a network of one author, two inference nodes and five quality validators (log: $log)"
-for _ in $(seq 120); do
-    kill -0 "$node" 2>/dev/null || fail "the node ended"
-    rpc_answers && break
+echo "demo: starting a network: one block author, two inference nodes, five quality validators, one engine"
+for _ in $(seq 240); do
+    kill -0 "$node" 2>/dev/null || fail "the node ended: $(tail -n 1 "$log")"
+    [ -z "$(address)" ] || ! engine_answers || break
     sleep 0.5
 done
-rpc_answers || fail "the node does not answer on port $port"
+[ -n "$(address)" ] || fail "the node does not answer"
+engine_answers || fail "the engine does not answer"
+POQ_URL="ws://$(address)"
+export POQ_URL
 
 echo "demo: asking: $question"
-"$programs/poq" --url "ws://127.0.0.1:$port" ask "$question" || fail "the question was not answered"
+"$programs/poq" ask "$question" || fail "the question was not answered"
+echo
+echo "demo: the operators now"
+"$programs/poq" operators || fail "the operators cannot be shown"
+
+stop
+node=
+rm -rf "$data"

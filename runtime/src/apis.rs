@@ -3,9 +3,8 @@
 #![allow(missing_docs, reason = "impl_runtime_apis! makes public items that cannot be documented")]
 
 use crate::{
-    genesis_presets, AccountId, Babe, Balance, Block, EpochConfiguration, Executive, Grandpa,
-    InherentDataExt, Nonce, Runtime, RuntimeCall, RuntimeGenesisConfig, SessionKeys, System,
-    TransactionPayment, VERSION,
+    genesis_presets, pallets, AccountId, Babe, Balance, Block, EpochConfiguration, Executive, Grandpa, Nonce,
+    Runtime, RuntimeCall, RuntimeGenesisConfig, SessionKeys, System, TransactionPayment, VERSION,
 };
 use alloc::vec::Vec;
 use frame_support::{
@@ -74,14 +73,14 @@ impl_runtime_apis! {
         }
 
         fn inherent_extrinsics(data: sp_inherents::InherentData) -> Vec<<Block as BlockT>::Extrinsic> {
-            data.create_extrinsics()
+            pallets::create_inherents(data)
         }
 
         fn check_inherents(
             block: <Block as BlockT>::LazyBlock,
             data: sp_inherents::InherentData,
         ) -> sp_inherents::CheckInherentsResult {
-            data.check_extrinsics(&block)
+            pallets::check_inherents(&block, data)
         }
     }
 

@@ -8,7 +8,9 @@ use crate::{
     AccountId, Balance, BlockNumber, Runtime,
 };
 use alloc::{string::String, vec::Vec};
-use pallet_proof_of_quality::{GenesisModel, GenesisOperator, ModelId, ModelKind, Price, Windows};
+use pallet_proof_of_quality::{
+    GenesisConfig, GenesisModel, GenesisOperator, ModelId, ModelKind, Price, Windows,
+};
 use serde::Deserialize;
 use sp_core::hex2array;
 
@@ -160,7 +162,7 @@ impl Model {
 
 /// The models and operators of the demo as the pallet takes them at genesis; `None` if the manifest does not hold what the
 /// operators serve.
-pub fn genesis() -> Option<(Vec<GenesisModel<Runtime>>, Vec<GenesisOperator<Runtime>>)> {
+pub fn genesis() -> Option<GenesisConfig<Runtime>> {
     let Manifest { models } = serde_json::from_str(MANIFEST).ok()?;
     let operators = OPERATORS
         .iter()
@@ -174,7 +176,7 @@ pub fn genesis() -> Option<(Vec<GenesisModel<Runtime>>, Vec<GenesisOperator<Runt
             })
         })
         .collect::<Option<_>>()?;
-    Some((models.iter().map(Model::genesis).collect::<Option<_>>()?, operators))
+    Some(GenesisConfig { models: models.iter().map(Model::genesis).collect::<Option<_>>()?, operators })
 }
 
 #[cfg(test)]
@@ -196,7 +198,7 @@ mod tests {
 
     #[test]
     fn the_manifest_holds_what_the_operators_serve() {
-        let (models, operators) = genesis().expect("the manifest is complete");
+        let GenesisConfig { models, operators } = genesis().expect("the manifest is complete");
         assert_eq!((models.len(), operators.len()), (3, 7));
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     currency::POQ, demo, AccountId, BabeConfig, Balance, BalancesConfig, EpochConfiguration, GrandpaConfig,
-    ProofOfQualityConfig, RuntimeGenesisConfig, SudoConfig,
+    RuntimeGenesisConfig, SudoConfig,
 };
 use alloc::{vec, vec::Vec};
 use frame_support::build_struct_json_patch;
@@ -31,7 +31,7 @@ fn local_testnet() -> Option<Value> {
 }
 
 fn genesis(authors: &[(Sr25519Keyring, Ed25519Keyring)]) -> Option<Value> {
-    let (models, operators) = demo::genesis()?;
+    let proof_of_quality = demo::genesis()?;
     Some(build_struct_json_patch!(RuntimeGenesisConfig {
         babe: BabeConfig {
             authorities: authors
@@ -47,7 +47,7 @@ fn genesis(authors: &[(Sr25519Keyring, Ed25519Keyring)]) -> Option<Value> {
             balances: endowed().into_iter().map(|account| (account, ENDOWMENT)).collect(),
         },
         sudo: SudoConfig { key: Some(Sr25519Keyring::Alice.to_account_id()) },
-        proof_of_quality: ProofOfQualityConfig { models, operators },
+        proof_of_quality,
     }))
 }
 

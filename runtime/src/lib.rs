@@ -18,7 +18,7 @@ extern crate alloc;
 /// The runtime as Wasm, made by the build script: `None` in a build without it (`SKIP_WASM_BUILD`).
 #[cfg(feature = "std")]
 mod wasm {
-    #![allow(missing_docs, reason = "generated")]
+    #![allow(missing_docs, dead_code, reason = "generated")]
     include!(concat!(env!("OUT_DIR"), "/wasm_binary.rs"));
 }
 

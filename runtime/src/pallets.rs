@@ -2,7 +2,10 @@
 
 #![allow(missing_docs, reason = "the macro makes public items that cannot be documented")]
 
+use crate::{Block, UncheckedExtrinsic};
 use alloc::vec::Vec;
+use sp_inherents::{CheckInherentsResult, InherentData};
+use sp_runtime::traits::Block as BlockT;
 
 #[frame_support::runtime]
 mod runtime {
@@ -42,4 +45,16 @@ mod runtime {
     pub type Utility = pallet_utility;
     #[runtime::pallet_index(9)]
     pub type ProofOfQuality = pallet_proof_of_quality;
+}
+
+// The trait behind these two is made by the macro and seen in this module only.
+
+/// The transactions that the author of a block must put in, of its `data`.
+pub fn create_inherents(data: InherentData) -> Vec<UncheckedExtrinsic> {
+    data.create_extrinsics()
+}
+
+/// Whether a block holds what `data` says it must.
+pub fn check_inherents(block: &<Block as BlockT>::LazyBlock, data: InherentData) -> CheckInherentsResult {
+    data.check_extrinsics(block)
 }
