@@ -26,7 +26,8 @@ build: setup ## Compile everything
 demo: build ## Start a network, ask it a question (ASK="…"), stop it
 	@scripts/demo.sh
 
-lint: export SKIP_WASM_BUILD = 1 # clippy looks at the native side; its wrapper does not get along with the Wasm build
+# clippy looks at the native side, and its wrapper does not get along with the Wasm build.
+lint: export SKIP_WASM_BUILD = 1
 lint: setup ## Check format and lints
 	@cargo fmt --all --check
 	@$(CARGO) clippy --release --locked --workspace --all-targets -- -D warnings

@@ -56,10 +56,17 @@ pub async fn run(chain: Chain, ask: Ask, shared: &Shared) -> Result<Outcome, Fai
     confirm(&chain, &ask, terms.budget).await?;
 
     progress.wait("the question goes to the chain");
-    let asked = submit(&chain, ask.prompt, terms, &signer).await?;
+    let Ok(asked) = timeout_at(deadline, submit(&chain, ask.prompt, terms, &signer)).await else {
+        drop(progress);
+        render::error_line(
+            "the question is in no block yet; `poq watch` shows if it gets into one. --timeout waits longer.",
+        );
+        return Ok(Outcome::TimedOut);
+    };
+    let asked = asked?;
     progress.say(&format!("request {} is on the chain", asked.id));
     let last = follow(chain, &asked, deadline, &mut progress).await;
-    progress.finish();
+    drop(progress);
     conclude(last?, &asked, &names, shared.json)
 }
 

@@ -60,10 +60,12 @@ impl Progress {
         }
         self.wait(&format!("block {block}: {}", describe(request)));
     }
+}
 
-    /// Takes the live line away.
-    pub fn finish(self) {
-        if let Some(bar) = self.bar {
+impl Drop for Progress {
+    /// Takes the live line away, however the command ends.
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
     }

@@ -27,7 +27,7 @@ fn an_engine_killed_in_the_middle_does_not_strand_a_request() {
     let engine = node.wait_for_engine(None);
     let ask = node.poq_in_background(&ASK);
     node.wait_until_in_work(0);
-    assert!(kill("KILL", &engine.to_string()));
+    assert!(kill("KILL", &[engine]));
     node.wait_for_engine(Some(engine));
 
     let output = ask.wait_with_output().unwrap();
@@ -96,6 +96,6 @@ async fn without_an_engine_a_request_is_refunded_and_absence_is_slashed() {
 fn ctrl_c_stops_the_node_and_its_engine() {
     let mut node = Node::start();
     let engine = node.wait_for_engine(None);
-    node.signal_group("INT");
+    node.ctrl_c(engine);
     wait_for("the engine's end", || (!runs(engine)).then_some(()));
 }

@@ -10,6 +10,8 @@
 //! | `engine.rs` | the engine beside it, and how the driver learns where that is |
 //! | `dev.rs` | what `--dev` adds |
 
+#![allow(clippy::result_large_err, reason = "the errors of the SDK are what they are")]
+
 mod chain_spec;
 mod cli;
 mod command;

@@ -1,6 +1,12 @@
 //! A `--dev` node as a user starts it.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "what fails here fails a test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "what fails here fails a test"
+)]
 
 use codec::Decode as _;
 use poq_primitives::keys::{EngineEndpoint, ENGINE_ENDPOINT_KEY};

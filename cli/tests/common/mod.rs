@@ -8,7 +8,6 @@ use std::{
     fs::{self, File},
     io::{Read, Seek, SeekFrom},
     net::{TcpListener, TcpStream},
-    os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     thread::sleep,
@@ -66,9 +65,9 @@ impl Node {
         self.process.wait().expect("the node ends");
     }
 
-    /// Sends a signal to the node and its children, as a terminal does, and waits for the node's end.
-    pub fn signal_group(&mut self, signal: &str) {
-        assert!(kill(signal, &format!("-{}", self.process.id())), "the node runs");
+    /// Sends what Ctrl-C in a terminal sends to a node and its engine, and waits for the node's end.
+    pub fn ctrl_c(&mut self, engine: u32) {
+        assert!(kill("INT", &[self.process.id(), engine]), "both run");
         wait_for("the node's end", || self.process.try_wait().expect("can be asked"));
     }
 
@@ -170,8 +169,8 @@ impl Node {
 
 impl Drop for Node {
     fn drop(&mut self) {
-        // Its process group: the node and the engine.
-        kill("KILL", &format!("-{}", self.process.id()));
+        // The engine ends when its node does.
+        let _ = self.process.kill();
         let _ = self.process.wait();
         if std::thread::panicking() {
             eprintln!("--- the end of the node's log ---\n{}", tail(&log_path(self.folder.path())));
@@ -194,7 +193,6 @@ fn spawn(folder: &Path, port: u16, options: &[String]) -> Child {
         .stdin(Stdio::null())
         .stdout(log.try_clone().expect("a log"))
         .stderr(log)
-        .process_group(0)
         .spawn()
         .expect("the node starts")
 }
@@ -224,10 +222,11 @@ fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a free port").port()
 }
 
-/// Sends a signal to a process, or to a group if `to` begins with a minus. `false` if there is none.
-pub fn kill(signal: &str, to: &str) -> bool {
+/// Sends a signal to processes. `false` if one of them is not there.
+pub fn kill(signal: &str, processes: &[u32]) -> bool {
+    let ids: Vec<_> = processes.iter().map(u32::to_string).collect();
     // The shell's own kill is there where no other is.
-    let status = Command::new("sh").args(["-c", &format!("kill -{signal} {to} 2>/dev/null")]).status();
+    let status = Command::new("sh").args(["-c", &format!("kill -{signal} {}", ids.join(" "))]).status();
     status.expect("a shell").success()
 }
 
