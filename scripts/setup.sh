@@ -134,10 +134,11 @@ build_wasm_target_with_debians_compiler() {
     can_build_wasm rustc "+$debian_toolchain" || fail "the compiler that was just set up does not know $wasm_target"
 }
 
-build_core_and_alloc() {
-    local target_lib="$1" crate
+# In a subshell of its own, so that its folder goes whatever happens.
+build_core_and_alloc() (
+    target_lib="$1"
     crate="$(mktemp -d)"
-    trap 'rm -rf "$crate"' RETURN
+    trap 'rm -rf "$crate"' EXIT
     mkdir "$crate/src"
     cat >"$crate/Cargo.toml" <<'TOML'
 [package]
@@ -154,7 +155,6 @@ panic = "abort"
 TOML
     cat >"$crate/src/lib.rs" <<'RUST'
 #![no_std]
-extern crate alloc;
 
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo) -> ! {
@@ -166,7 +166,7 @@ RUST
         /usr/bin/cargo build --release --target "$wasm_target" --target-dir target -Zbuild-std=core,alloc) \
         >"$cache/wasm-std.log" 2>&1 || fail "building core and alloc failed; the reason is in $cache/wasm-std.log"
     as_root cp "$crate/target/$wasm_target/release/deps/"lib{core,alloc,compiler_builtins}-*.rlib "$target_lib/"
-}
+)
 
 # ---------------------------------------------------------------- all of it
 

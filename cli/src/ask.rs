@@ -64,7 +64,6 @@ pub async fn run(chain: Chain, ask: Ask, shared: &Shared) -> Result<Outcome, Fai
         return Ok(Outcome::TimedOut);
     };
     let asked = asked?;
-    progress.say(&format!("request {} is on the chain", asked.id));
     let last = follow(chain, &asked, deadline, &mut progress).await;
     drop(progress);
     conclude(last?, &asked, &names, shared.json)

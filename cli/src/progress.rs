@@ -16,7 +16,6 @@ pub struct Progress {
     bar: Option<ProgressBar>,
     plain: bool,
     phase: Option<Discriminant<Phase>>,
-    latest: String,
 }
 
 impl Progress {
@@ -31,34 +30,32 @@ impl Progress {
             bar.enable_steady_tick(TICK);
             bar
         });
-        Self { bar, plain: !terminal && !quiet, phase: None, latest: String::new() }
+        Self { bar, plain: !terminal && !quiet, phase: None }
     }
 
-    /// Says something that is over.
-    pub fn say(&self, text: &str) {
+    /// Says something that goes on, as long as it does.
+    pub fn wait(&self, text: &str) {
         if let Some(bar) = &self.bar {
-            bar.println(format!("✓ {text}"));
+            bar.set_message(text.to_owned());
+        }
+    }
+
+    /// Shows the request as it stands in block `block`: a line for each phase that it enters, and who is waited for.
+    pub fn show(&mut self, request: &RequestView, block: u64) {
+        let phase = discriminant(&request.phase);
+        if self.phase.replace(phase) != Some(phase) {
+            self.say(&format!("block {block}: {}", entered(request)));
+        }
+        self.wait(&format!("block {block}: {}", missing(request)));
+    }
+
+    fn say(&self, text: &str) {
+        if let Some(bar) = &self.bar {
+            bar.println(text);
         } else if self.plain {
             // Nobody can be told that standard error is closed.
             let _ = writeln!(io::stderr(), "{text}");
         }
-    }
-
-    /// Says something that goes on.
-    pub fn wait(&mut self, text: &str) {
-        if let Some(bar) = &self.bar {
-            bar.set_message(text.to_owned());
-        }
-        self.latest = text.to_owned();
-    }
-
-    /// Shows the request as it stands in block `block`.
-    pub fn show(&mut self, request: &RequestView, block: u64) {
-        let entered = self.phase.replace(discriminant(&request.phase)) != self.phase.as_ref().copied();
-        if entered && !self.latest.is_empty() {
-            self.say(&self.latest);
-        }
-        self.wait(&format!("block {block}: {}", describe(request)));
     }
 }
 
@@ -71,27 +68,59 @@ impl Drop for Progress {
     }
 }
 
-/// Who is waited for.
-fn describe(request: &RequestView) -> String {
-    let answers = |done: fn(&Work) -> bool| {
-        let done = request.responses.iter().filter(|response| done(&response.work)).count();
-        format!("{done} of {}", request.responses.len())
-    };
-    let scores = |done: fn(&Work) -> bool| {
-        let members = request.committees.last().map(Vec::as_slice).unwrap_or_default();
-        format!("{} of {}", members.iter().filter(|member| done(&member.work)).count(), members.len())
-    };
-    let shown = |work: &Work| *work == Work::Shown;
+/// What has just begun, and what ended before it.
+fn entered(request: &RequestView) -> String {
+    let (answers, scores) = (answers(request), scores(request));
     match request.phase {
-        Phase::Requested => "inference nodes are drawn".into(),
-        Phase::Answering { .. } => {
-            format!("inference nodes answer: {} committed", answers(Work::is_committed))
+        Phase::Requested => format!("request {} is on the chain", request.id),
+        Phase::Answering { .. } => format!("{} inference nodes were drawn and answer", answers.len()),
+        // A single answer needs no commitment: nobody could copy it.
+        Phase::Opening { .. } if answers.len() == 1 => "an inference node was drawn and answers".into(),
+        Phase::Opening { .. } => {
+            format!("{} answers are fixed and get shown", count(&answers, Work::is_committed))
         }
-        Phase::Opening { .. } => format!("answers are shown: {}", answers(shown)),
-        Phase::Selecting => "a committee of quality validators is drawn".into(),
-        Phase::Scoring { .. } => format!("the committee scores: {} committed", scores(Work::is_committed)),
-        Phase::Revealing { .. } => format!("scores are revealed: {}", scores(shown)),
-        Phase::Settled { .. } => "settled".into(),
+        Phase::Selecting => {
+            format!("{} answers are shown, a committee gets drawn", count(&answers, is_shown))
+        }
+        Phase::Scoring { .. } => format!("{} quality validators were drawn and score", scores.len()),
+        Phase::Revealing { .. } => {
+            format!(
+                "{} quality validators' scores are fixed and get shown",
+                count(&scores, Work::is_committed)
+            )
+        }
+        Phase::Settled { .. } => {
+            format!("{} quality validators' scores are shown: settled", count(&scores, is_shown))
+        }
         Phase::Refunded { reason, .. } => format!("refunded: {}", reason.meaning()),
     }
+}
+
+/// Who is waited for.
+fn missing(request: &RequestView) -> String {
+    let (answers, scores) = (answers(request), scores(request));
+    match request.phase {
+        Phase::Requested | Phase::Selecting => "a draw".into(),
+        Phase::Answering { .. } => format!("answers, {}", count(&answers, Work::is_committed)),
+        Phase::Opening { .. } => format!("answers to be shown, {}", count(&answers, is_shown)),
+        Phase::Scoring { .. } => format!("scores, {}", count(&scores, Work::is_committed)),
+        Phase::Revealing { .. } => format!("scores to be shown, {}", count(&scores, is_shown)),
+        Phase::Settled { .. } | Phase::Refunded { .. } => "over".into(),
+    }
+}
+
+fn answers(request: &RequestView) -> Vec<&Work> {
+    request.responses.iter().map(|response| &response.work).collect()
+}
+
+fn scores(request: &RequestView) -> Vec<&Work> {
+    request.committees.last().into_iter().flatten().map(|member| &member.work).collect()
+}
+
+fn is_shown(work: &Work) -> bool {
+    *work == Work::Shown
+}
+
+fn count(works: &[&Work], done: fn(&Work) -> bool) -> String {
+    format!("{} of {}", works.iter().filter(|work| done(work)).count(), works.len())
 }

@@ -23,6 +23,9 @@ const AMOUNTS: [&str; 5] = ["amount", "budget", "paid", "fee", "refund"];
 /// Fields of events that hold lists, also if there is only one item.
 const LISTS: [&str; 2] = ["operators", "models"];
 
+/// How much of a hash people get to see.
+const HASH_CHARACTERS: usize = 12;
+
 /// `poq watch`.
 pub async fn run(chain: &Chain, as_json: bool) -> Result<Outcome, Failure> {
     let names = Names::load(chain, &chain.best().await?).await?;
@@ -115,10 +118,10 @@ fn value<T: Debug>(field: &Value<T>, name: &str) -> Json {
 fn plain(fields: &Json, names: &Names) -> String {
     let Json::Object(map) = fields else { return plain_field("", fields, names) };
     let (request, others): (Vec<_>, Vec<_>) = map.iter().partition(|(name, _)| *name == "request");
-    let words = request.iter().chain(&others).map(|(name, value)| match value {
-        Json::Object(_) => plain_field(name, value, names),
-        _ => format!("{name} {}", plain_field(name, value, names)),
-    });
+    let words = request
+        .iter()
+        .chain(&others)
+        .map(|(name, value)| format!("{name} {}", plain_field(name, value, names)));
     words.collect::<Vec<_>>().join(", ")
 }
 
@@ -130,13 +133,22 @@ fn plain_field(name: &str, value: &Json, names: &Names) -> String {
         Json::String(text) if ACCOUNTS.contains(&name) => {
             text.parse().map_or_else(|_| text.clone(), |account| names.account(&account))
         }
-        Json::String(text) => render::excerpt(text, 14),
+        Json::String(text) if text.starts_with("0x") => render::excerpt(text, HASH_CHARACTERS),
+        Json::String(text) => render::printable(text),
         Json::Array(items) => {
             items.iter().map(|item| plain_field(name, item, names)).collect::<Vec<_>>().join(" ")
         }
-        Json::Object(_) => plain(value, names),
+        Json::Object(map) => match map.iter().next().filter(|(key, _)| is_variant(map, key)) {
+            Some((variant, inner)) => format!("{variant} {}", plain_field(name, inner, names)),
+            None => format!("({})", plain(value, names)),
+        },
         other => other.to_string(),
     }
+}
+
+/// Variants are called in capitals, fields are not.
+fn is_variant(map: &Map<String, Json>, key: &str) -> bool {
+    map.len() == 1 && key.starts_with(char::is_uppercase)
 }
 
 #[cfg(test)]
@@ -154,6 +166,7 @@ mod tests {
             ("paid".to_owned(), Value::u128(1_500_000_000_000)),
             ("operators".to_owned(), Value::unnamed_composite([account()])),
             ("work".to_owned(), Value::unnamed_variant("Shown", [])),
+            ("phase".to_owned(), Value::named_variant("Scoring", [("until", Value::u128(9))])),
         ]);
         let json = composite(&fields, "");
         assert_eq!(json["request"], 3);
@@ -164,6 +177,6 @@ mod tests {
         assert_eq!(json["work"], "Shown");
         let line = plain(&json, &Names::default());
         assert!(line.starts_with("request 3, "), "{line}");
-        assert!(line.contains("paid 1.5 POQ"), "{line}");
+        assert!(line.contains("paid 1.5 POQ, phase Scoring (until 9), work Shown"), "{line}");
     }
 }

@@ -10,7 +10,7 @@ use chain::Chain;
 use common::{amount, kill, parse, runs, text, wait_for, Node};
 use serde_json::Value;
 
-/// A question that takes a while, so that there is a middle to break.
+/// A question, with more patience than any timeout on the chain.
 const ASK: [&str; 6] =
     ["ask", "What is the capital of Peru?", "--max-tokens", "64", "--json", "--timeout=600"];
 
@@ -25,14 +25,17 @@ fn assert_over(request: &Value) {
 fn an_engine_killed_in_the_middle_does_not_strand_a_request() {
     let node = Node::start();
     let engine = node.wait_for_engine(None);
-    let ask = node.poq_in_background(&ASK);
-    node.wait_until_in_work(0);
+    let people = ["alice", "bob", "charlie", "dave", "eve", "ferdie"];
+    let asks = people.map(|person| node.poq_in_background(&[&ASK[..], &["--from", person]].concat()));
+    wait_for("a draw", || node.request(0).filter(|request| request["state"] != "requested"));
     assert!(kill("KILL", &[engine]));
     node.wait_for_engine(Some(engine));
 
-    let output = ask.wait_with_output().unwrap();
-    assert!(matches!(output.status.code(), Some(0 | 4)), "{}", text(&output.stderr));
-    assert_over(&parse(&output.stdout));
+    for ask in asks {
+        let output = ask.wait_with_output().unwrap();
+        assert!(matches!(output.status.code(), Some(0 | 4)), "{}", text(&output.stderr));
+        assert_over(&parse(&output.stdout));
+    }
     node.assert_invariants();
     let again = node.json(&["ask", "What colour is the sky?"]);
     assert_eq!(again["state"], "settled", "the new engine works");

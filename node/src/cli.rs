@@ -72,7 +72,6 @@ impl FromStr for Engine {
 
 /// What to do instead of running a node.
 #[derive(Debug, Subcommand)]
-#[expect(clippy::large_enum_variant, reason = "one value for the life of the process")]
 pub enum Command {
     /// Make, look at and insert keys
     #[command(subcommand)]

@@ -149,7 +149,7 @@ fn telemetry(config: &Configuration) -> Result<Option<(TelemetryWorker, Telemetr
     let Some(endpoints) = config.telemetry_endpoints.clone().filter(|endpoints| !endpoints.is_empty()) else {
         return Ok(None);
     };
-    let worker = TelemetryWorker::new(16).map_err(sc_telemetry::Error::from)?;
+    let worker = TelemetryWorker::new(16)?;
     let telemetry = worker.handle().new_telemetry(endpoints);
     Ok(Some((worker, telemetry)))
 }
