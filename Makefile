@@ -12,7 +12,7 @@ CARGO := [ ! -f "$(POQ_CACHE)/env.sh" ] || . "$(POQ_CACHE)/env.sh"; cargo
 BUILD := build --release --locked --workspace --all-targets
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo lint test image
+.PHONY: help setup build demo lint test bench image
 
 help: ## Say what can be made
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:[^#]*## /\t/' | expand -t 12
@@ -35,6 +35,9 @@ lint: setup ## Check format and lints
 test: lint ## Check format and lints, run all tests
 	@$(CARGO) $(if $(shell command -v cargo-nextest),nextest run,test --lib --bins --tests) --release --locked --workspace
 	@$(CARGO) test --release --locked --workspace --doc
+
+bench: setup ## Measure what is claimed
+	@$(CARGO) bench --locked --workspace --bench consensus
 
 image: build ## Build a Docker image of the node
 	@docker/build.sh

@@ -1,2 +1,1 @@
-//! What is claimed, measured. Each claim has a benchmark under `benches/`; run one with `cargo bench --profile release -p
-//! poq-benches --bench NAME`.
+//! What is claimed, measured: `make bench`. Each claim has a benchmark of its own under `benches/`.

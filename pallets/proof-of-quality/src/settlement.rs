@@ -82,13 +82,9 @@ impl<T: Config> Pallet<T> {
     pub(crate) fn refund(id: RequestId, request: &mut Request<T>, reason: RefundReason) {
         let mut responses = Responses::<T>::get(id);
         let mut committee = Committees::<T>::get(id, request.round);
-        let mut pool = CreditOf::<T>::default();
-        for response in responses.iter().filter(|response| response.work.is_absent()) {
-            pool.subsume(Self::slash_absence(&response.operator, id, response.work));
-        }
-        for member in committee.iter().filter(|member| member.work.is_absent()) {
-            pool.subsume(Self::slash_absence(&member.operator, id, member.work));
-        }
+        let parts = responses.iter().map(|response| (&response.operator, response.work));
+        let parts = parts.chain(committee.iter().map(|member| (&member.operator, member.work)));
+        let mut pool = Self::slash_absent(id, parts);
         let share = share_of(request.budget.inference, request.responders);
         for response in responses.iter_mut() {
             response.paid = Self::close_unsettled(
@@ -99,16 +95,7 @@ impl<T: Config> Pallet<T> {
                 (id, Role::InferenceNode, Outcome::Refunded(reason)),
             );
         }
-        let share = share_of(request.budget.scoring, request.committee);
-        for member in committee.iter_mut() {
-            member.paid = Self::close_unsettled(
-                &mut pool,
-                &member.operator,
-                &member.work,
-                share,
-                (id, Role::QualityValidator, Outcome::Refunded(reason)),
-            );
-        }
+        Self::close_committee(id, request, &mut committee, &mut pool, Outcome::Refunded(reason));
         Self::pay_slash_handler(pool);
         let refund = request.budget.total();
         Self::release_budget(&request.requester, refund);
@@ -125,22 +112,38 @@ impl<T: Config> Pallet<T> {
     /// Ends the duties of a committee without a quorum: absentees are slashed and those who revealed are paid out of that.
     pub(crate) fn dismiss_committee(id: RequestId, request: &Request<T>) {
         let mut committee = Committees::<T>::get(id, request.round);
-        let mut pool = CreditOf::<T>::default();
-        for member in committee.iter().filter(|member| member.work.is_absent()) {
-            pool.subsume(Self::slash_absence(&member.operator, id, member.work));
-        }
-        let share = share_of(request.budget.scoring, request.committee);
-        for member in committee.iter_mut() {
-            member.paid = Self::close_unsettled(
-                &mut pool,
-                &member.operator,
-                &member.work,
-                share,
-                (id, Role::QualityValidator, Outcome::Dismissed),
-            );
-        }
+        let parts = committee.iter().map(|member| (&member.operator, member.work));
+        let mut pool = Self::slash_absent(id, parts);
+        Self::close_committee(id, request, &mut committee, &mut pool, Outcome::Dismissed);
         Self::pay_slash_handler(pool);
         Committees::<T>::insert(id, request.round, committee);
+    }
+
+    /// Slashes those who were silent; returns what was taken.
+    fn slash_absent<'a>(id: RequestId, parts: impl Iterator<Item = (&'a T::AccountId, Work)>) -> CreditOf<T>
+    where
+        T::AccountId: 'a,
+    {
+        let mut pool = CreditOf::<T>::default();
+        for (operator, fault) in parts.filter(|(_, work)| work.is_absent()) {
+            pool.subsume(Self::slash_absence(operator, id, fault));
+        }
+        pool
+    }
+
+    /// Closes the duties of a committee whose scores came to nothing.
+    fn close_committee(
+        id: RequestId,
+        request: &Request<T>,
+        committee: &mut CommitteeOf<T>,
+        pool: &mut CreditOf<T>,
+        otherwise: Outcome,
+    ) {
+        let share = share_of(request.budget.scoring, request.committee);
+        for member in committee.iter_mut() {
+            let duty = (id, Role::QualityValidator, otherwise);
+            member.paid = Self::close_unsettled(pool, &member.operator, &member.work, share, duty);
+        }
     }
 
     fn judge(responses: &ResponsesOf<T>, committee: &CommitteeOf<T>) -> Option<Verdict> {
