@@ -320,3 +320,74 @@ pub fn signed_extension(era: Era, nonce: Nonce) -> TxExtension {
         frame_system::WeightReclaim::new(),
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        demo::{self, OPERATORS},
+        genesis_presets::tests::state_of,
+        Executive, ProofOfQuality,
+    };
+    use frame_support::{traits::OnPoll, weights::WeightMeter};
+    use pallet_proof_of_quality::{Duties, Report, ReportKind, ReportOf, Role, Sampling, Terms};
+    use sp_core::{sr25519, Pair};
+    use sp_keyring::Sr25519Keyring;
+    use sp_runtime::transaction_validity::{
+        InvalidTransaction, TransactionSource, TransactionValidity, TransactionValidityError,
+    };
+
+    /// What the pool says of a report by operator `index`'s worker key, which has no balance.
+    fn pool_says(index: usize, request: u64) -> TransactionValidity {
+        let report: ReportOf<Runtime> =
+            Report { request, kind: ReportKind::CommitOutput { commitment: [7; 32] } };
+        let call = pallet_proof_of_quality::Call::<Runtime>::report_work {
+            reports: vec![report].try_into().unwrap(),
+        };
+        let pair = sr25519::Pair::from_string(&demo::Operator::worker_uri(index), None).unwrap();
+        let payload =
+            SignedPayload::new(RuntimeCall::from(call), signed_extension(Era::Immortal, 0)).unwrap();
+        let signature = payload.using_encoded(|bytes| pair.sign(bytes));
+        let (call, extension, _) = payload.deconstruct();
+        let account = AccountId::from(pair.public());
+        assert_eq!(Balances::free_balance(&account), 0);
+        let transaction = UncheckedExtrinsic::new_signed(call, account.into(), signature.into(), extension);
+        Executive::validate_transaction(TransactionSource::External, transaction, Hash::default())
+    }
+
+    #[test]
+    fn a_worker_key_needs_no_balance_and_cannot_be_used_to_spam() {
+        let unpaid = Err(TransactionValidityError::Invalid(InvalidTransaction::Payment));
+        state_of(&sp_genesis_builder::DEV_RUNTIME_PRESET.into()).execute_with(|| {
+            System::set_block_number(1);
+            assert_eq!(pool_says(0, 0), unpaid, "there is no such request");
+            System::set_block_number(1);
+            let models = ProofOfQuality::models();
+            let model = |name: &str| models.iter().find(|model| model.name == name.as_bytes()).unwrap().id;
+            let terms = Terms {
+                generators: vec![model("poq-demo-strong"), model("poq-demo-weak")].try_into().unwrap(),
+                evaluator: model("poq-demo-evaluator"),
+                sampling: Sampling { max_tokens: 8, temperature_milli: 0, seed: 0 },
+                responders: 2,
+                committee: 5,
+                min_quality: Permill::zero(),
+                budget: crate::currency::POQ,
+            };
+            let asker = RuntimeOrigin::signed(Sr25519Keyring::Alice.to_account_id());
+            ProofOfQuality::request_inference(asker, b"What is the capital of Peru?".to_vec(), terms)
+                .unwrap();
+            assert_eq!(pool_says(0, 0), unpaid, "nobody is drawn yet");
+
+            // The author of block 2 showed a VRF output; block 3 draws by it.
+            System::set_block_number(3);
+            pallet_babe::AuthorVrfRandomness::<Runtime>::put(Some([7; 32]));
+            ProofOfQuality::on_poll(3, &mut WeightMeter::new());
+            let duty = Duties::<Runtime>::get(OPERATORS[0].account_id(), 0);
+            assert_eq!(duty, Some(Role::InferenceNode));
+
+            assert!(pool_says(0, 0).is_ok(), "a due and valid report is free");
+            assert_eq!(pool_says(2, 0), unpaid, "a quality validator was not drawn");
+            assert_eq!(pool_says(0, 1), unpaid, "another request");
+        });
+    }
+}

@@ -72,14 +72,14 @@ pub fn preset_names() -> Vec<PresetId> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::{Balances, ProofOfQuality, Runtime};
     use frame_support::traits::Currency as _;
     use sp_runtime::BuildStorage;
 
     /// The genesis that a node would build of a preset.
-    fn state_of(id: &PresetId) -> sp_io::TestExternalities {
+    pub(crate) fn state_of(id: &PresetId) -> sp_io::TestExternalities {
         let mut config = serde_json::to_value(RuntimeGenesisConfig::default()).expect("serialises");
         let patch = serde_json::from_slice(&get_preset(id).expect("is a preset")).expect("parses");
         merge(&mut config, patch);
