@@ -166,6 +166,8 @@ RUST
         /usr/bin/cargo build --release --target "$wasm_target" --target-dir target -Zbuild-std=core,alloc) \
         >"$cache/wasm-std.log" 2>&1 || fail "building core and alloc failed; the reason is in $cache/wasm-std.log"
     as_root cp "$crate/target/$wasm_target/release/deps/"lib{core,alloc,compiler_builtins}-*.rlib "$target_lib/"
+    # What was compiled against another build of them does not link any more.
+    rm -rf "${CARGO_TARGET_DIR:-$cache/target}"/*/wbuild
 )
 
 # ---------------------------------------------------------------- all of it
