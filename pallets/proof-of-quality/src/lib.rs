@@ -616,8 +616,6 @@ pub mod pallet {
         InvalidResponders,
         /// At least one committee member, at most `MaxCommittee`.
         InvalidCommittee,
-        /// A score or quality is at most 1,000,000 parts per million.
-        ScoreOutOfRange,
         /// Fewer inference nodes can be drawn than were asked for.
         NotEnoughInferenceNodes,
         /// Fewer quality validators can be drawn than were asked for.
@@ -807,7 +805,7 @@ pub mod pallet {
         /// Details: at least [`Pallet::estimate_budget`]; what a larger budget has more goes to the inference nodes. What is
         /// not earned goes back. Prompt and answers are public.
         /// Errors: [`Error::EmptyPrompt`], [`Error::PromptTooLong`], [`Error::NotUtf8`], [`Error::InvalidSampling`],
-        /// [`Error::InvalidResponders`], [`Error::InvalidCommittee`], [`Error::ScoreOutOfRange`],
+        /// [`Error::InvalidResponders`], [`Error::InvalidCommittee`],
         /// [`Error::InvalidModelList`], [`Error::UnknownModel`], [`Error::WrongModelKind`], [`Error::ModelRetired`],
         /// [`Error::NotEnoughInferenceNodes`], [`Error::NotEnoughQualityValidators`], [`Error::BudgetTooSmall`],
         /// [`Error::InsufficientBalance`].
@@ -831,7 +829,7 @@ pub mod pallet {
         /// Errors: [`Error::UnknownWorker`], [`Error::NoReports`], [`Error::UnorderedReports`], [`Error::UnknownRequest`],
         /// [`Error::NotYourDuty`], [`Error::TooEarly`], [`Error::TooLate`], [`Error::AlreadyCommitted`],
         /// [`Error::AlreadyDone`], [`Error::NotCommitted`], [`Error::RevealMismatch`], [`Error::EmptyOutput`],
-        /// [`Error::NotUtf8`], [`Error::WrongNumberOfScores`], [`Error::ScoreOutOfRange`].
+        /// [`Error::NotUtf8`], [`Error::WrongNumberOfScores`].
         /// Events: [`Event::WorkReported`] for each report, [`Event::PhaseEntered`] when it ends a phase.
         #[pallet::call_index(9)]
         #[pallet::weight(T::WeightInfo::report_work(reports.len() as u32))]

@@ -6,7 +6,7 @@ use frame_support::{ensure, BoundedVec};
 use frame_system::pallet_prelude::BlockNumberFor;
 use sp_runtime::{
     traits::{CheckedAdd, CheckedMul, Get, One, Saturating},
-    DispatchError, PerThing, Permill,
+    DispatchError, PerThing,
 };
 
 /// Highest temperature, in thousandths.
@@ -21,7 +21,6 @@ impl<T: Config> Pallet<T> {
         let prompt = Self::check_prompt(prompt)?;
         let sampling = terms.sampling;
         ensure!(sampling.temperature_milli <= MAX_TEMPERATURE_MILLI, Error::<T>::InvalidSampling);
-        ensure!(terms.min_quality.deconstruct() <= Permill::ACCURACY, Error::<T>::ScoreOutOfRange);
         let needs = Self::needs(
             &terms.generators,
             &terms.evaluator,

@@ -4,7 +4,7 @@ use crate::*;
 use frame_support::{dispatch::RawOrigin, ensure};
 use frame_system::pallet_prelude::OriginFor;
 use poq_primitives::commitment::{Binding, Hash32};
-use sp_runtime::{traits::Zero, DispatchResult, PerThing, Permill};
+use sp_runtime::{traits::Zero, DispatchResult, Permill};
 
 impl<T: Config> Pallet<T> {
     /// Whether `reports` would be accepted now: then the call is free.
@@ -84,8 +84,6 @@ impl<T: Config> Pallet<T> {
                     ReportKind::CommitScores { .. } => gate.check_commit(),
                     ReportKind::RevealScores { scores, salt } => {
                         let commitment = gate.check_reveal(false)?;
-                        let in_range = scores.iter().all(|s| s.deconstruct() <= Permill::ACCURACY);
-                        ensure!(in_range, Error::<T>::ScoreOutOfRange);
                         let shown = Responses::<T>::get(report.request)
                             .iter()
                             .filter(|response| response.work == Work::Shown)

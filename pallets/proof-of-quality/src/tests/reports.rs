@@ -1,9 +1,9 @@
 //! Reports: only what is due and valid is taken, and only that is free.
 
 use crate::{mock::*, *};
+use codec::{Decode, Encode};
 use frame_support::{assert_noop, assert_ok, dispatch::CheckIfFeeless};
 use poq_primitives::job::FailureReason;
-use sp_runtime::Permill;
 
 fn is_free(signer: AccountId, reports: Vec<ReportOf<Test>>) -> bool {
     let call = RuntimeCall::Poq(Call::report_work { reports: reports.try_into().unwrap() });
@@ -105,26 +105,15 @@ fn scores() {
 }
 
 #[test]
-fn scores_above_one_are_refused() {
-    build_and_execute(|| {
-        use codec::Decode;
-        let Ok(too_much) = Permill::decode(&mut &1_000_001u32.to_le_bytes()[..]) else { return };
-        let id = ask_and_draw(terms());
-        answer_all(id);
-        let a = committee(id)[0];
-        let scores = vec![too_much, too_much];
-        assert_ok!(report(
-            a,
-            id,
-            ReportKind::CommitScores { commitment: commitment_to_scores(id, a, &scores) }
-        ));
-        for n in committee(id).into_iter().skip(1) {
-            commit_scores(n, id, &[1, 1]).unwrap();
-        }
-        next_block();
-        let reveal = ReportKind::RevealScores { scores: scores.try_into().unwrap(), salt: salt(a) };
-        assert_noop!(report(a, id, reveal), Error::<Test>::ScoreOutOfRange);
-    });
+fn a_score_above_one_is_not_even_a_call() {
+    let kind = ReportKind::RevealScores { scores: percents(&[100]).try_into().unwrap(), salt: [0; 32] };
+    let reports: ReportsOf<Test> = vec![Report { request: 0, kind }].try_into().unwrap();
+    let mut bytes = Call::<Test>::report_work { reports }.encode();
+    assert!(Call::<Test>::decode(&mut &bytes[..]).is_ok());
+    let one = 1_000_000u32.to_le_bytes();
+    let at = bytes.windows(4).position(|window| window == one).unwrap();
+    bytes[at..at + 4].copy_from_slice(&1_000_001u32.to_le_bytes());
+    assert!(Call::<Test>::decode(&mut &bytes[..]).is_err());
 }
 
 #[test]

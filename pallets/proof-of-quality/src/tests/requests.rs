@@ -115,16 +115,6 @@ fn money() {
 }
 
 #[test]
-fn a_quality_above_one_cannot_be_asked_for() {
-    build_and_execute(|| {
-        use codec::Decode;
-        if let Ok(min_quality) = Permill::decode(&mut &1_000_001u32.to_le_bytes()[..]) {
-            refused(b"q", Terms { min_quality, ..terms() }, Error::ScoreOutOfRange);
-        }
-    });
-}
-
-#[test]
 fn estimates_refuse_what_requests_refuse() {
     build_and_execute(|| {
         let estimate = |generators: Vec<ModelId>, tokens, n, k| {
