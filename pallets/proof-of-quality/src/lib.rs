@@ -688,8 +688,8 @@ pub mod pallet {
         /// Adds a model to the registry.
         ///
         /// Origin: `ModelOrigin`.
-        /// Details: `id` is the SHA-256 of the model's file. Prices and windows of a model never change; register the same
-        /// file anew under other terms is not possible, so choose windows wide enough for the slowest operator.
+        /// Details: `id` is the SHA-256 of the model's file. Prices and windows of a model never change, and the same file
+        /// cannot be registered anew under other terms: choose windows wide enough for the slowest operator.
         /// Errors: [`Error::ModelExists`], [`Error::InvalidName`], [`Error::InvalidWindows`].
         /// Events: [`Event::ModelRegistered`].
         #[pallet::call_index(0)]

@@ -1,7 +1,8 @@
 //! The off-chain worker: from duties on the chain to jobs in the engine, and from finished jobs to signed reports.
 //!
-//! It runs at each new best block and never waits for work: it asks the engine for every job that its keys owe (the engine
-//! does each job once, however often it is asked for) and reports what is finished. Rules it keeps:
+//! It runs at each new best block, for less than a second: it asks the engine for every job that its keys owe (the engine does
+//! each job once, however often it is asked for) and reports what is finished. The engine may hold its answers for a fraction
+//! of that time, so that short jobs are reported in the same block; a longer job is asked for again at the next. Rules it keeps:
 //!
 //! 1. It acts only for worker keys in the local keystore and leaves at once if they have no duties.
 //! 2. A lock with a deadline keeps runs from overlapping; a run that was aborted frees it by time.
