@@ -89,7 +89,7 @@ mod mock;
 mod tests;
 
 pub use crate::pallet::*;
-pub use consensus::{Aggregation, WeightedMedian};
+pub use consensus::{Aggregation, Mean, Median, TrimmedMean, WeightedMedian};
 pub use types::*;
 pub use views::{CandidateView, MemberView, ModelView, OperatorView, RequestView, ResponseView};
 pub use weights::WeightInfo;
