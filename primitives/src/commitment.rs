@@ -17,6 +17,7 @@ pub type Salt = [u8; 32];
 
 const OUTPUT_TAG: &[u8] = b"poq/output/1";
 const SCORES_TAG: &[u8] = b"poq/scores/1";
+const AUDIT_TAG: &[u8] = b"poq/audit/1";
 const SALT_TAG: &[u8] = b"poq/salt/1";
 
 /// What a commitment is bound to besides its payload and salt.
@@ -61,6 +62,20 @@ impl<AccountId: Encode> Binding<'_, AccountId> {
     }
 }
 
+/// The commitment of a known-answer audit to its answer key, which a request carries where an ordinary one carries random
+/// bytes. Bound to the requester and the prompt, because the request has no id yet when it is made.
+///
+/// `key` is what the pallet calls `AnswerKey`: reference answer, and what right and wrong responses deserve.
+pub fn answer_key<AccountId: Encode>(
+    genesis: &Hash32,
+    requester: &AccountId,
+    prompt: &[u8],
+    key: &impl Encode,
+    salt: &Salt,
+) -> Hash32 {
+    blake2_256(&(AUDIT_TAG, genesis, requester, prompt, key, salt).encode())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -83,6 +98,17 @@ mod tests {
         let base = Binding { genesis: &[1; 32], request: 1, operator: &5u64 };
         let scores = [Permill::from_percent(50)];
         assert_ne!(base.output(&scores.encode(), &[0; 32]), base.scores(&scores, &[0; 32]));
+    }
+
+    #[test]
+    fn every_part_of_an_answer_key_counts() {
+        let base = answer_key(&[1; 32], &5u64, b"capital of Peru?", &b"Lima", &[7; 32]);
+        assert_eq!(base, answer_key(&[1; 32], &5u64, b"capital of Peru?", &b"Lima", &[7; 32]));
+        assert_ne!(base, answer_key(&[2; 32], &5u64, b"capital of Peru?", &b"Lima", &[7; 32]));
+        assert_ne!(base, answer_key(&[1; 32], &6u64, b"capital of Peru?", &b"Lima", &[7; 32]));
+        assert_ne!(base, answer_key(&[1; 32], &5u64, b"capital of Chile?", &b"Lima", &[7; 32]));
+        assert_ne!(base, answer_key(&[1; 32], &5u64, b"capital of Peru?", &b"Quito", &[7; 32]));
+        assert_ne!(base, answer_key(&[1; 32], &5u64, b"capital of Peru?", &b"Lima", &[8; 32]));
     }
 
     #[test]

@@ -27,12 +27,13 @@ use frame_system::{
     },
     EnsureRoot,
 };
+use pallet_proof_of_quality::Parameters;
 use pallet_transaction_payment::{FungibleAdapter, Multiplier, TargetedFeeAdjustment};
 use sp_consensus_babe::{AllowedSlots, BabeEpochConfiguration};
 use sp_runtime::{
     generic::Era,
     traits::{Bounded, SaturatedConversion, StaticLookup, Verify},
-    FixedPointNumber, Perbill, Permill, Perquintill,
+    FixedPointNumber, FixedU64, Perbill, Permill, Perquintill,
 };
 use sp_version::RuntimeVersion;
 
@@ -182,10 +183,13 @@ impl pallet_skip_feeless_payment::Config for Runtime {
 // ---------------------------------------------------------------- the protocol
 
 parameter_types! {
-    /// The chain's part of a budget.
-    pub const FeeRate: Permill = Permill::from_percent(2);
-    /// Distance from the consensus of the others at which a score is worth nothing.
-    pub const AgreementTolerance: Permill = Permill::from_percent(25);
+    /// The economic parameters until sudo sets others.
+    pub const DefaultParameters: Parameters<Balance, BlockNumber> =
+        Parameters::recommended(1_000 * POQ, 10 * POQ, 7 * DAY, DAY);
+    /// A model may ask for its share in full from a quality of a half on.
+    pub const MaxAlpha: FixedU64 = FixedU64::from_u32(2);
+    /// Latency costs at most the whole share.
+    pub const MaxBeta: FixedU64 = FixedU64::from_u32(1);
     /// A quarter of a block for the requests that are due, in `on_poll` and again in `on_idle`.
     pub AgendaWeight: Weight = MAX_BLOCK_WEIGHT / 4;
 }
@@ -194,6 +198,9 @@ impl pallet_proof_of_quality::Config for Runtime {
     type Currency = Balances;
     type RuntimeHoldReason = RuntimeHoldReason;
     type ModelOrigin = EnsureRoot<AccountId>;
+    type ParameterOrigin = EnsureRoot<AccountId>;
+    type AuditOrigin = EnsureRoot<AccountId>;
+    type DefaultParameters = DefaultParameters;
     type Randomness = ParentVrf<Runtime>;
     type Aggregation = pallet_proof_of_quality::WeightedMedian;
     type WorkerCrypto = pallet_proof_of_quality::driver::crypto::WorkerCrypto;
@@ -211,19 +218,16 @@ impl pallet_proof_of_quality::Config for Runtime {
     type MaxOperatorsPerModel = ConstU32<256>;
     type MaxReports = ConstU32<16>;
     type RecentDuties = ConstU32<16>;
-    type MinStake = ConstU128<{ 1_000 * POQ }>;
-    type StakeCap = ConstU32<10>;
-    type AbsenceSlash = ConstU128<{ 10 * POQ }>;
-    type UnbondingPeriod = ConstU32<{ 7 * DAY }>;
-    type FeeRate = FeeRate;
-    type AgreementTolerance = AgreementTolerance;
+    type MaxReferenceLength = ConstU32<256>;
+    type MaxAlpha = MaxAlpha;
+    type MaxBeta = MaxBeta;
     type SeedPatience = ConstU32<MINUTE>;
     type Retention = ConstU32<DAY>;
     type MaxWindow = ConstU32<HOUR>;
     type AgendaWeight = AgendaWeight;
     // A re-org costs an operator some work at worst; who has dear work chooses more, see `poq_primitives::keys`.
     type DriverDepth = ConstU32<0>;
-    type WeightInfo = pallet_proof_of_quality::weights::Estimates<Runtime>;
+    type WeightInfo = pallet_proof_of_quality::weights::SubstrateWeight<Runtime>;
 }
 
 // ---------------------------------------------------------------- tools
@@ -372,6 +376,7 @@ mod tests {
                 committee: 5,
                 min_quality: Permill::zero(),
                 budget: crate::currency::POQ,
+                audit: [7; 32],
             };
             let asker = RuntimeOrigin::signed(Sr25519Keyring::Alice.to_account_id());
             ProofOfQuality::request_inference(asker, b"What is the capital of Peru?".to_vec(), terms)

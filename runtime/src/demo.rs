@@ -9,10 +9,11 @@ use crate::{
 };
 use alloc::{string::String, vec::Vec};
 use pallet_proof_of_quality::{
-    GenesisConfig, GenesisModel, GenesisOperator, ModelId, ModelKind, Price, Windows,
+    GenesisConfig, GenesisModel, GenesisOperator, ModelId, ModelKind, Price, Reward, Windows,
 };
 use serde::Deserialize;
 use sp_core::hex2array;
+use sp_runtime::FixedU64;
 
 /// The demo models' names, kinds and hashes, written by the scripts that train them.
 const MANIFEST: &str = include_str!("../../models/manifest.json");
@@ -22,6 +23,9 @@ const STAKE: Balance = 10_000 * POQ;
 
 /// A minute to generate or score, twenty seconds to show the result.
 const WINDOWS: Windows<BlockNumber> = Windows { commit: 30, reveal: 10 };
+
+/// Who needs all of the time there is loses a tenth of its share.
+const REWARD: Reward = Reward { alpha: FixedU64::from_u32(1), beta: FixedU64::from_rational(1, 10) };
 
 /// An operator of the demo: an account with stake, and the worker key that signs for it.
 #[derive(Clone, Copy, Debug)]
@@ -156,7 +160,14 @@ impl Model {
                 (ModelKind::Evaluator, Price { base: 10 * MILLI_POQ, per_unit: 10 * MILLI_POQ })
             }
         };
-        Some(GenesisModel { id: self.id()?, kind, name: self.name.clone(), price, windows: WINDOWS })
+        Some(GenesisModel {
+            id: self.id()?,
+            kind,
+            name: self.name.clone(),
+            price,
+            windows: WINDOWS,
+            reward: REWARD,
+        })
     }
 }
 

@@ -3,15 +3,20 @@
 //! Invariant: every stored request stands in [`Agenda`] exactly once, under its `due`, and `due` is not before
 //! [`AgendaCursor`]. Only `list`, `schedule`, `prune` and `service_agenda` touch either.
 
-use crate::{work::has_acted, *};
-use alloc::vec::Vec;
+use crate::{draw::Draw, operators::is_drawable, work::has_acted, *};
+use alloc::{collections::BTreeSet, vec::Vec};
 use codec::Encode;
-use frame_support::{ensure, traits::Randomness, weights::WeightMeter, BoundedVec};
+use frame_support::{
+    ensure,
+    traits::Randomness,
+    weights::{Weight, WeightMeter},
+    BoundedVec,
+};
 use frame_system::pallet_prelude::BlockNumberFor;
 use poq_primitives::commitment::Hash32;
 use sp_runtime::{
     traits::{Get, One, Saturating, Zero},
-    DispatchResult,
+    DispatchError, Permill,
 };
 
 const INFERENCE_SUBJECT: &[u8] = b"poq/draw/inference";
@@ -27,27 +32,10 @@ impl<T: Config> Pallet<T> {
         // No request was ever made.
         let Some(mut block) = AgendaCursor::<T>::get() else { return };
         let mut own = WeightMeter::with_limit(meter.remaining().min(T::AgendaWeight::get()));
-        let step = T::WeightInfo::step();
         while own.try_consume(T::WeightInfo::agenda_block()).is_ok() {
-            let mut due = Agenda::<T>::iter_key_prefix(block);
-            // Collected before the steps, which write to the same map.
-            let mut batch: Vec<RequestId> = Vec::new();
-            let mut exhausted = false;
-            loop {
-                if own.try_consume(step).is_err() {
-                    exhausted = true;
-                    break;
-                }
-                match due.next() {
-                    Some(id) => batch.push(id),
-                    None => break,
-                }
-            }
-            for id in batch {
-                Self::step(id, block, now);
-            }
+            let all_done = Self::service_block(block, now, &mut own);
             // More may be put on today's agenda until the block ends, so the cursor never passes it.
-            if exhausted || block >= now {
+            if !all_done || block >= now {
                 break;
             }
             block = block.saturating_add(One::one());
@@ -56,16 +44,84 @@ impl<T: Config> Pallet<T> {
         meter.consume(own.consumed());
     }
 
-    /// The step of a request that its due block has come for, on anyone's call.
-    pub(crate) fn do_advance(id: RequestId) -> DispatchResult {
+    /// Does the steps that are due under `block`; `false` if there was no room for all.
+    fn service_block(block: BlockNumberFor<T>, now: BlockNumberFor<T>, meter: &mut WeightMeter) -> bool {
+        let mut due = Agenda::<T>::iter_key_prefix(block);
+        // Collected before the steps, which write to the same map.
+        let mut batch: Vec<RequestId> = Vec::new();
+        let all = loop {
+            if meter.try_consume(T::WeightInfo::agenda_item()).is_err() {
+                break false;
+            }
+            let Some(id) = due.next() else { break true };
+            let step =
+                Requests::<T>::get(id).map_or_else(Weight::zero, |request| Self::step_weight(&request));
+            if meter.try_consume(step).is_err() {
+                break false;
+            }
+            batch.push(id);
+        };
+        for id in batch {
+            Self::step(id, block, now);
+        }
+        all
+    }
+
+    /// The most that the next step of a request can weigh: what it usually comes to or a refund, whichever is more. It
+    /// depends on the request's own size and on nothing else that is stored.
+    pub(crate) fn step_weight(request: &Request<T>) -> Weight {
+        let (n, k) = (request.responders, request.committee);
+        let roster = T::MaxOperatorsPerModel::get();
+        let candidates = roster.saturating_mul(request.generators.len() as u32);
+        match request.phase {
+            Phase::Requested => T::WeightInfo::draw_inference_nodes(candidates, n),
+            Phase::Answering { .. } => T::WeightInfo::close_answering(n).max(T::WeightInfo::refund(n, 0)),
+            Phase::Opening { .. } => T::WeightInfo::close_opening(n).max(T::WeightInfo::refund(n, 0)),
+            Phase::Selecting => T::WeightInfo::draw_committee(roster, k).max(T::WeightInfo::refund(n, 0)),
+            Phase::Scoring { .. } => T::WeightInfo::close_scoring(k)
+                .max(T::WeightInfo::dismiss_committee(k))
+                .max(T::WeightInfo::refund(n, k)),
+            Phase::Revealing { .. } => T::WeightInfo::settle(n, k)
+                .max(T::WeightInfo::settle_with_absentees(n, k))
+                .max(T::WeightInfo::dismiss_committee(k))
+                .max(T::WeightInfo::refund(n, k)),
+            Phase::Settled { .. } | Phase::Refunded { .. } => T::WeightInfo::prune(n),
+        }
+    }
+
+    /// The most that any step of any request can weigh.
+    pub(crate) fn dearest_step() -> Weight {
+        let (n, k, roster) =
+            (T::MaxResponders::get(), T::MaxCommittee::get(), T::MaxOperatorsPerModel::get());
+        let candidates = roster.saturating_mul(T::MaxModelsPerRequest::get());
+        [
+            T::WeightInfo::draw_inference_nodes(candidates, n),
+            T::WeightInfo::close_answering(n),
+            T::WeightInfo::close_opening(n),
+            T::WeightInfo::draw_committee(roster, k),
+            T::WeightInfo::close_scoring(k),
+            T::WeightInfo::settle(n, k),
+            T::WeightInfo::settle_with_absentees(n, k),
+            T::WeightInfo::dismiss_committee(k),
+            T::WeightInfo::refund(n, k),
+            T::WeightInfo::prune(n),
+        ]
+        .into_iter()
+        .fold(Weight::zero(), |most, weight| most.max(weight))
+        .saturating_add(T::WeightInfo::agenda_item())
+    }
+
+    /// The step of a request that its due block has come for, on anyone's call. Returns its weight.
+    pub(crate) fn do_advance(id: RequestId) -> Result<Weight, DispatchError> {
         let now = frame_system::Pallet::<T>::block_number();
         let request = Requests::<T>::get(id).ok_or(Error::<T>::UnknownRequest)?;
         ensure!(request.due <= now, Error::<T>::NotDue);
+        let weight = T::WeightInfo::agenda_item().saturating_add(Self::step_weight(&request));
         Self::step(id, request.due, now);
         // A request that only waits for a seed has been put off, which is no work worth paying for.
         let progressed = Requests::<T>::get(id).is_none_or(|after| after.phase != request.phase);
         ensure!(progressed, Error::<T>::NotDue);
-        Ok(())
+        Ok(weight)
     }
 
     fn step(id: RequestId, listed: BlockNumberFor<T>, now: BlockNumberFor<T>) {
@@ -147,26 +203,36 @@ impl<T: Config> Pallet<T> {
         let created = request.created;
         let Some(seed) = Self::seed_or_wait(id, request, INFERENCE_SUBJECT, created, now) else { return };
         let mut pool: Vec<((T::AccountId, ModelId), u64)> = Vec::new();
+        let mut known: BTreeSet<T::AccountId> = BTreeSet::new();
         for model in &request.generators {
             for candidate in Rosters::<T>::get(model) {
                 // An operator that serves several of the models answers with the first that the requester named.
-                let known = pool.iter().any(|((operator, _), _)| *operator == candidate.operator);
-                if !known && candidate.since <= created && candidate.operator != request.requester {
+                let is_new = known.insert(candidate.operator.clone());
+                if is_new && candidate.since <= created && candidate.operator != request.requester {
                     pool.push(((candidate.operator, *model), candidate.weight));
                 }
             }
         }
-        let drawn = draw::draw(&seed, request.responders, pool);
-        if drawn.is_empty() {
+        let wanted = request.responders;
+        let drawn = Self::draw_fit(seed, wanted, pool, &request.parameters, |(operator, _)| operator);
+        for (operator, model) in &drawn.unfit {
+            Self::refresh(model, ModelKind::Generator, core::slice::from_ref(operator));
+        }
+        if drawn.is_cut_short {
+            return Self::schedule(id, request, now.saturating_add(One::one()));
+        }
+        if drawn.fit.is_empty() {
             return Self::refund(id, request, RefundReason::NoInferenceNode);
         }
-        let operators: Vec<_> = drawn.iter().map(|(operator, _)| operator.clone()).collect();
+        let operators: Vec<_> = drawn.fit.iter().map(|((operator, _), _)| operator.clone()).collect();
         let responses: Vec<_> = drawn
+            .fit
             .into_iter()
-            .map(|(operator, model)| Response {
+            .map(|((operator, model), _)| Response {
                 operator,
                 model,
                 work: Work::Pending,
+                latency: Permill::zero(),
                 quality: None,
                 paid: Zero::zero(),
             })
@@ -189,6 +255,35 @@ impl<T: Config> Pallet<T> {
             (Phase::Answering { until }, until)
         };
         Self::enter(id, request, phase, until.saturating_add(One::one()));
+    }
+
+    /// Draws up to `wanted` operators whose record still says that they may be drawn. Those of whom it does not are
+    /// returned too, for the roster to forget; after as many of them as were wanted the draw is cut short.
+    fn draw_fit<Item>(
+        seed: Hash32,
+        wanted: u32,
+        pool: Vec<(Item, u64)>,
+        parameters: &ParametersOf<T>,
+        operator_of: impl Fn(&Item) -> &T::AccountId,
+    ) -> Drawn<T, Item> {
+        let wanted = wanted as usize;
+        let mut drawn = Drawn { fit: Vec::new(), unfit: Vec::new(), is_cut_short: false };
+        for item in Draw::new(seed, pool) {
+            match Operators::<T>::get(operator_of(&item)) {
+                Some(operator) if is_drawable(&operator, parameters.min_stake) => {
+                    drawn.fit.push((item, operator))
+                }
+                _ => drawn.unfit.push(item),
+            }
+            if drawn.fit.len() >= wanted {
+                break;
+            }
+            if drawn.unfit.len() >= wanted {
+                drawn.is_cut_short = true;
+                break;
+            }
+        }
+        drawn
     }
 
     fn close_answering(id: RequestId, request: &mut Request<T>, now: BlockNumberFor<T>) {
@@ -229,7 +324,7 @@ impl<T: Config> Pallet<T> {
             .filter(|member| member.work != Work::Shown)
             .map(|member| member.operator)
             .collect();
-        let pool: Vec<((T::AccountId, u64), u64)> = Rosters::<T>::get(request.evaluator)
+        let pool: Vec<(T::AccountId, u64)> = Rosters::<T>::get(request.evaluator)
             .into_iter()
             .filter(|candidate| {
                 candidate.since <= request.created
@@ -237,20 +332,26 @@ impl<T: Config> Pallet<T> {
                     && !responses.iter().any(|response| response.operator == candidate.operator)
                     && !absent.contains(&candidate.operator)
             })
-            .map(|candidate| ((candidate.operator, candidate.weight), candidate.weight))
+            .map(|candidate| (candidate.operator, candidate.weight))
             .collect();
-        let drawn = draw::draw(&seed, request.committee, pool);
-        if drawn.len() < quorum(request.committee) {
+        let drawn = Self::draw_fit(seed, request.committee, pool, &request.parameters, |operator| operator);
+        Self::refresh(&request.evaluator, ModelKind::Evaluator, &drawn.unfit);
+        if drawn.is_cut_short {
+            return Self::schedule(id, request, now.saturating_add(One::one()));
+        }
+        if drawn.fit.len() < quorum(request.committee) {
             return Self::refund(id, request, RefundReason::NoCommittee);
         }
-        let operators: Vec<_> = drawn.iter().map(|(operator, _)| operator.clone()).collect();
+        let operators: Vec<_> = drawn.fit.iter().map(|(operator, _)| operator.clone()).collect();
         let members: Vec<_> = drawn
+            .fit
             .into_iter()
-            .map(|(operator, weight)| Member {
+            .map(|(operator, record)| Member {
                 operator,
-                weight,
+                weight: Self::weight_of(&record, ModelKind::Evaluator, &request.parameters),
                 work: Work::Pending,
                 scores: Default::default(),
+                latency: Permill::zero(),
                 agreement: None,
                 paid: Zero::zero(),
             })
@@ -316,6 +417,16 @@ impl<T: Config> Pallet<T> {
         }
         Self::deposit_event(Event::Pruned { request: id });
     }
+}
+
+/// What came of a draw.
+struct Drawn<T: Config, Item> {
+    /// Who may do the work, with their records.
+    fit: Vec<(Item, Operator<T>)>,
+    /// Who may not any more.
+    unfit: Vec<Item>,
+    /// Whether so many could not that the draw has to be done again, without them.
+    is_cut_short: bool,
 }
 
 /// Scores that a committee of `size` must reveal for a consensus: more than half.

@@ -4,17 +4,31 @@ use alloc::vec::Vec;
 use codec::Encode;
 use sp_io::hashing::blake2_256;
 
-/// Draws up to `count` items from `pool`, each with a chance in proportion to its weight among those that are left.
-/// Items of weight 0 are never drawn. The same `seed` and `pool` give the same result.
+/// Draws items from a pool one after the other, each with a chance in proportion to its weight among those that are left.
+/// Items of weight 0 are never drawn. The same seed and pool give the same items.
 ///
 /// The `i`-th pick is `blake2_256(seed, i)` taken modulo the weight that is left; 128 bits against at most
 /// 2^64 * |pool| make the bias of the modulo negligible.
-pub fn draw<Item>(seed: &[u8; 32], count: u32, mut pool: Vec<(Item, u64)>) -> Vec<Item> {
-    let mut drawn = Vec::new();
-    for pick in 0..count {
-        let total = pool.iter().fold(0u128, |sum, (_, weight)| sum.saturating_add((*weight).into()));
-        let Some(mut left) = number(seed, pick).checked_rem(total) else { break };
-        let place = pool.iter().position(|(_, weight)| {
+pub struct Draw<Item> {
+    seed: [u8; 32],
+    pick: u32,
+    pool: Vec<(Item, u64)>,
+}
+
+impl<Item> Draw<Item> {
+    /// A draw from `pool`, items with their weights.
+    pub fn new(seed: [u8; 32], pool: Vec<(Item, u64)>) -> Self {
+        Self { seed, pick: 0, pool }
+    }
+}
+
+impl<Item> Iterator for Draw<Item> {
+    type Item = Item;
+
+    fn next(&mut self) -> Option<Item> {
+        let total = self.pool.iter().fold(0u128, |sum, (_, weight)| sum.saturating_add((*weight).into()));
+        let mut left = number(&self.seed, self.pick).checked_rem(total)?;
+        let place = self.pool.iter().position(|(_, weight)| {
             let weight = u128::from(*weight);
             if left < weight {
                 true
@@ -22,11 +36,10 @@ pub fn draw<Item>(seed: &[u8; 32], count: u32, mut pool: Vec<(Item, u64)>) -> Ve
                 left = left.saturating_sub(weight);
                 false
             }
-        });
-        let Some(place) = place else { break };
-        drawn.push(pool.swap_remove(place).0);
+        })?;
+        self.pick = self.pick.saturating_add(1);
+        Some(self.pool.swap_remove(place).0)
     }
-    drawn
 }
 
 fn number(seed: &[u8; 32], pick: u32) -> u128 {
@@ -38,6 +51,10 @@ fn number(seed: &[u8; 32], pick: u32) -> u128 {
 mod tests {
     use super::*;
     use std::collections::BTreeSet;
+
+    fn draw<Item>(seed: &[u8; 32], count: usize, pool: Vec<(Item, u64)>) -> Vec<Item> {
+        Draw::new(*seed, pool).take(count).collect()
+    }
 
     #[test]
     fn draws_distinct_items_and_no_more_than_there_are() {

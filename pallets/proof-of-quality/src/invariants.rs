@@ -4,16 +4,20 @@
 use crate::*;
 use alloc::collections::BTreeMap;
 use frame_support::{ensure, traits::fungible::InspectHold};
-use sp_runtime::traits::{Get, One, Saturating, Zero};
+use sp_runtime::{
+    traits::{Get, One, Saturating, Zero},
+    FixedU64,
+};
 
 impl<T: Config> Pallet<T> {
     /// What the constants of the configuration must satisfy.
     #[cfg(feature = "std")]
     pub(crate) fn check_config() -> Result<(), &'static str> {
-        ensure!(!T::MinStake::get().is_zero(), "MinStake must not be zero: draws divide by it");
-        ensure!(T::StakeCap::get() >= 1, "StakeCap must be at least 1");
-        ensure!(T::FeeRate::get() < sp_runtime::Permill::one(), "FeeRate must be below 1");
-        ensure!(!T::AgreementTolerance::get().is_zero(), "AgreementTolerance must not be zero");
+        T::DefaultParameters::get().check(T::Retention::get())?;
+        let alphas = FixedU64::from_u32(1)..=FixedU64::from_u32(10);
+        ensure!(alphas.contains(&T::MaxAlpha::get()), "MaxAlpha must be 1 to 10");
+        ensure!(T::MaxBeta::get() <= T::MaxAlpha::get(), "MaxBeta must not be above MaxAlpha");
+        ensure!(T::MaxReferenceLength::get() >= 1, "MaxReferenceLength must be at least 1");
         ensure!(T::MaxWindow::get() >= One::one(), "MaxWindow must be at least 1");
         ensure!(T::Retention::get() >= One::one(), "Retention must be at least 1");
         ensure!(T::SeedPatience::get() >= 3u32.into(), "SeedPatience must leave a seed the time to come");
@@ -21,13 +25,15 @@ impl<T: Config> Pallet<T> {
         ensure!(T::MaxResponders::get() >= 1 && T::MaxCommittee::get() >= 1, "a request needs both roles");
         ensure!(
             T::AgendaWeight::get()
-                .all_gte(T::WeightInfo::agenda_block().saturating_add(T::WeightInfo::step())),
+                .all_gte(T::WeightInfo::agenda_block().saturating_add(Self::dearest_step())),
             "AgendaWeight must have room for a step, or nothing ever ends"
         );
         Ok(())
     }
 
     pub(crate) fn do_try_state() -> Result<(), &'static str> {
+        let kept = EconomicParameters::<T>::get().check(T::Retention::get());
+        ensure!(kept.is_ok(), "the economic parameters do not hold together");
         Self::check_operators()?;
         Self::check_rosters()?;
         Self::check_requests()?;
@@ -72,8 +78,7 @@ impl<T: Config> Pallet<T> {
                 ensure!(operator.models.contains(&id), "a roster names an operator that does not serve");
                 ensure!(!operator.chilled, "a roster names a chilled operator");
                 ensure!(operator.worker.is_some(), "a roster names an operator without a worker key");
-                ensure!(operator.stake >= T::MinStake::get(), "a roster names an operator without stake");
-                ensure!(candidate.weight == Self::draw_weight(operator.stake), "a weight is not the stake's");
+                ensure!(candidate.weight >= 1, "a roster names an operator that cannot be drawn");
                 let times = roster.iter().filter(|c| c.operator == candidate.operator).count();
                 ensure!(times == 1, "a roster names an operator twice");
             }
@@ -82,6 +87,8 @@ impl<T: Config> Pallet<T> {
     }
 
     fn check_requests() -> Result<(), &'static str> {
+        let open = Requests::<T>::iter_values().filter(|request| !request.phase.is_closed()).count();
+        ensure!(open == OpenRequests::<T>::get() as usize, "the count of open requests is wrong");
         let mut budgets: BTreeMap<T::AccountId, BalanceOf<T>> = BTreeMap::new();
         for (id, request) in Requests::<T>::iter() {
             ensure!(id < NextRequest::<T>::get(), "a request has an id from the future");

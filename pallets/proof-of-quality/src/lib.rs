@@ -69,6 +69,7 @@
 extern crate alloc;
 
 mod agenda;
+mod audits;
 pub mod consensus;
 mod draw;
 pub mod driver;
@@ -76,8 +77,11 @@ mod invariants;
 mod models;
 mod money;
 mod operators;
+mod parameters;
 mod requests;
 mod settlement;
+mod slashing;
+mod standing;
 pub mod types;
 mod views;
 pub mod weights;
@@ -89,7 +93,10 @@ mod mock;
 mod tests;
 
 pub use crate::pallet::*;
+pub use audits::{AnswerKey, AnswerKeyOf, Audit};
 pub use consensus::{Aggregation, Mean, Median, TrimmedMean, WeightedMedian};
+pub use parameters::{Parameters, ParametersOf};
+pub use standing::{Experience, Standing};
 pub use types::*;
 pub use views::{CandidateView, MemberView, ModelView, OperatorView, RequestView, ResponseView};
 pub use weights::WeightInfo;
@@ -120,7 +127,8 @@ pub mod pallet {
         offchain::{AppCrypto, CreateSignedTransaction},
         pallet_prelude::*,
     };
-    use sp_runtime::Permill;
+    use poq_primitives::commitment::Salt;
+    use sp_runtime::{FixedU64, Permill};
 
     /// What a runtime decides.
     #[pallet::config]
@@ -136,6 +144,15 @@ pub mod pallet {
 
         /// Who registers and retires models.
         type ModelOrigin: EnsureOrigin<Self::RuntimeOrigin>;
+
+        /// Who sets the economic parameters.
+        type ParameterOrigin: EnsureOrigin<Self::RuntimeOrigin>;
+
+        /// Who opens known-answer audits. It is trusted to tell the truth: the one part of the protocol that is.
+        type AuditOrigin: EnsureOrigin<Self::RuntimeOrigin>;
+
+        /// The economic parameters until others are set.
+        type DefaultParameters: Get<ParametersOf<Self>>;
 
         /// Seeds of the draws. `None` means "not yet"; the block returned with a seed is the one since which anybody can
         /// know it.
@@ -197,30 +214,17 @@ pub mod pallet {
         #[pallet::constant]
         type RecentDuties: Get<u32>;
 
-        /// Least stake of an operator that can be drawn. Not zero.
+        /// Longest reference answer of an audit, in bytes.
         #[pallet::constant]
-        type MinStake: Get<BalanceOf<Self>>;
+        type MaxReferenceLength: Get<u32>;
 
-        /// A stake counts in draws and in the consensus up to this many times `MinStake`, so that a whale cannot own a
-        /// committee. At least 1.
+        /// Highest `alpha` of a model's [`Reward`], 1 to 10.
         #[pallet::constant]
-        type StakeCap: Get<u32>;
+        type MaxAlpha: Get<FixedU64>;
 
-        /// What an absence costs an operator, at most its stake.
+        /// Highest `beta` of a model's [`Reward`], at most `MaxAlpha`.
         #[pallet::constant]
-        type AbsenceSlash: Get<BalanceOf<Self>>;
-
-        /// Blocks from unbonding to withdrawal.
-        #[pallet::constant]
-        type UnbondingPeriod: Get<BlockNumberFor<Self>>;
-
-        /// The chain's part of a budget, below 1.
-        #[pallet::constant]
-        type FeeRate: Get<Permill>;
-
-        /// Distance from the consensus of the others at which a score is worth nothing. Not zero.
-        #[pallet::constant]
-        type AgreementTolerance: Get<Permill>;
+        type MaxBeta: Get<FixedU64>;
 
         /// Blocks to wait for a seed before a request is refunded.
         #[pallet::constant]
@@ -248,8 +252,12 @@ pub mod pallet {
         type WeightInfo: WeightInfo;
     }
 
+    /// The version of the pallet's storage, see [`crate::migrations`].
+    const STORAGE_VERSION: StorageVersion = StorageVersion::new(1);
+
     /// The pallet.
     #[pallet::pallet]
+    #[pallet::storage_version(STORAGE_VERSION)]
     pub struct Pallet<T>(_);
 
     /// Why the pallet holds balance.
@@ -261,11 +269,23 @@ pub mod pallet {
         Budget,
     }
 
+    /// The economic parameters in force. A request keeps those under which it was made.
+    #[pallet::storage]
+    pub type EconomicParameters<T: Config> =
+        StorageValue<_, ParametersOf<T>, ValueQuery, T::DefaultParameters>;
+
+    /// For each evaluator, how far apart those who score with it usually are: the moving average of the median distance
+    /// from the consensus of the others. `None` until the first settlement.
+    #[pallet::storage]
+    pub type Spreads<T: Config> = StorageMap<_, Identity, ModelId, Permill>;
+
     /// The model registry.
     #[pallet::storage]
     pub type Models<T: Config> = StorageMap<_, Identity, ModelId, Model<T>>;
 
-    /// Who serves a model and can be drawn for it: bonded with at least `MinStake`, not chilled.
+    /// Who serves a model and may be drawn for it: registered, not chilled, and with the minimum stake when it last
+    /// registered, moved stake or finished a duty for this model. Who has been slashed below the minimum since is passed
+    /// over and struck out when a draw comes upon it.
     #[pallet::storage]
     pub type Rosters<T: Config> = StorageMap<_, Identity, ModelId, RosterOf<T>, ValueQuery>;
 
@@ -280,6 +300,10 @@ pub mod pallet {
     /// The id of the next request.
     #[pallet::storage]
     pub type NextRequest<T: Config> = StorageValue<_, RequestId, ValueQuery>;
+
+    /// How many requests are open.
+    #[pallet::storage]
+    pub type OpenRequests<T: Config> = StorageValue<_, u32, ValueQuery>;
 
     /// The requests, open and retained.
     #[pallet::storage]
@@ -342,6 +366,9 @@ pub mod pallet {
         pub price: Price<BalanceOf<T>>,
         /// How long its operators have.
         pub windows: Windows<BlockNumberFor<T>>,
+        /// What quality and latency are worth.
+        #[serde(default)]
+        pub reward: Reward,
     }
 
     /// An operator of the genesis block.
@@ -381,6 +408,7 @@ pub mod pallet {
                     model.name.clone().into_bytes(),
                     model.price,
                     model.windows,
+                    model.reward,
                 )
                 .expect("genesis models are valid");
             }
@@ -503,7 +531,7 @@ pub mod pallet {
             /// Request, part, pay and why.
             duty: ClosedDuty<BalanceOf<T>>,
         },
-        /// Stake was taken for an absence.
+        /// Stake was taken.
         Slashed {
             /// Whose.
             operator: T::AccountId,
@@ -512,7 +540,39 @@ pub mod pallet {
             /// How much.
             amount: BalanceOf<T>,
             /// The fault.
-            fault: Work,
+            reason: SlashReason,
+        },
+        /// Slashed stake went to somebody whom the fault had harmed.
+        Compensated {
+            /// Whom: one who worked in the request and was not paid what it deserved, or the requester.
+            who: T::AccountId,
+            /// The request.
+            request: RequestId,
+            /// How much.
+            amount: BalanceOf<T>,
+        },
+        /// A request turned out to be a known-answer audit.
+        AuditOpened {
+            /// The request.
+            request: RequestId,
+            /// The reference answer.
+            reference: BoundedVec<u8, T::MaxReferenceLength>,
+            /// What each shown response deserved, in their order.
+            truth: BoundedVec<Permill, T::MaxResponders>,
+        },
+        /// A quality validator's scores were held against the truth.
+        Audited {
+            /// The request.
+            request: RequestId,
+            /// Whose.
+            operator: T::AccountId,
+            /// Their mean distance from the truth.
+            error: Permill,
+        },
+        /// There are new economic parameters. Open requests keep the old ones.
+        ParametersSet {
+            /// They.
+            parameters: ParametersOf<T>,
         },
         /// A request was settled: `paid + fee + refund` is its budget.
         Settled {
@@ -576,15 +636,19 @@ pub mod pallet {
         InvalidName,
         /// Windows must be between 1 and `MaxWindow` blocks.
         InvalidWindows,
+        /// `alpha` must be above zero and at most `MaxAlpha`, `beta` at most `MaxBeta` and at most `alpha`.
+        InvalidReward,
+        /// The parameters do not hold together; the view function `check_parameters` says why.
+        InvalidParameters,
         /// Nothing to do with an amount of zero.
         ZeroAmount,
         /// The account has no stake; bond first.
         NotAnOperator,
-        /// The stake is less than `MinStake`.
+        /// The stake is less than the minimum (`min_stake` of the parameters).
         StakeTooSmall,
         /// The stake is less than the amount.
         NotEnoughStake,
-        /// What is left at work must be zero or at least `MinStake`.
+        /// What is left at work must be zero or at least the minimum stake.
         RemainderTooSmall,
         /// Another operator has this worker key.
         WorkerInUse,
@@ -654,6 +718,14 @@ pub mod pallet {
         EmptyOutput,
         /// One score for each shown response, no more and no less.
         WrongNumberOfScores,
+        /// Only a request that was settled can turn out to be an audit.
+        NotSettled,
+        /// The audit was opened already.
+        AlreadyAudited,
+        /// The time to open an audit of this request is over.
+        AuditTooLate,
+        /// The request carries no commitment to this answer key.
+        AuditMismatch,
     }
 
     #[pallet::hooks]
@@ -688,9 +760,9 @@ pub mod pallet {
         /// Adds a model to the registry.
         ///
         /// Origin: `ModelOrigin`.
-        /// Details: `id` is the SHA-256 of the model's file. Prices and windows of a model never change, and the same file
-        /// cannot be registered anew under other terms: choose windows wide enough for the slowest operator.
-        /// Errors: [`Error::ModelExists`], [`Error::InvalidName`], [`Error::InvalidWindows`].
+        /// Details: `id` is the SHA-256 of the model's file. Price, windows and reward of a model never change, and
+        /// the same file cannot be registered anew under other terms: choose windows wide enough for the slowest operator.
+        /// Errors: [`Error::ModelExists`], [`Error::InvalidName`], [`Error::InvalidWindows`], [`Error::InvalidReward`].
         /// Events: [`Event::ModelRegistered`].
         #[pallet::call_index(0)]
         #[pallet::weight(T::WeightInfo::register_model())]
@@ -701,9 +773,10 @@ pub mod pallet {
             name: Vec<u8>,
             price: Price<BalanceOf<T>>,
             windows: Windows<BlockNumberFor<T>>,
+            reward: Reward,
         ) -> DispatchResult {
             T::ModelOrigin::ensure_origin(origin)?;
-            Self::do_register_model(id, kind, name, price, windows)
+            Self::do_register_model(id, kind, name, price, windows, reward)
         }
 
         /// Retires a model: no new requests, no new operators. Open requests finish.
@@ -723,7 +796,7 @@ pub mod pallet {
         /// Origin: signed.
         /// Details: a draw of a request made before this block does not see the signer: who grows cannot do so for a seed
         /// that is known.
-        /// Errors: [`Error::ZeroAmount`], [`Error::StakeTooSmall`] if all stake together is below `MinStake`,
+        /// Errors: [`Error::ZeroAmount`], [`Error::StakeTooSmall`] if all stake together is below the minimum,
         /// [`Error::WorkerInUse`] if the signer is a worker key, or what the currency says.
         /// Events: [`Event::Bonded`].
         #[pallet::call_index(2)]
@@ -774,7 +847,7 @@ pub mod pallet {
             Self::do_resume(&ensure_signed(origin)?)
         }
 
-        /// Sends `amount` of stake on its way out; it can be withdrawn after `UnbondingPeriod` blocks.
+        /// Sends `amount` of stake on its way out; it can be withdrawn after `unbonding_period` blocks.
         ///
         /// Origin: signed, an operator.
         /// Details: the amount stops to count in draws at once and can be slashed until it is withdrawn. Unbonding again
@@ -832,7 +905,7 @@ pub mod pallet {
         /// [`Error::NotUtf8`], [`Error::WrongNumberOfScores`].
         /// Events: [`Event::WorkReported`] for each report, [`Event::PhaseEntered`] when it ends a phase.
         #[pallet::call_index(9)]
-        #[pallet::weight(T::WeightInfo::report_work(reports.len() as u32))]
+        #[pallet::weight(Pallet::<T>::reports_weight(reports))]
         #[pallet::feeless_if(|origin: &OriginFor<T>, reports: &ReportsOf<T>| -> bool {
             Pallet::<T>::is_due_and_valid(origin, reports)
         })]
@@ -847,11 +920,47 @@ pub mod pallet {
         /// Errors: [`Error::UnknownRequest`], [`Error::NotDue`].
         /// Events: those of the step.
         #[pallet::call_index(10)]
-        #[pallet::weight(T::WeightInfo::step())]
+        #[pallet::weight(Pallet::<T>::dearest_step())]
         pub fn advance(origin: OriginFor<T>, request: RequestId) -> DispatchResultWithPostInfo {
             ensure_signed(origin)?;
-            Self::do_advance(request)?;
-            Ok(Pays::No.into())
+            let spent = Self::do_advance(request)?;
+            Ok((Some(spent), Pays::No).into())
+        }
+
+        /// Sets the economic parameters for requests to come.
+        ///
+        /// Origin: `ParameterOrigin`.
+        /// Details: requests that are open keep the parameters under which they were made. Operators below a new minimum
+        /// stake stay where they are until a draw comes upon them, and are then passed over.
+        /// Errors: [`Error::InvalidParameters`]; [`Pallet::check_parameters`] says why.
+        /// Events: [`Event::ParametersSet`].
+        #[pallet::call_index(11)]
+        #[pallet::weight(T::WeightInfo::set_parameters())]
+        pub fn set_parameters(origin: OriginFor<T>, parameters: ParametersOf<T>) -> DispatchResult {
+            T::ParameterOrigin::ensure_origin(origin)?;
+            Self::do_set_parameters(parameters)
+        }
+
+        /// Opens a known-answer audit: shows the answer key to which a settled request was a commitment.
+        ///
+        /// Origin: `AuditOrigin`.
+        /// Details: up to `audit_window` blocks after the settlement, once. Moves the veracity of the quality validators
+        /// who scored, and the quality of the inference nodes who answered, to what the key says; slashes a part of the
+        /// stake of those whose error was gross, and pays out of that what others would have earned by the truth.
+        /// Errors: [`Error::UnknownRequest`], [`Error::NotSettled`], [`Error::AlreadyAudited`], [`Error::AuditTooLate`],
+        /// [`Error::AuditMismatch`].
+        /// Events: [`Event::AuditOpened`], [`Event::Audited`] for each quality validator, [`Event::Slashed`],
+        /// [`Event::Compensated`].
+        #[pallet::call_index(12)]
+        #[pallet::weight(T::WeightInfo::open_audit(T::MaxResponders::get(), T::MaxCommittee::get()))]
+        pub fn open_audit(
+            origin: OriginFor<T>,
+            request: RequestId,
+            key: AnswerKeyOf<T>,
+            salt: Salt,
+        ) -> DispatchResult {
+            T::AuditOrigin::ensure_origin(origin)?;
+            Self::do_open_audit(request, key, salt)
         }
     }
 
@@ -888,6 +997,11 @@ pub mod pallet {
         /// The model registry with its rosters.
         pub fn models() -> Vec<ModelView<T>> {
             Self::view_models()
+        }
+
+        /// Why [`Pallet::set_parameters`] would refuse these parameters, if it would.
+        pub fn check_parameters(parameters: ParametersOf<T>) -> Result<(), alloc::string::String> {
+            parameters.check(T::Retention::get()).map_err(Into::into)
         }
 
         /// Checks everything that must always hold: conservation of money, one operator for each worker key, agreement of

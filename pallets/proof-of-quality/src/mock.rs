@@ -15,7 +15,7 @@ use sp_runtime::{
     generic,
     testing::TestXt,
     traits::{BlakeTwo256, IdentityLookup, Verify},
-    BuildStorage, Permill,
+    BuildStorage, FixedU64, Permill,
 };
 
 pub type AccountId = sr25519::Public;
@@ -105,9 +105,42 @@ parameter_types! {
     pub static Fees: Balance = 0;
     pub static AgendaWeightOf: Weight = Weight::MAX;
     pub static DriverDepthOf: u64 = 0;
-    pub const FeeRate: Permill = Permill::from_percent(2);
-    pub const AgreementTolerance: Permill = Permill::from_percent(25);
+    pub const MaxAlpha: FixedU64 = FixedU64::from_u32(2);
+    pub const MaxBeta: FixedU64 = FixedU64::from_u32(1);
+    pub const DefaultParameters: Parameters<Balance, u64> = PARAMETERS;
 }
+
+/// A tolerance that does not move and newcomers of full standing, so that tests can count with round numbers; the tests of
+/// standing set others.
+pub const PARAMETERS: Parameters<Balance, u64> = Parameters {
+    min_stake: 1_000,
+    stake_cap: 5,
+    unbonding_period: 20,
+    fee: Permill::from_percent(2),
+    absence_slash: 100,
+    audit_slash: Permill::from_percent(10),
+    gross_error: Permill::from_percent(50),
+    audit_window: 10,
+    tolerance_spreads: 6,
+    tolerance_least: Permill::from_percent(25),
+    tolerance_most: Permill::from_percent(25),
+    newcomer: Standing {
+        agreement: Permill::from_percent(100),
+        veracity: Permill::from_percent(100),
+        reliability: Permill::from_percent(100),
+        quality: Permill::from_percent(100),
+    },
+    floor: Standing {
+        agreement: Permill::from_percent(20),
+        veracity: Permill::from_percent(1),
+        reliability: Permill::from_percent(5),
+        quality: Permill::from_percent(10),
+    },
+    rise: Permill::from_percent(3),
+    fall: Permill::from_percent(25),
+    audit_rise: Permill::from_percent(10),
+    audit_fall: Permill::from_percent(50),
+};
 
 pub struct TestRandomness;
 impl Randomness<Option<H256>, u64> for TestRandomness {
@@ -141,6 +174,9 @@ impl Config for Test {
     type Currency = Balances;
     type RuntimeHoldReason = RuntimeHoldReason;
     type ModelOrigin = EnsureRoot<AccountId>;
+    type ParameterOrigin = EnsureRoot<AccountId>;
+    type AuditOrigin = EnsureRoot<AccountId>;
+    type DefaultParameters = DefaultParameters;
     type Randomness = TestRandomness;
     type Aggregation = WeightedMedian;
     type WorkerCrypto = crypto::WorkerCrypto;
@@ -157,57 +193,65 @@ impl Config for Test {
     type MaxOperatorsPerModel = ConstU32<12>;
     type MaxReports = ConstU32<4>;
     type RecentDuties = ConstU32<3>;
-    type MinStake = ConstU128<1_000>;
-    type StakeCap = ConstU32<5>;
-    type AbsenceSlash = ConstU128<100>;
-    type UnbondingPeriod = ConstU64<20>;
-    type FeeRate = FeeRate;
-    type AgreementTolerance = AgreementTolerance;
+    type MaxReferenceLength = ConstU32<16>;
+    type MaxAlpha = MaxAlpha;
+    type MaxBeta = MaxBeta;
     type SeedPatience = ConstU64<10>;
     type Retention = ConstU64<30>;
     type MaxWindow = ConstU64<100>;
     type AgendaWeight = AgendaWeightOf;
     type DriverDepth = DriverDepthOf;
-    type WeightInfo = ();
+    type WeightInfo = RoundWeights;
 }
 
-impl WeightInfo for () {
-    fn register_model() -> Weight {
-        Weight::from_parts(1, 0)
-    }
-    fn retire_model() -> Weight {
-        Weight::from_parts(1, 0)
-    }
-    fn bond() -> Weight {
-        Weight::from_parts(1, 0)
-    }
-    fn register() -> Weight {
-        Weight::from_parts(1, 0)
-    }
-    fn chill() -> Weight {
-        Weight::from_parts(1, 0)
-    }
-    fn resume() -> Weight {
-        Weight::from_parts(1, 0)
-    }
-    fn unbond() -> Weight {
-        Weight::from_parts(1, 0)
-    }
-    fn withdraw() -> Weight {
-        Weight::from_parts(1, 0)
-    }
-    fn request_inference(_: u32) -> Weight {
-        Weight::from_parts(1, 0)
-    }
-    fn report_work(reports: u32) -> Weight {
-        Weight::from_parts(reports.into(), 0)
-    }
-    fn step() -> Weight {
-        Weight::from_parts(100, 0)
-    }
-    fn agenda_block() -> Weight {
-        Weight::from_parts(10, 0)
-    }
+/// Round numbers, so that a test can say how many steps fit.
+pub struct RoundWeights;
+
+macro_rules! arg {
+    ($arg:ident) => {
+        u32
+    };
+}
+
+macro_rules! weigh {
+    ($($name:ident($($arg:ident),*) => $weight:literal;)*) => {
+        impl WeightInfo for RoundWeights {
+            $(fn $name($(_: arg!($arg)),*) -> Weight {
+                Weight::from_parts($weight, 0)
+            })*
+        }
+    };
+}
+
+weigh! {
+    register_model() => 1;
+    retire_model() => 1;
+    bond() => 1;
+    register() => 1;
+    chill() => 1;
+    resume() => 1;
+    unbond() => 1;
+    withdraw() => 1;
+    request_inference(b) => 1;
+    report_output_commitment() => 1;
+    report_output(b) => 1;
+    report_scores_commitment() => 1;
+    report_scores() => 1;
+    report_failure() => 1;
+    set_parameters() => 1;
+    open_audit(n, k) => 1;
+    agenda_block() => 10;
+    agenda_item() => 10;
+    draw_inference_nodes(c, n) => 90;
+    close_answering(n) => 90;
+    close_opening(n) => 90;
+    draw_committee(c, k) => 90;
+    close_scoring(k) => 90;
+    settle(n, k) => 90;
+    settle_with_absentees(n, k) => 90;
+    dismiss_committee(k) => 90;
+    refund(n, k) => 90;
+    prune(n) => 90;
 }
 
 pub const STRONG: ModelId = [1; 32];
@@ -259,6 +303,7 @@ pub fn storage() -> sp_io::TestExternalities {
         name: name.into(),
         price: Price { base, per_unit: 1 },
         windows,
+        reward: Reward::default(),
     };
     let operator =
         |n: u64, models| GenesisOperator { operator: account(n), stake: 2_000, worker: worker(n), models };
@@ -344,6 +389,7 @@ pub fn terms() -> Terms<Balance, <Test as Config>::MaxModelsPerRequest> {
         committee: 5,
         min_quality: Permill::zero(),
         budget: 10_000,
+        audit: [0; 32],
     }
 }
 

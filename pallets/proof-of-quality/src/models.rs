@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use frame_support::{ensure, BoundedVec};
 use frame_system::pallet_prelude::BlockNumberFor;
 use sp_runtime::{
-    traits::{Get, One},
+    traits::{Get, One, Zero},
     DispatchResult,
 };
 
@@ -16,6 +16,7 @@ impl<T: Config> Pallet<T> {
         name: Vec<u8>,
         price: Price<BalanceOf<T>>,
         windows: Windows<BlockNumberFor<T>>,
+        reward: Reward,
     ) -> DispatchResult {
         ensure!(!Models::<T>::contains_key(id), Error::<T>::ModelExists);
         ensure!(core::str::from_utf8(&name).is_ok_and(|name| !name.is_empty()), Error::<T>::InvalidName);
@@ -25,7 +26,14 @@ impl<T: Config> Pallet<T> {
             allowed.contains(&windows.commit) && allowed.contains(&windows.reveal),
             Error::<T>::InvalidWindows
         );
-        Models::<T>::insert(id, Model { kind, name, price, windows, retired: false });
+        ensure!(
+            !reward.alpha.is_zero()
+                && reward.alpha <= T::MaxAlpha::get()
+                && reward.beta <= T::MaxBeta::get()
+                && reward.beta <= reward.alpha,
+            Error::<T>::InvalidReward
+        );
+        Models::<T>::insert(id, Model { kind, name, price, windows, reward, retired: false });
         Self::deposit_event(Event::ModelRegistered { model: id, kind });
         Ok(())
     }
@@ -38,6 +46,11 @@ impl<T: Config> Pallet<T> {
             Self::deposit_event(Event::ModelRetired { model: id });
             Ok(())
         })
+    }
+
+    /// What quality and latency are worth in work with this model. Never changes.
+    pub(crate) fn reward_of(id: &ModelId) -> Reward {
+        Models::<T>::get(id).map(|model| model.reward).unwrap_or_default()
     }
 
     /// The model, if it takes new work.

@@ -1,9 +1,10 @@
 //! Operators: stake, worker key, models, and their places in the rosters from which draws are made.
 
-use crate::{models::is_proper_list, *};
+use crate::{models::is_proper_list, standing::stake_weight, *};
+use alloc::vec::Vec;
 use frame_support::{ensure, BoundedVec};
 use sp_runtime::{
-    traits::{CheckedAdd, Get, SaturatedConversion, Saturating, Zero},
+    traits::{CheckedAdd, Saturating, Zero},
     DispatchResult,
 };
 
@@ -11,11 +12,15 @@ impl<T: Config> Pallet<T> {
     pub(crate) fn do_bond(who: &T::AccountId, amount: BalanceOf<T>) -> DispatchResult {
         ensure!(!amount.is_zero(), Error::<T>::ZeroAmount);
         ensure!(!Workers::<T>::contains_key(who), Error::<T>::WorkerInUse);
-        let mut operator = Operators::<T>::get(who).unwrap_or_default();
+        let parameters = EconomicParameters::<T>::get();
+        let mut operator = Operators::<T>::get(who)
+            .unwrap_or_else(|| Operator { standing: parameters.newcomer, ..Default::default() });
+        let before = stake_weight::<T>(operator.stake, &parameters);
         operator.stake = operator.stake.checked_add(&amount).ok_or(Error::<T>::Overflow)?;
-        ensure!(operator.stake >= T::MinStake::get(), Error::<T>::StakeTooSmall);
+        ensure!(operator.stake >= parameters.min_stake, Error::<T>::StakeTooSmall);
         Self::hold_stake(who, amount)?;
-        Self::enlist(who, &operator)?;
+        let grown = stake_weight::<T>(operator.stake, &parameters) > before;
+        Self::enlist(who, &operator, grown)?;
         Operators::<T>::insert(who, operator);
         Self::deposit_event(Event::Bonded { operator: who.clone(), amount });
         Ok(())
@@ -27,7 +32,7 @@ impl<T: Config> Pallet<T> {
         models: BoundedVec<ModelId, T::MaxModelsPerOperator>,
     ) -> DispatchResult {
         let mut operator = Operators::<T>::get(who).ok_or(Error::<T>::NotAnOperator)?;
-        ensure!(operator.stake >= T::MinStake::get(), Error::<T>::StakeTooSmall);
+        ensure!(operator.stake >= EconomicParameters::<T>::get().min_stake, Error::<T>::StakeTooSmall);
         ensure!(is_proper_list(&models), Error::<T>::InvalidModelList);
         for id in models.iter().filter(|id| !operator.models.contains(id)) {
             Self::live_model(id)?;
@@ -38,7 +43,7 @@ impl<T: Config> Pallet<T> {
         }
         operator.models = models.clone();
         operator.chilled = false;
-        Self::enlist(who, &operator)?;
+        Self::enlist(who, &operator, false)?;
         Operators::<T>::insert(who, operator);
         Self::deposit_event(Event::Registered { operator: who.clone(), worker, models });
         Ok(())
@@ -81,9 +86,9 @@ impl<T: Config> Pallet<T> {
             let operator = operator.as_mut().ok_or(Error::<T>::NotAnOperator)?;
             ensure!(operator.chilled, Error::<T>::NotChilled);
             ensure!(operator.worker.is_some(), Error::<T>::NotRegistered);
-            ensure!(operator.stake >= T::MinStake::get(), Error::<T>::StakeTooSmall);
+            ensure!(operator.stake >= EconomicParameters::<T>::get().min_stake, Error::<T>::StakeTooSmall);
             operator.chilled = false;
-            Self::enlist(who, operator)?;
+            Self::enlist(who, operator, false)?;
             Self::deposit_event(Event::Resumed { operator: who.clone() });
             Ok(())
         })
@@ -91,18 +96,19 @@ impl<T: Config> Pallet<T> {
 
     pub(crate) fn do_unbond(who: &T::AccountId, amount: BalanceOf<T>) -> DispatchResult {
         ensure!(!amount.is_zero(), Error::<T>::ZeroAmount);
+        let parameters = EconomicParameters::<T>::get();
         Operators::<T>::try_mutate(who, |operator| {
             let operator = operator.as_mut().ok_or(Error::<T>::NotAnOperator)?;
             ensure!(amount <= operator.stake, Error::<T>::NotEnoughStake);
             operator.stake = operator.stake.saturating_sub(amount);
             ensure!(
-                operator.stake.is_zero() || operator.stake >= T::MinStake::get(),
+                operator.stake.is_zero() || operator.stake >= parameters.min_stake,
                 Error::<T>::RemainderTooSmall
             );
-            let at = frame_system::Pallet::<T>::block_number().saturating_add(T::UnbondingPeriod::get());
+            let at = frame_system::Pallet::<T>::block_number().saturating_add(parameters.unbonding_period);
             let waiting = operator.unbonding.map_or(Zero::zero(), |unbonding| unbonding.amount);
             operator.unbonding = Some(Unbonding { amount: waiting.saturating_add(amount), at });
-            Self::enlist(who, operator)?;
+            Self::enlist(who, operator, false)?;
             Self::deposit_event(Event::Unbonding { operator: who.clone(), amount, at });
             Ok(())
         })
@@ -135,40 +141,75 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    /// Weight of a stake in draws and in the consensus: in thousandths of `MinStake`, up to `StakeCap` times that.
-    pub(crate) fn draw_weight(stake: BalanceOf<T>) -> u64 {
-        let unit = T::MinStake::get();
-        let capped = stake.min(unit.saturating_mul(T::StakeCap::get().into()));
-        let thousandths: u128 = capped.saturated_into::<u128>().saturating_mul(1_000);
-        thousandths.checked_div(unit.saturated_into()).unwrap_or(0).saturated_into()
-    }
-
-    /// Brings the operator's places in the rosters of its models in line with its record.
-    pub(crate) fn enlist(who: &T::AccountId, operator: &Operator<T>) -> DispatchResult {
-        let drawable = operator.worker.is_some() && !operator.chilled && operator.stake >= T::MinStake::get();
-        if !drawable {
+    /// Brings the operator's places in the rosters of all its models in line with its record. With `grown`, its stake counts
+    /// for more than before, and requests that are open do not see it any more.
+    fn enlist(who: &T::AccountId, operator: &Operator<T>, grown: bool) -> DispatchResult {
+        let parameters = EconomicParameters::<T>::get();
+        if !is_drawable(operator, parameters.min_stake) {
             Self::delist(who, operator);
             return Ok(());
         }
-        let weight = Self::draw_weight(operator.stake);
-        let since = frame_system::Pallet::<T>::block_number();
+        let now = frame_system::Pallet::<T>::block_number();
         for id in &operator.models {
+            let Some(model) = Models::<T>::get(id) else { continue };
+            let weight = Self::weight_of(operator, model.kind, &parameters);
             Rosters::<T>::try_mutate(id, |roster| {
                 match roster.iter_mut().find(|candidate| candidate.operator == *who) {
                     Some(candidate) => {
-                        if weight > candidate.weight {
-                            candidate.since = since;
+                        if grown {
+                            candidate.since = now;
                         }
                         candidate.weight = weight;
                         Ok(())
                     }
                     None => roster
-                        .try_push(Candidate { operator: who.clone(), weight, since })
+                        .try_push(Candidate { operator: who.clone(), weight, since: now })
                         .map_err(|_| Error::<T>::RosterFull),
                 }
             })?;
         }
         Ok(())
+    }
+
+    /// Brings the places of these operators in one roster in line with their records: new weights for those who are there,
+    /// and out with those whose stake is not enough any more.
+    pub(crate) fn refresh(id: &ModelId, kind: ModelKind, operators: &[T::AccountId]) {
+        if operators.is_empty() {
+            return;
+        }
+        let parameters = EconomicParameters::<T>::get();
+        Rosters::<T>::mutate_exists(id, |slot| {
+            let Some(roster) = slot else { return };
+            for candidate in roster.iter_mut().filter(|c| operators.contains(&c.operator)) {
+                candidate.weight = match Operators::<T>::get(&candidate.operator) {
+                    Some(operator) if is_drawable(&operator, parameters.min_stake) => {
+                        Self::weight_of(&operator, kind, &parameters)
+                    }
+                    _ => 0,
+                };
+            }
+            roster.retain(|candidate| candidate.weight > 0);
+            if roster.is_empty() {
+                *slot = None;
+            }
+        });
+    }
+
+    /// [`Self::refresh`] for everybody who had a part in a request.
+    pub(crate) fn refresh_rosters<'a>(
+        request: &Request<T>,
+        responses: impl Iterator<Item = &'a Response<T>> + Clone,
+        committee: &CommitteeOf<T>,
+    ) where
+        Response<T>: 'a,
+    {
+        for id in &request.generators {
+            let operators: Vec<_> =
+                responses.clone().filter(|r| r.model == *id).map(|r| r.operator.clone()).collect();
+            Self::refresh(id, ModelKind::Generator, &operators);
+        }
+        let operators: Vec<_> = committee.iter().map(|member| member.operator.clone()).collect();
+        Self::refresh(&request.evaluator, ModelKind::Evaluator, &operators);
     }
 
     fn delist(who: &T::AccountId, operator: &Operator<T>) {
@@ -196,16 +237,22 @@ impl<T: Config> Pallet<T> {
         });
     }
 
-    pub(crate) fn close_duty(who: &T::AccountId, duty: ClosedDuty<BalanceOf<T>>) {
+    /// Ends a duty: counts it, remembers it, and lets the operator's standing learn from it.
+    pub(crate) fn close_duty(
+        who: &T::AccountId,
+        duty: ClosedDuty<BalanceOf<T>>,
+        experience: Experience,
+        parameters: &ParametersOf<T>,
+    ) {
         Duties::<T>::remove(who, duty.request);
         Operators::<T>::mutate(who, |operator| match operator {
             Some(operator) => {
                 operator.open_duties = operator.open_duties.saturating_sub(1);
                 operator.earned = operator.earned.saturating_add(duty.paid);
-                let missed =
-                    matches!(duty.outcome, Outcome::Failed(_) | Outcome::NotCommitted | Outcome::NotRevealed);
+                let missed = matches!(experience, Experience::NotAnswered | Experience::NotScored);
                 let count = if missed { &mut operator.missed } else { &mut operator.completed };
                 *count = count.saturating_add(1);
+                operator.standing.learn(experience, parameters);
                 if operator.recent.is_full() && !operator.recent.is_empty() {
                     operator.recent.remove(0);
                 }
@@ -216,29 +263,11 @@ impl<T: Config> Pallet<T> {
         });
         Self::deposit_event(Event::DutyClosed { operator: who.clone(), duty });
     }
+}
 
-    /// Takes `AbsenceSlash`, as far as there is stake: first stake at work, then stake on its way out.
-    pub(crate) fn slash_absence(who: &T::AccountId, request: RequestId, fault: Work) -> CreditOf<T> {
-        let Some(mut operator) = Operators::<T>::get(who) else {
-            Self::unexpected(UnexpectedKind::OperatorMissing);
-            return CreditOf::<T>::default();
-        };
-        let wanted = T::AbsenceSlash::get();
-        let from_stake = wanted.min(operator.stake);
-        operator.stake = operator.stake.saturating_sub(from_stake);
-        let mut amount = from_stake;
-        if let Some(unbonding) = operator.unbonding.as_mut() {
-            let from_unbonding = wanted.saturating_sub(from_stake).min(unbonding.amount);
-            unbonding.amount = unbonding.amount.saturating_sub(from_unbonding);
-            amount = amount.saturating_add(from_unbonding);
-        }
-        operator.slashed = operator.slashed.saturating_add(amount);
-        // Less stake never needs a new place in a roster.
-        let _ = Self::enlist(who, &operator);
-        Operators::<T>::insert(who, operator);
-        Self::deposit_event(Event::Slashed { operator: who.clone(), request, amount, fault });
-        Self::take_stake(who, amount)
-    }
+/// Whether a draw may take this operator.
+pub(crate) fn is_drawable<T: Config>(operator: &Operator<T>, min_stake: BalanceOf<T>) -> bool {
+    operator.worker.is_some() && !operator.chilled && operator.stake >= min_stake
 }
 
 /// What a piece of work that was not done amounts to.

@@ -6,7 +6,7 @@ use frame_support::{ensure, BoundedVec};
 use frame_system::pallet_prelude::BlockNumberFor;
 use sp_runtime::{
     traits::{CheckedAdd, CheckedMul, Get, One, Saturating},
-    DispatchError, PerThing,
+    DispatchError, PerThing, Permill,
 };
 
 /// Highest temperature, in thousandths.
@@ -20,6 +20,7 @@ impl<T: Config> Pallet<T> {
     ) -> Result<RequestId, DispatchError> {
         let prompt = Self::check_prompt(prompt)?;
         let sampling = terms.sampling;
+        let parameters = EconomicParameters::<T>::get();
         ensure!(sampling.temperature_milli <= MAX_TEMPERATURE_MILLI, Error::<T>::InvalidSampling);
         let needs = Self::needs(
             &terms.generators,
@@ -29,7 +30,7 @@ impl<T: Config> Pallet<T> {
             terms.committee,
         )?;
         Self::check_eligible(&requester, &terms)?;
-        ensure!(terms.budget >= needs.total()?, Error::<T>::BudgetTooSmall);
+        ensure!(terms.budget >= needs.total(parameters.fee)?, Error::<T>::BudgetTooSmall);
         ensure!(Self::can_hold_budget(&requester, terms.budget), Error::<T>::InsufficientBalance);
         Self::hold_budget(&requester, terms.budget)?;
 
@@ -49,7 +50,7 @@ impl<T: Config> Pallet<T> {
                 responders: terms.responders,
                 committee: terms.committee,
                 min_quality: terms.min_quality,
-                budget: needs.divide(terms.budget),
+                budget: needs.divide(terms.budget, parameters.fee),
                 answer_windows: needs.answer_windows,
                 score_windows: needs.score_windows,
                 created: now,
@@ -58,8 +59,11 @@ impl<T: Config> Pallet<T> {
                 fixed_at: now,
                 due,
                 round: 0,
+                audit: Audit::Sealed(terms.audit),
+                parameters,
             },
         );
+        OpenRequests::<T>::mutate(|open| *open = open.saturating_add(1));
         Self::deposit_event(Event::Requested { request: id, requester, budget: terms.budget });
         Ok(id)
     }
@@ -72,7 +76,8 @@ impl<T: Config> Pallet<T> {
         committee: u32,
     ) -> Result<Budget<BalanceOf<T>>, DispatchError> {
         let needs = Self::needs(generators, evaluator, max_tokens, responders, committee)?;
-        Ok(needs.divide(needs.total()?))
+        let fee = EconomicParameters::<T>::get().fee;
+        Ok(needs.divide(needs.total(fee)?, fee))
     }
 
     fn check_prompt(prompt: Vec<u8>) -> Result<BoundedVec<u8, T::MaxPromptLength>, Error<T>> {
@@ -152,16 +157,16 @@ struct Needs<T: Config> {
 
 impl<T: Config> Needs<T> {
     /// The least budget: the work, and on top the fee, which is a part of the whole.
-    fn total(&self) -> Result<BalanceOf<T>, Error<T>> {
+    fn total(&self, fee: Permill) -> Result<BalanceOf<T>, Error<T>> {
         let work = self.inference.checked_add(&self.scoring).ok_or(Error::<T>::Overflow)?;
-        let total = T::FeeRate::get().left_from_one().saturating_reciprocal_mul_ceil(work);
+        let total = fee.left_from_one().saturating_reciprocal_mul_ceil(work);
         ensure!(total >= work, Error::<T>::Overflow);
         Ok(total)
     }
 
     /// Divides `total`, at least [`Self::total`]. What is more than needed goes to the inference nodes.
-    fn divide(&self, total: BalanceOf<T>) -> Budget<BalanceOf<T>> {
-        let fee = T::FeeRate::get().mul_floor(total);
+    fn divide(&self, total: BalanceOf<T>, fee: Permill) -> Budget<BalanceOf<T>> {
+        let fee = fee.mul_floor(total);
         Budget {
             inference: total.saturating_sub(fee).saturating_sub(self.scoring),
             scoring: self.scoring,

@@ -1,14 +1,21 @@
 //! Settlement: paying, refunding, slashing and remembering, once per request.
 //!
-//! A response with consensus score `q` earns `q` of its share of the inference budget, and nothing below the requester's
-//! `min_quality`. A quality validator earns its share of the scoring budget times its [`agreement`]. What is not earned
-//! goes back: `payments + fee + refund == budget`, to the unit. (Formulas: ours; cost-aware terms come later.)
+//! A response with consensus score `q` and latency `l` earns `clamp(alpha * q - beta * l)` of its share of the inference
+//! budget ([`Reward`]), and nothing below the requester's `min_quality`. A quality validator earns the same of its share of
+//! the scoring budget, with its [`agreement`] for `q`. What is not earned goes back: `payments + fee + refund == budget`,
+//! to the unit. (Formulas: ours, after the form of Cost-aware PoQ, arXiv 2512.16317.)
 
-use crate::{agenda::quorum, consensus::agreement, operators::fault_outcome, *};
+use crate::{
+    agenda::quorum,
+    consensus::{agreement, deviation, lower_median},
+    operators::fault_outcome,
+    standing::followed,
+    *,
+};
 use alloc::vec::Vec;
 use frame_support::traits::Imbalance;
 use sp_runtime::{
-    traits::{CheckedDiv, Get, Saturating, Zero},
+    traits::{Get, Saturating, Zero},
     Permill,
 };
 
@@ -20,6 +27,8 @@ struct Verdict {
     agreements: Vec<Option<Permill>>,
     /// Index and consensus score of the best response.
     best: (usize, Permill),
+    /// Median distance of a member from the consensus of the others.
+    spread: Permill,
 }
 
 impl<T: Config> Pallet<T> {
@@ -27,108 +36,145 @@ impl<T: Config> Pallet<T> {
     pub(crate) fn settle(id: RequestId, request: &mut Request<T>) {
         let mut responses = Responses::<T>::get(id);
         let mut committee = Committees::<T>::get(id, request.round);
-        let Some(verdict) = Self::judge(&responses, &committee) else {
+        let tolerance = Self::tolerance(request);
+        let Some(verdict) = Self::judge(&responses, &committee, tolerance) else {
             // A quorum has at least one score of positive weight for each response.
             Self::unexpected(UnexpectedKind::NoConsensus);
             return Self::refund(id, request, RefundReason::NoQuorum);
         };
+        Self::learn_spread(&request.evaluator, verdict.spread);
         let budget = request.budget;
-        let requester = request.requester.clone();
         let mut paid = BalanceOf::<T>::zero();
 
-        let share = share_of(budget.inference, request.responders);
+        let share = request.response_share();
         for (response, quality) in responses.iter_mut().zip(&verdict.qualities) {
             response.quality = *quality;
+            let reward = Self::reward_of(&response.model);
             let earned = match quality {
-                Some(quality) if *quality >= request.min_quality => Ok(*quality),
-                Some(quality) => Err(Outcome::BelowMinQuality(*quality)),
+                Some(quality) if *quality < request.min_quality => Err(Outcome::BelowMinQuality(*quality)),
+                Some(quality) => Self::earned(&reward, *quality, response.latency),
                 None => Err(fault_outcome(&response.work).unwrap_or(Outcome::NotRevealed)),
             };
-            let (amount, outcome) = Self::pay_earned(&requester, &response.operator, share, earned);
+            let (amount, outcome) = Self::pay_earned(&request.requester, &response.operator, share, earned);
             response.paid = amount;
             paid = paid.saturating_add(amount);
             let duty = ClosedDuty { request: id, role: Role::InferenceNode, paid: amount, outcome };
-            Self::finish(&response.operator, &response.work, duty);
+            Self::finish(request, &response.operator, &response.work, share, duty, *quality);
         }
 
-        let share = share_of(budget.scoring, request.committee);
+        let share = request.member_share();
+        let reward = Self::reward_of(&request.evaluator);
         for (member, agreed) in committee.iter_mut().zip(&verdict.agreements) {
             member.agreement = *agreed;
             let earned = match agreed {
-                Some(agreed) if !agreed.is_zero() => Ok(*agreed),
-                Some(_) => Err(Outcome::Disagreed),
+                Some(agreed) if agreed.is_zero() => Err(Outcome::Disagreed),
+                Some(agreed) => Self::earned(&reward, *agreed, member.latency),
                 None => Err(fault_outcome(&member.work).unwrap_or(Outcome::NotRevealed)),
             };
-            let (amount, outcome) = Self::pay_earned(&requester, &member.operator, share, earned);
+            let (amount, outcome) = Self::pay_earned(&request.requester, &member.operator, share, earned);
             member.paid = amount;
             paid = paid.saturating_add(amount);
             let duty = ClosedDuty { request: id, role: Role::QualityValidator, paid: amount, outcome };
-            Self::finish(&member.operator, &member.work, duty);
+            Self::finish(request, &member.operator, &member.work, share, duty, *agreed);
         }
 
-        Self::pay_fee(&requester, budget.fee);
+        Self::pay_fee(&request.requester, budget.fee);
         let refund = budget.total().saturating_sub(paid).saturating_sub(budget.fee);
-        Self::release_budget(&requester, refund);
+        Self::release_budget(&request.requester, refund);
+        Self::refresh_rosters(request, responses.iter(), &committee);
 
         let (best, quality) = (verdict.best.0 as u32, verdict.best.1);
         Responses::<T>::insert(id, responses);
         Committees::<T>::insert(id, request.round, committee);
         let at = frame_system::Pallet::<T>::block_number();
-        Self::enter(id, request, Phase::Settled { at, best }, at.saturating_add(T::Retention::get()));
+        Self::close(id, request, Phase::Settled { at, best });
         Self::deposit_event(Event::Settled { request: id, best, quality, paid, fee: budget.fee, refund });
     }
 
-    /// Gives the whole budget back. Who did its work is paid out of the slash of those who did not.
+    /// Gives the whole budget back. Who did its work is paid out of the slash of those who did not; what is left of that
+    /// goes to the requester, up to what it had set aside for the work that was not done.
     pub(crate) fn refund(id: RequestId, request: &mut Request<T>, reason: RefundReason) {
         let mut responses = Responses::<T>::get(id);
         let mut committee = Committees::<T>::get(id, request.round);
-        let parts = responses.iter().map(|response| (&response.operator, response.work));
-        let parts = parts.chain(committee.iter().map(|member| (&member.operator, member.work)));
-        let mut pool = Self::slash_absent(id, parts);
-        let share = share_of(request.budget.inference, request.responders);
+        let (mut pool, mut lost) = Self::slash_absent(
+            id,
+            request,
+            responses.iter().map(|r| (&r.operator, r.work)),
+            request.response_share(),
+        );
+        let (slashed, missed) = Self::slash_absent(
+            id,
+            request,
+            committee.iter().map(|m| (&m.operator, m.work)),
+            request.member_share(),
+        );
+        pool.subsume(slashed);
+        lost = lost.saturating_add(missed);
+
+        let share = request.response_share();
         for response in responses.iter_mut() {
-            response.paid = Self::close_unsettled(
-                &mut pool,
-                &response.operator,
-                &response.work,
-                share,
-                (id, Role::InferenceNode, Outcome::Refunded(reason)),
-            );
+            let duty = (id, Role::InferenceNode, Outcome::Refunded(reason));
+            response.paid =
+                Self::close_unsettled(request, &mut pool, &response.operator, &response.work, share, duty);
         }
         Self::close_committee(id, request, &mut committee, &mut pool, Outcome::Refunded(reason));
+        Self::compensate(&mut pool, id, &request.requester, lost);
         Self::pay_slash_handler(pool);
         let refund = request.budget.total();
         Self::release_budget(&request.requester, refund);
+        Self::refresh_rosters(request, responses.iter(), &committee);
 
         Responses::<T>::insert(id, responses);
         if !committee.is_empty() {
             Committees::<T>::insert(id, request.round, committee);
         }
         let at = frame_system::Pallet::<T>::block_number();
-        Self::enter(id, request, Phase::Refunded { at, reason }, at.saturating_add(T::Retention::get()));
+        Self::close(id, request, Phase::Refunded { at, reason });
         Self::deposit_event(Event::Refunded { request: id, reason, refund });
     }
 
-    /// Ends the duties of a committee without a quorum: absentees are slashed and those who revealed are paid out of that.
+    /// Ends the duties of a committee without a quorum: absentees are slashed, those who revealed are paid out of that,
+    /// and the requester is compensated for the wait out of the rest.
     pub(crate) fn dismiss_committee(id: RequestId, request: &Request<T>) {
         let mut committee = Committees::<T>::get(id, request.round);
         let parts = committee.iter().map(|member| (&member.operator, member.work));
-        let mut pool = Self::slash_absent(id, parts);
+        let (mut pool, lost) = Self::slash_absent(id, request, parts, request.member_share());
         Self::close_committee(id, request, &mut committee, &mut pool, Outcome::Dismissed);
+        Self::compensate(&mut pool, id, &request.requester, lost);
         Self::pay_slash_handler(pool);
+        Self::refresh_rosters(request, core::iter::empty(), &committee);
         Committees::<T>::insert(id, request.round, committee);
     }
 
-    /// Slashes those who were silent; returns what was taken.
-    fn slash_absent<'a>(id: RequestId, parts: impl Iterator<Item = (&'a T::AccountId, Work)>) -> CreditOf<T>
+    fn close(
+        id: RequestId,
+        request: &mut Request<T>,
+        phase: Phase<frame_system::pallet_prelude::BlockNumberFor<T>>,
+    ) {
+        let now = frame_system::Pallet::<T>::block_number();
+        Self::enter(id, request, phase, now.saturating_add(T::Retention::get()));
+        OpenRequests::<T>::mutate(|open| *open = open.saturating_sub(1));
+    }
+
+    /// Slashes those who were silent; returns what was taken and what their shares come to.
+    fn slash_absent<'a>(
+        id: RequestId,
+        request: &Request<T>,
+        parts: impl Iterator<Item = (&'a T::AccountId, Work)>,
+        share: BalanceOf<T>,
+    ) -> (CreditOf<T>, BalanceOf<T>)
     where
         T::AccountId: 'a,
     {
         let mut pool = CreditOf::<T>::default();
-        for (operator, fault) in parts.filter(|(_, work)| work.is_absent()) {
-            pool.subsume(Self::slash_absence(operator, id, fault));
+        let mut lost = BalanceOf::<T>::zero();
+        for (operator, work) in parts {
+            if let Some(reason) = work.absence() {
+                pool.subsume(Self::slash(operator, id, request.parameters.absence_slash, reason));
+                lost = lost.saturating_add(share);
+            }
         }
-        pool
+        (pool, lost)
     }
 
     /// Closes the duties of a committee whose scores came to nothing.
@@ -139,14 +185,26 @@ impl<T: Config> Pallet<T> {
         pool: &mut CreditOf<T>,
         otherwise: Outcome,
     ) {
-        let share = share_of(request.budget.scoring, request.committee);
+        let share = request.member_share();
         for member in committee.iter_mut() {
             let duty = (id, Role::QualityValidator, otherwise);
-            member.paid = Self::close_unsettled(pool, &member.operator, &member.work, share, duty);
+            member.paid = Self::close_unsettled(request, pool, &member.operator, &member.work, share, duty);
         }
     }
 
-    fn judge(responses: &ResponsesOf<T>, committee: &CommitteeOf<T>) -> Option<Verdict> {
+    /// Distance from the consensus of the others at which a score for this request is worth nothing.
+    fn tolerance(request: &Request<T>) -> Permill {
+        let rules = &request.parameters;
+        Spreads::<T>::get(request.evaluator).map_or(rules.tolerance_most, |spread| rules.tolerance(spread))
+    }
+
+    fn learn_spread(evaluator: &ModelId, spread: Permill) {
+        Spreads::<T>::mutate(evaluator, |average| {
+            *average = Some(average.map_or(spread, |average| followed(average, spread)));
+        });
+    }
+
+    fn judge(responses: &ResponsesOf<T>, committee: &CommitteeOf<T>, tolerance: Permill) -> Option<Verdict> {
         let revealed: Vec<&Member<T>> = committee.iter().filter(|m| m.work == Work::Shown).collect();
         debug_assert!(revealed.len() >= quorum(committee.len() as u32));
         let mut shown = 0usize;
@@ -166,13 +224,14 @@ impl<T: Config> Pallet<T> {
             }
             shown = shown.saturating_add(1);
         }
+        let distances =
+            revealed.iter().zip(&others).map(|(member, others)| deviation(&member.scores, others));
+        let spread = lower_median(distances.collect())?;
         let mut others = others.into_iter();
         let agreements = committee
             .iter()
             .map(|member| match member.work {
-                Work::Shown => others
-                    .next()
-                    .map(|others| agreement(&member.scores, &others, T::AgreementTolerance::get())),
+                Work::Shown => others.next().map(|others| agreement(&member.scores, &others, tolerance)),
                 _ => None,
             })
             .collect();
@@ -182,7 +241,17 @@ impl<T: Config> Pallet<T> {
             .enumerate()
             .filter_map(|(index, quality)| quality.map(|quality| (index, quality)))
             .reduce(|best, next| if next.1 > best.1 { next } else { best })?;
-        Some(Verdict { qualities, agreements, best })
+        Some(Verdict { qualities, agreements, best, spread })
+    }
+
+    /// The part of its share that work earns, or why it earns nothing.
+    fn earned(reward: &Reward, quality: Permill, latency: Permill) -> Result<Permill, Outcome> {
+        let earned = reward.earned(quality, latency);
+        if earned.is_zero() && !quality.is_zero() {
+            Err(Outcome::TooSlow(quality))
+        } else {
+            Ok(earned)
+        }
     }
 
     /// Pays the earned part of a share from the budget.
@@ -207,31 +276,48 @@ impl<T: Config> Pallet<T> {
 
     /// Closes a duty of a request or committee that came to nothing; pays done work out of `pool`.
     fn close_unsettled(
+        request: &Request<T>,
         pool: &mut CreditOf<T>,
         operator: &T::AccountId,
         work: &Work,
         share: BalanceOf<T>,
-        (request, role, otherwise): (RequestId, Role, Outcome),
+        (id, role, otherwise): (RequestId, Role, Outcome),
     ) -> BalanceOf<T> {
         let paid = match work {
-            Work::Shown => Self::pay_from_pool(pool, operator, share),
+            Work::Shown => Self::compensate(pool, id, operator, share),
             _ => Zero::zero(),
         };
         let outcome = fault_outcome(work).unwrap_or(otherwise);
-        Self::close_duty(operator, ClosedDuty { request, role, paid, outcome });
+        let duty = ClosedDuty { request: id, role, paid, outcome };
+        Self::close_duty(operator, duty, experience(role, work, None), &request.parameters);
         paid
     }
 
-    /// Closes a duty of a settled request and slashes absence.
-    fn finish(operator: &T::AccountId, work: &Work, duty: ClosedDuty<BalanceOf<T>>) {
-        if work.is_absent() {
-            Self::pay_slash_handler(Self::slash_absence(operator, duty.request, *work));
+    /// Closes a duty of a settled request. Absence is slashed, and the requester, who got less than it asked for, is
+    /// compensated up to the share of the work that was not done.
+    fn finish(
+        request: &Request<T>,
+        operator: &T::AccountId,
+        work: &Work,
+        share: BalanceOf<T>,
+        duty: ClosedDuty<BalanceOf<T>>,
+        worth: Option<Permill>,
+    ) {
+        if let Some(reason) = work.absence() {
+            let mut pool = Self::slash(operator, duty.request, request.parameters.absence_slash, reason);
+            Self::compensate(&mut pool, duty.request, &request.requester, share);
+            Self::pay_slash_handler(pool);
         }
-        Self::close_duty(operator, duty);
+        Self::close_duty(operator, duty, experience(duty.role, work, worth), &request.parameters);
     }
 }
 
-/// One of `count` equal shares, rounded down; the rest goes back to the requester.
-fn share_of<Balance: CheckedDiv + Zero + From<u32>>(whole: Balance, count: u32) -> Balance {
-    whole.checked_div(&count.into()).unwrap_or_else(Zero::zero)
+/// What an operator's standing learns from a duty that is over; `worth` is its quality or agreement, if it came to that.
+fn experience(role: Role, work: &Work, worth: Option<Permill>) -> Experience {
+    match (role, fault_outcome(work).is_some()) {
+        (Role::InferenceNode, false) => Experience::Answered(worth),
+        (Role::InferenceNode, true) => Experience::NotAnswered,
+        (Role::QualityValidator, false) => Experience::Scored(worth),
+        (Role::QualityValidator, true) => Experience::NotScored,
+    }
 }

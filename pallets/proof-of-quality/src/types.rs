@@ -3,7 +3,7 @@
 //! Types that appear in calls and events are generic over plain parameters; types that are only stored are generic over
 //! the pallet's [`Config`].
 
-use crate::{BalanceOf, Config};
+use crate::{Audit, BalanceOf, Config, ParametersOf, Standing};
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
 use frame_support::{
     pallet_prelude::*, CloneNoBound, DebugNoBound, DefaultNoBound, EqNoBound, PartialEqNoBound,
@@ -12,7 +12,10 @@ use frame_system::pallet_prelude::BlockNumberFor;
 use poq_primitives::{commitment::Salt, job::FailureReason};
 use scale_info::TypeInfo;
 use serde::{Deserialize, Serialize};
-use sp_runtime::Permill;
+use sp_runtime::{
+    traits::{CheckedDiv, Zero},
+    FixedPointNumber, FixedU64, PerThing, Permill, SaturatedConversion,
+};
 
 /// Number of a request: counts up from 0.
 pub type RequestId = u64;
@@ -97,6 +100,54 @@ pub struct Windows<BlockNumber> {
     pub reveal: BlockNumber,
 }
 
+/// What part of its share a piece of work earns: `alpha * q - beta * l`, not below 0 and not above 1.
+///
+/// `q` is the consensus score of a response, or the agreement of a quality validator's scores. `l` is the latency: blocks
+/// from the duty to the commitment (of a sole responder: to its output), as a part of the blocks that there were.
+///
+/// The form is that of Cost-aware PoQ (arXiv 2512.16317), `reward = alpha * quality - beta * cost`; latency as the cost,
+/// its measure and the clamp are ours.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Encode,
+    Decode,
+    DecodeWithMemTracking,
+    MaxEncodedLen,
+    TypeInfo,
+    Serialize,
+    Deserialize,
+)]
+pub struct Reward {
+    /// What quality is worth. Above zero and at most `MaxAlpha`; above 1, the share is earned in full by less than perfect
+    /// work.
+    pub alpha: FixedU64,
+    /// What latency costs. At most `MaxBeta` and at most `alpha`.
+    pub beta: FixedU64,
+}
+
+impl Default for Reward {
+    /// The share times the quality, whatever the latency.
+    fn default() -> Self {
+        Self { alpha: FixedU64::from_u32(1), beta: FixedU64::from_u32(0) }
+    }
+}
+
+impl Reward {
+    /// The part of a share that work of this quality and latency earns.
+    pub fn earned(&self, quality: Permill, latency: Permill) -> Permill {
+        let term = |factor: FixedU64, part: Permill| {
+            let scaled = u128::from(factor.into_inner()).saturating_mul(part.deconstruct().into());
+            scaled.checked_div(FixedU64::DIV.into()).unwrap_or(0)
+        };
+        let parts = term(self.alpha, quality).saturating_sub(term(self.beta, latency));
+        Permill::from_parts(parts.min(Permill::ACCURACY.into()).saturated_into())
+    }
+}
+
 /// A registry entry.
 #[derive(
     CloneNoBound,
@@ -120,6 +171,8 @@ pub struct Model<T: Config> {
     pub price: Price<BalanceOf<T>>,
     /// How long its operators have.
     pub windows: Windows<BlockNumberFor<T>>,
+    /// What quality and latency are worth.
+    pub reward: Reward,
     /// A retired model takes no new requests and no new operators; open requests finish.
     pub retired: bool,
 }
@@ -170,6 +223,9 @@ where
     pub min_quality: Permill,
     /// What the requester is ready to pay in all.
     pub budget: Balance,
+    /// 32 random bytes; in a known-answer audit, a commitment to the answer key
+    /// ([`poq_primitives::commitment::answer_key`]). Must never repeat, or an audit could be told apart.
+    pub audit: Commitment,
 }
 
 /// How a budget divides. `inference + scoring + fee` is the whole.
@@ -318,6 +374,27 @@ pub struct Request<T: Config> {
     pub due: BlockNumberFor<T>,
     /// Which committee is at work: 0, or 1 after a redraw.
     pub round: u8,
+    /// Whether it was a known-answer audit, once that is known.
+    pub audit: Audit,
+    /// The economic parameters under which it was made.
+    pub parameters: ParametersOf<T>,
+}
+
+impl<T: Config> Request<T> {
+    /// What a perfect response earns. What does not divide goes back to the requester.
+    pub fn response_share(&self) -> BalanceOf<T> {
+        share_of(self.budget.inference, self.responders)
+    }
+
+    /// What a quality validator's perfect scores earn. What does not divide goes back to the requester.
+    pub fn member_share(&self) -> BalanceOf<T> {
+        share_of(self.budget.scoring, self.committee)
+    }
+}
+
+/// One of `count` equal shares, rounded down.
+fn share_of<Balance: CheckedDiv + Zero + From<u32>>(whole: Balance, count: u32) -> Balance {
+    whole.checked_div(&count.into()).unwrap_or_else(Zero::zero)
 }
 
 /// How a piece of work stands.
@@ -340,9 +417,13 @@ pub enum Work {
 }
 
 impl Work {
-    /// Whether the operator was silent: the fault that is slashed.
-    pub fn is_absent(&self) -> bool {
-        matches!(self, Work::NotCommitted | Work::NotRevealed)
+    /// The fault that is slashed: silence.
+    pub fn absence(&self) -> Option<SlashReason> {
+        match self {
+            Work::NotCommitted => Some(SlashReason::NotCommitted),
+            Work::NotRevealed => Some(SlashReason::NotRevealed),
+            Work::Pending | Work::Committed(_) | Work::Shown | Work::Failed(_) => None,
+        }
     }
 }
 
@@ -367,6 +448,8 @@ pub struct Response<T: Config> {
     pub model: ModelId,
     /// How the work stands.
     pub work: Work,
+    /// Part of the time there was that went by before the work was fixed; zero until then.
+    pub latency: Permill,
     /// Consensus score, once settled.
     pub quality: Option<Permill>,
     /// What the operator was paid from the budget, or, in a refund, out of the slash of absentees.
@@ -390,12 +473,14 @@ pub struct Response<T: Config> {
 pub struct Member<T: Config> {
     /// Who scores.
     pub operator: T::AccountId,
-    /// Weight in the consensus, as at the draw.
+    /// Weight in the consensus: stake and trust, as at the draw.
     pub weight: u64,
     /// How the work stands.
     pub work: Work,
     /// One score for each shown response, in their order; empty until revealed.
     pub scores: BoundedVec<Permill, T::MaxResponders>,
+    /// Part of the time there was that went by before the scores were fixed; zero until then.
+    pub latency: Permill,
     /// Closeness to the consensus of the others, 0 to 1, once settled.
     pub agreement: Option<Permill>,
     /// What the operator was paid from the budget, or, in a refund, out of the slash of absentees.
@@ -419,10 +504,11 @@ pub struct Member<T: Config> {
 pub struct Candidate<T: Config> {
     /// Who serves the model.
     pub operator: T::AccountId,
-    /// Weight in draws: the stake up to a cap.
+    /// Weight in draws, as its record said when it last registered, moved stake or finished a duty for this model: the
+    /// stake up to the cap times its standing.
     pub weight: u64,
-    /// Block since which it stands here with this weight. Only requests made in or after that block may draw it, so that
-    /// nobody joins or grows after a seed is known.
+    /// Block since which it stands here with this much stake. Only requests made in or after that block may draw it, so
+    /// that nobody joins or grows after a seed is known.
     pub since: BlockNumberFor<T>,
 }
 
@@ -473,6 +559,8 @@ pub struct Operator<T: Config> {
     pub earned: BalanceOf<T>,
     /// All it was ever slashed.
     pub slashed: BalanceOf<T>,
+    /// How well it worked.
+    pub standing: Standing,
     /// The latest duties that are over, oldest first.
     pub recent: BoundedVec<ClosedDuty<BalanceOf<T>>, T::RecentDuties>,
 }
@@ -486,6 +574,22 @@ pub enum Role {
     InferenceNode,
     /// Score, as a member of the committee.
     QualityValidator,
+}
+
+/// Why stake was taken. Each is a fault that the chain itself can prove; disagreement is none.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
+)]
+pub enum SlashReason {
+    /// The window closed without a commitment.
+    NotCommitted,
+    /// The window closed without a reveal that matches the commitment.
+    NotRevealed,
+    /// An audit was opened, and the scores were this far from the truth in the mean.
+    GrossError {
+        /// The distance.
+        error: Permill,
+    },
 }
 
 /// A duty that is over, and what came of it.
@@ -508,12 +612,14 @@ pub struct ClosedDuty<Balance> {
     Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
 )]
 pub enum Outcome {
-    /// Paid in proportion to this quality (of a response) or agreement (of scores).
+    /// Paid this part of its share: quality (of a response) or agreement (of scores), less latency.
     Paid(Permill),
     /// The response's consensus score is below what the requester asked for.
     BelowMinQuality(Permill),
     /// The scores are too far from those of the others.
     Disagreed,
+    /// This quality or agreement is outweighed by its latency.
+    TooSlow(Permill),
     /// The work was reported as failed.
     Failed(FailureReason),
     /// No commitment came in time. Slashed.

@@ -1,6 +1,6 @@
 //! What people see: the answers of the view functions.
 
-use crate::*;
+use crate::{operators::is_drawable, *};
 use alloc::vec::Vec;
 use codec::{Decode, Encode};
 use frame_support::{CloneNoBound, DebugNoBound, PartialEqNoBound};
@@ -40,6 +40,8 @@ pub struct RequestView<T: Config> {
     pub since: BlockNumberFor<T>,
     /// Which committee is at work: 0, or 1 after a redraw.
     pub round: u8,
+    /// Whether it turned out to be a known-answer audit.
+    pub audited: bool,
     /// The responses, in the order of the draw.
     pub responses: Vec<ResponseView<T>>,
     /// The committees, one for each round, in the order of the draw.
@@ -58,6 +60,8 @@ pub struct ResponseView<T: Config> {
     pub work: Work,
     /// The answer, UTF-8; empty until shown.
     pub output: Vec<u8>,
+    /// Part of the time there was that went by before the work was fixed.
+    pub latency: Permill,
     /// Consensus score, once settled.
     pub quality: Option<Permill>,
     /// What the operator was paid.
@@ -70,12 +74,14 @@ pub struct ResponseView<T: Config> {
 pub struct MemberView<T: Config> {
     /// Who scores.
     pub operator: T::AccountId,
-    /// Weight in the consensus.
+    /// Weight in the consensus: stake and trust, as at the draw.
     pub weight: u64,
     /// How the work stands.
     pub work: Work,
     /// One score for each shown response, in their order; empty until revealed.
     pub scores: Vec<Permill>,
+    /// Part of the time there was that went by before the scores were fixed.
+    pub latency: Permill,
     /// Closeness to the consensus of the others, once settled.
     pub agreement: Option<Permill>,
     /// What the operator was paid.
@@ -98,7 +104,7 @@ pub struct OperatorView<T: Config> {
     pub models: Vec<ModelId>,
     /// Whether it keeps itself out of draws.
     pub chilled: bool,
-    /// Whether it can be drawn now: registered, not chilled, stake of at least `MinStake`.
+    /// Whether it can be drawn now: registered, not chilled, stake of at least the minimum.
     pub drawable: bool,
     /// Its open duties: request, part, and how the work stands.
     pub duties: Vec<(RequestId, Role, Work)>,
@@ -110,6 +116,10 @@ pub struct OperatorView<T: Config> {
     pub earned: BalanceOf<T>,
     /// All it was ever slashed.
     pub slashed: BalanceOf<T>,
+    /// How well it worked.
+    pub standing: Standing,
+    /// Trust in it as a quality validator: what its standing counts for in draws and in the consensus.
+    pub trust: Permill,
     /// The latest duties that are over, oldest first, each with what was paid and why.
     pub recent: Vec<ClosedDuty<BalanceOf<T>>>,
 }
@@ -128,6 +138,10 @@ pub struct ModelView<T: Config> {
     pub price: Price<BalanceOf<T>>,
     /// How long its operators have.
     pub windows: Windows<BlockNumberFor<T>>,
+    /// What quality and latency are worth.
+    pub reward: Reward,
+    /// Of an evaluator: how far apart those who score with it usually are, once that is known.
+    pub spread: Option<Permill>,
     /// Whether it takes no new work.
     pub retired: bool,
     /// Who can be drawn for it.
@@ -154,6 +168,7 @@ impl<T: Config> Pallet<T> {
                 operator: response.operator,
                 model: response.model,
                 work: response.work,
+                latency: response.latency,
                 output: Outputs::<T>::get(id, index).into_inner(),
                 quality: response.quality,
                 paid: response.paid,
@@ -168,6 +183,7 @@ impl<T: Config> Pallet<T> {
                         weight: member.weight,
                         work: member.work,
                         scores: member.scores.into_inner(),
+                        latency: member.latency,
                         agreement: member.agreement,
                         paid: member.paid,
                     })
@@ -189,6 +205,7 @@ impl<T: Config> Pallet<T> {
             phase: request.phase,
             since: request.since,
             round: request.round,
+            audited: request.audit == Audit::Opened,
             responses,
             committees,
         })
@@ -196,7 +213,8 @@ impl<T: Config> Pallet<T> {
 
     pub(crate) fn view_operator(who: &T::AccountId) -> Option<OperatorView<T>> {
         let operator = Operators::<T>::get(who)?;
-        let drawable = operator.models.iter().any(|id| Self::is_enlisted(id, who));
+        let drawable = is_drawable(&operator, EconomicParameters::<T>::get().min_stake)
+            && operator.models.iter().any(|id| Self::is_enlisted(id, who));
         let duties = Duties::<T>::iter_prefix(who)
             .filter_map(|(id, role)| Some((id, role, Self::work_of(who, id, role)?)));
         Some(OperatorView {
@@ -212,6 +230,8 @@ impl<T: Config> Pallet<T> {
             missed: operator.missed,
             earned: operator.earned,
             slashed: operator.slashed,
+            standing: operator.standing,
+            trust: operator.standing.trust(&EconomicParameters::<T>::get().floor),
             recent: operator.recent.into_inner(),
         })
     }
@@ -224,6 +244,8 @@ impl<T: Config> Pallet<T> {
                 name: model.name.into_inner(),
                 price: model.price,
                 windows: model.windows,
+                reward: model.reward,
+                spread: Spreads::<T>::get(id),
                 retired: model.retired,
                 roster: Rosters::<T>::get(id)
                     .into_iter()

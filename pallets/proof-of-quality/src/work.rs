@@ -4,9 +4,25 @@ use crate::*;
 use frame_support::{dispatch::RawOrigin, ensure};
 use frame_system::pallet_prelude::OriginFor;
 use poq_primitives::commitment::{Binding, Hash32};
-use sp_runtime::{traits::Zero, DispatchResult, Permill};
+use sp_runtime::{
+    traits::{Saturating, Zero},
+    DispatchResult, Permill,
+};
 
 impl<T: Config> Pallet<T> {
+    /// What a batch of reports weighs, the check for a free ride included.
+    pub(crate) fn reports_weight(reports: &ReportsOf<T>) -> frame_support::weights::Weight {
+        reports.iter().fold(Default::default(), |sum: frame_support::weights::Weight, report| {
+            sum.saturating_add(match &report.kind {
+                ReportKind::CommitOutput { .. } => T::WeightInfo::report_output_commitment(),
+                ReportKind::RevealOutput { output, .. } => T::WeightInfo::report_output(output.len() as u32),
+                ReportKind::CommitScores { .. } => T::WeightInfo::report_scores_commitment(),
+                ReportKind::RevealScores { .. } => T::WeightInfo::report_scores(),
+                ReportKind::Fail { .. } => T::WeightInfo::report_failure(),
+            })
+        })
+    }
+
     /// Whether `reports` would be accepted now: then the call is free.
     pub(crate) fn is_due_and_valid(origin: &OriginFor<T>, reports: &ReportsOf<T>) -> bool {
         match origin.clone().into() {
@@ -135,10 +151,14 @@ impl<T: Config> Pallet<T> {
     }
 
     fn set_response(id: RequestId, operator: &T::AccountId, work: Work) -> Result<(Work, bool), Error<T>> {
-        let opening = Requests::<T>::get(id).is_some_and(|r| matches!(r.phase, Phase::Opening { .. }));
+        let request = Requests::<T>::get(id).ok_or(Error::<T>::UnknownRequest)?;
+        let opening = matches!(request.phase, Phase::Opening { .. });
         Responses::<T>::try_mutate(id, |responses| {
             let part =
                 responses.iter_mut().find(|r| r.operator == *operator).ok_or(Error::<T>::NotYourDuty)?;
+            if part.work == Work::Pending {
+                part.latency = Self::latency_now(&request);
+            }
             part.work = work;
             Ok((work, responses.iter().all(|r| has_acted(&r.work, opening))))
         })
@@ -155,10 +175,26 @@ impl<T: Config> Pallet<T> {
         Committees::<T>::try_mutate(id, request.round, |committee| {
             let part =
                 committee.iter_mut().find(|m| m.operator == *operator).ok_or(Error::<T>::NotYourDuty)?;
+            if part.work == Work::Pending {
+                part.latency = Self::latency_now(&request);
+            }
             part.work = work;
             part.scores = scores;
             Ok((work, committee.iter().all(|m| has_acted(&m.work, revealing))))
         })
+    }
+
+    /// The part of the time that a phase has which is over in this block.
+    fn latency_now(request: &Request<T>) -> Permill {
+        let (Phase::Answering { until }
+        | Phase::Opening { until }
+        | Phase::Scoring { until }
+        | Phase::Revealing { until }) = request.phase
+        else {
+            return Permill::zero();
+        };
+        let now = frame_system::Pallet::<T>::block_number();
+        Permill::from_rational(now.saturating_sub(request.since), until.saturating_sub(request.since))
     }
 
     /// Hash of the genesis block: binds commitments and jobs to this chain.

@@ -123,13 +123,15 @@ fn a_full_roster_takes_no_more() {
 #[test]
 fn stake_counts_up_to_a_cap() {
     build_and_execute(|| {
-        assert_eq!(Poq::draw_weight(1_000), 1_000);
-        assert_eq!(Poq::draw_weight(1_999), 1_999);
-        assert_eq!(Poq::draw_weight(5_000), 5_000);
-        assert_eq!(Poq::draw_weight(500_000), 5_000);
+        let weight = |stake| crate::standing::stake_weight::<Test>(stake, &PARAMETERS);
+        assert_eq!(weight(1_000), 1_000_000);
+        assert_eq!(weight(1_999), 1_999_000);
+        assert_eq!(weight(5_000), 5_000_000);
+        assert_eq!(weight(5_001), 5_000_000);
+        assert_eq!(weight(u128::MAX), 5_000_000);
         assert_ok!(Poq::bond(signed(1), 500_000));
         let roster = Rosters::<Test>::get(STRONG);
-        assert_eq!(roster.iter().find(|c| c.operator == account(1)).unwrap().weight, 5_000);
+        assert_eq!(roster.iter().find(|c| c.operator == account(1)).unwrap().weight, 5_000_000);
     });
 }
 

@@ -140,6 +140,7 @@ fn a_price_that_does_not_fit_is_refused() {
             b"dear".to_vec(),
             price,
             windows,
+            Reward::default(),
         )
         .unwrap();
         let generators = vec![UNKNOWN].try_into().unwrap();
@@ -158,6 +159,7 @@ fn the_registry_takes_only_what_makes_sense() {
                 name.to_vec(),
                 Price::default(),
                 Windows { commit, reveal },
+                Reward::default(),
             )
         };
         assert_noop!(register(STRONG, b"x", 1, 1), Error::<Test>::ModelExists);
@@ -176,6 +178,7 @@ fn the_registry_takes_only_what_makes_sense() {
                 b"x".to_vec(),
                 Price::default(),
                 Windows { commit: 1, reveal: 1 },
+                Reward::default(),
             ),
             sp_runtime::DispatchError::BadOrigin
         );

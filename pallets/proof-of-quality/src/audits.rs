@@ -1,0 +1,207 @@
+//! Known-answer audits: what is true about a request, said after the fact by somebody who fixed it before.
+//!
+//! Every request carries 32 bytes: in an ordinary one they are random, in an audit they are a commitment to the answer
+//! key. Nobody can tell which until the key is opened, so every request has to be scored as if it were an audit.
+
+use crate::{
+    consensus::{agreement, deviation},
+    *,
+};
+use alloc::vec::Vec;
+use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
+use frame_support::{
+    ensure, pallet_prelude::*, traits::Imbalance, CloneNoBound, DebugNoBound, EqNoBound, PartialEqNoBound,
+};
+use poq_primitives::commitment::{self, Salt};
+use scale_info::TypeInfo;
+use sp_runtime::{
+    traits::{Saturating, Zero},
+    DispatchResult, PerThing, Permill,
+};
+
+/// The answer key of an audit.
+#[derive(
+    CloneNoBound,
+    DebugNoBound,
+    PartialEqNoBound,
+    EqNoBound,
+    Encode,
+    Decode,
+    DecodeWithMemTracking,
+    MaxEncodedLen,
+    TypeInfo,
+)]
+#[scale_info(skip_type_params(MaxReference))]
+#[codec(mel_bound())]
+pub struct AnswerKey<MaxReference: Get<u32>> {
+    /// The reference answer, UTF-8: a response is right if it contains these words, whatever their case. Not empty.
+    pub reference: BoundedVec<u8, MaxReference>,
+    /// What a right response deserves.
+    pub right: Permill,
+    /// What a wrong one deserves.
+    pub wrong: Permill,
+}
+
+/// [`AnswerKey`] with the pallet's bound.
+pub type AnswerKeyOf<T> = AnswerKey<<T as Config>::MaxReferenceLength>;
+
+/// What a request carries for an audit.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
+)]
+pub enum Audit {
+    /// 32 bytes that may be a commitment to an [`AnswerKey`]: see [`poq_primitives::commitment::answer_key`].
+    Sealed(Commitment),
+    /// They were one, and it was opened.
+    Opened,
+}
+
+impl<MaxReference: Get<u32>> AnswerKey<MaxReference> {
+    /// What a response deserves.
+    fn truth(&self, output: &[u8]) -> Permill {
+        if contains_words(output, &self.reference) {
+            self.right
+        } else {
+            self.wrong
+        }
+    }
+}
+
+/// Whether `text` contains `words` not as a part of longer words. Case of ASCII letters does not matter.
+fn contains_words(text: &[u8], words: &[u8]) -> bool {
+    let is_word = |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte >= 0x80);
+    let starts_in_word = |at: usize| at.checked_sub(1).is_some_and(|before| is_word(text.get(before)));
+    let length = words.len();
+    length > 0
+        && text.windows(length).enumerate().any(|(at, window)| {
+            window.eq_ignore_ascii_case(words)
+                && !(is_word(words.first()) && starts_in_word(at))
+                && !(is_word(words.last()) && is_word(text.get(at.saturating_add(length))))
+        })
+}
+
+impl<T: Config> Pallet<T> {
+    pub(crate) fn do_open_audit(id: RequestId, key: AnswerKeyOf<T>, salt: Salt) -> DispatchResult {
+        let mut request = Requests::<T>::get(id).ok_or(Error::<T>::UnknownRequest)?;
+        let Phase::Settled { at, .. } = request.phase else { return Err(Error::<T>::NotSettled.into()) };
+        let Audit::Sealed(commitment) = request.audit else {
+            return Err(Error::<T>::AlreadyAudited.into());
+        };
+        let last = at.saturating_add(request.parameters.audit_window);
+        ensure!(frame_system::Pallet::<T>::block_number() <= last, Error::<T>::AuditTooLate);
+        let genesis = Self::genesis_hash();
+        let prompt = Prompts::<T>::get(id);
+        let expected = commitment::answer_key(&genesis, &request.requester, &prompt, &key, &salt);
+        ensure!(commitment == expected, Error::<T>::AuditMismatch);
+
+        request.audit = Audit::Opened;
+        let shown = Responses::<T>::get(id).into_iter().zip(0u32..).filter(|(r, _)| r.work == Work::Shown);
+        let truths: Vec<(Response<T>, Permill)> =
+            shown.map(|(response, index)| (response, key.truth(&Outputs::<T>::get(id, index)))).collect();
+        Self::deposit_event(Event::AuditOpened {
+            request: id,
+            reference: key.reference,
+            truth: BoundedVec::truncate_from(truths.iter().map(|(_, truth)| *truth).collect()),
+        });
+        Self::audit_members(id, &request, &truths);
+        Requests::<T>::insert(id, request);
+        Ok(())
+    }
+
+    /// Moves standing to where the truth says, slashes gross errors, and pays those whom they cost something.
+    fn audit_members(id: RequestId, request: &Request<T>, truths: &[(Response<T>, Permill)]) {
+        let rules = &request.parameters;
+        let truth: Vec<Option<Permill>> = truths.iter().map(|(_, truth)| Some(*truth)).collect();
+        let committee = Committees::<T>::get(id, request.round);
+        let mut pool = CreditOf::<T>::default();
+        for member in committee.iter().filter(|member| member.work == Work::Shown) {
+            let error = deviation(&member.scores, &truth);
+            // An operator all of whose stake was slashed may be gone.
+            let known = Operators::<T>::mutate_exists(&member.operator, |operator| {
+                operator.as_mut().map(|o| o.standing.learn_truth(closeness(error, rules.gross_error), rules))
+            });
+            if known.is_none() {
+                continue;
+            }
+            Self::deposit_event(Event::Audited { request: id, operator: member.operator.clone(), error });
+            if error >= rules.gross_error {
+                let reason = SlashReason::GrossError { error };
+                pool.subsume(Self::slash_part(&member.operator, id, rules.audit_slash, reason));
+            }
+        }
+        Self::make_good(id, request, truths, &truth, &committee, &mut pool);
+        Self::pay_slash_handler(pool);
+        for (response, truth) in truths {
+            Operators::<T>::mutate_extant(&response.operator, |operator| {
+                operator.standing.learn_quality(*truth);
+            });
+        }
+        Self::refresh_rosters(request, truths.iter().map(|(response, _)| response), &committee);
+    }
+
+    /// Pays, out of what gross errors cost, what inference nodes and quality validators would have earned by the truth.
+    fn make_good(
+        id: RequestId,
+        request: &Request<T>,
+        truths: &[(Response<T>, Permill)],
+        truth: &[Option<Permill>],
+        committee: &CommitteeOf<T>,
+        pool: &mut CreditOf<T>,
+    ) {
+        if pool.peek().is_zero() {
+            return;
+        }
+        let share = request.response_share();
+        for (response, truth) in truths.iter().filter(|(_, truth)| *truth >= request.min_quality) {
+            let deserved = Self::reward_of(&response.model).earned(*truth, response.latency).mul_floor(share);
+            let owed = deserved.saturating_sub(response.paid);
+            Self::compensate(pool, id, &response.operator, owed);
+        }
+        let share = request.member_share();
+        let reward = Self::reward_of(&request.evaluator);
+        for member in committee.iter().filter(|member| member.work == Work::Shown) {
+            let agreed = agreement(&member.scores, truth, request.parameters.tolerance_most);
+            let deserved = reward.earned(agreed, member.latency).mul_floor(share);
+            let owed = deserved.saturating_sub(member.paid);
+            Self::compensate(pool, id, &member.operator, owed);
+        }
+    }
+}
+
+/// How close scores with this mean error are to the truth: 1 without an error, 0 from `gross` on.
+fn closeness(error: Permill, gross: Permill) -> Permill {
+    if error >= gross {
+        Permill::zero()
+    } else {
+        Permill::from_rational(error.deconstruct(), gross.deconstruct()).left_from_one()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_found_whole_and_whatever_their_case() {
+        let contains = |text: &str, words: &str| contains_words(text.as_bytes(), words.as_bytes());
+        assert!(contains("The capital of Peru is Lima.", "Lima"));
+        assert!(contains("LIMA", "lima"));
+        assert!(contains("in Buenos Aires, of course", "buenos aires"));
+        assert!(!contains("Limassol", "Lima"));
+        assert!(!contains("Klima", "Lima"));
+        assert!(!contains("Lim", "Lima"));
+        assert!(!contains("", "Lima"));
+        assert!(!contains("Lima", ""));
+        assert!(contains("It is 42!", "42!"));
+        assert!(!contains("Limaé", "Lima"), "letters beyond ASCII are letters");
+    }
+
+    #[test]
+    fn closeness_ends_where_an_error_is_gross() {
+        let gross = Permill::from_percent(50);
+        assert_eq!(closeness(Permill::zero(), gross), Permill::one());
+        assert_eq!(closeness(Permill::from_percent(25), gross), Permill::from_percent(50));
+        assert_eq!(closeness(gross, gross), Permill::zero());
+        assert_eq!(closeness(Permill::one(), gross), Permill::zero());
+    }
+}

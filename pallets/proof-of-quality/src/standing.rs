@@ -1,0 +1,159 @@
+//! Standing: what the chain remembers of how well an operator worked, and what weight that gives it. (Construction: ours.)
+//!
+//! Agreement, veracity and reliability are moving averages that fall fast and rise slowly, and begin low: a good name takes
+//! long to make and little to lose, and a new account is worth less than an old one with a good name. Quality is an even
+//! average, because a weak model is no fault.
+//!
+//! The trust update that was published (arXiv 2601.21189) is not used: it compares a score with a consensus that contains
+//! it, and its weight climbs to the maximum for everybody who is on average less than half of the range away, which is
+//! everybody but the crudest saboteur. `tests/standing.rs` shows both rules on the same scores.
+
+use crate::*;
+use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
+use core::ops::Mul;
+use scale_info::TypeInfo;
+use sp_runtime::{traits::SaturatedConversion, Permill};
+
+/// What the chain remembers of how well an operator worked, each 0 to 1.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
+)]
+pub struct Standing {
+    /// As a quality validator: average closeness of its scores to the consensus of the others. A duty that was not done
+    /// counts as none.
+    pub agreement: Permill,
+    /// As a quality validator: average closeness of its scores to the truth, where audits showed it.
+    pub veracity: Permill,
+    /// As an inference node: average part of its duties that it did.
+    pub reliability: Permill,
+    /// As an inference node: average consensus score of its responses.
+    pub quality: Permill,
+}
+
+/// What came of a duty, as far as standing goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Experience {
+    /// An inference node showed an output, which was worth this much, if it came to that.
+    Answered(Option<Permill>),
+    /// An inference node did not.
+    NotAnswered,
+    /// A quality validator revealed its scores, which were this close to the others', if it came to that.
+    Scored(Option<Permill>),
+    /// A quality validator did not.
+    NotScored,
+}
+
+/// How fast quality and spread follow what is seen: a sixteenth of the way each time.
+const PACE: Permill = Permill::from_parts(62_500);
+
+impl Standing {
+    /// All four parts.
+    pub(crate) fn parts(&self) -> [Permill; 4] {
+        [self.agreement, self.veracity, self.reliability, self.quality]
+    }
+
+    /// Trust in a quality validator: agreement times veracity squared, each at least what it is in `floor`.
+    ///
+    /// Truth counts twice, because a majority can make up agreement but no truth.
+    pub fn trust(&self, floor: &Standing) -> Permill {
+        let veracity = self.veracity.max(floor.veracity);
+        self.agreement.max(floor.agreement).mul(veracity.mul(veracity))
+    }
+
+    /// What is expected of an inference node: reliability times quality, each at least what it is in `floor`.
+    pub fn promise(&self, floor: &Standing) -> Permill {
+        self.reliability.max(floor.reliability).mul(self.quality.max(floor.quality))
+    }
+
+    /// What counts in a draw for a model of this kind.
+    pub fn for_kind(&self, kind: ModelKind, floor: &Standing) -> Permill {
+        match kind {
+            ModelKind::Generator => self.promise(floor),
+            ModelKind::Evaluator => self.trust(floor),
+        }
+    }
+
+    /// Takes in what came of a duty.
+    pub fn learn<B, N>(&mut self, experience: Experience, parameters: &Parameters<B, N>) {
+        let (rise, fall) = (parameters.rise, parameters.fall);
+        let learn = |average: &mut Permill, value: Permill| *average = moved(*average, value, rise, fall);
+        match experience {
+            Experience::Answered(quality) => {
+                learn(&mut self.reliability, Permill::one());
+                if let Some(quality) = quality {
+                    self.learn_quality(quality);
+                }
+            }
+            Experience::NotAnswered => learn(&mut self.reliability, Permill::zero()),
+            Experience::Scored(Some(agreement)) => learn(&mut self.agreement, agreement),
+            Experience::Scored(None) => {}
+            Experience::NotScored => learn(&mut self.agreement, Permill::zero()),
+        }
+    }
+
+    /// Takes in what a response was worth.
+    pub fn learn_quality(&mut self, quality: Permill) {
+        self.quality = followed(self.quality, quality);
+    }
+
+    /// Takes in how close scores were to the truth.
+    pub fn learn_truth<B, N>(&mut self, closeness: Permill, parameters: &Parameters<B, N>) {
+        self.veracity = moved(self.veracity, closeness, parameters.audit_rise, parameters.audit_fall);
+    }
+}
+
+/// A moving average that goes up and down at the same pace.
+pub(crate) fn followed(average: Permill, value: Permill) -> Permill {
+    moved(average, value, PACE, PACE)
+}
+
+/// A moving average after one more `value`.
+fn moved(average: Permill, value: Permill, rise: Permill, fall: Permill) -> Permill {
+    let (from, to) = (average.deconstruct(), value.deconstruct());
+    let parts = if to >= from {
+        from.saturating_add(rise.mul_floor(to.saturating_sub(from)))
+    } else {
+        // Rounded up, so that the last bit goes too.
+        from.saturating_sub(fall.mul_ceil(from.saturating_sub(to)))
+    };
+    Permill::from_parts(parts)
+}
+
+impl<T: Config> Pallet<T> {
+    /// Weight of an operator for a model of this kind, in draws and in the consensus: the stake up to the cap, in
+    /// millionths of the minimum, times its standing. At least 1.
+    pub(crate) fn weight_of(operator: &Operator<T>, kind: ModelKind, parameters: &ParametersOf<T>) -> u64 {
+        let stake = stake_weight::<T>(operator.stake, parameters);
+        operator.standing.for_kind(kind, &parameters.floor).mul_floor(stake).max(1)
+    }
+}
+
+/// A stake up to the cap, in millionths of the minimum stake.
+pub(crate) fn stake_weight<T: Config>(stake: BalanceOf<T>, parameters: &ParametersOf<T>) -> u64 {
+    let unit: u128 = parameters.min_stake.saturated_into();
+    let cap = unit.saturating_mul(parameters.stake_cap.into());
+    let stake = stake.saturated_into::<u128>().min(cap);
+    // Whole minimum stakes and the rest apart, so that no product is too large for its type.
+    let whole = stake.checked_div(unit).unwrap_or(0).saturating_mul(1_000_000);
+    let rest = stake.checked_rem(unit).unwrap_or(0).saturating_mul(1_000_000).checked_div(unit).unwrap_or(0);
+    whole.saturating_add(rest).saturated_into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn averages_fall_fast_and_rise_slowly_and_reach_both_ends() {
+        let (rise, fall) = (Permill::from_percent(5), Permill::from_percent(25));
+        let half = Permill::from_percent(50);
+        assert_eq!(moved(half, Permill::one(), rise, fall), Permill::from_parts(525_000));
+        assert_eq!(moved(half, Permill::zero(), rise, fall), Permill::from_parts(375_000));
+        assert_eq!(moved(half, half, rise, fall), half);
+        let mut low = Permill::from_parts(3);
+        for _ in 0..3 {
+            low = moved(low, Permill::zero(), rise, fall);
+        }
+        assert_eq!(low, Permill::zero());
+    }
+}
