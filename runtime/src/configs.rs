@@ -33,7 +33,7 @@ use sp_consensus_babe::{AllowedSlots, BabeEpochConfiguration};
 use sp_runtime::{
     generic::Era,
     traits::{Bounded, SaturatedConversion, StaticLookup, Verify},
-    FixedPointNumber, FixedU64, Perbill, Permill, Perquintill,
+    FixedPointNumber, FixedU64, Perbill, Perquintill,
 };
 use sp_version::RuntimeVersion;
 
@@ -80,7 +80,11 @@ impl frame_system::Config for Runtime {
     // The generic Substrate prefix: addresses begin with 5.
     type SS58Prefix = frame_support::traits::ConstU16<42>;
     type MaxConsumers = ConstU32<16>;
+    type SingleBlockMigrations = Migrations;
 }
+
+/// What an upgrade to this version does to the state of older ones.
+type Migrations = (pallet_proof_of_quality::migrations::MigrateV0ToV1<Runtime>,);
 
 // ---------------------------------------------------------------- consensus
 
@@ -337,8 +341,11 @@ mod tests {
     use pallet_proof_of_quality::{Duties, Report, ReportKind, ReportOf, Role, Sampling, Terms};
     use sp_core::{sr25519, Pair};
     use sp_keyring::Sr25519Keyring;
-    use sp_runtime::transaction_validity::{
-        InvalidTransaction, TransactionSource, TransactionValidity, TransactionValidityError,
+    use sp_runtime::{
+        transaction_validity::{
+            InvalidTransaction, TransactionSource, TransactionValidity, TransactionValidityError,
+        },
+        Permill,
     };
 
     /// What the pool says of a report by operator `index`'s worker key, which has no balance.

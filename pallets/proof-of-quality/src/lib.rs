@@ -2,12 +2,19 @@
 //!
 //! A pallet with which anyone buys an answer from a language model and pays by how good it is.
 //!
+//! - [Overview](#overview) · [Terminology](#terminology) · [The life of a request](#the-life-of-a-request) ·
+//!   [Example](#example)
+//! - [Consensus](#consensus) · [Standing](#standing) · [Money](#money) · [Audits](#audits) · [Parameters](#parameters)
+//! - [Design goals](#design-goals) · [Properties](#properties) · [What is not claimed](#what-is-not-claimed) ·
+//!   [Embedding](#embedding)
+//!
 //! ## Overview
 //!
 //! The chain never runs a model. *Inference nodes* answer a request off chain; a random *committee* of *quality validators*
 //! scores each answer with a small cross-encoder; the chain takes a robust consensus of the scores, and payment follows it.
 //! The idea is PQML ("Proof of Quality: A Costless Paradigm for Trustless Generative AI Model Inference on Blockchains",
-//! arXiv 2405.17934); messages, draws, formulas and life-cycle here are this project's own construction.
+//! arXiv 2405.17934); messages, draws, formulas and life-cycle here are this project's own construction, except where a
+//! source is named.
 //!
 //! ## Terminology
 //!
@@ -19,48 +26,132 @@
 //! | inference node | an operator that serves one or more generators |
 //! | quality validator | an operator that serves one or more evaluators (never just "validator": that is a block author) |
 //! | model | a registry entry: a generator (GGUF) or an evaluator (ONNX), named by the SHA-256 of its file |
+//! | roster | who may be drawn for a model, with weights |
 //! | committee | the quality validators drawn for one request |
 //! | consensus score | what the chain makes of a response's scores |
+//! | agreement | how close a quality validator's scores are to the consensus of the others |
+//! | standing | what the chain remembers of how well an operator worked |
+//! | trust | the part of a standing that counts for a quality validator |
+//! | audit | a request whose right answer somebody committed to beforehand |
 //! | settlement | paying, refunding, slashing and remembering, once per request |
 //!
 //! ## The life of a request
 //!
 //! ```text
-//! Requested ─> Answering ─> Opening ─> Selecting ─> Scoring ─> Revealing ─> Settled
-//!     │  draw      │ commit    │ outputs   │ draw      │ commit    │ scores     │
-//!     │ inference  │ to        │ are       │ the       │ to        │ are        │ kept, then
-//!     │ nodes      │ outputs   │ shown     │ committee │ scores    │ revealed   │ pruned
-//!     │            │           │           │ <─────────┴── once ───┤            │
-//!     └────────────┴───────────┴───────────┴───────────────────────┴> Refunded { reason }
+//! block   n            n+1 …                                                                               + Retention
+//!      Requested ─> Answering ─> Opening ─> Selecting ─> Scoring ─> Revealing ─> Settled ──────────────────> pruned
+//!          │  draw      │ commit    │ outputs   │ draw      │ commit    │ scores     │ an audit may be
+//!          │ inference  │ to        │ are       │ the       │ to        │ are        │ opened, up to and
+//!          │ nodes      │ outputs   │ shown     │ committee │ scores    │ revealed   │ including block
+//!          │            │           │           │ <─────────┴── once ───┤            │ + audit_window
+//!          └────────────┴───────────┴───────────┴───────────────────────┴> Refunded { reason } ───────────> pruned
 //! ```
 //!
 //! Each transition is documented on its [`Phase`]. A phase ends when everyone in it has acted or when its window closes;
 //! windows are inclusive at both ends. With a single responder there is nobody to copy from, so its output needs no
-//! commitment and `Answering` and `Opening` are one.
+//! commitment and `Answering` and `Opening` are one. A committee of which less than a majority reveals is dismissed and
+//! drawn anew once, without those who did not.
+//!
+//! ## Example
+//!
+//! From the tests of this pallet: a question, two answers, five quality validators, and who gets what.
+#![doc = docify::embed!("src/tests/life.rs", from_question_to_settlement)]
+//!
+//! ## Consensus
+//!
+//! Scores are [`sp_runtime::Permill`]; nothing near consensus is a float. The rule is a type, [`Config::Aggregation`]; each
+//! of the four that come with the pallet says at which share of liars it breaks ([`consensus`]).
+//!
+//! Nobody is measured against itself. The *deviation* of a quality validator is its distance from the consensus of the
+//! others, and it is judged by the *spread* of those who score with the same evaluator: the moving average of committees'
+//! median deviation ([`Spreads`]). A score is worth nothing at a distance of
+//! `clamp(tolerance_spreads * spread, tolerance_least, tolerance_most)`, and in between in proportion
+//! ([`consensus::agreement`]). So the same distance costs more where everybody agrees than where the evaluator is noisy.
+//!
+//! ## Standing
+//!
+//! | part | of | moves to | when |
+//! |---|---|---|---|
+//! | agreement | quality validator | its agreement; 0 for a duty not done | a duty closes; falls fast, rises slowly |
+//! | veracity | quality validator | closeness of its scores to the truth | an audit opens; falls fast, rises slowly |
+//! | reliability | inference node | 1 for a duty done, 0 for one that was not | a duty closes; falls fast, rises slowly |
+//! | quality | inference node | the consensus score (in an audit, the truth) | a duty closes, an audit opens |
+//!
+//! A reported failure is a duty not done: an error is a miss, not an answer. Weights, each part not below `floor`:
+//!
+//! * of a quality validator, in the draw and in the consensus: `stake * agreement * veracity^2`;
+//! * of an inference node, in the draw: `stake * reliability * quality`;
+//!
+//! where `stake` counts up to `stake_cap` times the minimum. Rosters hold the weights; a place is brought up to date when
+//! its operator registers, moves stake, or closes a duty for that model.
+//!
+//! ## Money
+//!
+//! `budget = inference share + scoring share + fee`. A response with consensus score `q` and latency `l` earns
+//! `clamp(alpha * q - beta * l)` of an equal part of the first, and nothing below the requester's `min_quality`; a quality
+//! validator earns the same of an equal part of the second, with its agreement for `q` ([`Reward`], parameters per model).
+//! What is not earned goes back.
+//!
+//! Stake is taken only for what the chain can prove ([`SlashReason`]): no commitment, no matching reveal, and a gross error
+//! that an audit shows. Disagreement only scales pay. What is taken goes first to those whom the fault harmed, each up to
+//! what it lost, then to [`Config::SlashHandler`]:
+//!
+//! | fault | whom it harms |
+//! |---|---|
+//! | silence in a request that settles | the requester, up to the share of the work that was not done |
+//! | silence in a request or committee that comes to nothing | who did its work, up to its share; then the requester, as above |
+//! | gross error in an audit | inference nodes and quality validators, up to what they would have earned by the truth |
+//!
+//! ## Audits
+//!
+//! Agreement is not truth, and a majority of lazy or colluding quality validators agree with each other. So every request
+//! carries 32 bytes: random in an ordinary one, a commitment to an [`AnswerKey`] in an audit. Nobody can tell which, until
+//! [`Config::AuditOrigin`] opens it after the settlement ([`Pallet::open_audit`]). Whoever opens audits is trusted to tell
+//! the truth; that is the one trusted role of the protocol, and it can only move standing and `audit_slash` of a stake.
+//!
+//! ## Parameters
+//!
+//! All economic parameters are one record, [`Parameters`], set by [`Config::ParameterOrigin`] and checked as a whole. A
+//! request keeps those under which it was made.
+//!
+//! ## Design goals
+//!
+//! 1. Lazy or dishonest work earns less than honest work, for everybody who holds less than half of the trusted stake, and,
+//!    with audits, for longer than a moment also for who holds more. The adversaries in this project's benches measure it.
+//! 2. A requester never waits for ever and never pays more than its budget.
+//! 3. A chain can take the pallet in with stock nodes: no host functions, no changes to the node.
+//! 4. Nothing that one request costs the chain depends on how many others there are.
 //!
 //! ## Properties
 //!
 //! * **Liveness.** Every request that is not closed stands in the agenda under one block; when that block comes, or at the
 //!   next one with room, its step is done, without any transaction. [`Pallet::advance`] does the same step for anyone.
 //! * **Conservation.** `payments + fee + refund == budget`, to the unit. All money passes through one module; holds equal
-//!   stakes plus open budgets ([`Pallet::check_invariants`]).
-//! * **Draws.** A seed counts only for what was fixed before the block in which the seed became known: operators that
-//!   joined or grew after the request are not drawn for it, and a committee is drawn only after the outputs are fixed. With
-//!   a seed from the VRF of one block, an author who colludes can foresee it for its own slots: choose `Randomness` by
-//!   what the chain can bear.
-//! * **Bounded work.** Everything stored is bounded, the agenda is metered, and a step costs the same however many
-//!   requests are open.
+//!   stakes plus open budgets ([`Pallet::check_invariants`]). A state machine of random operators, requesters and
+//!   adversaries checks it after each of 100,000 transitions in the tests.
+//! * **Unpredictability of draws.** A seed counts only for what was fixed before the block in which the seed became known:
+//!   operators that joined or grew after the request are not drawn for it, and a committee is drawn only after the outputs
+//!   are fixed. With a seed from the VRF of one block, an author who colludes can foresee it for its own slots: choose
+//!   `Randomness` by what the chain can bear.
+//! * **Separation.** No operator has two parts in a request, nor one in its own.
+//! * **Bounded work.** Everything stored is bounded, the agenda is metered by measured weights, and a step weighs by the
+//!   size of its request alone.
 //!
 //! ## What is not claimed
 //!
-//! Proof of Quality does not prove which model ran. Prompts and answers are public. Scores are only as good as the
-//! evaluator, and a majority of lazy or colluding quality validators agree with each other.
+//! * Which model ran is not proven. A small model tuned to please the evaluator can score close to a large honest one.
+//! * Prompts and answers are public.
+//! * Scores are only as good as the evaluator. Where quality varies less than quality validators differ, agreement carries
+//!   no information and lazy scores earn almost as much as honest ones.
+//! * Without audits a majority of trusted stake makes the consensus. With audits it does until enough of them are opened.
+//! * That two accounts are two people. Stake, low beginnings and the floor make many accounts no better than one.
 //!
 //! ## Embedding
 //!
 //! Worker keys have no balance: wrap the fee extension in `pallet_skip_feeless_payment::SkipCheckIfFeeless`, so that
 //! [`Pallet::report_work`] is free exactly when every report in it is due and valid. Implement
-//! `frame_system::offchain::CreateSignedTransaction` for the runtime, and run nodes with off-chain workers on.
+//! `frame_system::offchain::CreateSignedTransaction` for the runtime, and run nodes with off-chain workers on. Begin with
+//! [`Parameters::recommended`]. A chain that had an older version takes in [`migrations`].
 
 #![cfg_attr(not(feature = "std"), no_std)]
 #![deny(clippy::arithmetic_side_effects)]
@@ -74,6 +165,7 @@ pub mod consensus;
 mod draw;
 pub mod driver;
 mod invariants;
+pub mod migrations;
 mod models;
 mod money;
 mod operators;

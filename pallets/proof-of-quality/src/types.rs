@@ -618,8 +618,6 @@ pub enum Outcome {
     BelowMinQuality(Permill),
     /// The scores are too far from those of the others.
     Disagreed,
-    /// This quality or agreement is outweighed by its latency.
-    TooSlow(Permill),
     /// The work was reported as failed.
     Failed(FailureReason),
     /// No commitment came in time. Slashed.
@@ -633,6 +631,8 @@ pub enum Outcome {
     Dismissed,
     /// The payment could not be credited to the account, so it went back to the requester.
     NotPayable,
+    /// This quality or agreement is outweighed by its latency.
+    TooSlow(Permill),
 }
 
 /// One report of work. A batch of them is what a worker key signs.

@@ -4,6 +4,7 @@ use crate::{mock::*, *};
 use sp_runtime::Permill;
 
 #[test]
+#[docify::export]
 fn from_question_to_settlement() {
     build_and_execute(|| {
         let id = ask(terms());

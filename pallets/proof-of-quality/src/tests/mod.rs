@@ -4,6 +4,7 @@ mod agenda;
 mod bad_days;
 mod driver;
 mod life;
+mod migrations;
 mod operators;
 mod random_walk;
 mod reports;
