@@ -19,6 +19,10 @@ use sp_runtime::{
     Permill,
 };
 
+/// Fewest revealed scores that say something of how far apart quality validators usually are: with fewer, a requester could
+/// make any spread look small by asking for small committees.
+const LEAST_FOR_SPREAD: usize = 3;
+
 /// What a committee makes of the responses.
 struct Verdict {
     /// For each response the consensus score, `None` if it was not shown.
@@ -27,8 +31,10 @@ struct Verdict {
     agreements: Vec<Option<Permill>>,
     /// Index and consensus score of the best response.
     best: (usize, Permill),
-    /// Median distance of a member from the consensus of the others.
-    spread: Permill,
+    /// Median distance of a member from the consensus of the others; `None` if too few revealed to say.
+    spread: Option<Permill>,
+    /// Whether there was anybody to agree with.
+    is_compared: bool,
 }
 
 impl<T: Config> Pallet<T> {
@@ -42,7 +48,9 @@ impl<T: Config> Pallet<T> {
             Self::unexpected(UnexpectedKind::NoConsensus);
             return Self::refund(id, request, RefundReason::NoQuorum);
         };
-        Self::learn_spread(&request.evaluator, verdict.spread);
+        if let Some(spread) = verdict.spread {
+            Self::learn_spread(&request.evaluator, spread);
+        }
         let budget = request.budget;
         let mut paid = BalanceOf::<T>::zero();
 
@@ -75,7 +83,9 @@ impl<T: Config> Pallet<T> {
             member.paid = amount;
             paid = paid.saturating_add(amount);
             let duty = ClosedDuty { request: id, role: Role::QualityValidator, paid: amount, outcome };
-            Self::finish(request, &member.operator, &member.work, share, duty, *agreed);
+            // Who had nobody to agree with is paid, but no better known than before.
+            let learned = agreed.filter(|_| verdict.is_compared);
+            Self::finish(request, &member.operator, &member.work, share, duty, learned);
         }
 
         Self::pay_fee(&request.requester, budget.fee);
@@ -226,7 +236,9 @@ impl<T: Config> Pallet<T> {
         }
         let distances =
             revealed.iter().zip(&others).map(|(member, others)| deviation(&member.scores, others));
-        let spread = lower_median(distances.collect())?;
+        let distances: Vec<Permill> = distances.collect();
+        let (is_compared, is_telling) = (distances.len() > 1, distances.len() >= LEAST_FOR_SPREAD);
+        let spread = if is_telling { lower_median(distances) } else { None };
         let mut others = others.into_iter();
         let agreements = committee
             .iter()
@@ -241,7 +253,7 @@ impl<T: Config> Pallet<T> {
             .enumerate()
             .filter_map(|(index, quality)| quality.map(|quality| (index, quality)))
             .reduce(|best, next| if next.1 > best.1 { next } else { best })?;
-        Some(Verdict { qualities, agreements, best, spread })
+        Some(Verdict { qualities, agreements, best, spread, is_compared })
     }
 
     /// The part of its share that work earns, or why it earns nothing.

@@ -233,3 +233,24 @@ fn an_operator_never_serves_its_own_request_nor_scores_its_own_response() {
         }
     });
 }
+
+#[test]
+fn small_committees_are_paid_but_teach_little() {
+    build_and_execute(|| {
+        let half = Permill::from_percent(50);
+        for n in SCORERS {
+            Operators::<Test>::mutate(account(n), |o| o.as_mut().unwrap().standing.agreement = half);
+        }
+        for size in 1..=3 {
+            let id = ask_and_draw(Terms { committee: size, ..terms() });
+            answer_all(id);
+            let fresh = |n: &u64| Operators::<Test>::get(account(*n)).unwrap().standing.agreement == half;
+            let newcomers: Vec<_> = committee(id).into_iter().filter(fresh).collect();
+            score_all(id, &[80, 20]);
+            assert!(Committees::<Test>::get(id, 0).iter().all(|member| member.paid == 102));
+            // Alone there is nobody to agree with; two do not say how far apart most are.
+            assert!(newcomers.iter().all(|n| fresh(n) == (size == 1)), "{size}");
+            assert_eq!(Spreads::<Test>::get(JUDGE).is_some(), size == 3, "{size}");
+        }
+    });
+}
