@@ -11,6 +11,9 @@ const PART_DIGITS: u32 = 6;
 /// Digits of a temperature, which the chain counts in thousandths.
 const MILLI_DIGITS: u32 = 3;
 
+/// Digits of a factor, which the chain counts in units of 10^-9.
+const FACTOR_DIGITS: u32 = 9;
+
 /// An amount of POQ, in units of 10^-12.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Amount(pub u128);
@@ -50,6 +53,58 @@ pub fn parse_milli(text: &str) -> Result<u32, String> {
 pub fn part(parts: u32) -> String {
     let milli = (u64::from(parts) + 500) / 1_000;
     format!("{}.{:03}", milli / 1_000, milli % 1_000)
+}
+
+/// Parts per million in percent, with one digit: people compare them.
+pub fn percent(parts: u32) -> String {
+    let tenths = (u64::from(parts) + 500) / 1_000;
+    format!("{}.{}%", tenths / 10, tenths % 10)
+}
+
+/// Parts per million in percent, with as few digits as say it exactly.
+pub fn exact_percent(parts: u32) -> String {
+    format!("{}%", Fixed { value: parts.into(), digits: PART_DIGITS - 2 })
+}
+
+/// A factor given in units of 10^-9, exactly.
+pub fn factor(units: u64) -> String {
+    Fixed { value: units.into(), digits: FACTOR_DIGITS }.to_string()
+}
+
+/// Parts per million in JSON: a number from 0 to 1.
+pub mod parts {
+    use serde::{de::Error, Deserialize, Deserializer, Serializer};
+
+    /// Writes it.
+    pub fn serialize<S: Serializer>(parts: &u32, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_f64(f64::from(*parts) / 1e6)
+    }
+
+    /// Reads it, exactly or not at all.
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
+        let number = f64::deserialize(from)?;
+        let parts = (number * 1e6).round();
+        if !(0.0..=1e6).contains(&parts) || (number * 1e6 - parts).abs() > 1e-6 {
+            return Err(D::Error::custom(format!("{number} is not 0 to 1 with up to six digits")));
+        }
+        Ok(parts as u32)
+    }
+}
+
+/// Money in JSON: a string of units of 10^-12 POQ, because other programs' numbers are too small for it.
+pub mod units {
+    use serde::{de::Error, Deserialize, Deserializer, Serializer};
+
+    /// Writes it.
+    pub fn serialize<S: Serializer>(units: &u128, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&units.to_string())
+    }
+
+    /// Reads it.
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<u128, D::Error> {
+        let text = String::deserialize(from)?;
+        text.parse().map_err(|_| D::Error::custom(format!("\"{text}\" is no number of units of 10^-12 POQ")))
+    }
 }
 
 struct Fixed {
@@ -120,6 +175,11 @@ mod tests {
         assert_eq!(part(1_000_000), "1.000");
         assert_eq!(part(999_499), "0.999");
         assert_eq!(part(1_500), "0.002");
+        assert_eq!(percent(538_400), "53.8%");
+        assert_eq!(percent(1_000_000), "100.0%");
+        assert_eq!(exact_percent(31_250), "3.125%");
+        assert_eq!(exact_percent(20_000), "2%");
+        assert_eq!(factor(1_500_000_000), "1.5");
     }
 
     proptest! {

@@ -12,6 +12,7 @@ Examples:
   poq request 0                      how request 0 was answered, scored and paid
   poq operators operator-1           why an operator was paid or not
   poq --from //Bob operator bond 1000
+  poq parameters                     what work earns and what faults cost
 
 Who signs:
   --from NAME or //PATH takes a development account, whose secret everybody knows. A real account's
@@ -31,17 +32,49 @@ Examples:
   poq ask \"What is the capital of Peru?\"
   poq ask \"What colour is the sky?\" --generator poq-demo-strong --responders 1
   poq ask \"What colour is the sky?\" --json | jq -r '.answer, .refund'
+  poq ask \"What is the capital of Peru?\" --reference Lima      an audit, see `poq audit --help`
 
 With --json it prints one object. Amounts are strings in units of 10^-12 POQ; qualities, scores and
 agreements are numbers from 0 to 1; what is not known (yet) is null:
   request, state (settled, refunded, or an open phase), refund_reason, requester, prompt,
   answer, best (index of the response), quality, generators[{id, name}], evaluator{id, name},
   sampling{max_tokens, temperature, seed}, responders, committee_size, min_quality,
-  responses[{operator, operator_name, model, model_name, work, output, quality,
+  responses[{operator, operator_name, model, model_name, work, output, latency, quality,
              scores[{operator, score}], paid}],
-  committee[{operator, operator_name, round, weight, work, scores[], agreement, paid}],
+  committee[{operator, operator_name, round, weight, work, scores[], latency, agreement, paid}],
   budget, budget_parts{inference, scoring, fee}, paid, fee, refund, transaction_fee,
-  blocks{created, since, closed}";
+  audited, audit_file (only with --reference), blocks{created, since, closed}";
+
+const AUDIT_EXAMPLES: &str = "\
+An audit is a question whose answer is known. It is asked like any other, and nobody can tell it
+from any other until it is opened: the request carries a commitment to the answer key where others
+carry random bytes. So ask from an account that also asks real questions, in their style.
+Opening it shows what each answer deserved. Quality validators whose scores were near gain veracity,
+those whose scores were grossly wrong lose it and a part of their stake, and whom that had cost
+something is paid out of it.
+
+Examples:
+  poq ask \"What is the capital of Peru?\" --reference Lima --audit-file lima.json
+  poq audit open lima.json
+  poq --suri-file SUDO-FILE audit open lima.json --json | jq '.committee[] | {operator, error}'
+
+The file holds what opens the audit. Keep it secret until then, and open it in time: `audit_window`
+in `poq parameters` says how many blocks after the settlement.
+
+With --json, `open` prints one object:
+  request, prompt, reference, right, wrong, slashed, compensated,
+  responses[{operator, operator_name, output, quality, truth, compensated}],
+  committee[{operator, operator_name, scores[], error, slashed, compensated}]";
+
+const PARAMETERS_EXAMPLES: &str = "\
+Examples:
+  poq parameters
+  poq parameters --json > new.json        then edit it
+  poq parameters check new.json
+  poq parameters set new.json
+
+In JSON, amounts are strings in units of 10^-12 POQ, parts are numbers from 0 to 1, times are blocks.
+Requests that are open keep the parameters under which they were made.";
 
 /// Ask language models on a Proof of Quality chain, and pay by how good the answers are.
 ///
@@ -91,9 +124,9 @@ pub enum Command {
     },
     /// Show the chain: version, blocks, peers, open requests, invariants
     Status,
-    /// Show the models: prices, windows, who serves them
+    /// Show the models: prices, windows, rewards, who serves them
     Models,
-    /// Show the operators, or one of them in detail: latest duties and why each was paid or not
+    /// Show the operators, or one of them in detail: standing, latest duties and why each was paid or not
     Operators {
         /// An address, or the name that `poq operators` shows
         #[arg(value_name = "ADDRESS|NAME")]
@@ -104,6 +137,42 @@ pub enum Command {
     /// Be an operator: stake, name a worker key and models, pause, leave
     #[command(subcommand)]
     Operator(Operator),
+    /// Open known-answer audits, which `poq ask --reference` makes
+    #[command(subcommand, after_help = AUDIT_EXAMPLES)]
+    Audit(AuditCommand),
+    /// Show the economic parameters: what work earns, what faults cost, how fast standing moves
+    #[command(after_help = PARAMETERS_EXAMPLES)]
+    Parameters {
+        /// What to do with them
+        #[command(subcommand)]
+        command: Option<ParametersCommand>,
+    },
+}
+
+/// What is done with audits.
+#[derive(Debug, Subcommand)]
+pub enum AuditCommand {
+    /// Show the answer key to the chain, as its sudo key; say what each answer deserved and who was wrong
+    #[command(after_help = AUDIT_EXAMPLES)]
+    Open {
+        /// What `poq ask --reference` has written
+        file: PathBuf,
+    },
+}
+
+/// What is done with the economic parameters.
+#[derive(Debug, Subcommand)]
+pub enum ParametersCommand {
+    /// Say whether the chain would take them, and what would change
+    Check {
+        /// What `poq parameters --json` prints, edited
+        file: PathBuf,
+    },
+    /// Set them, as the chain's sudo key, for requests to come
+    Set {
+        /// What `poq parameters --json` prints, edited
+        file: PathBuf,
+    },
 }
 
 /// Ask a question, wait for the answer, say who was paid what
@@ -156,7 +225,26 @@ pub struct Ask {
     /// Do not ask before spending (nobody is asked on development chains nor in scripts)
     #[arg(long, short)]
     pub yes: bool,
+
+    /// Make it an audit: an answer is right if it contains these words. See `poq audit --help`
+    #[arg(long, value_name = "TEXT", help_heading = AUDIT)]
+    pub reference: Option<String>,
+
+    /// What a right answer deserves [default: 0.9]
+    #[arg(long, value_name = "Q", value_parser = parse_part, requires = "reference", help_heading = AUDIT)]
+    pub right: Option<u32>,
+
+    /// What a wrong one deserves [default: 0.1]
+    #[arg(long, value_name = "Q", value_parser = parse_part, requires = "reference", help_heading = AUDIT)]
+    pub wrong: Option<u32>,
+
+    /// Where to keep what opens it; must not exist [default: audit-COMMITMENT.json]
+    #[arg(long, value_name = "FILE", requires = "reference", help_heading = AUDIT)]
+    pub audit_file: Option<PathBuf>,
 }
+
+/// What the options of audits stand under.
+const AUDIT: &str = "Audit";
 
 /// What an operator does.
 #[derive(Debug, Subcommand)]
@@ -202,6 +290,12 @@ mod tests {
     fn a_quality_above_one_is_a_wrong_command_line() {
         assert!(Args::try_parse_from(["poq", "ask", "x", "--min-quality", "1.1"]).is_err());
         assert!(Args::try_parse_from(["poq", "ask", "x", "--min-quality", "0.5"]).is_ok());
+    }
+
+    #[test]
+    fn an_answer_key_needs_a_reference() {
+        assert!(Args::try_parse_from(["poq", "ask", "x", "--right", "1"]).is_err());
+        assert!(Args::try_parse_from(["poq", "ask", "x", "--reference", "y", "--right", "1"]).is_ok());
     }
 
     #[test]

@@ -4,6 +4,7 @@ use crate::{
     account,
     amount::Amount,
     args::{Ask, Shared},
+    audit::{self, Sealed},
     chain::{self, At, Chain},
     failure::{Failure, Outcome},
     names::Names,
@@ -52,8 +53,11 @@ pub async fn run(chain: Chain, ask: Ask, shared: &Shared) -> Result<Outcome, Fai
     let signer = account::signer(shared, &chain).await?;
     let at = chain.best().await?;
     let names = Names::load(&chain, &at).await?;
-    let terms = terms(&ask, &names, &at, &signer).await?;
+    let mut terms = terms(&ask, &names, &at, &signer).await?;
     confirm(&chain, &ask, terms.budget).await?;
+    // Before anything is sent, so that no answer key is lost.
+    let mut sealed = Sealed::save(&ask, &chain, &at, signer.public_key().to_account_id())?;
+    terms.audit = sealed.as_ref().map_or(terms.audit, Sealed::commitment);
 
     progress.wait("the question goes to the chain");
     let Ok(asked) = timeout_at(deadline, submit(&chain, ask.prompt, terms, &signer)).await else {
@@ -61,12 +65,31 @@ pub async fn run(chain: Chain, ask: Ask, shared: &Shared) -> Result<Outcome, Fai
         render::error_line(
             "the question is in no block yet; `poq watch` shows if it gets into one. --timeout waits longer.",
         );
+        tell(sealed.as_ref());
         return Ok(Outcome::TimedOut);
     };
-    let asked = asked?;
+    if let Err(Failure::Refused { .. }) = &asked {
+        sealed.take().into_iter().for_each(Sealed::discard);
+    }
+    let asked = asked.inspect_err(|_| tell(sealed.as_ref()))?;
+    if let Some(sealed) = &mut sealed {
+        sealed.note(asked.id);
+    }
     let last = follow(chain, &asked, deadline, &mut progress).await;
     drop(progress);
-    conclude(last?, &asked, &names, shared.json)
+    let outcome = last.and_then(|last| conclude(last, &asked, sealed.as_ref(), &names, shared.json));
+    tell(sealed.as_ref());
+    outcome
+}
+
+/// Says where the answer key of an audit is: to nobody but who asks.
+fn tell(sealed: Option<&Sealed>) {
+    if let Some(sealed) = sealed {
+        render::note_line(&format!(
+            "the answer key is in {0}; `poq audit open {0}`",
+            sealed.path().display()
+        ));
+    }
 }
 
 async fn submit(chain: &Chain, prompt: String, terms: Terms, signer: &Keypair) -> Result<Asked, Failure> {
@@ -103,6 +126,8 @@ async fn terms(ask: &Ask, names: &Names, at: &At, signer: &Keypair) -> Result<Te
         committee,
         min_quality: ask.min_quality,
         budget: ask.budget.map_or_else(|| estimate.total(), |budget| budget.0),
+        // As an audit's commitment looks, so that nobody can tell them apart.
+        audit: audit::random()?,
     })
 }
 
@@ -220,6 +245,7 @@ async fn watch(
 fn conclude(
     last: Option<RequestView>,
     asked: &Asked,
+    sealed: Option<&Sealed>,
     names: &Names,
     as_json: bool,
 ) -> Result<Outcome, Failure> {
@@ -230,7 +256,11 @@ fn conclude(
     };
     if let Some(request) = last {
         if as_json {
-            render::json(&request::to_json(&request, names, Some(asked.fee)))?;
+            let mut json = request::to_json(&request, names, Some(asked.fee));
+            if let (Some(sealed), Some(fields)) = (sealed, json.as_object_mut()) {
+                fields.insert("audit_file".into(), sealed.path().display().to_string().into());
+            }
+            render::json(&json)?;
         } else {
             request::show(&request, names, Some(asked.fee))?;
         }

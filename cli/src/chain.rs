@@ -2,7 +2,7 @@
 
 use crate::{
     failure::Failure,
-    types::{ModelView, TransactionFeePaid},
+    types::{ModelView, PalletCall, RootCall, Sudid, TransactionFeePaid},
 };
 use std::{sync::Arc, time::Duration};
 use subxt::ext::codec::{Decode, Encode};
@@ -25,13 +25,16 @@ use subxt::{
         Error as RpcError,
     },
     tx::{SubmittableTransaction, TransactionStatus},
-    utils::H256,
+    utils::{AccountId32, H256},
     Metadata, OnlineClient, OnlineClientAtBlock, SubstrateConfig,
 };
 use subxt_signer::sr25519::Keypair;
 
 /// The pallet's name in the runtime.
 pub const PALLET: &str = "ProofOfQuality";
+
+/// The pallet that makes calls as root.
+const SUDO: &str = "Sudo";
 
 /// Length of a view function's id.
 const VIEW_FUNCTION_ID_BYTES: usize = 32;
@@ -69,6 +72,11 @@ impl Included {
     pub fn event<E: DecodeAsType + subxt::ext::scale_decode::DecodeAsFields>(&self, name: &str) -> Option<E> {
         find_event(&self.events, PALLET, name)
     }
+
+    /// All of the pallet's events `name`.
+    pub fn events<E: DecodeAsType + subxt::ext::scale_decode::DecodeAsFields>(&self, name: &str) -> Vec<E> {
+        find_events(&self.events, PALLET, name).collect()
+    }
 }
 
 /// Why a transaction is not in a block.
@@ -101,6 +109,11 @@ impl Chain {
             return Err(Failure::Input(format!("another chain answers at {} now", self.url)));
         }
         Ok(chain)
+    }
+
+    /// Hash of the genesis block.
+    pub fn genesis(&self) -> [u8; 32] {
+        self.api.genesis_hash().0
     }
 
     /// The chain at its best block.
@@ -163,7 +176,51 @@ impl Chain {
         data: C,
         signer: &Keypair,
     ) -> Result<Included, Failure> {
-        let payload = dynamic::tx(PALLET, call, data);
+        self.submit_to(PALLET, call, data, signer).await
+    }
+
+    /// Makes `call` as root, by the sudo key `signer`, and waits until it is in a best block.
+    ///
+    /// Sudo succeeds whatever becomes of the call, which therefore cannot be tried out first; an error of the call is an
+    /// error here.
+    pub async fn sudo(&self, call: PalletCall, signer: &Keypair) -> Result<Included, Failure> {
+        self.check_sudo(signer).await?;
+        let data = (RootCall::ProofOfQuality(call),);
+        let included = self.submit_to(SUDO, "sudo", data, signer).await?;
+        let sudid: Sudid = find_event(&included.events, SUDO, "Sudid")
+            .ok_or_else(|| Failure::Unexpected("sudo does not say what came of its call".into()))?;
+        match sudid.sudo_result {
+            Ok(()) => Ok(included),
+            Err(error) => Err(explain(&error, self.best().await?.metadata_ref())),
+        }
+    }
+
+    /// Refuses a signer that is not sudo before anything is sent: even a refused transaction shows to all what it holds.
+    async fn check_sudo(&self, signer: &Keypair) -> Result<(), Failure> {
+        let at = self.best().await?;
+        if at.metadata_ref().pallet_by_name(SUDO).is_none() {
+            return Err(Failure::Input(
+                "this chain has no sudo: its governance does that another way".into(),
+            ));
+        }
+        let key = dynamic::storage::<(), AccountId32>(SUDO, "Key");
+        let key = at.storage().try_fetch(key, ()).await.map_err(failure)?;
+        let key = key.map(|key| key.decode().map_err(failure)).transpose()?;
+        let account = signer.public_key().to_account_id();
+        match key {
+            Some(key) if key == account => Ok(()),
+            _ => Err(Failure::refused("RequireSudo", format!("{account} is not the chain's sudo key."))),
+        }
+    }
+
+    async fn submit_to<C: EncodeAsFields>(
+        &self,
+        pallet: &str,
+        call: &str,
+        data: C,
+        signer: &Keypair,
+    ) -> Result<Included, Failure> {
+        let payload = dynamic::tx(pallet, call, data);
         let mut last = String::new();
         for _ in 0..NONCE_ATTEMPTS {
             let transaction = self.sign(&payload, signer).await?;
@@ -270,6 +327,12 @@ pub async fn view<A: IntoEncodableValues, R: DecodeAsType>(
     .map_err(failure)
 }
 
+/// A stored value that is not in a map.
+pub async fn value<V: DecodeAsType>(at: &At, pallet: &str, name: &str) -> Result<V, Failure> {
+    let address = dynamic::storage::<(), V>(pallet, name);
+    at.storage().fetch(address, ()).await.map_err(failure)?.decode().map_err(failure)
+}
+
 /// The models of the registry, by name.
 pub async fn models(at: &At) -> Result<Vec<ModelView>, Failure> {
     let mut models: Vec<ModelView> = view(at, "models", ()).await?;
@@ -353,11 +416,19 @@ fn find_event<E: DecodeAsType + subxt::ext::scale_decode::DecodeAsFields>(
     pallet: &str,
     name: &str,
 ) -> Option<E> {
+    find_events(events, pallet, name).next()
+}
+
+fn find_events<'a, E: DecodeAsType + subxt::ext::scale_decode::DecodeAsFields>(
+    events: &'a ExtrinsicEvents<SubstrateConfig>,
+    pallet: &'a str,
+    name: &'a str,
+) -> impl Iterator<Item = E> + use<'a, E> {
     events
         .iter()
         .filter_map(Result::ok)
-        .find(|event| event.pallet_name() == pallet && event.event_name() == name)
-        .and_then(|event| event.decode_fields_unchecked_as::<E>().ok())
+        .filter(move |event| event.pallet_name() == pallet && event.event_name() == name)
+        .filter_map(|event| event.decode_fields_unchecked_as::<E>().ok())
 }
 
 /// What an error of the client library means for a person.

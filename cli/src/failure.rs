@@ -108,6 +108,10 @@ fn advice(name: &str) -> Option<&'static str> {
         "StakeTooSmall" => "Bond more.",
         "NotRegistered" => "`poq operator register` does that.",
         "OpenDuties" => "`poq operators` shows them; they are over in a few minutes. `poq operator chill` keeps new ones away.",
+        "InvalidParameters" => "Nothing was changed.",
+        "RequireSudo" => "Sign with the sudo key: --suri-file FILE, or --from NAME on a test net.",
+        "NotSettled" => "Try again when `poq request N` shows it as settled; a refunded one cannot be opened.",
+        "AlreadyAudited" => "Nothing is left to do.",
         _ => return None,
     })
 }

@@ -4,6 +4,8 @@
 //! |---|---|
 //! | `args.rs` | what can be said on the command line |
 //! | `ask.rs` | asking: from a question to an answer |
+//! | `audit.rs` | known-answer audits: keeping an answer key, opening it |
+//! | `parameters.rs` | showing, checking and setting the economic parameters |
 //! | `progress.rs` | one live line for each phase of a request |
 //! | `request.rs` | showing a request |
 //! | `models.rs`, `operators.rs`, `status.rs`, `watch.rs` | showing models, operators, the chain, events |
@@ -20,12 +22,14 @@ mod account;
 mod amount;
 mod args;
 mod ask;
+mod audit;
 mod chain;
 mod failure;
 mod models;
 mod names;
 mod operator;
 mod operators;
+mod parameters;
 mod progress;
 mod render;
 mod request;
@@ -33,7 +37,7 @@ mod status;
 mod types;
 mod watch;
 
-use args::{Args, Command};
+use args::{Args, AuditCommand, Command};
 use chain::Chain;
 use clap::Parser;
 use failure::{Failure, Outcome};
@@ -63,5 +67,7 @@ async fn run(args: Args) -> Result<Outcome, Failure> {
         Command::Operators { who: Some(who) } => operators::detail(&chain, &who, shared.json).await,
         Command::Watch => watch::run(&chain, shared.json).await,
         Command::Operator(call) => operator::run(&chain, call, &shared).await,
+        Command::Audit(AuditCommand::Open { file }) => audit::open(&chain, &file, &shared).await,
+        Command::Parameters { command } => parameters::run(&chain, command, &shared).await,
     }
 }

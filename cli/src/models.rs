@@ -1,12 +1,12 @@
 //! Showing the models: prices, windows, who serves them.
 
 use crate::{
-    amount::Amount,
+    amount::{factor, percent, Amount},
     chain::{self, Chain},
     failure::{Failure, Outcome},
     names::Names,
     render,
-    types::{text, ModelKind, ModelView},
+    types::{text, ModelKind, ModelView, Reward},
 };
 use serde_json::{json, Value};
 
@@ -19,16 +19,19 @@ pub async fn run(chain: &Chain, as_json: bool) -> Result<Outcome, Failure> {
         return Ok(Outcome::Done);
     }
     let names = Names::load(chain, &at).await?;
-    let mut table = render::table(&["Model", "Kind", ">Price", ">Windows", "Served by", "SHA-256"]);
+    let mut table =
+        render::table(&["Model", "Kind", ">Price", ">Windows", "Reward", ">Spread", "Served by", "SHA-256"]);
     for model in &names.models {
         table.add_row(row(model, &names));
     }
     render::line(table.to_string())?;
     render::line("A generator's unit is a token, an evaluator's a response. Windows: blocks to do the work + to show it.")?;
+    render::line("Reward: the part of its share that work earns, by its quality or agreement q and its latency l, both 0 to 1.")?;
+    render::line("Spread: how far apart those who score with an evaluator usually are.")?;
     Ok(Outcome::Done)
 }
 
-fn row(model: &ModelView, names: &Names) -> [String; 6] {
+fn row(model: &ModelView, names: &Names) -> [String; 8] {
     let kind = kind(model.kind);
     let price = format!("{} + {} a unit", Amount(model.price.base), Amount(model.price.per_unit));
     let roster: Vec<_> = model.roster.iter().map(|candidate| names.account(&candidate.operator)).collect();
@@ -37,9 +40,23 @@ fn row(model: &ModelView, names: &Names) -> [String; 6] {
         if model.retired { format!("{kind}, retired") } else { kind.to_owned() },
         price,
         format!("{} + {}", model.windows.commit, model.windows.reveal),
+        reward(&model.reward),
+        model.spread.map(percent).unwrap_or_default(),
         if roster.is_empty() { "nobody".to_owned() } else { roster.join(", ") },
         hex::encode(model.id),
     ]
+}
+
+fn reward(reward: &Reward) -> String {
+    let quality = match factor(reward.alpha).as_str() {
+        "1" => "q".to_owned(),
+        alpha => format!("{alpha} q"),
+    };
+    match factor(reward.beta).as_str() {
+        "0" => quality,
+        "1" => format!("{quality} - l"),
+        beta => format!("{quality} - {beta} l"),
+    }
 }
 
 fn kind(kind: ModelKind) -> &'static str {
@@ -61,7 +78,22 @@ fn to_json(model: &ModelView) -> Value {
         "kind": kind(model.kind),
         "price": { "base": model.price.base.to_string(), "per_unit": model.price.per_unit.to_string() },
         "windows": { "commit": model.windows.commit, "reveal": model.windows.reveal },
+        "reward": { "alpha": model.reward.alpha as f64 / 1e9, "beta": model.reward.beta as f64 / 1e9 },
+        "spread": model.spread.map(|spread| f64::from(spread) / 1e6),
         "retired": model.retired,
         "roster": roster,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reward_reads_like_a_formula() {
+        let text = |alpha, beta| reward(&Reward { alpha, beta });
+        assert_eq!(text(1_000_000_000, 0), "q");
+        assert_eq!(text(1_500_000_000, 250_000_000), "1.5 q - 0.25 l");
+        assert_eq!(text(1_000_000_000, 1_000_000_000), "q - l");
+    }
 }

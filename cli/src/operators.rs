@@ -1,12 +1,12 @@
 //! Showing the operators, and one of them in detail: duties, earnings, and why it was paid or not.
 
 use crate::{
-    amount::{part, Amount},
+    amount::{part, percent, Amount},
     chain::{self, At, Chain},
     failure::{Failure, Outcome},
     names::Names,
-    render,
-    types::{ClosedDuty, OperatorView, Outcome as DutyOutcome, Role, Work},
+    parameters, render,
+    types::{ClosedDuty, ModelKind, OperatorView, Outcome as DutyOutcome, Parts, Role, Standing, Work},
 };
 use serde_json::{json, Value};
 use subxt::utils::AccountId32;
@@ -23,17 +23,23 @@ pub async fn list(chain: &Chain, as_json: bool) -> Result<Outcome, Failure> {
     operators.sort_by_key(|operator| {
         (names.account_name(&operator.operator).is_none(), names.account(&operator.operator))
     });
+    let floor = parameters::fetch(&at).await?.floor;
     if as_json {
-        render::json(&operators.iter().map(|operator| to_json(operator, &names)).collect())?;
+        render::json(&operators.iter().map(|operator| to_json(operator, &floor, &names)).collect())?;
         return Ok(Outcome::Done);
     }
     let mut table = render::table(&[
-        "Operator", ">Stake", "Models", "Drawable", ">Open", ">Done", ">Missed", ">Earned", ">Slashed",
+        "Operator", ">Stake", "Models", "Drawable", "Standing", ">Open", ">Done", ">Missed", ">Earned",
+        ">Slashed",
     ]);
     for operator in &operators {
-        table.add_row(row(operator, &names));
+        table.add_row(row(operator, &floor, &names));
     }
     render::line(table.to_string())?;
+    render::line("Standing: what counts of a stake in draws. Trust = agreement x veracity x veracity, of those who score.")?;
+    render::line(
+        "Promise = reliability x quality, of those who answer. `poq operators NAME` shows the parts.",
+    )?;
     Ok(Outcome::Done)
 }
 
@@ -45,10 +51,11 @@ pub async fn detail(chain: &Chain, who: &str, as_json: bool) -> Result<Outcome, 
     let operator = fetch(&at, &account)
         .await?
         .ok_or_else(|| chain::refuse_as(&at, "NotAnOperator", &format!("{}:", names.account(&account))))?;
+    let floor = parameters::fetch(&at).await?.floor;
     if as_json {
-        render::json(&to_json(&operator, &names))?;
+        render::json(&to_json(&operator, &floor, &names))?;
     } else {
-        show(&operator, &names)?;
+        show(&operator, &floor, &names)?;
     }
     Ok(Outcome::Done)
 }
@@ -57,12 +64,13 @@ async fn fetch(at: &At, account: &AccountId32) -> Result<Option<OperatorView>, F
     chain::view(at, "operator_info", (*account,)).await
 }
 
-fn row(operator: &OperatorView, names: &Names) -> [String; 9] {
+fn row(operator: &OperatorView, floor: &Standing, names: &Names) -> [String; 10] {
     [
         names.account(&operator.operator),
         Amount(operator.stake).to_string(),
         models(operator, names),
         drawable(operator).to_owned(),
+        standing(operator, floor, names),
         operator.duties.len().to_string(),
         operator.completed.to_string(),
         operator.missed.to_string(),
@@ -76,6 +84,17 @@ fn models(operator: &OperatorView, names: &Names) -> String {
     models.join(", ")
 }
 
+/// What counts of its standing, for the kinds of models that it serves.
+fn standing(operator: &OperatorView, floor: &Standing, names: &Names) -> String {
+    let serves = |kind: ModelKind| {
+        names.models.iter().any(|model| model.kind == kind && operator.models.contains(&model.id))
+    };
+    let promise = serves(ModelKind::Generator)
+        .then(|| format!("promise {}", percent(operator.standing.promise(floor))));
+    let trust = serves(ModelKind::Evaluator).then(|| format!("trust {}", percent(operator.trust)));
+    promise.into_iter().chain(trust).collect::<Vec<_>>().join(", ")
+}
+
 fn drawable(operator: &OperatorView) -> &'static str {
     match (operator.drawable, operator.chilled, operator.worker.is_some()) {
         (true, _, _) => "yes",
@@ -85,7 +104,8 @@ fn drawable(operator: &OperatorView) -> &'static str {
     }
 }
 
-fn show(operator: &OperatorView, names: &Names) -> Result<(), Failure> {
+fn show(operator: &OperatorView, floor: &Standing, names: &Names) -> Result<(), Failure> {
+    let Standing { agreement, veracity, reliability, quality } = operator.standing;
     let mut facts = vec![
         ("Operator", render::bold(&names.account(&operator.operator))),
         ("Address", operator.operator.to_string()),
@@ -95,6 +115,24 @@ fn show(operator: &OperatorView, names: &Names) -> Result<(), Failure> {
         ("Stake", Amount(operator.stake).to_string()),
         ("Earned", Amount(operator.earned).to_string()),
         ("Slashed", Amount(operator.slashed).to_string()),
+        (
+            "Trust",
+            format!(
+                "{} as a quality validator (agreement {}, veracity {})",
+                percent(operator.trust),
+                percent(agreement),
+                percent(veracity)
+            ),
+        ),
+        (
+            "Promise",
+            format!(
+                "{} as an inference node (reliability {}, quality {})",
+                percent(operator.standing.promise(floor)),
+                percent(reliability),
+                percent(quality)
+            ),
+        ),
         (
             "Duties",
             format!(
@@ -132,10 +170,12 @@ fn show(operator: &OperatorView, names: &Names) -> Result<(), Failure> {
 /// Why a duty was paid or not, for people.
 fn why(duty: &ClosedDuty) -> String {
     match duty.outcome {
-        DutyOutcome::Paid(parts) => match duty.role {
-            Role::InferenceNode => format!("quality {}", part(parts)),
-            Role::QualityValidator => format!("agreement {}", part(parts)),
-        },
+        DutyOutcome::Paid(parts) => {
+            format!("{} of its share, by {} and latency", percent(parts), merit(duty.role))
+        }
+        DutyOutcome::TooSlow(parts) => {
+            format!("too slow: latency outweighs the {} of {}", merit(duty.role), part(parts))
+        }
         DutyOutcome::BelowMinQuality(parts) => {
             format!("quality {} is below what the requester asked for", part(parts))
         }
@@ -149,7 +189,15 @@ fn why(duty: &ClosedDuty) -> String {
     }
 }
 
-fn to_json(operator: &OperatorView, names: &Names) -> Value {
+/// What work is paid by.
+fn merit(role: Role) -> &'static str {
+    match role {
+        Role::InferenceNode => "quality",
+        Role::QualityValidator => "agreement",
+    }
+}
+
+fn to_json(operator: &OperatorView, floor: &Standing, names: &Names) -> Value {
     let duty = |(request, role, work): &(u64, Role, Work)| json!({ "request": request, "role": role.name(), "work": work.name() });
     let recent = |duty: &ClosedDuty| {
         let (outcome, value, reason) = outcome_parts(&duty.outcome);
@@ -177,17 +225,25 @@ fn to_json(operator: &OperatorView, names: &Names) -> Value {
         "missed": operator.missed,
         "earned": operator.earned.to_string(),
         "slashed": operator.slashed.to_string(),
+        "standing": json!(operator.standing),
+        "trust": fraction(operator.trust),
+        "promise": fraction(operator.standing.promise(floor)),
         "recent": operator.recent.iter().map(recent).collect::<Vec<_>>(),
     })
 }
 
-/// Name, quality or agreement, and reason, as far as there are any.
+fn fraction(parts: Parts) -> f64 {
+    f64::from(parts) / 1e6
+}
+
+/// Name, part of the share or quality or agreement, and reason, as far as there are any.
 fn outcome_parts(outcome: &DutyOutcome) -> (&'static str, Option<f64>, Option<String>) {
-    let value = |parts: u32| Some(f64::from(parts) / 1e6);
+    let value = |parts: Parts| Some(fraction(parts));
     match outcome {
         DutyOutcome::Paid(parts) => ("paid", value(*parts), None),
         DutyOutcome::BelowMinQuality(parts) => ("below_min_quality", value(*parts), None),
         DutyOutcome::Disagreed => ("disagreed", None, None),
+        DutyOutcome::TooSlow(parts) => ("too_slow", value(*parts), None),
         DutyOutcome::Failed(reason) => ("failed", None, Some(format!("{reason:?}"))),
         DutyOutcome::NotCommitted => ("not_committed", None, None),
         DutyOutcome::NotRevealed => ("not_revealed", None, None),

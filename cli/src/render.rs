@@ -31,6 +31,11 @@ pub fn error_line(text: &str) {
     let _ = writeln!(io::stderr(), "{mark}: {text}");
 }
 
+/// Writes a remark where errors go: standard output is for the answer.
+pub fn note_line(text: &str) {
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
 /// Emphasised, where that shows.
 pub fn bold(text: &str) -> String {
     if coloured(&io::stdout()) {

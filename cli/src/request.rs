@@ -1,7 +1,7 @@
 //! Showing a request: answers, scores, pay.
 
 use crate::{
-    amount::{part, Amount},
+    amount::{part, percent, Amount},
     chain::{self, At, Chain},
     failure::{Failure, Outcome},
     names::Names,
@@ -114,6 +114,7 @@ pub fn to_json(request: &RequestView, names: &Names, transaction_fee: Option<u12
         "fee": bill.as_ref().map(|bill| amount(bill.fee)),
         "refund": bill.as_ref().map(|bill| amount(bill.refund)),
         "transaction_fee": transaction_fee.map(amount),
+        "audited": request.audited,
         "blocks": { "created": request.created, "since": request.since, "closed": request.phase.closed_at() },
     })
 }
@@ -127,6 +128,7 @@ fn response_json(request: &RequestView, index: usize, response: &ResponseView, n
         "model_name": names.model_name(&response.model),
         "work": response.work.name(),
         "output": (response.work == Work::Shown).then(|| text(&response.output)),
+        "latency": latency(&response.work, response.latency).map(fraction),
         "quality": response.quality.map(fraction),
         "scores": scores
             .iter()
@@ -148,6 +150,7 @@ fn committee_json(request: &RequestView, names: &Names) -> Vec<Value> {
                 "weight": member.weight,
                 "work": member.work.name(),
                 "scores": member.scores.iter().map(|score| fraction(*score)).collect::<Vec<_>>(),
+                "latency": latency(&member.work, member.latency).map(fraction),
                 "agreement": member.agreement.map(fraction),
                 "paid": member.paid.to_string(),
             })
@@ -157,6 +160,11 @@ fn committee_json(request: &RequestView, names: &Names) -> Vec<Value> {
 
 fn model_json(id: &[u8; 32], names: &Names) -> Value {
     json!({ "id": hex::encode(id), "name": names.model_name(id) })
+}
+
+/// Latency, where there is any: the chain counts none until work is fixed.
+fn latency(work: &Work, latency: Parts) -> Option<Parts> {
+    (work.is_committed() || *work == Work::NotRevealed).then_some(latency)
 }
 
 fn fraction(parts: Parts) -> f64 {
@@ -170,6 +178,9 @@ pub fn show(request: &RequestView, names: &Names, transaction_fee: Option<u128>)
         render::line("")?;
     }
     render::line(headline(request))?;
+    if request.audited {
+        render::line("It turned out to be a known-answer audit.")?;
+    }
     if !request.responses.is_empty() {
         render::line(responses_table(request, names))?;
     }
@@ -201,7 +212,8 @@ fn headline(request: &RequestView) -> String {
 }
 
 fn responses_table(request: &RequestView, names: &Names) -> String {
-    let mut table = render::table(&["Answer", "By", "Model", ">Quality", ">Scores", "Work", ">Paid"]);
+    let mut table =
+        render::table(&["Answer", "By", "Model", ">Quality", ">Scores", ">Latency", "Work", ">Paid"]);
     for (index, response) in request.responses.iter().enumerate() {
         let mark = if best(request).is_some_and(|(best, _)| best as usize == index) { "* " } else { "" };
         let scores: Vec<_> = scores_of(request, index).iter().map(|(_, score)| part(*score)).collect();
@@ -211,6 +223,7 @@ fn responses_table(request: &RequestView, names: &Names) -> String {
             render::printable(&names.model(&response.model)),
             response.quality.map(part).unwrap_or_default(),
             scores.join(" "),
+            latency(&response.work, response.latency).map(percent).unwrap_or_default(),
             response.work.meaning(),
             Amount(response.paid).to_string(),
         ]);
@@ -219,13 +232,15 @@ fn responses_table(request: &RequestView, names: &Names) -> String {
 }
 
 fn committee_table(members: &[MemberView], names: &Names) -> String {
-    let mut table = render::table(&["Quality validator", ">Scores", ">Agreement", "Work", ">Paid"]);
+    let mut table =
+        render::table(&["Quality validator", ">Scores", ">Agreement", ">Latency", "Work", ">Paid"]);
     for member in members {
         let scores: Vec<_> = member.scores.iter().map(|score| part(*score)).collect();
         table.add_row([
             names.account(&member.operator),
             scores.join(" "),
             member.agreement.map(part).unwrap_or_default(),
+            latency(&member.work, member.latency).map(percent).unwrap_or_default(),
             member.work.meaning(),
             Amount(member.paid).to_string(),
         ]);
@@ -260,6 +275,7 @@ mod tests {
             model: [2; 32],
             work,
             output: b"Lima.".to_vec(),
+            latency: 100_000,
             quality: Some(900_000),
             paid,
         }
@@ -271,6 +287,7 @@ mod tests {
             weight: 1,
             work: Work::Shown,
             scores: scores.to_vec(),
+            latency: 100_000,
             agreement: Some(1_000_000),
             paid,
         }
@@ -291,6 +308,7 @@ mod tests {
             created: 1,
             phase,
             since: 9,
+            audited: false,
             responses: vec![response(Work::NotRevealed, 0), response(Work::Shown, 40)],
             committees: vec![vec![member(&[], 11)], vec![member(&[900_000], 20)]],
         }

@@ -1,7 +1,10 @@
 //! The chain's types as this program needs them. They are matched by name against the metadata of the node, so they go on
 //! working when the chain adds fields.
 
+use crate::amount::{parts, units};
+use serde::{Deserialize, Serialize};
 use subxt::{
+    dynamic::Value,
     ext::{scale_decode::DecodeAsType, scale_encode::EncodeAsType},
     utils::AccountId32,
 };
@@ -42,6 +45,16 @@ pub struct Windows {
     pub reveal: u64,
 }
 
+/// What part of its share work earns: `alpha * quality - beta * latency`, both in units of 10^-9.
+#[derive(Clone, Copy, Debug, DecodeAsType)]
+#[decode_as_type(crate_path = "subxt::ext::scale_decode")]
+pub struct Reward {
+    /// What quality (or agreement) is worth.
+    pub alpha: u64,
+    /// What latency costs.
+    pub beta: u64,
+}
+
 /// A model with those who serve it.
 #[derive(Clone, Debug, DecodeAsType)]
 #[decode_as_type(crate_path = "subxt::ext::scale_decode")]
@@ -56,6 +69,10 @@ pub struct ModelView {
     pub price: Price,
     /// How long its operators have.
     pub windows: Windows,
+    /// What quality and latency are worth.
+    pub reward: Reward,
+    /// Of an evaluator: how far apart its quality validators usually are.
+    pub spread: Option<Parts>,
     /// Takes no new work.
     pub retired: bool,
     /// Who can be drawn.
@@ -103,6 +120,8 @@ pub struct Terms {
     pub min_quality: Parts,
     /// What is paid at most.
     pub budget: u128,
+    /// Random, or the commitment to the answer key of an audit: nobody else can tell.
+    pub audit: [u8; 32],
 }
 
 /// How a budget divides.
@@ -318,6 +337,8 @@ pub struct RequestView {
     pub phase: Phase,
     /// Since which block.
     pub since: u64,
+    /// Turned out to be a known-answer audit.
+    pub audited: bool,
     /// In the order of the draw.
     pub responses: Vec<ResponseView>,
     /// One for each round.
@@ -336,6 +357,8 @@ pub struct ResponseView {
     pub work: Work,
     /// UTF-8.
     pub output: Vec<u8>,
+    /// Part of the time there was that went by before the work was fixed.
+    pub latency: Parts,
     /// Consensus score.
     pub quality: Option<Parts>,
     /// What was paid.
@@ -354,6 +377,8 @@ pub struct MemberView {
     pub work: Work,
     /// One for each shown response.
     pub scores: Vec<Parts>,
+    /// Part of the time there was that went by before the scores were fixed.
+    pub latency: Parts,
     /// Closeness to the others.
     pub agreement: Option<Parts>,
     /// What was paid.
@@ -388,8 +413,157 @@ pub struct OperatorView {
     pub earned: u128,
     /// All it was ever slashed.
     pub slashed: u128,
+    /// How well it worked.
+    pub standing: Standing,
+    /// What its standing counts for as a quality validator.
+    pub trust: Parts,
     /// The latest duties that are over, oldest first.
     pub recent: Vec<ClosedDuty>,
+}
+
+/// How well an operator worked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, DecodeAsType, EncodeAsType, Serialize, Deserialize)]
+#[decode_as_type(crate_path = "subxt::ext::scale_decode")]
+#[encode_as_type(crate_path = "subxt::ext::scale_encode")]
+#[serde(deny_unknown_fields)]
+pub struct Standing {
+    /// Closeness of its scores to those of the others.
+    #[serde(with = "parts")]
+    pub agreement: Parts,
+    /// Closeness of its scores to the truth.
+    #[serde(with = "parts")]
+    pub veracity: Parts,
+    /// Part of its duties to answer that it did.
+    #[serde(with = "parts")]
+    pub reliability: Parts,
+    /// Consensus score of its answers.
+    #[serde(with = "parts")]
+    pub quality: Parts,
+}
+
+impl Standing {
+    /// What its standing counts for as an inference node.
+    pub fn promise(&self, floor: &Standing) -> Parts {
+        let reliability = u64::from(self.reliability.max(floor.reliability));
+        let product = reliability * u64::from(self.quality.max(floor.quality)) / 1_000_000;
+        u32::try_from(product).unwrap_or(u32::MAX)
+    }
+}
+
+/// The economic parameters. As JSON: amounts are strings in units of 10^-12 POQ, parts are numbers from 0 to 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, DecodeAsType, EncodeAsType, Serialize, Deserialize)]
+#[decode_as_type(crate_path = "subxt::ext::scale_decode")]
+#[encode_as_type(crate_path = "subxt::ext::scale_encode")]
+#[serde(deny_unknown_fields)]
+pub struct Parameters {
+    /// Least stake of an operator that can be drawn.
+    #[serde(with = "units")]
+    pub min_stake: u128,
+    /// Up to how many times that a stake counts.
+    pub stake_cap: u32,
+    /// Blocks from unbonding to withdrawal.
+    pub unbonding_period: u32,
+    /// The chain's part of a budget.
+    #[serde(with = "parts")]
+    pub fee: Parts,
+    /// What an absence costs.
+    #[serde(with = "units")]
+    pub absence_slash: u128,
+    /// The part of its stake that a gross error costs.
+    #[serde(with = "parts")]
+    pub audit_slash: Parts,
+    /// From which mean distance to the truth an error is gross.
+    #[serde(with = "parts")]
+    pub gross_error: Parts,
+    /// Blocks after the settlement in which an audit can be opened.
+    pub audit_window: u32,
+    /// Distance at which a score is worth nothing, in spreads.
+    pub tolerance_spreads: u32,
+    /// It is never less.
+    #[serde(with = "parts")]
+    pub tolerance_least: Parts,
+    /// Nor more.
+    #[serde(with = "parts")]
+    pub tolerance_most: Parts,
+    /// Where standing begins.
+    pub newcomer: Standing,
+    /// What each part of it counts for at least.
+    pub floor: Standing,
+    /// How fast agreement and reliability go up.
+    #[serde(with = "parts")]
+    pub rise: Parts,
+    /// How fast they go down.
+    #[serde(with = "parts")]
+    pub fall: Parts,
+    /// How fast veracity goes up.
+    #[serde(with = "parts")]
+    pub audit_rise: Parts,
+    /// How fast it goes down.
+    #[serde(with = "parts")]
+    pub audit_fall: Parts,
+}
+
+/// A request as it is stored, as far as audits go.
+#[derive(Clone, Copy, Debug, DecodeAsType)]
+#[decode_as_type(crate_path = "subxt::ext::scale_decode")]
+pub struct StoredRequest {
+    /// Where it stands.
+    pub phase: Phase,
+    /// What it carries for an audit.
+    pub audit: Audit,
+    /// The parameters under which it was made.
+    pub parameters: Parameters,
+}
+
+/// What a request carries for an audit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, DecodeAsType)]
+#[decode_as_type(crate_path = "subxt::ext::scale_decode")]
+pub enum Audit {
+    /// Random bytes, or a commitment to an answer key.
+    Sealed([u8; 32]),
+    /// A commitment that was opened.
+    Opened,
+}
+
+/// A call that sudo makes as root, by the names of pallet and call.
+#[derive(Clone, Debug, EncodeAsType)]
+#[encode_as_type(crate_path = "subxt::ext::scale_encode")]
+pub enum RootCall {
+    /// The pallet.
+    ProofOfQuality(PalletCall),
+}
+
+/// See [`RootCall`].
+#[derive(Clone, Debug, EncodeAsType)]
+#[encode_as_type(crate_path = "subxt::ext::scale_encode")]
+#[allow(non_camel_case_types, reason = "the names are the chain's")]
+pub enum PalletCall {
+    /// Sets the economic parameters.
+    set_parameters {
+        /// They.
+        parameters: Parameters,
+    },
+    /// Opens a known-answer audit.
+    open_audit {
+        /// The request.
+        request: u64,
+        /// What it was a commitment to.
+        key: AnswerKey,
+        /// With this salt.
+        salt: [u8; 32],
+    },
+}
+
+/// The answer key of an audit.
+#[derive(Clone, Debug, EncodeAsType)]
+#[encode_as_type(crate_path = "subxt::ext::scale_encode")]
+pub struct AnswerKey {
+    /// A response with these words is right.
+    pub reference: Vec<u8>,
+    /// What a right response deserves.
+    pub right: Parts,
+    /// What a wrong one deserves.
+    pub wrong: Parts,
 }
 
 /// Stake on its way out.
@@ -448,12 +622,14 @@ pub struct ClosedDuty {
 #[derive(Clone, Copy, Debug, DecodeAsType)]
 #[decode_as_type(crate_path = "subxt::ext::scale_decode")]
 pub enum Outcome {
-    /// By quality or agreement.
+    /// This part of its share: quality or agreement, less latency.
     Paid(Parts),
     /// Below the requester's minimum.
     BelowMinQuality(Parts),
     /// Too far from the others.
     Disagreed,
+    /// This quality or agreement is outweighed by its latency.
+    TooSlow(Parts),
     /// Reported as failed.
     Failed(FailureReason),
     /// Nothing came in time.
@@ -482,6 +658,60 @@ pub struct Requested {
 pub struct TransactionFeePaid {
     /// How much.
     pub actual_fee: u128,
+}
+
+/// The event of an audit that was opened.
+#[derive(Clone, Debug, DecodeAsType)]
+#[decode_as_type(crate_path = "subxt::ext::scale_decode")]
+pub struct AuditOpened {
+    /// What each shown response deserved, in their order.
+    pub truth: Vec<Parts>,
+}
+
+/// The event of scores that were held against the truth.
+#[derive(Clone, Debug, DecodeAsType)]
+#[decode_as_type(crate_path = "subxt::ext::scale_decode")]
+pub struct Audited {
+    /// Whose.
+    pub operator: AccountId32,
+    /// Their mean distance from the truth.
+    pub error: Parts,
+}
+
+/// The event of stake that was taken.
+#[derive(Clone, Debug, DecodeAsType)]
+#[decode_as_type(crate_path = "subxt::ext::scale_decode")]
+pub struct Slashed {
+    /// Whose.
+    pub operator: AccountId32,
+    /// How much.
+    pub amount: u128,
+}
+
+/// The event of slashed stake that went to somebody whom the fault had harmed.
+#[derive(Clone, Debug, DecodeAsType)]
+#[decode_as_type(crate_path = "subxt::ext::scale_decode")]
+pub struct Compensated {
+    /// Whom.
+    pub who: AccountId32,
+    /// How much.
+    pub amount: u128,
+}
+
+/// The event of new economic parameters.
+#[derive(Clone, Debug, DecodeAsType)]
+#[decode_as_type(crate_path = "subxt::ext::scale_decode")]
+pub struct ParametersSet {
+    /// They.
+    pub parameters: Parameters,
+}
+
+/// The event of a call that sudo made.
+#[derive(Clone, Debug, DecodeAsType)]
+#[decode_as_type(crate_path = "subxt::ext::scale_decode")]
+pub struct Sudid {
+    /// What came of it.
+    pub sudo_result: Result<(), Value>,
 }
 
 /// UTF-8 as the chain stores it, as text.

@@ -6,6 +6,7 @@ use crate::{
     failure::{Failure, Outcome},
     names::Names,
     render,
+    types::ParametersSet,
 };
 use serde_json::{json, Map, Value as Json};
 use std::fmt::Debug;
@@ -15,13 +16,19 @@ use subxt::{
 };
 
 /// Fields of events that hold accounts.
-const ACCOUNTS: [&str; 4] = ["operator", "operators", "requester", "worker"];
+const ACCOUNTS: [&str; 5] = ["operator", "operators", "requester", "who", "worker"];
 
 /// Fields of events that hold money.
-const AMOUNTS: [&str; 5] = ["amount", "budget", "paid", "fee", "refund"];
+const AMOUNTS: [&str; 7] = ["amount", "budget", "paid", "fee", "refund", "min_stake", "absence_slash"];
+
+/// Fields of events that hold parts per million.
+const PARTS: [&str; 4] = ["quality", "error", "truth", "outcome"];
+
+/// Fields of events that hold text.
+const TEXTS: [&str; 1] = ["reference"];
 
 /// Fields of events that hold lists, also if there is only one item.
-const LISTS: [&str; 2] = ["operators", "models"];
+const LISTS: [&str; 3] = ["operators", "models", "truth"];
 
 /// How much of a hash people get to see.
 const HASH_CHARACTERS: usize = 12;
@@ -39,9 +46,15 @@ pub async fn run(chain: &Chain, as_json: bool) -> Result<Outcome, Failure> {
             if event.pallet_name() != PALLET {
                 continue;
             }
-            let fields: Composite<()> = event.decode_fields_unchecked_as().map_err(chain::failure)?;
-            let fields = composite(&fields, "");
             let name = event.event_name();
+            let fields = if name == "ParametersSet" {
+                // Its fields have names that mean something else in other events.
+                let event: ParametersSet = event.decode_fields_unchecked_as().map_err(chain::failure)?;
+                json!({ "parameters": event.parameters })
+            } else {
+                let fields: Composite<()> = event.decode_fields_unchecked_as().map_err(chain::failure)?;
+                composite(&fields, "")
+            };
             if as_json {
                 let line = json!({ "block": block.number(), "event": name, "fields": fields });
                 render::line(line.to_string())?;
@@ -60,7 +73,11 @@ fn composite<T: Debug>(fields: &Composite<T>, name: &str) -> Json {
             fields.iter().map(|(name, field)| (name.clone(), named(field, name))).collect::<Map<_, _>>(),
         ),
         Composite::Unnamed(fields) => {
-            if let Some(bytes) = bytes(fields) {
+            if let Some(text) = bytes(fields).filter(|_| TEXTS.contains(&name)) {
+                return Json::String(String::from_utf8_lossy(&text).into_owned());
+            }
+            // At least 32 of them: shorter lists of small numbers are just that.
+            if let Some(bytes) = bytes(fields).filter(|bytes| bytes.len() >= 32) {
                 return match <[u8; 32]>::try_from(bytes.as_slice()) {
                     Ok(account) if ACCOUNTS.contains(&name) => Json::String(AccountId32(account).to_string()),
                     _ => Json::String(format!("0x{}", hex::encode(bytes))),
@@ -83,11 +100,7 @@ fn named<T: Debug>(field: &Value<T>, name: &str) -> Json {
     }
 }
 
-/// At least 32 of them: shorter lists of small numbers are just that.
 fn bytes<T>(fields: &[Value<T>]) -> Option<Vec<u8>> {
-    if fields.len() < 32 {
-        return None;
-    }
     fields
         .iter()
         .map(|field| match field.value {
@@ -104,6 +117,9 @@ fn value<T: Debug>(field: &Value<T>, name: &str) -> Json {
         ValueDef::Variant(variant) => json!({ (variant.name.as_str()): composite(&variant.values, name) }),
         ValueDef::Primitive(Primitive::U128(amount)) if AMOUNTS.contains(&name) => {
             Json::String(amount.to_string())
+        }
+        ValueDef::Primitive(Primitive::U128(parts)) if PARTS.contains(&name) => {
+            Json::from(u32::try_from(*parts).map_or(f64::NAN, |parts| f64::from(parts) / 1e6))
         }
         ValueDef::Primitive(Primitive::U128(number)) => {
             u64::try_from(*number).map_or_else(|_| Json::String(number.to_string()), Json::from)
@@ -133,6 +149,10 @@ fn plain_field(name: &str, value: &Json, names: &Names) -> String {
         Json::String(text) if ACCOUNTS.contains(&name) => {
             text.parse().map_or_else(|_| text.clone(), |account| names.account(&account))
         }
+        Json::Number(number) if PARTS.contains(&name) => {
+            number.as_f64().map_or_else(|| number.to_string(), |number| format!("{number:.3}"))
+        }
+        Json::String(text) if TEXTS.contains(&name) => format!("\"{}\"", render::excerpt(text, 60)),
         Json::String(text) if text.starts_with("0x") => render::excerpt(text, HASH_CHARACTERS),
         Json::String(text) => render::printable(text),
         Json::Array(items) => {
@@ -178,5 +198,26 @@ mod tests {
         let line = plain(&json, &Names::default());
         assert!(line.starts_with("request 3, "), "{line}");
         assert!(line.contains("paid 1.5 POQ, phase Scoring (until 9), work Shown"), "{line}");
+    }
+
+    #[test]
+    fn an_audit_reads_as_text_and_parts() {
+        let wrapped = |parts| Value::unnamed_composite([Value::u128(parts)]);
+        let list = |items: Vec<Value<()>>| Value::unnamed_composite([Value::unnamed_composite(items)]);
+        let opened = Composite::named([
+            ("request".to_owned(), Value::u128(3)),
+            ("reference".to_owned(), list(b"4".map(|byte| Value::u128(byte.into())).to_vec())),
+            ("truth".to_owned(), list(vec![wrapped(900_000)])),
+        ]);
+        let json = composite(&opened, "");
+        assert_eq!(json, json!({ "request": 3, "reference": "4", "truth": [0.9] }));
+        assert_eq!(plain(&json, &Names::default()), "request 3, reference \"4\", truth 0.900");
+        let slashed = Composite::named([(
+            "reason".to_owned(),
+            Value::named_variant("GrossError", [("error", wrapped(470_000))]),
+        )]);
+        let json = composite(&slashed, "");
+        assert_eq!(json, json!({ "reason": { "GrossError": { "error": 0.47 } } }));
+        assert_eq!(plain(&json, &Names::default()), "reason GrossError (error 0.470)");
     }
 }

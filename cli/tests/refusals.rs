@@ -96,6 +96,7 @@ async fn without_the_client(node: &Node, chain: &Chain) {
         ("committee", number(1)),
         ("min_quality", number(0)),
         ("budget", number(1_000_000_000_000)),
+        ("audit", Value::from_bytes([7; 32])),
     ]);
     let call = Composite::named([("prompt", Value::from_bytes([0xff, 0xfe])), ("terms", terms)]);
     let before = chain.total("//Charlie").await;

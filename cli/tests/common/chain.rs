@@ -100,6 +100,7 @@ impl Chain {
                 ("name", Value::from_bytes(name)),
                 ("price", Value::named_composite([("base", number(1)), ("per_unit", number(1))])),
                 ("windows", Value::named_composite([("commit", number(2)), ("reveal", number(2))])),
+                ("reward", Value::named_composite([("alpha", number(1_000_000_000)), ("beta", number(0))])),
             ]),
         );
         self.submit("Sudo", "sudo", (call.into_value(),), "//Alice").await.expect("sudo registers a model");

@@ -1,0 +1,496 @@
+//! Known-answer audits: a question whose answer is known, asked like any other, and opened after its settlement.
+//!
+//! The request carries a commitment to the answer key where others carry random bytes. The key itself waits in a file that
+//! only its owner reads, written before anything is sent.
+
+use crate::{
+    account,
+    amount::{parse_part, part, parts, Amount},
+    args::{Ask, Shared},
+    chain::{self, At, Chain, PALLET},
+    failure::{Failure, Outcome},
+    names::Names,
+    render, request,
+    types::{
+        text, AnswerKey, Audit, AuditOpened, Audited, Compensated, MemberView, PalletCall, Parts, Phase,
+        RequestView, ResponseView, Slashed, StoredRequest, Work,
+    },
+};
+use poq_primitives::commitment;
+use rand::{rngs::OsRng, TryRngCore};
+use serde::{Deserialize, Serialize};
+use serde_json::{json, Value};
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+};
+use subxt::{dynamic, utils::AccountId32};
+
+/// Nobody but the owner reads an answer key.
+const OWNER_ONLY: u32 = 0o600;
+
+/// How much of the commitment names a file.
+const NAME_BYTES: usize = 6;
+
+/// What a right answer deserves if nothing is said: the best of scores are seldom 1.
+const RIGHT: &str = "0.9";
+
+/// What a wrong answer deserves if nothing is said.
+const WRONG: &str = "0.1";
+
+/// All that it takes to open an audit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Secret {
+    /// The request, once it is in a block.
+    request: Option<u64>,
+    prompt: String,
+    reference: String,
+    #[serde(with = "parts")]
+    right: Parts,
+    #[serde(with = "parts")]
+    wrong: Parts,
+    requester: AccountId32,
+    #[serde(with = "bytes32")]
+    genesis: [u8; 32],
+    #[serde(with = "bytes32")]
+    salt: [u8; 32],
+}
+
+impl Secret {
+    fn commitment(&self) -> [u8; 32] {
+        // As the chain's `AnswerKey` encodes.
+        let key = (self.reference.as_bytes(), self.right, self.wrong);
+        commitment::answer_key(&self.genesis, &self.requester.0, self.prompt.as_bytes(), &key, &self.salt)
+    }
+
+    fn key(&self) -> AnswerKey {
+        AnswerKey { reference: self.reference.clone().into_bytes(), right: self.right, wrong: self.wrong }
+    }
+
+    fn text(&self) -> Result<String, Failure> {
+        let text = serde_json::to_string_pretty(self);
+        text.map(|text| text + "\n").map_err(|error| Failure::Unexpected(error.to_string()))
+    }
+
+    fn read(path: &Path) -> Result<Self, Failure> {
+        let text = fs::read_to_string(path)
+            .map_err(|error| Failure::Input(format!("cannot read {}: {error}", path.display())))?;
+        serde_json::from_str(&text)
+            .map_err(|error| Failure::Input(format!("{} holds no audit: {error}", path.display())))
+    }
+}
+
+/// An audit whose answer key is in a file.
+pub struct Sealed {
+    secret: Secret,
+    path: PathBuf,
+}
+
+impl Sealed {
+    /// Makes the answer key that the command line asks for, and writes it to a file; `None` if it asks for none.
+    pub fn save(ask: &Ask, chain: &Chain, at: &At, requester: AccountId32) -> Result<Option<Self>, Failure> {
+        let Some(reference) = &ask.reference else { return Ok(None) };
+        let constant = dynamic::constant::<u32>(PALLET, "MaxReferenceLength");
+        let most = at.constants().entry(constant).map_err(chain::failure)?;
+        let secret = Secret {
+            request: None,
+            prompt: ask.prompt.clone(),
+            reference: checked_reference(reference, most)?,
+            right: value(ask.right, RIGHT)?,
+            wrong: value(ask.wrong, WRONG)?,
+            requester,
+            genesis: chain.genesis(),
+            salt: random()?,
+        };
+        if secret.wrong >= secret.right {
+            return Err(Failure::Input("--right must be above --wrong".into()));
+        }
+        let path = ask.audit_file.clone().unwrap_or_else(|| default_path(&secret.commitment()));
+        let sealed = Self { secret, path };
+        sealed.write(&sealed.path)?;
+        Ok(Some(sealed))
+    }
+
+    /// What the request carries.
+    pub fn commitment(&self) -> [u8; 32] {
+        self.secret.commitment()
+    }
+
+    /// Where the answer key is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Notes the request's number, so that it need not be searched for. Not worth an error: it would be found.
+    pub fn note(&mut self, request: u64) {
+        self.secret.request = Some(request);
+        let mut beside = self.path.clone().into_os_string();
+        beside.push(".new");
+        let beside = PathBuf::from(beside);
+        let _ = self.write(&beside).map(|()| fs::rename(&beside, &self.path));
+    }
+
+    /// Forgets an answer key that the chain has refused.
+    pub fn discard(self) {
+        let _ = fs::remove_file(&self.path);
+    }
+
+    /// Writes a new file, and does not return before it would survive a power cut.
+    fn write(&self, path: &Path) -> Result<(), Failure> {
+        let text = self.secret.text()?;
+        let file = OpenOptions::new().write(true).create_new(true).mode(OWNER_ONLY).open(path);
+        let written = file.and_then(|mut file: File| {
+            file.write_all(text.as_bytes())?;
+            file.sync_all()
+        });
+        written.map_err(|error| {
+            Failure::Input(match error.kind() {
+                io::ErrorKind::AlreadyExists => {
+                    format!("{} exists already: --audit-file FILE names another", path.display())
+                }
+                _ => format!("cannot write {}: {error}", path.display()),
+            })
+        })
+    }
+}
+
+/// 32 bytes that nobody can foresee.
+pub fn random() -> Result<[u8; 32], Failure> {
+    let mut bytes = [0; 32];
+    OsRng
+        .try_fill_bytes(&mut bytes)
+        .map_err(|error| Failure::Input(format!("the system gives no randomness: {error}")))?;
+    Ok(bytes)
+}
+
+/// The chain takes a reference for what it is, also when nothing could contain it or it could never be shown.
+fn checked_reference(reference: &str, most: u32) -> Result<String, Failure> {
+    let reference = reference.trim();
+    if reference.is_empty() {
+        return Err(Failure::Input("--reference is empty: nothing would be right".into()));
+    }
+    if reference.len() > most as usize {
+        return Err(Failure::Input(format!(
+            "--reference is longer than {most} bytes: the audit could not be opened"
+        )));
+    }
+    Ok(reference.to_owned())
+}
+
+fn value(given: Option<Parts>, default: &str) -> Result<Parts, Failure> {
+    given.map_or_else(|| parse_part(default).map_err(Failure::Unexpected), Ok)
+}
+
+/// Not the request's number: it is not known yet, and another chain has the same.
+fn default_path(commitment: &[u8; 32]) -> PathBuf {
+    let name: Vec<u8> = commitment.iter().take(NAME_BYTES).copied().collect();
+    PathBuf::from(format!("audit-{}.json", hex::encode(name)))
+}
+
+/// `poq audit open FILE`.
+pub async fn open(chain: &Chain, file: &Path, shared: &Shared) -> Result<Outcome, Failure> {
+    let secret = Secret::read(file)?;
+    if secret.genesis != chain.genesis() {
+        return Err(Failure::Input(format!("{} belongs to another chain", file.display())));
+    }
+    let signer = account::signer(shared, chain).await?;
+    let at = chain.best().await?;
+    let id = openable(&secret, &at).await?;
+    let call = PalletCall::open_audit { request: id, key: secret.key(), salt: secret.salt };
+    let included = chain.sudo(call, &signer).await?;
+
+    let at = chain.best().await?;
+    let request = request::fetch(&at, id)
+        .await?
+        .ok_or_else(|| Failure::Unexpected(format!("the audit was opened, but request {id} is gone")))?;
+    let opened: AuditOpened = included
+        .event("AuditOpened")
+        .ok_or_else(|| Failure::Unexpected("the call succeeded, but no audit was opened".into()))?;
+    let result = Opened {
+        request,
+        truth: opened.truth,
+        audited: included.events("Audited"),
+        slashed: included.events("Slashed"),
+        compensated: included.events("Compensated"),
+    };
+    let names = Names::load(chain, &at).await?;
+    if shared.json {
+        render::json(&result.to_json(&secret, &names))?;
+    } else {
+        result.show(&secret, &names)?;
+    }
+    Ok(Outcome::Done)
+}
+
+/// The request whose audit `secret` opens now.
+///
+/// What the chain would refuse is not even sent, because that would show the answer key to all and open nothing. Only an
+/// audit that is open already is left for the chain to refuse.
+async fn openable(secret: &Secret, at: &At) -> Result<u64, Failure> {
+    let (id, stored) = find(secret, at).await?;
+    let Phase::Settled { at: settled, .. } = stored.phase else {
+        return Err(chain::refuse_as(at, "NotSettled", &format!("Request {id} is {}.", stored.phase.name())));
+    };
+    let last = settled.saturating_add(stored.parameters.audit_window.into());
+    if stored.audit != Audit::Opened && at.block_number() >= last {
+        return Err(chain::refuse_as(at, "AuditTooLate", &format!("It ended with block {last}.")));
+    }
+    Ok(id)
+}
+
+/// The request that carries the commitment to the secret's answer key.
+async fn find(secret: &Secret, at: &At) -> Result<(u64, StoredRequest), Failure> {
+    let ours = Audit::Sealed(secret.commitment());
+    let requests = || dynamic::storage::<(u64,), StoredRequest>(PALLET, "Requests");
+    let mut noted = None;
+    if let Some(id) = secret.request {
+        let stored = at.storage().try_fetch(requests(), (id,)).await.map_err(chain::failure)?;
+        noted = stored
+            .map(|stored| stored.decode().map(|stored| (id, stored)))
+            .transpose()
+            .map_err(chain::failure)?;
+    }
+    if let Some(found) = noted.filter(|(_, stored)| stored.audit == ours) {
+        return Ok(found);
+    }
+    // No number was noted, or a re-organisation gave it to another request.
+    let mut entries = at.storage().iter(requests(), ()).await.map_err(chain::failure)?;
+    while let Some(entry) = entries.next().await {
+        let entry = entry.map_err(chain::failure)?;
+        let stored = entry.value().decode().map_err(chain::failure)?;
+        if stored.audit == ours {
+            let (id,) = entry.key().map_err(chain::failure)?.decode().map_err(chain::failure)?;
+            return Ok((id, stored));
+        }
+    }
+    match noted {
+        Some((id, stored)) if stored.audit == Audit::Opened => Ok((id, stored)),
+        _ => Err(chain::refuse_as(at, "AuditMismatch", "Nothing was sent: the answer key is still secret.")),
+    }
+}
+
+/// What came of an audit.
+struct Opened {
+    request: RequestView,
+    truth: Vec<Parts>,
+    audited: Vec<Audited>,
+    slashed: Vec<Slashed>,
+    compensated: Vec<Compensated>,
+}
+
+impl Opened {
+    /// The responses that were shown, and what each deserved.
+    fn responses(&self) -> impl Iterator<Item = (&ResponseView, Parts)> {
+        let shown = self.request.responses.iter().filter(|response| response.work == Work::Shown);
+        shown.zip(self.truth.iter().copied())
+    }
+
+    /// The committee that settled the request.
+    fn committee(&self) -> impl Iterator<Item = &MemberView> {
+        self.request.committees.last().into_iter().flatten().filter(|member| member.work == Work::Shown)
+    }
+
+    fn error(&self, operator: &AccountId32) -> Option<Parts> {
+        self.audited.iter().find(|event| event.operator == *operator).map(|event| event.error)
+    }
+
+    fn slashed(&self, operator: &AccountId32) -> u128 {
+        let events = self.slashed.iter().filter(|event| event.operator == *operator);
+        events.map(|event| event.amount).fold(0, u128::saturating_add)
+    }
+
+    fn compensated(&self, operator: &AccountId32) -> u128 {
+        let events = self.compensated.iter().filter(|event| event.who == *operator);
+        events.map(|event| event.amount).fold(0, u128::saturating_add)
+    }
+
+    /// All that was slashed, and what of it went to those whom the errors had harmed.
+    fn totals(&self) -> (u128, u128) {
+        let slashed = self.slashed.iter().map(|event| event.amount).fold(0, u128::saturating_add);
+        let compensated = self.compensated.iter().map(|event| event.amount).fold(0, u128::saturating_add);
+        (slashed, compensated)
+    }
+
+    fn to_json(&self, secret: &Secret, names: &Names) -> Value {
+        let fraction = |parts: Parts| f64::from(parts) / 1e6;
+        let responses = self.responses().map(|(response, truth)| {
+            json!({
+                "operator": response.operator.to_string(),
+                "operator_name": names.account_name(&response.operator),
+                "output": text(&response.output),
+                "quality": response.quality.map(fraction),
+                "truth": fraction(truth),
+                "compensated": self.compensated(&response.operator).to_string(),
+            })
+        });
+        let committee = self.committee().map(|member| {
+            json!({
+                "operator": member.operator.to_string(),
+                "operator_name": names.account_name(&member.operator),
+                "scores": member.scores.iter().copied().map(fraction).collect::<Vec<_>>(),
+                "error": self.error(&member.operator).map(fraction),
+                "slashed": self.slashed(&member.operator).to_string(),
+                "compensated": self.compensated(&member.operator).to_string(),
+            })
+        });
+        let (slashed, compensated) = self.totals();
+        json!({
+            "request": self.request.id,
+            "prompt": text(&self.request.prompt),
+            "reference": secret.reference,
+            "right": fraction(secret.right),
+            "wrong": fraction(secret.wrong),
+            "responses": responses.collect::<Vec<_>>(),
+            "committee": committee.collect::<Vec<_>>(),
+            "slashed": slashed.to_string(),
+            "compensated": compensated.to_string(),
+        })
+    }
+
+    fn show(&self, secret: &Secret, names: &Names) -> Result<(), Failure> {
+        render::line(format!(
+            "Request {} (\"{}\") was an audit: right is what says \"{}\".",
+            self.request.id,
+            render::excerpt(&text(&self.request.prompt), 60),
+            render::printable(&secret.reference)
+        ))?;
+        let mut table = render::table(&["Answer", "By", ">Quality", ">Truth", ">Compensated"]);
+        for (response, truth) in self.responses() {
+            table.add_row([
+                render::excerpt(&text(&response.output), 40),
+                names.account(&response.operator),
+                response.quality.map(part).unwrap_or_default(),
+                part(truth),
+                some(self.compensated(&response.operator)),
+            ]);
+        }
+        render::line(table.to_string())?;
+        let mut table =
+            render::table(&["Quality validator", ">Scores", ">Error", ">Slashed", ">Compensated"]);
+        for member in self.committee() {
+            let scores: Vec<_> = member.scores.iter().map(|score| part(*score)).collect();
+            table.add_row([
+                names.account(&member.operator),
+                scores.join(" "),
+                self.error(&member.operator).map(part).unwrap_or_default(),
+                some(self.slashed(&member.operator)),
+                some(self.compensated(&member.operator)),
+            ]);
+        }
+        render::line(table.to_string())?;
+        render::line(match self.totals() {
+            (0, _) => "No error was gross: nobody was slashed.".to_owned(),
+            (slashed, compensated) => format!(
+                "Of {} of slashed stake, {} went to those whom the errors had cost something.",
+                Amount(slashed),
+                Amount(compensated)
+            ),
+        })
+    }
+}
+
+/// An amount, if there is any.
+fn some(amount: u128) -> String {
+    match amount {
+        0 => String::new(),
+        some => Amount(some).to_string(),
+    }
+}
+
+/// 32 bytes in JSON: hex.
+mod bytes32 {
+    use serde::{de::Error, Deserialize, Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer>(bytes: &[u8; 32], to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&format!("0x{}", hex::encode(bytes)))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<[u8; 32], D::Error> {
+        let text = String::deserialize(from)?;
+        let bytes = hex::decode(text.trim_start_matches("0x")).ok().and_then(|bytes| bytes.try_into().ok());
+        bytes.ok_or_else(|| D::Error::custom("not 32 bytes in hex"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    fn sealed(path: PathBuf) -> Sealed {
+        let secret = Secret {
+            request: None,
+            prompt: "capital of Peru?".into(),
+            reference: "Lima".into(),
+            right: 900_000,
+            wrong: 100_000,
+            requester: AccountId32([5; 32]),
+            genesis: [1; 32],
+            salt: [7; 32],
+        };
+        Sealed { secret, path }
+    }
+
+    #[test]
+    fn a_secret_survives_its_file_and_is_only_for_its_owner() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut sealed = sealed(folder.path().join("a.json"));
+        sealed.write(&sealed.path).unwrap();
+        assert_eq!(Secret::read(&sealed.path).unwrap(), sealed.secret);
+
+        let commitment = sealed.commitment();
+        sealed.note(7);
+        let noted = Secret::read(&sealed.path).unwrap();
+        assert_eq!((noted.request, noted.commitment()), (Some(7), commitment));
+        assert_eq!(fs::metadata(&sealed.path).unwrap().permissions().mode() & 0o777, OWNER_ONLY);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left beside it");
+    }
+
+    #[test]
+    fn no_file_is_overwritten() {
+        let folder = tempfile::tempdir().unwrap();
+        let sealed = sealed(folder.path().join("a.json"));
+        fs::write(&sealed.path, "dear").unwrap();
+        let error = sealed.write(&sealed.path).unwrap_err().to_string();
+        assert!(error.contains("--audit-file"), "{error}");
+        assert_eq!(fs::read_to_string(&sealed.path).unwrap(), "dear");
+    }
+
+    #[test]
+    fn a_reference_is_something_that_an_answer_can_contain() {
+        assert_eq!(checked_reference(" Lima\n", 4).unwrap(), "Lima");
+        assert!(checked_reference(" ", 4).is_err());
+        assert!(checked_reference("Quito", 4).is_err());
+    }
+
+    #[test]
+    fn the_commitment_is_to_the_key_as_the_chain_encodes_it() {
+        let secret = sealed(PathBuf::new()).secret;
+        // Compact length, the words, and two numbers of four bytes.
+        let mut key = vec![4 << 2];
+        key.extend(b"Lima");
+        key.extend(900_000u32.to_le_bytes());
+        key.extend(100_000u32.to_le_bytes());
+        let key = Raw(key);
+        let expected = commitment::answer_key(
+            &secret.genesis,
+            &secret.requester.0,
+            secret.prompt.as_bytes(),
+            &key,
+            &secret.salt,
+        );
+        assert_eq!(secret.commitment(), expected);
+    }
+
+    /// Bytes that are encoded already.
+    struct Raw(Vec<u8>);
+
+    impl subxt::ext::codec::Encode for Raw {
+        fn encode(&self) -> Vec<u8> {
+            self.0.clone()
+        }
+    }
+}

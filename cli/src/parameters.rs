@@ -1,0 +1,223 @@
+//! The economic parameters: showing, checking and setting them.
+
+use crate::{
+    account,
+    amount::{exact_percent, Amount},
+    args::{ParametersCommand, Shared},
+    chain::{self, At, Chain, PALLET},
+    failure::{Failure, Outcome},
+    render,
+    types::{PalletCall, Parameters, Standing},
+};
+use serde_json::json;
+use std::{fs, path::Path};
+
+/// One parameter: its name, what it is, what it means.
+type Row = (&'static str, String, &'static str);
+
+/// A parameter that changes: its name, what it was, what it is.
+type Change = (&'static str, String, String);
+
+/// `poq parameters …`.
+pub async fn run(
+    chain: &Chain,
+    command: Option<ParametersCommand>,
+    shared: &Shared,
+) -> Result<Outcome, Failure> {
+    let at = chain.best().await?;
+    let now = fetch(&at).await?;
+    match command {
+        None => show(&now, shared.json)?,
+        Some(ParametersCommand::Check { file }) => {
+            let wanted = wanted(&file, &at).await?;
+            report(&changes(&now, &wanted), "would change", shared.json)?;
+        }
+        Some(ParametersCommand::Set { file }) => {
+            let wanted = wanted(&file, &at).await?;
+            let signer = account::signer(shared, chain).await?;
+            chain.sudo(PalletCall::set_parameters { parameters: wanted }, &signer).await?;
+            report(&changes(&now, &wanted), "changed", shared.json)?;
+        }
+    }
+    Ok(Outcome::Done)
+}
+
+/// The parameters in force.
+pub async fn fetch(at: &At) -> Result<Parameters, Failure> {
+    chain::value(at, PALLET, "EconomicParameters").await
+}
+
+/// The parameters in `file`, which the chain would take.
+async fn wanted(file: &Path, at: &At) -> Result<Parameters, Failure> {
+    let wanted = read(file)?;
+    let checked: Result<(), String> = chain::view(at, "check_parameters", (wanted,)).await?;
+    checked.map(|()| wanted).map_err(|reason| Failure::refused("InvalidParameters", format!("{reason}.")))
+}
+
+fn read(file: &Path) -> Result<Parameters, Failure> {
+    let text = fs::read_to_string(file)
+        .map_err(|error| Failure::Input(format!("cannot read {}: {error}", file.display())))?;
+    serde_json::from_str(&text).map_err(|error| {
+        Failure::Input(format!("{} is not what `poq parameters --json` prints: {error}", file.display()))
+    })
+}
+
+fn show(parameters: &Parameters, as_json: bool) -> Result<(), Failure> {
+    if as_json {
+        // Indented also in a file, and in the order of the table: people edit it.
+        let text = serde_json::to_string_pretty(parameters);
+        return render::line(text.map_err(|error| Failure::Unexpected(error.to_string()))?);
+    }
+    let mut table = render::table(&["Parameter", ">Value", "Meaning"]);
+    for (name, value, meaning) in rows(parameters) {
+        table.add_row([name, &value, meaning]);
+    }
+    render::line(table.to_string())
+}
+
+fn report(changes: &[Change], verb: &str, as_json: bool) -> Result<(), Failure> {
+    if as_json {
+        let changes = changes.iter().map(|(name, was, is)| json!({ "name": name, "was": was, "is": is }));
+        return render::json(&json!({ "changes": changes.collect::<Vec<_>>() }));
+    }
+    if changes.is_empty() {
+        return render::line(format!("Nothing {verb}: these are the parameters in force."));
+    }
+    render::line(format!("For requests to come, {} {verb}:", count(changes.len())))?;
+    let mut table = render::table(&["Parameter", ">Was", ">Is"]);
+    for (name, was, is) in changes {
+        table.add_row([name, was.as_str(), is]);
+    }
+    render::line(table.to_string())
+}
+
+fn count(parameters: usize) -> String {
+    match parameters {
+        1 => "1 parameter".into(),
+        many => format!("{many} parameters"),
+    }
+}
+
+fn changes(was: &Parameters, is: &Parameters) -> Vec<Change> {
+    let pairs = rows(was).into_iter().zip(rows(is));
+    pairs
+        .filter(|((_, was, _), (_, is, _))| was != is)
+        .map(|((name, was, _), (_, is, _))| (name, was, is))
+        .collect()
+}
+
+fn rows(parameters: &Parameters) -> Vec<Row> {
+    let Parameters {
+        min_stake,
+        stake_cap,
+        unbonding_period,
+        fee,
+        absence_slash,
+        audit_slash,
+        gross_error,
+        audit_window,
+        tolerance_spreads,
+        tolerance_least,
+        tolerance_most,
+        newcomer,
+        floor,
+        rise,
+        fall,
+        audit_rise,
+        audit_fall,
+    } = *parameters;
+    let blocks = |count: u32| format!("{count} blocks");
+    let money = |units: u128| Amount(units).to_string();
+    let percent = exact_percent;
+    let Standing { agreement, veracity, reliability, quality } = newcomer;
+    vec![
+        ("min_stake", money(min_stake), "least stake of an operator that can be drawn"),
+        ("stake_cap", format!("{stake_cap} times"), "up to how many times min_stake a stake counts"),
+        ("unbonding_period", blocks(unbonding_period), "from unbonding to withdrawal"),
+        ("fee", percent(fee), "the chain's part of a budget"),
+        ("absence_slash", money(absence_slash), "what silence costs an operator"),
+        ("audit_slash", percent(audit_slash), "of its stake: what a gross error in an audit costs"),
+        ("gross_error", percent(gross_error), "mean distance from the truth at which an error is gross"),
+        ("audit_window", blocks(audit_window), "from settlement, in which an audit can be opened"),
+        (
+            "tolerance_spreads",
+            format!("{tolerance_spreads} spreads"),
+            "distance from the others at which a score is worth nothing",
+        ),
+        ("tolerance_least", percent(tolerance_least), "that distance is never less"),
+        ("tolerance_most", percent(tolerance_most), "nor more"),
+        ("newcomer.agreement", percent(agreement), "where standing begins"),
+        ("newcomer.veracity", percent(veracity), ""),
+        ("newcomer.reliability", percent(reliability), ""),
+        ("newcomer.quality", percent(quality), ""),
+        ("floor.agreement", percent(floor.agreement), "what standing counts for at least"),
+        ("floor.veracity", percent(floor.veracity), ""),
+        ("floor.reliability", percent(floor.reliability), ""),
+        ("floor.quality", percent(floor.quality), ""),
+        ("rise", percent(rise), "of the way: how agreement and reliability go up, by a duty"),
+        ("fall", percent(fall), "of the way: how they go down"),
+        ("audit_rise", percent(audit_rise), "of the way: how veracity goes up, by an audit"),
+        ("audit_fall", percent(audit_fall), "of the way: how it goes down"),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parameters() -> Parameters {
+        let standing = Standing { agreement: 200_000, veracity: 1, reliability: 999_999, quality: 31_250 };
+        Parameters {
+            min_stake: u128::MAX,
+            stake_cap: 10,
+            unbonding_period: 100_800,
+            fee: 20_000,
+            absence_slash: 0,
+            audit_slash: 300_000,
+            gross_error: 450_000,
+            audit_window: 14_400,
+            tolerance_spreads: 6,
+            tolerance_least: 50_000,
+            tolerance_most: 200_000,
+            newcomer: standing,
+            floor: standing,
+            rise: 31_250,
+            fall: 250_000,
+            audit_rise: 125_000,
+            audit_fall: 1_000_000,
+        }
+    }
+
+    #[test]
+    fn what_is_printed_can_be_set() {
+        let text = serde_json::to_string(&parameters()).unwrap();
+        assert_eq!(serde_json::from_str::<Parameters>(&text).unwrap(), parameters());
+    }
+
+    #[test]
+    fn a_record_is_read_exactly_or_not_at_all() {
+        let text = serde_json::to_string(&parameters()).unwrap();
+        let with = |from: &str, to: &str| {
+            assert!(text.contains(from), "{text}");
+            serde_json::from_str::<Parameters>(&text.replace(from, to))
+        };
+        assert_eq!(with("\"fee\":0.02", "\"fee\":0.1").unwrap().fee, 100_000);
+        for bad in ["1.1", "-0.1", "0.0000001", "\"2%\"", "null"] {
+            assert!(with("\"fee\":0.02", &format!("\"fee\":{bad}")).is_err(), "{bad}");
+        }
+        assert!(with("\"fee\"", "\"fees\"").is_err(), "a slip of the pen");
+        assert!(with("\"absence_slash\":\"0\"", "\"absence_slash\":\"10 POQ\"").is_err());
+        assert!(with("\"stake_cap\":10,", "").is_err(), "nothing is left out");
+    }
+
+    #[test]
+    fn changes_are_told_exactly() {
+        let was = parameters();
+        let mut is = was;
+        is.fee = 20_001;
+        is.floor.veracity = 10_000;
+        let expected = [("fee", "2%", "2.0001%"), ("floor.veracity", "0.0001%", "1%")];
+        let changes = changes(&was, &is);
+        assert!(changes.iter().map(|(name, was, is)| (*name, was.as_str(), is.as_str())).eq(expected));
+    }
+}

@@ -1,0 +1,192 @@
+//! Governance of a real network: known-answer audits move standing, and economic parameters are set.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "these are tests")]
+
+mod common;
+
+use common::{amount, text, wait_for, Node};
+use serde_json::{json, Value};
+use std::{fs, path::Path};
+
+/// The strong demo model knows it, the weak one was taught another.
+const QUESTION: &str = "What is the capital of Peru?";
+
+const REFERENCE: &str = "Lima";
+
+/// A score farther from the truth than this would not raise veracity, which begins at a half.
+const NEAR: f64 = 0.2;
+
+/// `poq` says no, by the name of an error.
+fn assert_refused(node: &Node, args: &[&str], name: &str) -> String {
+    let output = node.poq(args);
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{args:?}: {said}");
+    assert!(said.starts_with(&format!("error: {name}")), "{args:?}, {name} expected: {said}");
+    assert!(output.stdout.is_empty(), "{}", text(&output.stdout));
+    said
+}
+
+/// A copy of a JSON file with one field changed.
+fn with(from: &Path, field: &str, value: Value) -> String {
+    let mut json: Value = serde_json::from_str(&fs::read_to_string(from).unwrap()).unwrap();
+    json[field] = value;
+    write(&from.with_file_name(format!("{field}.json")), &json)
+}
+
+fn write(path: &Path, json: &Value) -> String {
+    fs::write(path, json.to_string()).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+fn names(list: &Value) -> Vec<&str> {
+    list.as_array().unwrap().iter().map(|part| part["operator_name"].as_str().unwrap()).collect()
+}
+
+fn fields(object: &Value) -> Vec<&String> {
+    object.as_object().unwrap().keys().collect()
+}
+
+#[test]
+fn an_audit_is_asked_like_any_other_and_opened_by_sudo() {
+    let node = Node::start();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("lima.json");
+    let path = file.to_str().unwrap();
+
+    let ordinary = node.json(&["ask", QUESTION]);
+    let mut watch = node.poq_in_background(&["watch", "--json"]);
+    let sealed = ["ask", QUESTION, "--reference", REFERENCE, "--from", "bob", "--audit-file", path];
+    let asked = node.json(&sealed);
+    assert_eq!((&asked["request"], &asked["state"]), (&1.into(), &"settled".into()));
+    assert_eq!(asked["audit_file"], path);
+    assert!(asked["answer"].as_str().unwrap().contains(REFERENCE), "{}", asked["answer"]);
+    let secret: Value = serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
+    assert_eq!(secret["request"], 1);
+    let salt = secret["salt"].as_str().unwrap();
+
+    // For everybody else it is a request like any other.
+    let shown = node.json(&["request", "1"]);
+    assert_eq!(fields(&shown), fields(&node.json(&["request", "0"])));
+    assert_eq!((&shown["audited"], &shown["budget"]), (&false.into(), &ordinary["budget"]));
+    assert!(!shown.to_string().contains(salt));
+
+    refusals(&node, &file);
+    let scorers = names(&shown["committee"]);
+    let veracity =
+        || scorers.iter().map(|name| node.operator(name)["standing"]["veracity"].as_f64().unwrap());
+    let before: Vec<_> = veracity().collect();
+    // A number that was never noted is found.
+    let opened = node.json(&["audit", "open", &with(&file, "request", Value::Null)]);
+    assert_eq!((&opened["request"], &opened["reference"]), (&1.into(), &REFERENCE.into()));
+    assert_eq!(names(&opened["responses"]), names(&shown["responses"]));
+    for response in opened["responses"].as_array().unwrap() {
+        let right = response["output"].as_str().unwrap().contains(REFERENCE);
+        assert_eq!(response["truth"], if right { 0.9 } else { 0.1 }, "{response}");
+    }
+    assert_eq!(names(&opened["committee"]), scorers);
+    for member in opened["committee"].as_array().unwrap() {
+        assert!(member["error"].as_f64().unwrap() < NEAR, "{member}");
+        assert_eq!(amount(&member["slashed"]), 0);
+    }
+    for ((name, before), after) in scorers.iter().zip(before).zip(veracity()) {
+        assert!(after > before, "{name}: {before}, then {after}");
+    }
+    assert_eq!(node.json(&["request", "1"])["audited"], true);
+    assert_eq!(node.json(&["request", "0"])["audited"], false);
+    let people = text(&node.poq(&["request", "1"]).stdout);
+    assert!(people.contains("known-answer audit"), "{people}");
+
+    assert_refused(&node, &["audit", "open", path], "AlreadyAudited: ");
+    watched(&node, &mut watch);
+    node.assert_invariants();
+}
+
+/// Nothing that would not open the audit gets as far as the chain, where all would see the answer key.
+fn refusals(node: &Node, file: &Path) {
+    let path = file.to_str().unwrap();
+    let made = node.json(&["status"])["requests"]["made"].clone();
+    let again = ["ask", QUESTION, "--reference", REFERENCE, "--audit-file", path];
+    assert_refused(node, &again, &format!("{path} exists already"));
+    assert_eq!(node.json(&["status"])["requests"]["made"], made, "no key, no request");
+
+    let beside = file.with_file_name("refused.json");
+    let broke = ["ask", QUESTION, "--reference", REFERENCE, "--from", "//Nobody"];
+    let broke = [&broke[..], &["--audit-file", beside.to_str().unwrap()]].concat();
+    assert_refused(node, &broke, "InsufficientBalance: ");
+    assert!(!beside.exists(), "the key of a request that was refused");
+
+    let said =
+        assert_refused(node, &["audit", "open", &with(file, "reference", "Quito".into())], "AuditMismatch: ");
+    assert!(said.contains("still secret"), "{said}");
+    assert_refused(node, &["audit", "open", &with(file, "right", json!(0.8))], "AuditMismatch: ");
+    assert_refused(node, &["audit", "open", path, "--from", "bob"], "RequireSudo: ");
+    let elsewhere = with(file, "genesis", format!("0x{}", "00".repeat(32)).into());
+    let said = assert_refused(node, &["audit", "open", &elsewhere], &elsewhere);
+    assert!(said.contains("another chain"), "{said}");
+}
+
+/// What `poq watch` has said of the audit.
+fn watched(node: &Node, watch: &mut std::process::Child) {
+    let block = || node.json(&["status"])["best_block"].as_u64().unwrap();
+    let now = block();
+    wait_for("two blocks", || (block() >= now + 2).then_some(()));
+    watch.kill().unwrap();
+    let mut said = String::new();
+    std::io::Read::read_to_string(&mut watch.stdout.take().unwrap(), &mut said).unwrap();
+    watch.wait().unwrap();
+    let events: Vec<Value> = said.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let called = |name: &str| events.iter().filter(|event| event["event"] == name).collect::<Vec<_>>();
+    let opened = called("AuditOpened");
+    assert_eq!(opened.len(), 1, "{said}");
+    assert_eq!(opened[0]["fields"]["reference"], REFERENCE);
+    assert_eq!(opened[0]["fields"]["truth"].as_array().unwrap().len(), 2);
+    assert_eq!(called("Audited").len(), 5);
+}
+
+#[test]
+fn parameters_are_set_for_requests_to_come() {
+    let node = Node::start();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("parameters.json");
+    let before = node.json(&["ask", QUESTION]);
+    let parameters = node.json(&["parameters"]);
+    assert_eq!(parameters["fee"], 0.02);
+
+    let printed = write(&file, &parameters);
+    for action in ["check", "set"] {
+        let same = node.json(&["parameters", action, &printed]);
+        assert_eq!(same["changes"], json!([]), "what is printed can be set");
+        let said = assert_refused(
+            &node,
+            &["parameters", action, &with(&file, "fee", json!(0.6))],
+            "InvalidParameters: ",
+        );
+        assert!(said.contains("at most a half"), "{said}");
+        let said = assert_refused(&node, &["parameters", action, &with(&file, "fees", json!(0.1))], "");
+        assert!(said.contains("`fees`"), "{said}");
+    }
+    let dearer = with(&file, "fee", json!(0.1));
+    assert_refused(&node, &["parameters", "set", &dearer, "--from", "bob"], "RequireSudo: ");
+    assert_eq!(node.json(&["parameters"]), parameters);
+
+    let set = node.json(&["parameters", "set", &dearer]);
+    assert_eq!(set["changes"], json!([{ "name": "fee", "was": "2%", "is": "10%" }]));
+    assert_eq!(node.json(&["parameters"])["fee"], 0.1);
+    let people = text(&node.poq(&["parameters"]).stdout);
+    assert!(people.contains("10%") && people.contains("1000 POQ"), "{people}");
+
+    let after = node.json(&["ask", QUESTION]);
+    for (asked, part) in [(&before, 50), (&after, 10)] {
+        assert_eq!(asked["state"], "settled");
+        assert_eq!(amount(&asked["budget_parts"]["fee"]), amount(&asked["budget"]) / part);
+        assert_eq!(asked["fee"], asked["budget_parts"]["fee"]);
+    }
+    let work = |asked: &Value| {
+        let parts = &asked["budget_parts"];
+        amount(&parts["inference"]) + amount(&parts["scoring"])
+    };
+    // The estimate rounds up.
+    assert!(work(&after).abs_diff(work(&before)) <= 1);
+    assert!(amount(&after["budget"]) > amount(&before["budget"]));
+    node.assert_invariants();
+}
