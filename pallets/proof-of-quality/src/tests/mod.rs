@@ -8,4 +8,5 @@ mod operators;
 mod random_walk;
 mod reports;
 mod requests;
+mod slashing;
 mod views;
