@@ -230,7 +230,7 @@ pub mod pallet {
         #[pallet::constant]
         type SeedPatience: Get<BlockNumberFor<Self>>;
 
-        /// Blocks for which a closed request is kept.
+        /// Blocks for which a closed request is kept, the last one included.
         #[pallet::constant]
         type Retention: Get<BlockNumberFor<Self>>;
 

@@ -10,3 +10,4 @@ mod reports;
 mod requests;
 mod slashing;
 mod views;
+mod windows;
