@@ -27,8 +27,8 @@ struct Verdict {
     agreements: Vec<Option<Permill>>,
     /// Index and consensus score of the best response.
     best: (usize, Permill),
-    /// Median distance of a member from the consensus of the others.
-    spread: Permill,
+    /// Median distance of a member from the consensus of the others; `None` where a single member has no others.
+    spread: Option<Permill>,
 }
 
 impl<T: Config> Pallet<T> {
@@ -42,7 +42,9 @@ impl<T: Config> Pallet<T> {
             Self::unexpected(UnexpectedKind::NoConsensus);
             return Self::refund(id, request, RefundReason::NoQuorum);
         };
-        Self::learn_spread(&request.evaluator, verdict.spread);
+        if let Some(spread) = verdict.spread {
+            Self::learn_spread(&request.evaluator, spread);
+        }
         let budget = request.budget;
         let mut paid = BalanceOf::<T>::zero();
 
@@ -75,7 +77,9 @@ impl<T: Config> Pallet<T> {
             member.paid = amount;
             paid = paid.saturating_add(amount);
             let duty = ClosedDuty { request: id, role: Role::QualityValidator, paid: amount, outcome };
-            Self::finish(request, &member.operator, &member.work, share, duty, *agreed);
+            // Who was compared with nobody is paid in full but has shown nothing.
+            let learned = agreed.filter(|_| verdict.spread.is_some());
+            Self::finish(request, &member.operator, &member.work, share, duty, learned);
         }
 
         Self::pay_fee(&request.requester, budget.fee);
@@ -228,7 +232,7 @@ impl<T: Config> Pallet<T> {
         }
         let distances =
             revealed.iter().zip(&others).map(|(member, others)| deviation(&member.scores, others));
-        let spread = lower_median(distances.collect())?;
+        let spread = if revealed.len() > 1 { lower_median(distances.collect()) } else { None };
         let mut others = others.into_iter();
         let agreements = committee
             .iter()

@@ -9,5 +9,6 @@ mod random_walk;
 mod reports;
 mod requests;
 mod slashing;
+mod standing;
 mod views;
 mod windows;
