@@ -1,6 +1,7 @@
 //! Tests of the pallet in a mock runtime, by topic. Each ends with a check of all invariants.
 
 mod agenda;
+mod audits;
 mod bad_days;
 mod driver;
 mod life;
