@@ -3,12 +3,15 @@
 mod agenda;
 mod audits;
 mod bad_days;
+mod draws;
 mod driver;
 mod life;
 mod operators;
+mod parameters;
 mod random_walk;
 mod reports;
 mod requests;
+mod reward;
 mod slashing;
 mod standing;
 mod views;
