@@ -188,15 +188,20 @@ impl<T: Config> Pallet<T> {
             (Some(seed), known_since) if known_since > fixed => {
                 Some((subject, seed).using_encoded(sp_io::hashing::blake2_256))
             }
-            _ if now >= request.since.saturating_add(T::SeedPatience::get()) => {
-                Self::refund(id, request, RefundReason::NoRandomness);
-                None
-            }
-            _ => {
+            _ if Self::may_wait(request, now) => {
                 Self::schedule(id, request, now.saturating_add(One::one()));
                 None
             }
+            _ => {
+                Self::refund(id, request, RefundReason::NoRandomness);
+                None
+            }
         }
+    }
+
+    /// Whether a request may be put off by another block. Ends, so that every request does.
+    fn may_wait(request: &Request<T>, now: BlockNumberFor<T>) -> bool {
+        now < request.since.saturating_add(T::SeedPatience::get())
     }
 
     fn draw_inference_nodes(id: RequestId, request: &mut Request<T>, now: BlockNumberFor<T>) {
@@ -218,7 +223,7 @@ impl<T: Config> Pallet<T> {
         for (operator, model) in &drawn.unfit {
             Self::refresh(model, ModelKind::Generator, core::slice::from_ref(operator));
         }
-        if drawn.is_cut_short {
+        if drawn.is_cut_short && Self::may_wait(request, now) {
             return Self::schedule(id, request, now.saturating_add(One::one()));
         }
         if drawn.fit.is_empty() {
@@ -258,7 +263,9 @@ impl<T: Config> Pallet<T> {
     }
 
     /// Draws up to `wanted` operators whose record still says that they may be drawn. Those of whom it does not are
-    /// returned too, for the roster to forget; after as many of them as were wanted the draw is cut short.
+    /// returned too, for the roster to forget; after as many of them as were wanted the draw is cut short and done again in
+    /// the next block. The roster does not forget them where the minimum stake has been lowered since the request, so that
+    /// patience ends as it does for seeds.
     fn draw_fit<Item>(
         seed: Hash32,
         wanted: u32,
@@ -336,7 +343,7 @@ impl<T: Config> Pallet<T> {
             .collect();
         let drawn = Self::draw_fit(seed, request.committee, pool, &request.parameters, |operator| operator);
         Self::refresh(&request.evaluator, ModelKind::Evaluator, &drawn.unfit);
-        if drawn.is_cut_short {
+        if drawn.is_cut_short && Self::may_wait(request, now) {
             return Self::schedule(id, request, now.saturating_add(One::one()));
         }
         if drawn.fit.len() < quorum(request.committee) {

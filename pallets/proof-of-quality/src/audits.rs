@@ -155,15 +155,29 @@ impl<T: Config> Pallet<T> {
         for (response, truth) in truths.iter().filter(|(_, truth)| *truth >= request.min_quality) {
             let deserved = Self::reward_of(&response.model).earned(*truth, response.latency).mul_floor(share);
             let owed = deserved.saturating_sub(response.paid);
-            Self::compensate(pool, id, &response.operator, owed);
+            Self::compensate_operator(pool, id, &response.operator, owed);
         }
         let share = request.member_share();
         let reward = Self::reward_of(&request.evaluator);
-        for member in committee.iter().filter(|member| member.work == Work::Shown) {
+        // Not to those who made the fault, however close they were on another response.
+        let harmed = |member: &&crate::Member<T>| {
+            member.work == Work::Shown && deviation(&member.scores, truth) < request.parameters.gross_error
+        };
+        for member in committee.iter().filter(harmed) {
             let agreed = agreement(&member.scores, truth, request.parameters.tolerance_most);
             let deserved = reward.earned(agreed, member.latency).mul_floor(share);
             let owed = deserved.saturating_sub(member.paid);
-            Self::compensate(pool, id, &member.operator, owed);
+            Self::compensate_operator(pool, id, &member.operator, owed);
+        }
+    }
+
+    /// Pays an operator what it would have earned, and counts it as earned.
+    fn compensate_operator(pool: &mut CreditOf<T>, id: RequestId, who: &T::AccountId, owed: BalanceOf<T>) {
+        let amount = Self::compensate(pool, id, who, owed);
+        if !amount.is_zero() {
+            Operators::<T>::mutate_extant(who, |operator| {
+                operator.earned = operator.earned.saturating_add(amount);
+            });
         }
     }
 }

@@ -92,8 +92,9 @@ impl<T: Config> Pallet<T> {
         let mut budgets: BTreeMap<T::AccountId, BalanceOf<T>> = BTreeMap::new();
         for (id, request) in Requests::<T>::iter() {
             ensure!(id < NextRequest::<T>::get(), "a request has an id from the future");
+            // Of a closed request nothing may be left on hold.
+            let sum = budgets.entry(request.requester.clone()).or_default();
             if !request.phase.is_closed() {
-                let sum = budgets.entry(request.requester.clone()).or_default();
                 *sum = sum.saturating_add(request.budget.total());
             }
             let responses = Responses::<T>::get(id);

@@ -322,7 +322,7 @@ pub mod pallet {
         #[pallet::constant]
         type SeedPatience: Get<BlockNumberFor<Self>>;
 
-        /// Blocks for which a closed request is kept.
+        /// Blocks for which a closed request is kept, the last one included.
         #[pallet::constant]
         type Retention: Get<BlockNumberFor<Self>>;
 
@@ -943,7 +943,8 @@ pub mod pallet {
         ///
         /// Origin: signed, an operator.
         /// Details: the amount stops to count in draws at once and can be slashed until it is withdrawn. Unbonding again
-        /// starts the period anew for the whole. Unbonding all stake takes the operator out of the draws.
+        /// starts the period anew for the whole. Who scores meanwhile waits until the request can be audited no more.
+        /// Unbonding all stake takes the operator out of the draws.
         /// Errors: [`Error::NotAnOperator`], [`Error::ZeroAmount`], [`Error::NotEnoughStake`],
         /// [`Error::RemainderTooSmall`].
         /// Events: [`Event::Unbonding`].

@@ -105,9 +105,9 @@ parameter_types! {
     pub static Fees: Balance = 0;
     pub static AgendaWeightOf: Weight = Weight::MAX;
     pub static DriverDepthOf: u64 = 0;
-    pub const MaxAlpha: FixedU64 = FixedU64::from_u32(2);
-    pub const MaxBeta: FixedU64 = FixedU64::from_u32(1);
-    pub const DefaultParameters: Parameters<Balance, u64> = PARAMETERS;
+    pub static MaxAlpha: FixedU64 = FixedU64::from_u32(2);
+    pub static MaxBeta: FixedU64 = FixedU64::from_u32(1);
+    pub static DefaultParameters: Parameters<Balance, u64> = PARAMETERS;
 }
 
 /// A tolerance that does not move and newcomers of full standing, so that tests can count with round numbers; the tests of
@@ -346,6 +346,9 @@ pub fn reset_knobs() {
     Fees::set(0);
     AgendaWeightOf::set(Weight::MAX);
     DriverDepthOf::set(0);
+    MaxAlpha::set(FixedU64::from_u32(2));
+    MaxBeta::set(FixedU64::from_u32(1));
+    DefaultParameters::set(PARAMETERS);
 }
 
 pub fn no_unexpected() {
@@ -492,6 +495,17 @@ pub fn balance(n: u64) -> Balance {
 pub fn held(n: u64) -> Balance {
     use frame_support::traits::fungible::InspectHold;
     <Balances as InspectHold<AccountId>>::total_balance_on_hold(&account(n))
+}
+
+/// The pallet's events of this block, or of all since the last reset.
+pub fn events() -> Vec<Event<Test>> {
+    let records = System::events().into_iter();
+    records
+        .filter_map(|record| match record.event {
+            RuntimeEvent::Poq(event) => Some(event),
+            _ => None,
+        })
+        .collect()
 }
 
 /// The `Settled` event of a request.

@@ -4,7 +4,7 @@ use crate::{models::is_proper_list, standing::stake_weight, *};
 use alloc::vec::Vec;
 use frame_support::{ensure, BoundedVec};
 use sp_runtime::{
-    traits::{CheckedAdd, Saturating, Zero},
+    traits::{CheckedAdd, One, Saturating, Zero},
     DispatchResult,
 };
 
@@ -253,6 +253,12 @@ impl<T: Config> Pallet<T> {
                 let count = if missed { &mut operator.missed } else { &mut operator.completed };
                 *count = count.saturating_add(1);
                 operator.standing.learn(experience, parameters);
+                if let (Experience::Scored(_), Some(unbonding)) = (experience, operator.unbonding.as_mut()) {
+                    // Who unbonds while it scores must not be gone before the last block in which an audit can show how.
+                    let audited =
+                        frame_system::Pallet::<T>::block_number().saturating_add(parameters.audit_window);
+                    unbonding.at = unbonding.at.max(audited.saturating_add(One::one()));
+                }
                 if operator.recent.is_full() && !operator.recent.is_empty() {
                     operator.recent.remove(0);
                 }

@@ -27,7 +27,7 @@ pub struct Parameters<Balance, BlockNumber> {
     /// A stake counts in draws and in the consensus up to this many times `min_stake`, so that a whale cannot own a
     /// committee. 1 to 1,000,000.
     pub stake_cap: u32,
-    /// Blocks from unbonding to withdrawal. At least `audit_window`, so that nobody is gone before an audit opens.
+    /// Blocks from unbonding to withdrawal. More than `audit_window`, so that nobody is gone before an audit opens.
     pub unbonding_period: BlockNumber,
     /// The chain's part of a budget, at most a half.
     pub fee: Permill,
@@ -117,8 +117,8 @@ impl<Balance: Zero, BlockNumber: Zero + PartialOrd + Copy> Parameters<Balance, B
             "audit_window must be at least 1 and at most Retention: later the request is forgotten"
         );
         ensure!(
-            self.unbonding_period >= self.audit_window,
-            "unbonding_period must be at least audit_window, or stake is gone before an audit opens"
+            self.unbonding_period > self.audit_window,
+            "unbonding_period must be more than audit_window, or stake is gone before an audit opens"
         );
         ensure!(self.tolerance_spreads >= 1, "tolerance_spreads must be at least 1");
         ensure!(!self.tolerance_least.is_zero(), "tolerance_least must not be zero: agreement divides by it");

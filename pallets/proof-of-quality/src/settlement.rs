@@ -15,7 +15,7 @@ use crate::{
 use alloc::vec::Vec;
 use frame_support::traits::Imbalance;
 use sp_runtime::{
-    traits::{Get, Saturating, Zero},
+    traits::{Get, One, Saturating, Zero},
     Permill,
 };
 
@@ -162,7 +162,9 @@ impl<T: Config> Pallet<T> {
         phase: Phase<frame_system::pallet_prelude::BlockNumberFor<T>>,
     ) {
         let now = frame_system::Pallet::<T>::block_number();
-        Self::enter(id, request, phase, now.saturating_add(T::Retention::get()));
+        // Windows are inclusive at both ends, this one too: an audit may be opened in its last block.
+        let until = now.saturating_add(T::Retention::get());
+        Self::enter(id, request, phase, until.saturating_add(One::one()));
         OpenRequests::<T>::mutate(|open| *open = open.saturating_sub(1));
     }
 

@@ -5,7 +5,7 @@
 //! |---|---|---|
 //! | [`WeightedMedian`] | yes | less than 1/2 of the weight |
 //! | [`Median`] | no | less than 1/2 of the heads |
-//! | [`TrimmedMean`] | no | up to `PERCENT` % of the heads, rounded down to whole heads |
+//! | [`TrimmedMean`] | no | `PERCENT` % of the heads, rounded up to whole heads, but less than 1/2 |
 //! | [`Mean`] | no | nobody |
 //!
 //! A rule holds against liars if, whatever they say, the consensus lies between the least and the greatest honest score;

@@ -92,7 +92,7 @@ impl<const PERCENT: u32> Claimed for TrimmedMean<PERCENT> {
         let mut left = voiced(scores);
         let count = left.len();
         let mut dropped = 0;
-        while (dropped + 1) * 100 <= count * PERCENT as usize {
+        while dropped * 100 < count * PERCENT as usize && left.len() > 2 {
             for extreme in [left.iter().min().copied()?, left.iter().max().copied()?] {
                 let place = left.iter().position(|score| *score == extreme)?;
                 left.remove(place);
@@ -104,7 +104,9 @@ impl<const PERCENT: u32> Claimed for TrimmedMean<PERCENT> {
 
     fn holds(honest: &[Weighted], liars: &[Weighted]) -> bool {
         let (honest, liars) = (voiced(honest).len(), voiced(liars).len());
-        liars * 100 <= (honest + liars) * PERCENT as usize
+        let heads = honest + liars;
+        // Less than a whole head more than `PERCENT` %, and fewer than the honest.
+        liars * 100 < heads * PERCENT as usize + 100 && liars < honest
     }
 }
 
@@ -367,11 +369,45 @@ fn means_are_rounded_down() {
 
 #[test]
 fn what_is_trimmed_is_whole_heads_of_those_with_a_voice() {
-    // 20 % of four is nobody, of five it is one at either end.
-    assert_eq!(TrimmedMean::<20>::consensus(&heads(&[0, 10, 20, 90])), Some(millionths(30)));
+    // 20 % of two is nobody, because one from either end would leave nobody; of three to five it is one, of six it is two.
+    assert_eq!(TrimmedMean::<20>::consensus(&heads(&[0, 90])), Some(millionths(45)));
+    assert_eq!(TrimmedMean::<20>::consensus(&heads(&[0, 10, 90])), Some(millionths(10)));
+    assert_eq!(TrimmedMean::<20>::consensus(&heads(&[0, 10, 20, 90])), Some(millionths(15)));
     assert_eq!(TrimmedMean::<20>::consensus(&heads(&[0, 10, 20, 30, 90])), Some(millionths(20)));
-    let mute = [heads(&[0, 10, 20, 90]), vec![(millionths(90), 0)]].concat();
-    assert_eq!(TrimmedMean::<20>::consensus(&mute), Some(millionths(30)));
+    assert_eq!(TrimmedMean::<20>::consensus(&heads(&[0, 10, 20, 40, 50, 90])), Some(millionths(30)));
+    let mute = [heads(&[0, 10, 20, 30, 90]), vec![(millionths(90), 0)]].concat();
+    assert_eq!(TrimmedMean::<20>::consensus(&mute), Some(millionths(20)));
+}
+
+#[test]
+fn one_liar_of_a_committee_of_five_does_not_move_what_the_others_are_measured_against() {
+    let scores = heads(&[0, 500_000, 500_000, 500_000, 500_000]);
+    let others = TrimmedMean::<20>::leave_one_out(&scores);
+    assert_eq!(others, vec![Some(millionths(500_000)); 5]);
+}
+
+#[test]
+fn a_trimmed_mean_bears_its_percentage_from_the_stated_count_on() {
+    fn bears<const PERCENT: u32>() {
+        let percent = PERCENT as usize;
+        let bears = |count: usize| TrimmedMean::<PERCENT>::dropped(count) * 100 >= count * percent;
+        let from = 100usize.div_ceil(50 - percent);
+        assert!((from..10 * from + 100).all(bears), "{PERCENT}");
+        // And not before: the last even count below does not.
+        let before = (from - 1) / 2 * 2;
+        assert!(before == 0 || percent == 0 || !bears(before), "{PERCENT}");
+        assert_eq!(TrimmedMean::<PERCENT>::dropped(0), 0);
+        for count in 1..200 {
+            assert!(2 * TrimmedMean::<PERCENT>::dropped(count) < count, "nothing is left");
+        }
+    }
+    bears::<0>();
+    bears::<1>();
+    bears::<10>();
+    bears::<20>();
+    bears::<25>();
+    bears::<33>();
+    bears::<49>();
 }
 
 #[test]

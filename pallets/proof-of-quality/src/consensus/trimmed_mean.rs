@@ -4,14 +4,17 @@ use super::{heads::Heads, mean::rounded_down, Aggregation, Weighted};
 use alloc::vec::Vec;
 use sp_runtime::Permill;
 
-/// The mean of the scores that have a voice, each counted once, without the least and the greatest of them: from either
-/// end `floor(count * PERCENT / 100)` are dropped, and the mean of the rest is rounded down to a millionth. (Known
-/// statistic.)
+/// The mean of the scores that have a voice, each counted once, without the least and the greatest of them: `PERCENT` % of
+/// them, rounded up, are dropped from either end, but never so many that nothing is left:
+/// `min(ceil(count * PERCENT / 100), (count - 1) / 2)`. The mean of the rest is rounded down to a millionth. (Known
+/// statistic; rounding up is ours: a score of a committee of five is measured against four others, and 20 % of four,
+/// rounded down, would drop nobody.)
 ///
-/// Breakdown point `PERCENT` % of the heads: as long as no more lie than are dropped from one end, the result lies between
-/// the least and the greatest honest score, whatever the liars say. Mind the floor: 20 % of a committee of four is nobody.
+/// Breakdown point `PERCENT` % of the heads at least, for every count from `100 / (50 - PERCENT)` on (with 20 %: from four
+/// heads on): as long as no more lie than are dropped from one end, the result lies between the least and the greatest
+/// honest score, whatever the liars say.
 ///
-/// `PERCENT` is less than 50, or nothing would be left; the compiler checks that:
+/// `PERCENT` is less than 50, or it would be a median in disguise; the compiler checks that:
 ///
 /// ```
 /// use pallet_proof_of_quality::{Aggregation, TrimmedMean};
@@ -26,14 +29,15 @@ pub struct TrimmedMean<const PERCENT: u32>;
 
 impl<const PERCENT: u32> TrimmedMean<PERCENT> {
     const CHECKED_PERCENT: u64 = {
-        assert!(PERCENT < 50, "a mean that drops half of the scores from either end is a mean of nothing");
+        assert!(PERCENT < 50, "a mean that drops half of the scores from either end is a median");
         PERCENT as u64
     };
 
     /// How many of `count` scores are dropped from either end: less than half of them.
-    fn dropped(count: usize) -> usize {
-        let count: u64 = count.try_into().unwrap_or(u64::MAX);
-        (count.saturating_mul(Self::CHECKED_PERCENT) / 100).try_into().unwrap_or(usize::MAX)
+    pub(super) fn dropped(count: usize) -> usize {
+        let heads: u64 = count.try_into().unwrap_or(u64::MAX);
+        let part = heads.saturating_mul(Self::CHECKED_PERCENT).div_ceil(100);
+        part.try_into().unwrap_or(usize::MAX).min(count.saturating_sub(1) / 2)
     }
 }
 

@@ -1,7 +1,6 @@
 //! Nobody comes, or too few: every state has an exit and no budget is stranded.
 
 use crate::{mock::*, *};
-use frame_support::assert_noop;
 
 fn refunded(id: RequestId) -> RefundReason {
     run_until(|| phase(id).is_closed());
@@ -183,73 +182,6 @@ fn too_few_are_left_for_a_second_committee() {
         let id = ask_and_draw(terms());
         answer_all(id);
         assert_eq!(refunded(id), RefundReason::NoCommittee);
-    });
-}
-
-#[test]
-fn windows_are_inclusive_at_both_ends() {
-    build_and_execute(|| {
-        // Commit in the last block of the window.
-        let id = ask_and_draw(terms());
-        let (a, b) = (responders(id)[0], responders(id)[1]);
-        let Phase::Answering { until } = phase(id) else { panic!() };
-        assert_eq!(until, System::block_number() + 5, "the window opens in the block of the draw");
-        commit_output(a, id, b"Lima").unwrap();
-        run_to(until);
-        commit_output(b, id, b"Lima").unwrap();
-        next_block();
-        let Phase::Opening { until } = phase(id) else { panic!() };
-        assert_eq!(until, System::block_number() - 1 + 3);
-        reveal_output(a, id, b"Lima").unwrap();
-        run_to(until);
-        reveal_output(b, id, b"Lima").unwrap();
-        run_until(|| !committee(id).is_empty());
-        let Phase::Scoring { until } = phase(id) else { panic!() };
-        let members = committee(id);
-        run_to(until);
-        for n in &members {
-            commit_scores(*n, id, &[80, 80]).unwrap();
-        }
-        next_block();
-        let Phase::Revealing { until } = phase(id) else { panic!() };
-        run_to(until);
-        for n in &members {
-            reveal_scores(*n, id, &[80, 80]).unwrap();
-        }
-        next_block();
-        assert_eq!(settled(id).2 + settled(id).3 + settled(id).4, 10_000);
-    });
-}
-
-#[test]
-fn one_block_past_a_window_is_too_late() {
-    build_and_execute(|| {
-        let id = ask_and_draw(terms());
-        let (a, b) = (responders(id)[0], responders(id)[1]);
-        commit_output(a, id, b"Lima").unwrap();
-        let Phase::Answering { until } = phase(id) else { panic!() };
-        run_to(until + 1);
-        assert_noop!(commit_output(b, id, b"Lima"), Error::<Test>::TooLate);
-        let Phase::Opening { until } = phase(id) else { panic!() };
-        run_to(until + 1);
-        assert_noop!(reveal_output(a, id, b"Lima"), Error::<Test>::TooLate);
-    });
-}
-
-#[test]
-fn past_a_window_is_too_late_even_if_the_agenda_waits() {
-    build_and_execute(|| {
-        let id = ask_and_draw(terms());
-        let (a, b) = (responders(id)[0], responders(id)[1]);
-        commit_output(a, id, b"Lima").unwrap();
-        let Phase::Answering { until } = phase(id) else { panic!() };
-        AgendaWeightOf::set(frame_support::weights::Weight::zero());
-        run_to(until + 1);
-        assert!(matches!(phase(id), Phase::Answering { .. }), "the agenda has no room");
-        assert_noop!(commit_output(b, id, b"Lima"), Error::<Test>::TooLate);
-        AgendaWeightOf::set(frame_support::weights::Weight::MAX);
-        next_block();
-        assert!(matches!(phase(id), Phase::Opening { .. }));
     });
 }
 

@@ -148,7 +148,7 @@ fn closed_requests_are_kept_and_then_pruned() {
         answer_all(id);
         score_all(id, &[80, 80]);
         let Phase::Settled { at, .. } = phase(id) else { panic!("not settled") };
-        run_to(at + 29);
+        run_to(at + 30);
         assert!(Requests::<Test>::contains_key(id));
         next_block();
         assert!(!Requests::<Test>::contains_key(id));

@@ -1,12 +1,19 @@
 //! Tests of the pallet in a mock runtime, by topic. Each ends with a check of all invariants.
 
 mod agenda;
+mod audits;
 mod bad_days;
+mod draws;
 mod driver;
 mod life;
 mod migrations;
 mod operators;
+mod parameters;
 mod random_walk;
 mod reports;
 mod requests;
+mod reward;
+mod slashing;
+mod standing;
 mod views;
+mod windows;

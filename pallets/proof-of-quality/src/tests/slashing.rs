@@ -1,0 +1,313 @@
+//! Slashing: for what, how much, and to whom it goes.
+
+use crate::{mock::*, *};
+use sp_runtime::Permill;
+
+fn set(parameters: ParametersOf<Test>) {
+    Poq::set_parameters(RuntimeOrigin::root(), parameters).unwrap();
+}
+
+fn operator(n: u64) -> Operator<Test> {
+    Operators::<Test>::get(account(n)).unwrap()
+}
+
+fn slashes() -> Vec<(u64, RequestId, Balance, SlashReason)> {
+    events()
+        .into_iter()
+        .filter_map(|event| match event {
+            Event::Slashed { operator, request, amount, reason } => {
+                Some((operator_number(&operator), request, amount, reason))
+            }
+            _ => None,
+        })
+        .collect()
+}
+
+fn compensations() -> Vec<(u64, RequestId, Balance)> {
+    events()
+        .into_iter()
+        .filter_map(|event| match event {
+            Event::Compensated { who, request, amount } => Some((account_index(&who), request, amount)),
+            _ => None,
+        })
+        .collect()
+}
+
+fn is_listed(model: ModelId, n: u64) -> bool {
+    Poq::is_enlisted(&model, &account(n))
+}
+
+/// Takes all but `left` of a stake at work without touching the roster, as a slash does.
+fn slash_to(n: u64, left: Balance) {
+    let amount = operator(n).stake - left;
+    let credit = Poq::slash(&account(n), 0, amount, SlashReason::NotCommitted);
+    Poq::pay_slash_handler(credit);
+}
+
+#[test]
+fn every_silence_has_its_event_with_its_reason() {
+    build_and_execute(|| {
+        let id = ask_and_draw(Terms { responders: 3, ..terms() });
+        let nodes = responders(id);
+        // The first never commits, the second never reveals.
+        commit_output(nodes[1], id, b"Lima").unwrap();
+        commit_output(nodes[2], id, b"Lima").unwrap();
+        run_until(|| matches!(phase(id), Phase::Opening { .. }));
+        reveal_output(nodes[2], id, b"Lima").unwrap();
+        run_until(|| !committee(id).is_empty());
+        let members = committee(id);
+        for n in &members[1..] {
+            commit_scores(*n, id, &[90]).unwrap();
+        }
+        run_until(|| matches!(phase(id), Phase::Revealing { .. }));
+        for n in &members[2..] {
+            reveal_scores(*n, id, &[90]).unwrap();
+        }
+        run_until(|| phase(id).is_closed());
+        settled(id);
+        let expected = [
+            (nodes[0], id, 100, SlashReason::NotCommitted),
+            (nodes[1], id, 100, SlashReason::NotRevealed),
+            (members[0], id, 100, SlashReason::NotCommitted),
+            (members[1], id, 100, SlashReason::NotRevealed),
+        ];
+        assert_eq!(slashes(), expected);
+        for (n, ..) in expected {
+            assert_eq!((operator(n).stake, operator(n).slashed, operator(n).missed), (1_900, 100, 1));
+        }
+        let three = (9_290 / 3, 510 / 5);
+        assert!(three.0 > 100 && three.1 > 100, "the requester lost more than any slash comes to");
+        assert_eq!(compensations(), vec![(50, id, 100); 4]);
+        assert_eq!(Slashed::get(), 0);
+    });
+}
+
+#[test]
+fn the_requester_gets_up_to_the_share_and_the_handler_the_rest() {
+    build_and_execute(|| {
+        set(Parameters { absence_slash: 700, ..PARAMETERS });
+        let id = ask_and_draw(terms());
+        answer_all(id);
+        let members = committee(id);
+        for n in &members[1..] {
+            commit_scores(*n, id, &[90, 90]).unwrap();
+        }
+        run_until(|| matches!(phase(id), Phase::Revealing { .. }));
+        for n in &members[1..] {
+            reveal_scores(*n, id, &[90, 90]).unwrap();
+        }
+        next_block();
+        settled(id);
+        assert_eq!(slashes(), vec![(members[0], id, 700, SlashReason::NotCommitted)]);
+        // One share of the scoring budget: 510 / 5.
+        assert_eq!(compensations(), vec![(50, id, 102)]);
+        assert_eq!(Slashed::get(), 598);
+    });
+}
+
+#[test]
+fn out_of_a_refund_workers_come_first_then_the_requester_then_the_handler() {
+    build_and_execute(|| {
+        set(Parameters { absence_slash: 2_000, ..PARAMETERS });
+        let id = ask_and_draw(Terms { budget: 3_000, committee: 3, ..terms() });
+        let share = Requests::<Test>::get(id).unwrap();
+        let (response_share, member_share) = (share.response_share(), share.member_share());
+        answer_all(id);
+        let first = committee(id);
+        for n in &first {
+            commit_scores(*n, id, &[90, 90]).unwrap();
+        }
+        next_block();
+        reveal_scores(first[0], id, &[90, 90]).unwrap();
+        run_until(|| Requests::<Test>::get(id).unwrap().round == 1);
+        // Two were silent: 4,000. One share to who revealed, two to the requester.
+        let mut expected = vec![(first[0], id, member_share), (50, id, 2 * member_share)];
+        assert_eq!(compensations(), expected);
+        assert_eq!(Slashed::get(), 4_000 - 3 * member_share);
+        assert_eq!((operator(first[1]).stake, operator(first[1]).slashed), (0, 2_000));
+
+        let before = Slashed::get();
+        run_until(|| phase(id).is_closed());
+        assert!(matches!(phase(id), Phase::Refunded { reason: RefundReason::NoQuorum, .. }));
+        // Three were silent: 6,000. A share to each inference node, three to the requester.
+        expected.extend(responders(id).into_iter().map(|n| (n, id, response_share)));
+        expected.push((50, id, 3 * member_share));
+        assert_eq!(compensations(), expected);
+        assert_eq!(Slashed::get() - before, 6_000 - 2 * response_share - 3 * member_share);
+        assert_eq!(balance(50), RICH + 5 * member_share);
+    });
+}
+
+#[test]
+fn a_slash_takes_no_more_than_there_is() {
+    build_and_execute(|| {
+        set(Parameters { absence_slash: 1_000_000, ..PARAMETERS });
+        let id = ask_and_draw(Terms { responders: 1, ..terms() });
+        let n = responders(id)[0];
+        run_until(|| phase(id).is_closed());
+        assert_eq!(slashes(), vec![(n, id, 2_000, SlashReason::NotCommitted)]);
+        assert_eq!((operator(n).stake, held(n)), (0, 0));
+        // Nothing is left to withdraw but a record to forget.
+        Poq::withdraw(RuntimeOrigin::signed(account(n))).unwrap();
+        assert!(!Operators::<Test>::contains_key(account(n)));
+    });
+}
+
+#[test]
+fn stake_on_its_way_out_is_slashed_after_stake_at_work() {
+    build_and_execute(|| {
+        set(Parameters { absence_slash: 1_600, ..PARAMETERS });
+        let id = ask_and_draw(Terms { responders: 1, ..terms() });
+        let n = responders(id)[0];
+        Poq::unbond(RuntimeOrigin::signed(account(n)), 800).unwrap();
+        Poq::unbond(RuntimeOrigin::signed(account(n)), 1_200).unwrap();
+        assert_eq!(operator(n).stake, 0);
+        Poq::bond(RuntimeOrigin::signed(account(n)), 1_000).unwrap();
+        run_until(|| phase(id).is_closed());
+        assert_eq!(operator(n).stake, 0);
+        assert_eq!(operator(n).unbonding.unwrap().amount, 1_400);
+        assert_eq!(held(n), 1_400);
+        assert_eq!(slashes(), vec![(n, id, 1_600, SlashReason::NotCommitted)]);
+    });
+}
+
+#[test]
+fn who_falls_below_the_minimum_stays_listed_elsewhere_until_a_draw_comes_upon_it() {
+    build_and_execute(|| {
+        // Operator 3 serves both generators and is slashed for a duty with the first.
+        let models = vec![WEAK, STRONG].try_into().unwrap();
+        Poq::register(RuntimeOrigin::signed(account(3)), worker(3), models).unwrap();
+        Poq::unbond(RuntimeOrigin::signed(account(3)), 1_000).unwrap();
+        let weak = || Terms { generators: vec![WEAK].try_into().unwrap(), responders: 1, ..terms() };
+        let strong = || Terms { generators: vec![STRONG].try_into().unwrap(), responders: 3, ..terms() };
+        let id = ask_and_draw(weak());
+        assert_eq!(responders(id), vec![3]);
+        run_until(|| phase(id).is_closed());
+        assert_eq!(operator(3).stake, 900);
+        assert!(!is_listed(WEAK, 3), "struck out where it was slashed");
+        assert!(is_listed(STRONG, 3), "a slash touches no other roster");
+
+        let id = ask_and_draw(strong());
+        assert_eq!(responders(id).len(), 2, "passed over");
+        assert!(!is_listed(STRONG, 3), "and struck out");
+        // Back when it is whole.
+        Poq::bond(RuntimeOrigin::signed(account(3)), 100).unwrap();
+        assert!(is_listed(WEAK, 3) && is_listed(STRONG, 3));
+    });
+}
+
+#[test]
+fn a_draw_that_comes_upon_too_many_of_them_is_done_again_in_the_next_block() {
+    build_and_execute(|| {
+        let id = ask(Terms { responders: 2, ..terms() });
+        for n in 1..=3 {
+            slash_to(n, 999);
+        }
+        run_to(3);
+        assert_eq!(phase(id), Phase::Requested, "two unfit: cut short");
+        assert_eq!((1..=3).filter(|n| is_listed(STRONG, *n) || is_listed(WEAK, *n)).count(), 1);
+        assert_eq!(Requests::<Test>::get(id).unwrap().due, 4);
+        next_block();
+        assert!(matches!(phase(id), Phase::Refunded { reason: RefundReason::NoInferenceNode, .. }));
+        assert!(Rosters::<Test>::get(STRONG).is_empty() && Rosters::<Test>::get(WEAK).is_empty());
+        assert_eq!(balance(50), RICH);
+    });
+}
+
+#[test]
+fn a_committee_is_drawn_again_too_when_too_many_are_unfit() {
+    build_and_execute(|| {
+        let id = ask_and_draw(Terms { committee: 3, ..terms() });
+        // Seven of ten cannot be drawn any more: sooner or later a draw comes upon three of them first.
+        for n in 11..=17 {
+            slash_to(n, 999);
+        }
+        for n in responders(id) {
+            commit_output(n, id, b"Lima").unwrap();
+        }
+        next_block();
+        for n in responders(id) {
+            reveal_output(n, id, b"Lima").unwrap();
+        }
+        let mut cut_short = 0;
+        let mut listed = 10;
+        while committee(id).is_empty() {
+            next_block();
+            let left = Rosters::<Test>::get(JUDGE).len();
+            assert!(left + 3 >= listed, "no more than were wanted are struck out at a time");
+            if phase(id) == Phase::Selecting && left < listed {
+                cut_short += 1;
+                assert_eq!(listed - left, 3);
+            }
+            listed = left;
+        }
+        assert!(cut_short >= 1);
+        let mut members = committee(id);
+        members.sort_unstable();
+        assert_eq!(members, vec![18, 19, 20]);
+    });
+}
+
+/// The roster keeps whom the parameters in force allow; the request keeps its own. A draw must not wait for ever between
+/// the two.
+#[test]
+fn a_minimum_that_was_lowered_strands_no_request() {
+    build_and_execute(|| {
+        let id = ask(Terms { responders: 1, ..terms() });
+        set(Parameters { min_stake: 500, ..PARAMETERS });
+        for n in 1..=3 {
+            Poq::unbond(RuntimeOrigin::signed(account(n)), 1_400).unwrap();
+        }
+        run_to(10);
+        assert_eq!(phase(id), Phase::Requested, "drawn again and again");
+        run_to(11);
+        assert!(matches!(phase(id), Phase::Refunded { reason: RefundReason::NoInferenceNode, at: 11 }));
+        // For requests under the new minimum they serve.
+        let id = ask_and_draw(Terms { responders: 3, ..terms() });
+        assert_eq!(responders(id).len(), 3);
+    });
+}
+
+#[test]
+fn disagreement_and_reported_failures_are_not_slashed() {
+    build_and_execute(|| {
+        let id = ask_and_draw(terms());
+        let nodes = responders(id);
+        let fail = || ReportKind::Fail { reason: poq_primitives::job::FailureReason::Internal };
+        report(nodes[0], id, fail()).unwrap();
+        commit_output(nodes[1], id, b"Lima").unwrap();
+        next_block();
+        reveal_output(nodes[1], id, b"Lima").unwrap();
+        run_until(|| !committee(id).is_empty());
+        let members = committee(id);
+        report(members[0], id, fail()).unwrap();
+        commit_scores(members[1], id, &[0]).unwrap();
+        for n in &members[2..] {
+            commit_scores(*n, id, &[100]).unwrap();
+        }
+        next_block();
+        reveal_scores(members[1], id, &[0]).unwrap();
+        for n in &members[2..] {
+            reveal_scores(*n, id, &[100]).unwrap();
+        }
+        next_block();
+        settled(id);
+        assert_eq!(slashes(), vec![]);
+        assert_eq!(operator(members[1]).recent[0].outcome, Outcome::Disagreed);
+    });
+}
+
+#[test]
+fn a_part_is_taken_of_all_that_is_on_hold_and_rounded_up() {
+    build_and_execute(|| {
+        Poq::unbond(RuntimeOrigin::signed(account(11)), 999).unwrap();
+        let reason = SlashReason::GrossError { error: Permill::one() };
+        let credit = Poq::slash_part(&account(11), 0, Permill::from_parts(1), reason);
+        Poq::pay_slash_handler(credit);
+        assert_eq!(Slashed::get(), 1);
+        let credit = Poq::slash_part(&account(11), 0, Permill::one(), reason);
+        Poq::pay_slash_handler(credit);
+        assert_eq!((Slashed::get(), held(11)), (2_000, 0));
+        assert_eq!(slashes().iter().map(|(.., amount, _)| *amount).collect::<Vec<_>>(), vec![1, 1_999]);
+    });
+}
