@@ -127,6 +127,35 @@ fn scores_are_revealed_in_time() {
 }
 
 #[test]
+fn before_a_window_opens_nothing_is_taken() {
+    build_and_execute(|| {
+        let id = ask(terms());
+        for n in 1..=3 {
+            assert_noop!(commit_output(n, id, b"Lima"), Error::<Test>::NotYourDuty);
+        }
+        run_until(|| !responders(id).is_empty());
+        let nodes = responders(id);
+        nodes.iter().for_each(|n| commit_output(*n, id, b"Lima").unwrap());
+        // All have committed, but the window for outputs opens when the block ends.
+        assert_noop!(reveal_output(nodes[0], id, b"Lima"), Error::<Test>::TooEarly);
+        end_block();
+        assert_ok!(reveal_output(nodes[0], id, b"Lima"));
+        assert_ok!(reveal_output(nodes[1], id, b"Lima"));
+        end_block();
+        assert_eq!(phase(id), Phase::Selecting);
+        for n in SCORERS {
+            assert_noop!(commit_scores(n, id, &[80, 80]), Error::<Test>::NotYourDuty);
+        }
+        run_until(|| !committee(id).is_empty());
+        let members = committee(id);
+        members.iter().for_each(|n| commit_scores(*n, id, &[80, 80]).unwrap());
+        assert_noop!(reveal_scores(members[0], id, &[80, 80]), Error::<Test>::TooEarly);
+        end_block();
+        assert_ok!(reveal_scores(members[0], id, &[80, 80]));
+    });
+}
+
+#[test]
 fn a_sole_responder_has_both_windows() {
     for (after, in_time) in [(0, true), (8, true), (9, false)] {
         build_and_execute(|| {
