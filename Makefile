@@ -12,7 +12,7 @@ CARGO := [ ! -f "$(POQ_CACHE)/env.sh" ] || . "$(POQ_CACHE)/env.sh"; cargo
 BUILD := build --release --locked --workspace --all-targets
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo lint test bench image
+.PHONY: help setup build demo lint test bench adversaries image
 
 help: ## Say what can be made
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:[^#]*## /\t/' | expand -t 12
@@ -38,6 +38,10 @@ test: lint ## Check format and lints, run all tests
 
 bench: setup ## Measure what is claimed
 	@$(CARGO) bench --locked --workspace --bench consensus
+
+adversaries: build ## Play attacks on the pallet, with the truth known (QUICK=1: a small grid; SEED=n)
+	@"$(CARGO_TARGET_DIR)/release/adversaries" $(if $(SEED),--seed $(SEED)) \
+		$(if $(QUICK),--quick --out "$(CARGO_TARGET_DIR)/adversaries")
 
 image: build ## Build a Docker image of the node
 	@docker/build.sh

@@ -1,1 +1,2 @@
-//! What is claimed, measured: `make bench`. Each claim has a benchmark of its own under `benches/`.
+//! What is claimed, measured. `make bench`: each claim has a benchmark of its own under `benches/`. `make adversaries`: attacks on
+//! the pallet, under `src/adversaries/`.

@@ -1,0 +1,91 @@
+//! Adversaries: attacks on the pallet, played in a runtime of its own with the truth known. See the README for the result.
+
+mod attacks;
+mod cell;
+mod chain;
+mod grid;
+mod plot;
+mod report;
+mod world;
+
+use anyhow::{Context, Result};
+use cell::{Cell, Played};
+use clap::Parser;
+use grid::DEFAULT_AUDITS;
+use indicatif::{ProgressBar, ProgressStyle};
+use rayon::prelude::*;
+use report::Results;
+use std::{fs, path::PathBuf};
+
+/// Plays attacks on the pallet and reports what they earn and what they break.
+#[derive(Parser)]
+struct Options {
+    /// Play the small grid: shorter games, two shares, the default rule.
+    #[arg(long)]
+    quick: bool,
+    /// What all that is random comes from.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Requests in each cell [default: 5000, in the small grid 1000].
+    #[arg(long)]
+    rounds: Option<u64>,
+    /// Folder for results.csv and results.svg.
+    #[arg(long, default_value = "benches/adversaries")]
+    out: PathBuf,
+}
+
+/// Worlds besides the first in which a colluding majority is played.
+const OTHER_SEEDS: u64 = 4;
+
+fn main() -> Result<()> {
+    let options = Options::parse();
+    let rounds = options.rounds.unwrap_or(if options.quick { 1_000 } else { 5_000 });
+    let cells = if options.quick { grid::quick() } else { grid::full() };
+    let results = play(&cells, options.seed, rounds)?;
+
+    println!("{}\n\n{}\n", report::legend(rounds), results.table());
+    for verdict in results.verdicts() {
+        verdict.print();
+    }
+    let losses = results.losses();
+    if !losses.is_empty() {
+        println!("\nOver a limit, under the default rule and audits:\n{losses}");
+    }
+    if options.quick {
+        println!("The small grid is too short for verdicts that count; leave QUICK out for those.");
+    }
+    fs::create_dir_all(&options.out).with_context(|| format!("cannot make {}", options.out.display()))?;
+    let (csv, svg) = (options.out.join("results.csv"), options.out.join("results.svg"));
+    results.write_csv(&csv)?;
+    plot::write(&results, &svg)?;
+    println!("{}\n{}", csv.display(), svg.display());
+    Ok(())
+}
+
+/// Plays all cells, one on each thread at a time: what a cell comes to does not depend on how many threads there are.
+fn play(cells: &[Cell], seed: u64, rounds: u64) -> Result<Results> {
+    let majority = grid::majority(DEFAULT_AUDITS);
+    let others = (1..=OTHER_SEEDS).flat_map(|other| {
+        [majority, majority.baseline()].map(|cell| (cell, seed.wrapping_add(other.wrapping_mul(1_000_003))))
+    });
+    let games: Vec<(Cell, u64)> = cells.iter().map(|cell| (*cell, seed)).chain(others).collect();
+
+    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} cells, {eta} left")?;
+    let progress = ProgressBar::new(games.len() as u64).with_style(style);
+    let mut played: Vec<Played> = games
+        .par_iter()
+        .map(|(cell, seed)| {
+            let played = cell::play(*cell, *seed, rounds).with_context(|| format!("{cell:?}, seed {seed}"));
+            progress.inc(1);
+            played
+        })
+        .collect::<Result<_>>()?;
+    progress.finish_and_clear();
+
+    let others = played.split_off(cells.len());
+    let others = others.chunks_exact(2).filter_map(|pair| match pair {
+        [played, baseline] => Some((played.clone(), baseline.clone())),
+        _ => None,
+    });
+    Ok(Results::new(rounds, played, others.collect()))
+}
