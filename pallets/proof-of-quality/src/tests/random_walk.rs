@@ -861,8 +861,13 @@ fn walk_far(seed: u64, wanted: u64) -> (u64, Sights) {
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
-    let config =
-        RunnerConfig { failure_persistence: None, max_shrink_iters: 5_000, ..RunnerConfig::default() };
+    let config = RunnerConfig {
+        failure_persistence: None,
+        max_shrink_iters: 5_000,
+        // Milliseconds: a walk takes a while to replay.
+        max_shrink_time: 60_000,
+        ..RunnerConfig::default()
+    };
     let mut runner = TestRunner::new_with_rng(config, rng);
     let strategy = steps();
     let seen = std::cell::RefCell::new((0, Sights::new()));
