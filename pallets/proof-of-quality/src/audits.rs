@@ -82,6 +82,7 @@ fn contains_words(text: &[u8], words: &[u8]) -> bool {
 
 impl<T: Config> Pallet<T> {
     pub(crate) fn do_open_audit(id: RequestId, key: AnswerKeyOf<T>, salt: Salt) -> DispatchResult {
+        ensure!(!key.reference.is_empty(), Error::<T>::EmptyReference);
         let mut request = Requests::<T>::get(id).ok_or(Error::<T>::UnknownRequest)?;
         let Phase::Settled { at, .. } = request.phase else { return Err(Error::<T>::NotSettled.into()) };
         let Audit::Sealed(commitment) = request.audit else {

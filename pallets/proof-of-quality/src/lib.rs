@@ -818,6 +818,8 @@ pub mod pallet {
         AuditTooLate,
         /// The request carries no commitment to this answer key.
         AuditMismatch,
+        /// A reference answer must not be empty: every response would be wrong.
+        EmptyReference,
     }
 
     #[pallet::hooks]
@@ -946,7 +948,8 @@ pub mod pallet {
         /// starts the period anew for the whole. Who scores meanwhile waits until the request can be audited no more.
         /// Unbonding all stake takes the operator out of the draws.
         /// Errors: [`Error::NotAnOperator`], [`Error::ZeroAmount`], [`Error::NotEnoughStake`],
-        /// [`Error::RemainderTooSmall`].
+        /// [`Error::RemainderTooSmall`], [`Error::RosterFull`] if the signer had been struck out of a roster that has
+        /// filled since (chill first).
         /// Events: [`Event::Unbonding`].
         #[pallet::call_index(6)]
         #[pallet::weight(T::WeightInfo::unbond())]
@@ -1041,7 +1044,7 @@ pub mod pallet {
         /// who scored, and the quality of the inference nodes who answered, to what the key says; slashes a part of the
         /// stake of those whose error was gross, and pays out of that what others would have earned by the truth.
         /// Errors: [`Error::UnknownRequest`], [`Error::NotSettled`], [`Error::AlreadyAudited`], [`Error::AuditTooLate`],
-        /// [`Error::AuditMismatch`].
+        /// [`Error::AuditMismatch`], [`Error::EmptyReference`].
         /// Events: [`Event::AuditOpened`], [`Event::Audited`] for each quality validator, [`Event::Slashed`],
         /// [`Event::Compensated`].
         #[pallet::call_index(12)]

@@ -330,6 +330,18 @@ fn only_what_was_shown_is_audited() {
 }
 
 #[test]
+fn an_empty_reference_opens_nothing() {
+    build_and_execute(|| {
+        let empty = key("", 100, 0);
+        let id = ask_and_draw(Terms { audit: sealed(&empty), ..terms() });
+        answer_all(id);
+        score_all(id, &[80, 20]);
+        let opened = Poq::open_audit(RuntimeOrigin::root(), id, empty, SECRET);
+        assert_noop!(opened, Error::<Test>::EmptyReference);
+    });
+}
+
+#[test]
 fn a_false_key_opens_nothing() {
     build_and_execute(|| {
         let (id, ..) = lazy_majority();
