@@ -12,7 +12,7 @@ CARGO := [ ! -f "$(POQ_CACHE)/env.sh" ] || . "$(POQ_CACHE)/env.sh"; cargo
 BUILD := build --release --locked --workspace --all-targets
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo lint test bench adversaries image
+.PHONY: help setup build demo lint test bench adversaries weights image
 
 help: ## Say what can be made
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:[^#]*## /\t/' | expand -t 12
@@ -42,6 +42,9 @@ bench: setup ## Measure what is claimed
 adversaries: build ## Play attacks on the pallet, with the truth known (QUICK=1: a small grid; SEED=n)
 	@"$(CARGO_TARGET_DIR)/release/adversaries" $(if $(SEED),--seed $(SEED)) \
 		$(if $(QUICK),--quick --out "$(CARGO_TARGET_DIR)/adversaries")
+
+weights: setup ## Measure the pallet's weights and write them into its source
+	@[ ! -f "$(POQ_CACHE)/env.sh" ] || . "$(POQ_CACHE)/env.sh"; scripts/weights.sh
 
 image: build ## Build a Docker image of the node
 	@docker/build.sh

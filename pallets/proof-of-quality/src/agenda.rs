@@ -29,23 +29,30 @@ impl<T: Config> Pallet<T> {
     /// Works through the agenda up to block `now`, as far as `meter` and `AgendaWeight` go. What does not fit keeps its
     /// place at the head.
     pub(crate) fn service_agenda(now: BlockNumberFor<T>, meter: &mut WeightMeter) {
-        // No request was ever made.
-        let Some(mut block) = AgendaCursor::<T>::get() else { return };
         let mut own = WeightMeter::with_limit(meter.remaining().min(T::AgendaWeight::get()));
-        while own.try_consume(T::WeightInfo::agenda_block()).is_ok() {
-            let all_done = Self::service_block(block, now, &mut own);
-            // More may be put on today's agenda until the block ends, so the cursor never passes it.
-            if !all_done || block >= now {
-                break;
-            }
-            block = block.saturating_add(One::one());
+        if own.try_consume(T::WeightInfo::agenda_block()).is_err() {
+            return;
         }
-        AgendaCursor::<T>::put(block);
+        // `None`: no request was ever made.
+        if let Some(mut block) = AgendaCursor::<T>::get() {
+            // More may be put on today's agenda until the block ends, so the cursor never passes it.
+            while Self::service_block(block, now, &mut own) && block < now {
+                block = block.saturating_add(One::one());
+                if own.try_consume(T::WeightInfo::agenda_block()).is_err() {
+                    break;
+                }
+            }
+            AgendaCursor::<T>::put(block);
+        }
         meter.consume(own.consumed());
     }
 
     /// Does the steps that are due under `block`; `false` if there was no room for all.
-    fn service_block(block: BlockNumberFor<T>, now: BlockNumberFor<T>, meter: &mut WeightMeter) -> bool {
+    pub(crate) fn service_block(
+        block: BlockNumberFor<T>,
+        now: BlockNumberFor<T>,
+        meter: &mut WeightMeter,
+    ) -> bool {
         let mut due = Agenda::<T>::iter_key_prefix(block);
         // Collected before the steps, which write to the same map.
         let mut batch: Vec<RequestId> = Vec::new();
@@ -67,17 +74,22 @@ impl<T: Config> Pallet<T> {
         all
     }
 
-    /// The most that the next step of a request can weigh: what it usually comes to or a refund, whichever is more. It
-    /// depends on the request's own size and on nothing else that is stored.
+    /// The most that the next step of a request can weigh: what it usually comes to or a refund, whichever is more, and
+    /// for a draw, which may find too few only at its end, both. It depends on the request's own size and on nothing else
+    /// that is stored.
     pub(crate) fn step_weight(request: &Request<T>) -> Weight {
         let (n, k) = (request.responders, request.committee);
         let roster = T::MaxOperatorsPerModel::get();
         let candidates = roster.saturating_mul(request.generators.len() as u32);
         match request.phase {
-            Phase::Requested => T::WeightInfo::draw_inference_nodes(candidates, n),
+            Phase::Requested => {
+                T::WeightInfo::draw_inference_nodes(candidates, n).saturating_add(T::WeightInfo::refund(0, 0))
+            }
             Phase::Answering { .. } => T::WeightInfo::close_answering(n).max(T::WeightInfo::refund(n, 0)),
             Phase::Opening { .. } => T::WeightInfo::close_opening(n).max(T::WeightInfo::refund(n, 0)),
-            Phase::Selecting => T::WeightInfo::draw_committee(roster, k).max(T::WeightInfo::refund(n, 0)),
+            Phase::Selecting => {
+                T::WeightInfo::draw_committee(roster, k).saturating_add(T::WeightInfo::refund(n, 0))
+            }
             Phase::Scoring { .. } => T::WeightInfo::close_scoring(k)
                 .max(T::WeightInfo::dismiss_committee(k))
                 .max(T::WeightInfo::refund(n, k)),
@@ -95,10 +107,10 @@ impl<T: Config> Pallet<T> {
             (T::MaxResponders::get(), T::MaxCommittee::get(), T::MaxOperatorsPerModel::get());
         let candidates = roster.saturating_mul(T::MaxModelsPerRequest::get());
         [
-            T::WeightInfo::draw_inference_nodes(candidates, n),
+            T::WeightInfo::draw_inference_nodes(candidates, n).saturating_add(T::WeightInfo::refund(0, 0)),
             T::WeightInfo::close_answering(n),
             T::WeightInfo::close_opening(n),
-            T::WeightInfo::draw_committee(roster, k),
+            T::WeightInfo::draw_committee(roster, k).saturating_add(T::WeightInfo::refund(n, 0)),
             T::WeightInfo::close_scoring(k),
             T::WeightInfo::settle(n, k),
             T::WeightInfo::settle_with_absentees(n, k),
@@ -124,7 +136,7 @@ impl<T: Config> Pallet<T> {
         Ok(weight)
     }
 
-    fn step(id: RequestId, listed: BlockNumberFor<T>, now: BlockNumberFor<T>) {
+    pub(crate) fn step(id: RequestId, listed: BlockNumberFor<T>, now: BlockNumberFor<T>) {
         let Some(mut request) = Requests::<T>::get(id) else {
             Agenda::<T>::remove(listed, id);
             return Self::unexpected(UnexpectedKind::AgendaWithoutRequest);
@@ -176,7 +188,7 @@ impl<T: Config> Pallet<T> {
 
     /// A seed for `subject` that was unknown in block `fixed`. If there is none yet, puts the request off by a block, or
     /// refunds it when it has waited long enough.
-    fn seed_or_wait(
+    pub(crate) fn seed_or_wait(
         id: RequestId,
         request: &mut Request<T>,
         subject: &[u8],
@@ -206,7 +218,18 @@ impl<T: Config> Pallet<T> {
 
     fn draw_inference_nodes(id: RequestId, request: &mut Request<T>, now: BlockNumberFor<T>) {
         let created = request.created;
-        let Some(seed) = Self::seed_or_wait(id, request, INFERENCE_SUBJECT, created, now) else { return };
+        if let Some(seed) = Self::seed_or_wait(id, request, INFERENCE_SUBJECT, created, now) {
+            Self::draw_inference_nodes_with(seed, id, request, now);
+        }
+    }
+
+    pub(crate) fn draw_inference_nodes_with(
+        seed: Hash32,
+        id: RequestId,
+        request: &mut Request<T>,
+        now: BlockNumberFor<T>,
+    ) {
+        let created = request.created;
         let mut pool: Vec<((T::AccountId, ModelId), u64)> = Vec::new();
         let mut known: BTreeSet<T::AccountId> = BTreeSet::new();
         for model in &request.generators {
@@ -323,7 +346,17 @@ impl<T: Config> Pallet<T> {
 
     fn draw_committee(id: RequestId, request: &mut Request<T>, now: BlockNumberFor<T>) {
         let fixed = request.fixed_at;
-        let Some(seed) = Self::seed_or_wait(id, request, COMMITTEE_SUBJECT, fixed, now) else { return };
+        if let Some(seed) = Self::seed_or_wait(id, request, COMMITTEE_SUBJECT, fixed, now) {
+            Self::draw_committee_with(seed, id, request, now);
+        }
+    }
+
+    pub(crate) fn draw_committee_with(
+        seed: Hash32,
+        id: RequestId,
+        request: &mut Request<T>,
+        now: BlockNumberFor<T>,
+    ) {
         let responses = Responses::<T>::get(id);
         // Who was drawn before and stayed away is not drawn again.
         let absent: Vec<T::AccountId> = (0..request.round)

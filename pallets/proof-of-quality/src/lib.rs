@@ -161,6 +161,8 @@ extern crate alloc;
 
 mod agenda;
 mod audits;
+#[cfg(feature = "runtime-benchmarks")]
+mod benchmarking;
 pub mod consensus;
 mod draw;
 pub mod driver;

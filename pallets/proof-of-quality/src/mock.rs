@@ -108,6 +108,8 @@ parameter_types! {
     pub static MaxAlpha: FixedU64 = FixedU64::from_u32(2);
     pub static MaxBeta: FixedU64 = FixedU64::from_u32(1);
     pub static DefaultParameters: Parameters<Balance, u64> = PARAMETERS;
+    /// Whether weights are the measured ones instead of round numbers.
+    pub static MeasuredWeights: bool = false;
 }
 
 /// A tolerance that does not move and newcomers of full standing, so that tests can count with round numbers; the tests of
@@ -216,8 +218,12 @@ macro_rules! arg {
 macro_rules! weigh {
     ($($name:ident($($arg:ident),*) => $weight:literal;)*) => {
         impl WeightInfo for RoundWeights {
-            $(fn $name($(_: arg!($arg)),*) -> Weight {
-                Weight::from_parts($weight, 0)
+            $(fn $name($($arg: arg!($arg)),*) -> Weight {
+                if MeasuredWeights::get() {
+                    <() as WeightInfo>::$name($($arg),*)
+                } else {
+                    Weight::from_parts($weight, 0)
+                }
             })*
         }
     };
@@ -349,6 +355,7 @@ pub fn reset_knobs() {
     MaxAlpha::set(FixedU64::from_u32(2));
     MaxBeta::set(FixedU64::from_u32(1));
     DefaultParameters::set(PARAMETERS);
+    MeasuredWeights::set(false);
 }
 
 pub fn no_unexpected() {

@@ -109,3 +109,126 @@ fn a_chain_that_takes_the_pallet_in_late_does_not_walk_through_its_past() {
         assert!(matches!(phase(id), Phase::Answering { .. }));
     });
 }
+
+/// What the steps weigh that turned the requests of `before` into those of now.
+fn work_since(before: &[(RequestId, Request<Test>)]) -> Weight {
+    let moved = before.iter().filter(|(id, request)| {
+        Requests::<Test>::get(id).is_none_or(|after| (after.phase, after.due) != (request.phase, request.due))
+    });
+    moved.fold(Weight::zero(), |sum, (_, request)| sum.saturating_add(Poq::step_weight(request)))
+}
+
+/// Everybody whose duty it is does the next piece of work for `id`; who has done it already is refused.
+fn work_on(id: RequestId) {
+    let Some(request) = Requests::<Test>::get(id) else { return };
+    for n in NODES.into_iter().map(|(n, _)| n).chain(SCORERS) {
+        let role = Duties::<Test>::get(account(n), id);
+        let _ = match (role, request.phase) {
+            (Some(Role::InferenceNode), Phase::Answering { .. }) => commit_output(n, id, b"Lima"),
+            (Some(Role::InferenceNode), Phase::Opening { .. }) => reveal_output(n, id, b"Lima"),
+            (Some(Role::QualityValidator), Phase::Scoring { .. }) => commit_scores(n, id, &[70, 70]),
+            (Some(Role::QualityValidator), Phase::Revealing { .. }) => reveal_scores(n, id, &[70, 70]),
+            _ => Ok(()),
+        };
+    }
+}
+
+#[test]
+fn a_full_agenda_takes_no_more_than_its_share_and_everything_is_done_in_the_end() {
+    build_and_execute(|| {
+        // Half of the requests find everybody silent; nobody shall lose all its stake by that.
+        let parameters = Parameters { absence_slash: 0, ..PARAMETERS };
+        Poq::set_parameters(RuntimeOrigin::root(), parameters).unwrap();
+        let all = 200;
+        let ids: Vec<_> = (0..all).map(|_| ask(Terms { budget: 3_000, ..terms() })).collect();
+        assert_eq!(Agenda::<Test>::iter_prefix(2).count(), ids.len(), "all are due in one block");
+        MeasuredWeights::set(true);
+        let share = Poq::dearest_step().saturating_mul(20);
+        assert!(share.all_gt(Weight::zero()));
+        AgendaWeightOf::set(share);
+        // What a block may have left, from nothing to more than the agenda may take, and too little of one kind.
+        let rooms = [
+            share.saturating_mul(2),
+            Weight::zero(),
+            share.saturating_div(3),
+            Weight::from_parts(u64::MAX, share.proof_size() / 3),
+            Weight::from_parts(share.ref_time() / 3, u64::MAX),
+        ];
+        let mut full_blocks = 0;
+        for (block, room) in (2..).zip(rooms.into_iter().cycle()) {
+            assert!(block < 300, "it comes to an end");
+            let check = |room: Weight, spend: &dyn Fn() -> Weight| {
+                let before: Vec<_> = Requests::<Test>::iter().collect();
+                let consumed = spend();
+                assert!(consumed.all_lte(share.min(room)), "{consumed:?} of {share:?}, {room:?} were left");
+                let work = work_since(&before);
+                assert!(work.all_lte(consumed), "{work:?} was done for {consumed:?}");
+                consumed
+            };
+            System::set_block_number(block);
+            let consumed = check(room, &|| {
+                let mut meter = WeightMeter::with_limit(room);
+                Poq::on_poll(block, &mut meter);
+                meter.consumed()
+            });
+            full_blocks += u32::from(!consumed.saturating_add(Poq::dearest_step()).all_lte(share));
+            ids.iter().filter(|id| *id % 2 == 0).for_each(|id| work_on(*id));
+            check(room, &|| Poq::on_idle(block, room));
+            if Requests::<Test>::iter_keys().next().is_none() {
+                break;
+            }
+        }
+        assert!(full_blocks > 5, "the agenda was full");
+        let events = System::events();
+        let count = |wanted: fn(&Event<Test>) -> bool| {
+            events.iter().filter(|r| matches!(&r.event, RuntimeEvent::Poq(event) if wanted(event))).count()
+        };
+        assert_eq!(count(|event| matches!(event, Event::Settled { .. })), ids.len() / 2);
+        assert_eq!(count(|event| matches!(event, Event::Refunded { .. })), ids.len() / 2);
+        assert_eq!(count(|event| matches!(event, Event::Pruned { .. })), ids.len());
+    });
+}
+
+/// Nodes of the state that a block reads and writes which settles one request among `others` open ones.
+fn nodes_touched_by_a_settlement(others: u64) -> usize {
+    reset_knobs();
+    let mut storage = storage();
+    storage.execute_with(|| {
+        let id = ask_and_draw(terms());
+        answer_all(id);
+        for n in committee(id) {
+            commit_scores(n, id, &[70, 70]).unwrap();
+        }
+        next_block();
+        for n in committee(id) {
+            reveal_scores(n, id, &[70, 70]).unwrap();
+        }
+        let now = System::block_number();
+        let request = Requests::<Test>::get(id).unwrap();
+        assert_eq!(request.due, now);
+        for other in (1..=others).map(|n| id + n) {
+            // Half of them in the next block, the others later and later.
+            let due = now + if other % 2 == 0 { 1 } else { other };
+            Requests::<Test>::insert(other, Request { due, ..request.clone() });
+            Agenda::<Test>::insert(due, other, ());
+        }
+        OpenRequests::<Test>::put(others as u32 + 1);
+    });
+    storage.commit_all().unwrap();
+    let (phase, proof) = storage.execute_and_prove(|| {
+        let now = System::block_number();
+        Poq::on_poll(now, &mut WeightMeter::new());
+        phase(0)
+    });
+    assert!(matches!(phase, Phase::Settled { .. }));
+    proof.iter_nodes().count()
+}
+
+#[test]
+fn a_settlement_costs_the_same_however_many_requests_are_open() {
+    let (few, many) = (nodes_touched_by_a_settlement(10), nodes_touched_by_a_settlement(1_000));
+    // A trie of a hundred times as many entries is one or two levels deeper; a walk over them would be a hundredfold.
+    assert!(many < 2 * few, "{few} nodes with 10 others, {many} with 1,000");
+    let weight = |others| crate::weights::SubstrateWeight::<Test>::settle_among_open(others);
+    assert!(weight(1_000).all_lte(weight(0).saturating_mul(5).saturating_div(4)), "nor was it measured so");
+}

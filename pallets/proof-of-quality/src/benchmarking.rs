@@ -1,0 +1,888 @@
+//! Benchmarks of every call and of every step of the agenda, each at its worst and each with a look at what came of it.
+//!
+//! At its worst means: every roster is full, every record of an operator as long as it gets, every response made with
+//! another model, so that each has a roster of its own to bring up to date, and of two things that may happen to an operator
+//! the dearer one. State is written as it would be found; the way there does not count.
+//!
+//! A step is measured from the agenda's call on, so the request's own read and write are in it. Iterating reads no values
+//! and is not counted by the benchmarks' database; where the agenda iterates, a read of the entry stands for it.
+
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a benchmark that cannot be set up has to stop"
+)]
+
+use crate::*;
+use alloc::{vec, vec::Vec};
+use codec::Encode;
+use frame_benchmarking::{account, v2::*};
+use frame_support::{
+    traits::{
+        fungible::{Balanced, Inspect},
+        tokens::Precision,
+        EnsureOrigin, Get,
+    },
+    weights::{Weight, WeightMeter},
+    BoundedVec,
+};
+use frame_system::{pallet_prelude::BlockNumberFor, RawOrigin};
+use poq_primitives::{
+    commitment::{self, Binding, Hash32, Salt},
+    job::FailureReason,
+};
+use sp_runtime::{
+    traits::{One, Saturating, Zero},
+    Permill,
+};
+
+const ID: RequestId = 1;
+const NOW: u32 = 1_000;
+const SEED: Hash32 = [7; 32];
+const SALT: Salt = [8; 32];
+const COMMITTED: Work = Work::Committed([9; 32]);
+
+/// Weights in a draw that settle who comes first: all of `FIRST`, then all of `SECOND`, then the rest of the roster.
+const FIRST: u64 = 1 << 60;
+const SECOND: u64 = 1 << 40;
+
+type Accounts<T> = Vec<<T as frame_system::Config>::AccountId>;
+
+fn now<T: Config>() -> BlockNumberFor<T> {
+    NOW.into()
+}
+
+/// As many bytes as fit.
+fn full<Most: Get<u32>>(byte: u8) -> BoundedVec<u8, Most> {
+    BoundedVec::truncate_from(vec![byte; Most::get() as usize])
+}
+
+fn model_id(kind: ModelKind, n: u32) -> ModelId {
+    (kind, n).using_encoded(sp_io::hashing::blake2_256)
+}
+
+fn generators<T: Config>() -> Vec<ModelId> {
+    (0..T::MaxModelsPerRequest::get()).map(|n| model_id(ModelKind::Generator, n)).collect()
+}
+
+fn evaluator() -> ModelId {
+    model_id(ModelKind::Evaluator, 0)
+}
+
+fn store_model<T: Config>(id: ModelId, kind: ModelKind) {
+    let longest = T::MaxWindow::get();
+    let price = Price { base: 1_000u32.into(), per_unit: 1u32.into() };
+    let windows = Windows { commit: longest, reveal: longest };
+    Models::<T>::insert(
+        id,
+        Model { kind, name: full(b'm'), price, windows, reward: Reward::default(), retired: false },
+    );
+}
+
+/// Makes the roster of a model: first as many as it takes of those who are never drawn, then `named`, each with a weight.
+fn store_roster<T: Config>(model: ModelId, size: u32, named: Vec<(T::AccountId, u64)>) {
+    let salt = u32::from_le_bytes([model[0], model[1], model[2], model[3]]);
+    let others = (0..size - named.len() as u32).map(|n| (account("other", n, salt), 1));
+    let candidate = |(operator, weight)| Candidate { operator, weight, since: Zero::zero() };
+    Rosters::<T>::insert(
+        model,
+        BoundedVec::truncate_from(others.chain(named).map(candidate).collect::<Vec<_>>()),
+    );
+}
+
+fn full_roster<T: Config>(model: ModelId, named: &[T::AccountId]) {
+    let named = named.iter().map(|operator| (operator.clone(), SECOND)).collect();
+    store_roster::<T>(model, T::MaxOperatorsPerModel::get(), named);
+}
+
+fn fund<T: Config>(who: &T::AccountId, amount: BalanceOf<T>) {
+    let amount = amount.saturating_add(T::Currency::minimum_balance());
+    let _ = T::Currency::deposit(who, amount, Precision::Exact).unwrap();
+}
+
+/// An operator with the longest record there can be.
+fn store_operator<T: Config>(role: &'static str, n: u32, models: &[ModelId]) -> T::AccountId {
+    let (who, worker): (T::AccountId, T::AccountId) = (account(role, n, 0), account(role, n, 1));
+    let parameters = EconomicParameters::<T>::get();
+    let unit = parameters.min_stake;
+    fund::<T>(&who, unit.saturating_mul(10u32.into()));
+    Pallet::<T>::hold_stake(&who, unit.saturating_mul(3u32.into())).unwrap();
+    frame_system::Pallet::<T>::inc_sufficients(&worker);
+    Workers::<T>::insert(&worker, &who);
+    let others = (1..=T::MaxModelsPerOperator::get()).map(|n| model_id(ModelKind::Evaluator, n));
+    let duty = ClosedDuty {
+        request: 0,
+        role: Role::QualityValidator,
+        paid: unit,
+        outcome: Outcome::Paid(Permill::one()),
+    };
+    Operators::<T>::insert(
+        &who,
+        Operator {
+            stake: unit.saturating_mul(2u32.into()),
+            unbonding: Some(Unbonding { amount: unit, at: now::<T>() }),
+            worker: Some(worker),
+            models: BoundedVec::truncate_from(models.iter().copied().chain(others).collect()),
+            standing: parameters.newcomer,
+            recent: BoundedVec::truncate_from(vec![duty; T::RecentDuties::get() as usize]),
+            ..Default::default()
+        },
+    );
+    who
+}
+
+/// An operator that serves as many models as it may, all their rosters full, with it in each or one place free for it.
+fn store_busy_operator<T: Config>(in_rosters: bool) -> T::AccountId {
+    let models: Vec<_> =
+        (0..T::MaxModelsPerOperator::get()).map(|n| model_id(ModelKind::Generator, n)).collect();
+    let who = store_operator::<T>("operator", 0, &models);
+    for model in models {
+        store_model::<T>(model, ModelKind::Generator);
+        if in_rosters {
+            full_roster::<T>(model, core::slice::from_ref(&who));
+        } else {
+            store_roster::<T>(model, T::MaxOperatorsPerModel::get() - 1, vec![]);
+        }
+    }
+    who
+}
+
+fn places_of<T: Config>(who: &T::AccountId) -> u32 {
+    Rosters::<T>::iter_values().filter(|roster| roster.iter().any(|c| c.operator == *who)).count() as u32
+}
+
+/// A request with those who work for it.
+struct Scene<T: Config> {
+    request: Request<T>,
+    nodes: Accounts<T>,
+    scorers: Accounts<T>,
+}
+
+impl<T: Config> Scene<T> {
+    /// `n` inference nodes and `k` quality validators in full rosters, and a request of the most models.
+    fn new(n: u32, k: u32) -> Self {
+        frame_system::Pallet::<T>::set_block_number(now::<T>());
+        let models = generators::<T>();
+        let nodes: Accounts<T> =
+            (0..n).map(|i| store_operator::<T>("node", i, &[models[i as usize % models.len()]])).collect();
+        let scorers: Accounts<T> = (0..k).map(|i| store_operator::<T>("scorer", i, &[evaluator()])).collect();
+        for (place, model) in models.iter().enumerate() {
+            store_model::<T>(*model, ModelKind::Generator);
+            let named: Vec<_> = nodes.iter().skip(place).step_by(models.len()).cloned().collect();
+            full_roster::<T>(*model, &named);
+        }
+        store_model::<T>(evaluator(), ModelKind::Evaluator);
+        full_roster::<T>(evaluator(), &scorers);
+
+        let parameters = EconomicParameters::<T>::get();
+        // A slash is more than a share, so that there is something left for everybody whom it can go to.
+        let share = (parameters.absence_slash / 4u32.into()).max(One::one());
+        let budget = Budget {
+            inference: share.saturating_mul(n.into()),
+            scoring: share.saturating_mul(k.into()),
+            fee: share,
+        };
+        let requester: T::AccountId = account("requester", 0, 0);
+        fund::<T>(&requester, budget.total().saturating_mul(2u32.into()));
+        Pallet::<T>::hold_budget(&requester, budget.total()).unwrap();
+        let longest = T::MaxWindow::get();
+        let windows = Windows { commit: longest, reveal: longest };
+        let before = now::<T>() - One::one();
+        let request = Request {
+            requester,
+            generators: BoundedVec::truncate_from(models),
+            evaluator: evaluator(),
+            sampling: Sampling { max_tokens: 1, temperature_milli: 0, seed: 0 },
+            responders: n,
+            committee: k,
+            min_quality: Permill::zero(),
+            budget,
+            answer_windows: windows,
+            score_windows: windows,
+            created: before,
+            phase: Phase::Requested,
+            since: before,
+            fixed_at: before,
+            due: now::<T>(),
+            round: 0,
+            audit: Audit::Sealed([0; 32]),
+            parameters,
+        };
+        Self { request, nodes, scorers }
+    }
+
+    /// In a phase that closes now.
+    fn due(self, phase: Phase<BlockNumberFor<T>>) -> Self {
+        self.stored(phase, now::<T>())
+    }
+
+    /// In a phase that is open.
+    fn open(self, phase: Phase<BlockNumberFor<T>>) -> Self {
+        self.stored(phase, later::<T>() + One::one())
+    }
+
+    fn stored(mut self, phase: Phase<BlockNumberFor<T>>, due: BlockNumberFor<T>) -> Self {
+        self.request.phase = phase;
+        self.request.due = due;
+        Requests::<T>::insert(ID, self.request.clone());
+        Prompts::<T>::insert(ID, full::<T::MaxPromptLength>(b'p'));
+        Agenda::<T>::insert(due, ID, ());
+        AgendaCursor::<T>::put(now::<T>());
+        NextRequest::<T>::put(ID + 1);
+        OpenRequests::<T>::put(1);
+        self
+    }
+
+    /// The last round, the committee of the first having been silent.
+    fn last_round(mut self) -> Self {
+        self.request.round = 1;
+        let silent = (0..T::MaxCommittee::get())
+            .map(|n| self.member(account("silent", n, 0), Work::NotCommitted, 0))
+            .collect::<Vec<_>>();
+        Committees::<T>::insert(ID, 0, BoundedVec::truncate_from(silent));
+        self
+    }
+
+    /// The inference nodes have come this far.
+    fn answered(self, work: impl Fn(u32) -> Work) -> Self {
+        let responses = self.nodes.iter().zip(0u32..).map(|(operator, n)| Response {
+            operator: operator.clone(),
+            model: self.request.generators[n as usize % self.request.generators.len()],
+            work: work(n),
+            latency: Permill::zero(),
+            quality: None,
+            paid: Zero::zero(),
+        });
+        Responses::<T>::insert(ID, BoundedVec::truncate_from(responses.collect::<Vec<_>>()));
+        self.nodes.iter().for_each(|node| Pallet::<T>::open_duty(node, ID, Role::InferenceNode));
+        self
+    }
+
+    /// Their outputs are stored, the longest there can be.
+    fn with_outputs(self) -> Self {
+        for index in 0..self.nodes.len() as u32 {
+            Outputs::<T>::insert(ID, index, full::<T::MaxOutputLength>(b'a'));
+        }
+        self
+    }
+
+    /// The committee has come this far.
+    fn scored(self, work: impl Fn(u32) -> Work) -> Self {
+        let members = self.scorers.iter().zip(0u32..);
+        let members = members.map(|(operator, n)| self.member(operator.clone(), work(n), n));
+        Committees::<T>::insert(
+            ID,
+            self.request.round,
+            BoundedVec::truncate_from(members.collect::<Vec<_>>()),
+        );
+        self.scorers.iter().for_each(|scorer| Pallet::<T>::open_duty(scorer, ID, Role::QualityValidator));
+        self
+    }
+
+    /// Scores differ a little, and come in descending order.
+    fn member(&self, operator: T::AccountId, work: Work, n: u32) -> Member<T> {
+        let shown = Responses::<T>::get(ID).iter().filter(|r| r.work == Work::Shown).count();
+        let scores = match work {
+            Work::Shown => vec![Permill::from_parts(900_000 - n); shown],
+            _ => vec![],
+        };
+        Member {
+            operator,
+            weight: SECOND,
+            work,
+            scores: BoundedVec::truncate_from(scores),
+            latency: Permill::zero(),
+            agreement: None,
+            paid: Zero::zero(),
+        }
+    }
+}
+
+/// Last block of an open phase.
+fn later<T: Config>() -> BlockNumberFor<T> {
+    now::<T>() + T::MaxWindow::get()
+}
+
+/// `fit` operators that can be drawn and one less who have chilled since, in the order in which they stand in rosters.
+/// Who has chilled is drawn first: as many as the draw bears.
+fn store_drawable<T: Config>(fit: u32, chilled: u32) -> Vec<(T::AccountId, u64)> {
+    let chilled = (0..chilled).map(|n| {
+        let who = store_operator::<T>("chilled", n, &[evaluator()]);
+        Operators::<T>::mutate(&who, |operator| operator.as_mut().unwrap().chilled = true);
+        (who, FIRST)
+    });
+    let fit = (0..fit).map(|n| (store_operator::<T>("fit", n, &[evaluator()]), SECOND));
+    chilled.chain(fit).collect()
+}
+
+/// The commitment and the report of it, in a request where everybody else has acted.
+fn report<T: Config>(kind: ReportKindOf<T>) -> ReportsOf<T> {
+    BoundedVec::truncate_from(vec![Report { request: ID, kind }])
+}
+
+fn binding<T: Config, R>(operator: &T::AccountId, make: impl Fn(Binding<T::AccountId>) -> R) -> R {
+    let genesis = Pallet::<T>::genesis_hash();
+    make(Binding { genesis: &genesis, request: ID, operator })
+}
+
+fn worker_of<T: Config>(operator: &T::AccountId) -> T::AccountId {
+    Operators::<T>::get(operator).unwrap().worker.unwrap()
+}
+
+/// What a block does with a report: the check whether it is free, and the call.
+fn check_and_report<T: Config>(worker: &T::AccountId, reports: ReportsOf<T>) {
+    let origin: <T as frame_system::Config>::RuntimeOrigin = RawOrigin::Signed(worker.clone()).into();
+    assert!(Pallet::<T>::is_due_and_valid(&origin, &reports));
+    Pallet::<T>::report_work(origin, reports).unwrap();
+}
+
+/// The work of the last node or, with `scorer`, of the last quality validator, and whether the phase ends today.
+fn outcome<T: Config>(scorer: bool) -> (Work, bool) {
+    let request = Requests::<T>::get(ID).unwrap();
+    let work = match scorer {
+        true => Committees::<T>::get(ID, request.round).last().unwrap().work,
+        false => Responses::<T>::get(ID).last().unwrap().work,
+    };
+    (work, Agenda::<T>::contains_key(now::<T>(), ID))
+}
+
+fn step<T: Config>() {
+    Pallet::<T>::step(ID, now::<T>(), now::<T>());
+}
+
+fn phase<T: Config>() -> Phase<BlockNumberFor<T>> {
+    Requests::<T>::get(ID).unwrap().phase
+}
+
+fn happened<T: Config>(event: Event<T>) {
+    frame_system::Pallet::<T>::assert_has_event(event.into());
+}
+
+/// All but the last are `others`.
+fn last_of(count: u32, last: Work, others: Work) -> impl Fn(u32) -> Work {
+    move |n| if n + 1 == count { last } else { others }
+}
+
+/// Everybody's duty is over, whoever was slashed and whoever was paid.
+fn duties_are_over<T: Config>(operators: &[T::AccountId], paid: usize, slashed: usize) {
+    let records: Vec<_> = operators.iter().map(|who| Operators::<T>::get(who).unwrap()).collect();
+    assert!(records.iter().all(|operator| operator.open_duties == 0));
+    assert_eq!(records.iter().filter(|operator| !operator.earned.is_zero()).count(), paid);
+    assert_eq!(records.iter().filter(|operator| !operator.slashed.is_zero()).count(), slashed);
+}
+
+#[benchmarks]
+mod benchmarks {
+    use super::*;
+
+    #[benchmark]
+    fn register_model() -> Result<(), BenchmarkError> {
+        let origin = T::ModelOrigin::try_successful_origin().map_err(|_| BenchmarkError::Weightless)?;
+        let name = vec![b'm'; T::MaxNameLength::get() as usize];
+        let longest = T::MaxWindow::get();
+        let windows = Windows { commit: longest, reveal: longest };
+        #[extrinsic_call]
+        _(
+            origin as T::RuntimeOrigin,
+            evaluator(),
+            ModelKind::Evaluator,
+            name,
+            Price::default(),
+            windows,
+            Reward::default(),
+        );
+        assert!(Models::<T>::contains_key(evaluator()));
+        Ok(())
+    }
+
+    #[benchmark]
+    fn retire_model() -> Result<(), BenchmarkError> {
+        let origin = T::ModelOrigin::try_successful_origin().map_err(|_| BenchmarkError::Weightless)?;
+        store_model::<T>(evaluator(), ModelKind::Evaluator);
+        #[extrinsic_call]
+        _(origin as T::RuntimeOrigin, evaluator());
+        assert!(Models::<T>::get(evaluator()).unwrap().retired);
+        Ok(())
+    }
+
+    #[benchmark]
+    fn bond() {
+        let who = store_busy_operator::<T>(true);
+        let amount = EconomicParameters::<T>::get().min_stake;
+        #[extrinsic_call]
+        _(RawOrigin::Signed(who.clone()), amount);
+        happened::<T>(Event::Bonded { operator: who.clone(), amount });
+        assert_eq!(places_of::<T>(&who), T::MaxModelsPerOperator::get());
+    }
+
+    /// All models and the worker key change.
+    #[benchmark]
+    fn register() {
+        let who = store_busy_operator::<T>(true);
+        let worker: T::AccountId = account("worker", 0, 0);
+        let models: Vec<_> =
+            (0..T::MaxModelsPerOperator::get()).map(|n| model_id(ModelKind::Evaluator, n)).collect();
+        for model in &models {
+            store_model::<T>(*model, ModelKind::Evaluator);
+            store_roster::<T>(*model, T::MaxOperatorsPerModel::get() - 1, vec![]);
+        }
+        let models = BoundedVec::truncate_from(models);
+        #[extrinsic_call]
+        _(RawOrigin::Signed(who.clone()), worker.clone(), models.clone());
+        assert_eq!(Workers::<T>::get(&worker), Some(who.clone()));
+        assert_eq!(Operators::<T>::get(&who).unwrap().models, models);
+        assert_eq!(places_of::<T>(&who), T::MaxModelsPerOperator::get());
+    }
+
+    #[benchmark]
+    fn chill() {
+        let who = store_busy_operator::<T>(true);
+        #[extrinsic_call]
+        _(RawOrigin::Signed(who.clone()));
+        assert!(Operators::<T>::get(&who).unwrap().chilled);
+        assert_eq!(places_of::<T>(&who), 0);
+    }
+
+    #[benchmark]
+    fn resume() {
+        let who = store_busy_operator::<T>(false);
+        Operators::<T>::mutate(&who, |operator| operator.as_mut().unwrap().chilled = true);
+        #[extrinsic_call]
+        _(RawOrigin::Signed(who.clone()));
+        assert!(!Operators::<T>::get(&who).unwrap().chilled);
+        assert_eq!(places_of::<T>(&who), T::MaxModelsPerOperator::get());
+    }
+
+    #[benchmark]
+    fn unbond() {
+        let who = store_busy_operator::<T>(true);
+        let amount = EconomicParameters::<T>::get().min_stake;
+        #[extrinsic_call]
+        _(RawOrigin::Signed(who.clone()), amount);
+        let operator = Operators::<T>::get(&who).unwrap();
+        assert_eq!(operator.stake, amount);
+        assert_eq!(operator.unbonding.unwrap().amount, amount.saturating_mul(2u32.into()));
+        assert_eq!(places_of::<T>(&who), T::MaxModelsPerOperator::get());
+    }
+
+    /// All of it, so that the operator is forgotten.
+    #[benchmark]
+    fn withdraw() {
+        frame_system::Pallet::<T>::set_block_number(now::<T>());
+        let who = store_busy_operator::<T>(false);
+        let worker = worker_of::<T>(&who);
+        let all = EconomicParameters::<T>::get().min_stake.saturating_mul(3u32.into());
+        Operators::<T>::mutate(&who, |operator| {
+            let operator = operator.as_mut().unwrap();
+            operator.stake = Zero::zero();
+            operator.unbonding = Some(Unbonding { amount: all, at: now::<T>() });
+        });
+        #[extrinsic_call]
+        _(RawOrigin::Signed(who.clone()));
+        assert!(!Operators::<T>::contains_key(&who));
+        assert!(!Workers::<T>::contains_key(&worker));
+    }
+
+    #[benchmark]
+    fn request_inference(b: Linear<1, { T::MaxPromptLength::get() }>) -> Result<(), BenchmarkError> {
+        let scene = Scene::<T>::new(0, 0);
+        let (responders, committee) = (T::MaxResponders::get(), T::MaxCommittee::get());
+        let needs =
+            Pallet::<T>::do_estimate(&scene.request.generators, &evaluator(), 1, responders, committee)?;
+        let terms = Terms {
+            generators: scene.request.generators.clone(),
+            evaluator: evaluator(),
+            sampling: scene.request.sampling,
+            responders,
+            committee,
+            min_quality: Permill::zero(),
+            budget: needs.total(),
+            audit: [0; 32],
+        };
+        let requester = scene.request.requester;
+        fund::<T>(&requester, needs.total().saturating_mul(2u32.into()));
+        let prompt = vec![b'p'; b as usize];
+        #[extrinsic_call]
+        _(RawOrigin::Signed(requester.clone()), prompt, terms);
+        assert_eq!(Prompts::<T>::get(0).len(), b as usize);
+        assert!(Agenda::<T>::contains_key(now::<T>() + One::one(), 0));
+        happened::<T>(Event::Requested { request: 0, requester, budget: needs.total() });
+        Ok(())
+    }
+
+    #[benchmark]
+    fn report_output_commitment() {
+        let n = T::MaxResponders::get();
+        let scene = Scene::<T>::new(n, 1).open(Phase::Answering { until: later::<T>() }).answered(last_of(
+            n,
+            Work::Pending,
+            COMMITTED,
+        ));
+        let worker = worker_of::<T>(scene.nodes.last().unwrap());
+        let reports = report::<T>(ReportKind::CommitOutput { commitment: [9; 32] });
+        #[block]
+        {
+            check_and_report::<T>(&worker, reports);
+        }
+        assert_eq!(outcome::<T>(false), (COMMITTED, true));
+    }
+
+    #[benchmark]
+    fn report_output(b: Linear<1, { T::MaxOutputLength::get() }>) {
+        let n = T::MaxResponders::get();
+        let scene = Scene::<T>::new(n, 1).open(Phase::Opening { until: later::<T>() });
+        let node = scene.nodes.last().unwrap().clone();
+        let output = BoundedVec::truncate_from(vec![b'a'; b as usize]);
+        let commitment = binding::<T, _>(&node, |binding| binding.output(&output, &SALT));
+        scene.answered(last_of(n, Work::Committed(commitment), Work::Shown));
+        let reports = report::<T>(ReportKind::RevealOutput { output, salt: SALT });
+        let worker = worker_of::<T>(&node);
+        #[block]
+        {
+            check_and_report::<T>(&worker, reports);
+        }
+        assert_eq!(outcome::<T>(false), (Work::Shown, true));
+        assert_eq!(Outputs::<T>::get(ID, n - 1).len(), b as usize);
+    }
+
+    #[benchmark]
+    fn report_scores_commitment() {
+        let (n, k) = (T::MaxResponders::get(), T::MaxCommittee::get());
+        let scene = Scene::<T>::new(n, k)
+            .open(Phase::Scoring { until: later::<T>() })
+            .answered(|_| Work::Shown)
+            .scored(last_of(k, Work::Pending, COMMITTED));
+        let worker = worker_of::<T>(scene.scorers.last().unwrap());
+        let reports = report::<T>(ReportKind::CommitScores { commitment: [9; 32] });
+        #[block]
+        {
+            check_and_report::<T>(&worker, reports);
+        }
+        assert_eq!(outcome::<T>(true), (COMMITTED, true));
+    }
+
+    #[benchmark]
+    fn report_scores() {
+        let (n, k) = (T::MaxResponders::get(), T::MaxCommittee::get());
+        let scene =
+            Scene::<T>::new(n, k).open(Phase::Revealing { until: later::<T>() }).answered(|_| Work::Shown);
+        let scorer = scene.scorers.last().unwrap().clone();
+        let scores = BoundedVec::truncate_from(vec![Permill::one(); n as usize]);
+        let commitment = binding::<T, _>(&scorer, |binding| binding.scores(&scores, &SALT));
+        scene.scored(last_of(k, Work::Committed(commitment), Work::Shown));
+        let reports = report::<T>(ReportKind::RevealScores { scores: scores.clone(), salt: SALT });
+        let worker = worker_of::<T>(&scorer);
+        #[block]
+        {
+            check_and_report::<T>(&worker, reports);
+        }
+        assert_eq!(outcome::<T>(true), (Work::Shown, true));
+        assert_eq!(Committees::<T>::get(ID, 0).last().unwrap().scores, scores);
+    }
+
+    /// By a quality validator when all others have revealed: no other part of a request is larger.
+    #[benchmark]
+    fn report_failure() {
+        let (n, k) = (T::MaxResponders::get(), T::MaxCommittee::get());
+        let scene = Scene::<T>::new(n, k)
+            .open(Phase::Revealing { until: later::<T>() })
+            .answered(|_| Work::Shown)
+            .scored(last_of(k, COMMITTED, Work::Shown));
+        let worker = worker_of::<T>(scene.scorers.last().unwrap());
+        let reason = FailureReason::Internal;
+        let reports = report::<T>(ReportKind::Fail { reason });
+        #[block]
+        {
+            check_and_report::<T>(&worker, reports);
+        }
+        assert_eq!(outcome::<T>(true), (Work::Failed(reason), true));
+    }
+
+    #[benchmark]
+    fn set_parameters() -> Result<(), BenchmarkError> {
+        let origin = T::ParameterOrigin::try_successful_origin().map_err(|_| BenchmarkError::Weightless)?;
+        let mut parameters = T::DefaultParameters::get();
+        parameters.fee = Permill::from_percent(7);
+        #[extrinsic_call]
+        _(origin as T::RuntimeOrigin, parameters);
+        assert_eq!(EconomicParameters::<T>::get(), parameters);
+        Ok(())
+    }
+
+    /// The whole committee was grossly wrong, because a slash costs more than a compensation, and pays the inference nodes
+    /// what they were not paid. The reference answer is one that takes long not to be found.
+    #[benchmark]
+    fn open_audit(
+        n: Linear<1, { T::MaxResponders::get() }>,
+        k: Linear<1, { T::MaxCommittee::get() }>,
+    ) -> Result<(), BenchmarkError> {
+        let origin = T::AuditOrigin::try_successful_origin().map_err(|_| BenchmarkError::Weightless)?;
+        let mut reference = full::<T::MaxReferenceLength>(b'a');
+        *reference.last_mut().unwrap() = b'b';
+        let key: AnswerKeyOf<T> = AnswerKey { reference, right: Permill::one(), wrong: Permill::one() };
+        let mut scene = Scene::<T>::new(n, k);
+        let prompt = full::<T::MaxPromptLength>(b'p');
+        let genesis = Pallet::<T>::genesis_hash();
+        let sealed = commitment::answer_key(&genesis, &scene.request.requester, &prompt, &key, &SALT);
+        scene.request.audit = Audit::Sealed(sealed);
+        let scene = scene
+            .open(Phase::Settled { at: now::<T>(), best: 0 })
+            .answered(|_| Work::Shown)
+            .with_outputs()
+            .scored(|_| Work::Shown);
+        Committees::<T>::mutate(ID, 0, |committee| {
+            for member in committee.iter_mut() {
+                member.scores.iter_mut().for_each(|score| *score = Permill::zero());
+            }
+        });
+        let before: Vec<_> = scene.nodes.iter().map(T::Currency::balance).collect();
+        #[extrinsic_call]
+        _(origin as T::RuntimeOrigin, ID, key, SALT);
+        assert_eq!(Requests::<T>::get(ID).unwrap().audit, Audit::Opened);
+        let record = |who| Operators::<T>::get(who).unwrap();
+        assert!(scene.scorers.iter().all(|who| !record(who).slashed.is_zero()));
+        assert!(scene.nodes.iter().zip(before).all(|(who, before)| T::Currency::balance(who) > before));
+        Ok(())
+    }
+
+    #[benchmark]
+    fn agenda_block() {
+        AgendaCursor::<T>::put(now::<T>());
+        let mut meter = WeightMeter::new();
+        #[block]
+        {
+            assert!(!Agenda::<T>::contains_key(now::<T>(), ID));
+            Pallet::<T>::service_agenda(now::<T>(), &mut meter);
+        }
+        assert_eq!(AgendaCursor::<T>::get(), Some(now::<T>()));
+    }
+
+    /// A request for whose step there is no room.
+    #[benchmark]
+    fn agenda_item() {
+        let n = T::MaxResponders::get();
+        Scene::<T>::new(n, T::MaxCommittee::get()).due(Phase::Revealing { until: now::<T>() });
+        let mut meter = WeightMeter::with_limit(T::WeightInfo::agenda_item());
+        #[block]
+        {
+            assert!(Agenda::<T>::contains_key(now::<T>(), ID));
+            assert!(!Pallet::<T>::service_block(now::<T>(), now::<T>(), &mut meter));
+        }
+        assert_eq!(meter.remaining(), Weight::zero());
+        assert!(matches!(phase::<T>(), Phase::Revealing { .. }));
+    }
+
+    /// Almost as many who cannot be drawn come up first as would cut the draw short.
+    #[benchmark]
+    fn draw_inference_nodes(
+        c: Linear<
+            { 2 * T::MaxResponders::get() },
+            { T::MaxOperatorsPerModel::get() * T::MaxModelsPerRequest::get() },
+        >,
+        n: Linear<1, { T::MaxResponders::get() }>,
+    ) {
+        let mut scene = Scene::<T>::new(0, 0);
+        scene.request.responders = n;
+        let named = store_drawable::<T>(n, n - 1);
+        let models = generators::<T>();
+        for (place, model) in models.iter().enumerate() {
+            let all = (0..c as usize).skip(place).step_by(models.len()).count() as u32;
+            store_roster::<T>(*model, all, named.iter().skip(place).step_by(models.len()).cloned().collect());
+        }
+        scene.due(Phase::Requested);
+        #[block]
+        {
+            let mut request = Requests::<T>::get(ID).unwrap();
+            let seed = Pallet::<T>::seed_or_wait(ID, &mut request, b"", Zero::zero(), now::<T>());
+            let seed = seed.map_or(SEED, |_| SEED);
+            Pallet::<T>::draw_inference_nodes_with(seed, ID, &mut request, now::<T>());
+            Requests::<T>::insert(ID, request);
+        }
+        let drawn: Vec<_> = Responses::<T>::get(ID).into_iter().map(|response| response.operator).collect();
+        assert_eq!(drawn.len(), n as usize);
+        assert!(drawn.iter().all(|who| Duties::<T>::contains_key(who, ID)));
+        let left: usize = models.iter().map(|model| Rosters::<T>::get(model).len()).sum();
+        assert_eq!(left as u32, c + 1 - n, "who cannot be drawn is struck out");
+    }
+
+    #[benchmark]
+    fn close_answering(n: Linear<1, { T::MaxResponders::get() }>) {
+        Scene::<T>::new(n, 0).due(Phase::Answering { until: now::<T>() }).answered(last_of(
+            n,
+            COMMITTED,
+            Work::Pending,
+        ));
+        #[block]
+        {
+            step::<T>();
+        }
+        assert!(matches!(phase::<T>(), Phase::Opening { .. }));
+    }
+
+    #[benchmark]
+    fn close_opening(n: Linear<1, { T::MaxResponders::get() }>) {
+        Scene::<T>::new(n, 0).due(Phase::Opening { until: now::<T>() }).answered(last_of(
+            n,
+            Work::Shown,
+            COMMITTED,
+        ));
+        #[block]
+        {
+            step::<T>();
+        }
+        assert_eq!(phase::<T>(), Phase::Selecting);
+    }
+
+    /// The second committee, and almost as many who cannot be drawn come up first as would cut the draw short.
+    #[benchmark]
+    fn draw_committee(
+        c: Linear<
+            { (2 * T::MaxCommittee::get()).min(T::MaxOperatorsPerModel::get()) },
+            { T::MaxOperatorsPerModel::get() },
+        >,
+        k: Linear<1, { T::MaxCommittee::get() }>,
+    ) {
+        let mut scene = Scene::<T>::new(T::MaxResponders::get(), 0).answered(|_| Work::Shown).last_round();
+        scene.request.committee = k;
+        let chilled = (k - 1).min(c - k);
+        store_roster::<T>(evaluator(), c, store_drawable::<T>(k, chilled));
+        scene.due(Phase::Selecting);
+        #[block]
+        {
+            let mut request = Requests::<T>::get(ID).unwrap();
+            let seed = Pallet::<T>::seed_or_wait(ID, &mut request, b"", Zero::zero(), now::<T>());
+            let seed = seed.map_or(SEED, |_| SEED);
+            Pallet::<T>::draw_committee_with(seed, ID, &mut request, now::<T>());
+            Requests::<T>::insert(ID, request);
+        }
+        let drawn = Committees::<T>::get(ID, 1);
+        assert_eq!(drawn.len(), k as usize);
+        assert!(drawn.iter().all(|member| Duties::<T>::contains_key(&member.operator, ID)));
+        assert_eq!(Rosters::<T>::get(evaluator()).len() as u32, c - chilled);
+    }
+
+    #[benchmark]
+    fn close_scoring(k: Linear<1, { T::MaxCommittee::get() }>) {
+        let absent = k - agenda::quorum(k) as u32;
+        Scene::<T>::new(1, k)
+            .due(Phase::Scoring { until: now::<T>() })
+            .answered(|_| Work::Shown)
+            .scored(|n| if n < absent { Work::Pending } else { COMMITTED });
+        #[block]
+        {
+            step::<T>();
+        }
+        assert!(matches!(phase::<T>(), Phase::Revealing { .. }));
+    }
+
+    #[benchmark]
+    fn settle(n: Linear<1, { T::MaxResponders::get() }>, k: Linear<1, { T::MaxCommittee::get() }>) {
+        let scene = Scene::<T>::new(n, k)
+            .due(Phase::Revealing { until: now::<T>() })
+            .answered(|_| Work::Shown)
+            .scored(|_| Work::Shown);
+        #[block]
+        {
+            step::<T>();
+        }
+        assert!(matches!(phase::<T>(), Phase::Settled { .. }));
+        duties_are_over::<T>(&scene.nodes, n as usize, 0);
+        duties_are_over::<T>(&scene.scorers, k as usize, 0);
+    }
+
+    /// As many are absent as leave a response and a quorum.
+    #[benchmark]
+    fn settle_with_absentees(
+        n: Linear<1, { T::MaxResponders::get() }>,
+        k: Linear<1, { T::MaxCommittee::get() }>,
+    ) {
+        let quorum = agenda::quorum(k);
+        let scene = Scene::<T>::new(n, k)
+            .due(Phase::Revealing { until: now::<T>() })
+            .answered(last_of(n, Work::Shown, Work::NotRevealed))
+            .scored(|n| if (n as usize) < quorum { Work::Shown } else { COMMITTED });
+        #[block]
+        {
+            step::<T>();
+        }
+        assert!(matches!(phase::<T>(), Phase::Settled { .. }));
+        duties_are_over::<T>(&scene.nodes, 1, n as usize - 1);
+        duties_are_over::<T>(&scene.scorers, quorum, k as usize - quorum);
+    }
+
+    #[benchmark]
+    fn dismiss_committee(k: Linear<1, { T::MaxCommittee::get() }>) {
+        let scene = Scene::<T>::new(T::MaxResponders::get(), k)
+            .due(Phase::Revealing { until: now::<T>() })
+            .answered(|_| Work::Shown)
+            .scored(|_| COMMITTED);
+        #[block]
+        {
+            step::<T>();
+        }
+        assert_eq!(phase::<T>(), Phase::Selecting);
+        duties_are_over::<T>(&scene.scorers, 0, k as usize);
+    }
+
+    /// The last committee is silent, or (`k` of 0) there was none because no output was shown. All others are absent too:
+    /// a slash costs more than a payment.
+    #[benchmark]
+    fn refund(n: Linear<1, { T::MaxResponders::get() }>, k: Linear<0, { T::MaxCommittee::get() }>) {
+        let last = if k == 0 { Work::NotRevealed } else { Work::Shown };
+        let scene = Scene::<T>::new(n, k)
+            .last_round()
+            .due(Phase::Revealing { until: now::<T>() })
+            .answered(last_of(n, last, Work::NotRevealed))
+            .scored(|_| COMMITTED);
+        #[block]
+        {
+            step::<T>();
+        }
+        assert!(matches!(phase::<T>(), Phase::Refunded { .. }));
+        let shown = usize::from(k > 0);
+        duties_are_over::<T>(&scene.nodes, shown, n as usize - shown);
+        duties_are_over::<T>(&scene.scorers, 0, k as usize);
+    }
+
+    #[benchmark]
+    fn prune(n: Linear<1, { T::MaxResponders::get() }>) {
+        Scene::<T>::new(n, T::MaxCommittee::get())
+            .last_round()
+            .due(Phase::Settled { at: now::<T>(), best: 0 })
+            .answered(|_| Work::Shown)
+            .with_outputs()
+            .scored(|_| Work::Shown);
+        #[block]
+        {
+            step::<T>();
+        }
+        assert!(!Requests::<T>::contains_key(ID));
+        assert!(!Prompts::<T>::contains_key(ID));
+        assert_eq!(Outputs::<T>::iter_prefix(ID).count(), 0);
+        assert_eq!(Committees::<T>::iter_prefix(ID).count(), 0);
+        assert!(!Agenda::<T>::contains_key(now::<T>(), ID));
+    }
+
+    /// Not a step of its own: the same settlement among `o` other open requests, to show that it costs the same.
+    #[benchmark]
+    fn settle_among_open(o: Linear<0, 1_000>) {
+        let scene = Scene::<T>::new(T::MaxResponders::get(), T::MaxCommittee::get())
+            .due(Phase::Revealing { until: now::<T>() })
+            .answered(|_| Work::Shown)
+            .scored(|_| Work::Shown);
+        for other in (0..).map(|n| ID + 1 + n).take(o as usize) {
+            Requests::<T>::insert(other, scene.request.clone());
+            Agenda::<T>::insert(now::<T>(), other, ());
+        }
+        OpenRequests::<T>::put(o + 1);
+        #[block]
+        {
+            step::<T>();
+        }
+        assert!(matches!(phase::<T>(), Phase::Settled { .. }));
+        assert_eq!(OpenRequests::<T>::get(), o);
+    }
+
+    impl_benchmark_test_suite!(Pallet, crate::mock::storage(), crate::mock::Test);
+}
