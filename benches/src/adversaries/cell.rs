@@ -11,6 +11,7 @@ use pallet_proof_of_quality::{
     Committees, Event, Outcome, Phase, ReportKind, RequestId, Requests, Responses, Work,
 };
 use sp_runtime::{PerThing, Permill};
+use sp_state_machine::BasicExternalities;
 use std::collections::{HashMap, VecDeque};
 
 /// Windows of the game in which the error is looked at on its own.
@@ -18,6 +19,9 @@ pub const WINDOWS: u64 = 20;
 
 /// Blocks between a settlement and the opening of an audit.
 const AUDIT_DELAY: u64 = 20;
+
+/// Blocks between two clean-ups of the state.
+const BLOCKS_AT_A_TIME: u64 = 100;
 
 /// What is played.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -97,7 +101,14 @@ pub fn play(cell: Cell, seed: u64, rounds: u64) -> Result<Played> {
     chain::Seed::set(seed);
     chain::Handled::set(0);
     let world = World { seed, audits: f64::from(cell.audits) / 1_000.0 };
-    chain::genesis()?.execute_with(|| Game::new(cell, world, rounds).play())
+    let mut state = chain::genesis()?;
+    let mut game = state.execute_with(|| Game::new(cell, world, rounds));
+    while !game.is_over() {
+        state.execute_with(|| game.play(BLOCKS_AT_A_TIME))?;
+        // Keys that are gone stay in the way of iteration until the state is made anew.
+        state = BasicExternalities::new(state.into_storages());
+    }
+    state.execute_with(|| game.end())
 }
 
 /// A request that is not settled yet.
@@ -145,6 +156,11 @@ struct Game {
     cell: Cell,
     world: World,
     rounds: u64,
+    /// All money at the start, and what each player had of it.
+    money: u128,
+    wealth: Vec<u128>,
+    asked: u64,
+    block: u64,
     skills: Vec<Skill>,
     flights: Vec<Flight>,
     /// Audits to open: when, which, and with what salt.
@@ -169,6 +185,10 @@ impl Game {
             cell,
             world,
             rounds,
+            money: chain::money(),
+            wealth: Player::all().map(Player::wealth).collect(),
+            asked: 0,
+            block: 0,
             skills: (0..OPERATORS).map(skill).collect(),
             flights: Vec::new(),
             audits: VecDeque::new(),
@@ -181,19 +201,24 @@ impl Game {
         }
     }
 
-    /// A request in each block, so that about six are in flight at a time, until all are settled and audited.
-    fn play(mut self) -> Result<Played> {
-        let money = chain::money();
-        let wealth: Vec<u128> = Player::all().map(Player::wealth).collect();
-        let mut asked = 0;
-        let mut block = 1;
-        while asked < self.rounds || !self.flights.is_empty() || !self.audits.is_empty() {
-            chain::begin(block);
-            if asked < self.rounds {
-                let (secret, is_audit) = self.world.request(asked);
+    fn is_over(&self) -> bool {
+        self.asked == self.rounds && self.flights.is_empty() && self.audits.is_empty()
+    }
+
+    /// Plays some blocks, with a request in each, so that about six are in flight at a time, until all are settled and
+    /// audited.
+    fn play(&mut self, blocks: u64) -> Result<()> {
+        for _ in 0..blocks {
+            if self.is_over() {
+                break;
+            }
+            self.block += 1;
+            chain::begin(self.block);
+            if self.asked < self.rounds {
+                let (secret, is_audit) = self.world.request(self.asked);
                 let id = chain::ask(secret, is_audit)?;
                 self.flights.push(Flight { id, secret, is_audit, scores: HashMap::new() });
-                asked += 1;
+                self.asked += 1;
             }
             for mut flight in std::mem::take(&mut self.flights) {
                 if self.act(&mut flight)? {
@@ -201,19 +226,23 @@ impl Game {
                 }
             }
             while let Some(&(due, id, secret)) = self.audits.front() {
-                if due > block {
+                if due > self.block {
                     break;
                 }
                 chain::open_audit(id, secret)?;
                 self.audits.pop_front();
             }
-            for event in chain::end(block) {
+            for event in chain::end(self.block) {
                 self.book(event)?;
             }
-            block += 1;
         }
-        chain::check(money)?;
-        for (player, before) in Player::all().zip(wealth) {
+        Ok(())
+    }
+
+    /// Checks the books and measures.
+    fn end(self) -> Result<Played> {
+        chain::check(self.money)?;
+        for (player, before) in Player::all().zip(&self.wealth) {
             let purse = self.purse(player);
             if player.wealth() + purse.all_slashed != before + purse.all_paid {
                 bail!("the books of {player:?} do not agree with its account");

@@ -34,12 +34,15 @@ struct Options {
     out: PathBuf,
 }
 
+/// Requests in a cell of the full grid.
+const ENOUGH: u64 = 5_000;
+
 /// Worlds besides the first in which a colluding majority is played.
 const OTHER_SEEDS: u64 = 4;
 
 fn main() -> Result<()> {
     let options = Options::parse();
-    let rounds = options.rounds.unwrap_or(if options.quick { 1_000 } else { 5_000 });
+    let rounds = options.rounds.unwrap_or(if options.quick { 1_000 } else { ENOUGH });
     let cells = if options.quick { grid::quick() } else { grid::full() };
     let results = play(&cells, options.seed, rounds)?;
 
@@ -51,8 +54,8 @@ fn main() -> Result<()> {
     if !losses.is_empty() {
         println!("\nOver a limit, under the default rule and audits:\n{losses}");
     }
-    if options.quick {
-        println!("The small grid is too short for verdicts that count; leave QUICK out for those.");
+    if rounds < ENOUGH {
+        println!("Games of fewer than {ENOUGH} requests are too short for verdicts that count.\n");
     }
     fs::create_dir_all(&options.out).with_context(|| format!("cannot make {}", options.out.display()))?;
     let (csv, svg) = (options.out.join("results.csv"), options.out.join("results.svg"));
