@@ -121,7 +121,7 @@ pub const AUDIT_WINDOW: u64 = 25;
 
 /// The recommended economic parameters: what is measured here.
 pub const PARAMETERS: Parameters<Balance, u64> =
-    Parameters::recommended(MIN_STAKE, ABSENCE_SLASH, AUDIT_WINDOW, AUDIT_WINDOW);
+    Parameters::recommended(MIN_STAKE, ABSENCE_SLASH, AUDIT_WINDOW + 1, AUDIT_WINDOW);
 
 /// Operators of each kind.
 pub const OPERATORS: usize = 20;
