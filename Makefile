@@ -12,7 +12,7 @@ CARGO := [ ! -f "$(POQ_CACHE)/env.sh" ] || . "$(POQ_CACHE)/env.sh"; cargo
 BUILD := build --release --locked --workspace --all-targets
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo lint test bench adversaries weights image
+.PHONY: help setup build demo lint test features bench adversaries weights image
 
 help: ## Say what can be made
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:[^#]*## /\t/' | expand -t 12
@@ -35,6 +35,15 @@ lint: setup ## Check format and lints
 test: lint ## Check format and lints, run all tests
 	@$(CARGO) $(if $(shell command -v cargo-nextest),nextest run,test --lib --bins --tests) --release --locked --workspace
 	@$(CARGO) test --release --locked --workspace --doc
+
+# Other features make other artefacts: in a folder of their own, and quick to compile.
+features: export CARGO_TARGET_DIR := $(CARGO_TARGET_DIR)/features
+features: export CARGO_PROFILE_DEV_DEBUG = 0
+features: export CARGO_PROFILE_TEST_DEBUG = 0
+features: export SKIP_WASM_BUILD = 1
+features: setup ## Test what the release build leaves out (runtime-benchmarks, try-runtime)
+	@$(CARGO) test --locked -p pallet-proof-of-quality --features runtime-benchmarks --lib bench
+	@$(CARGO) check --locked -p poq-runtime --lib --features runtime-benchmarks,try-runtime
 
 bench: setup ## Measure what is claimed
 	@$(CARGO) bench --locked --workspace --bench consensus
