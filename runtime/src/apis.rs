@@ -25,13 +25,13 @@ use sp_runtime::{
 use sp_session::OpaqueGeneratedSessionKeys;
 use sp_version::RuntimeVersion;
 
-#[cfg(feature = "runtime-benchmarks")]
-use crate::AllPalletsWithSystem;
 #[cfg(feature = "try-runtime")]
 use crate::RuntimeBlockWeights;
+#[cfg(feature = "runtime-benchmarks")]
+use crate::{AllPalletsWithSystem, ProofOfQuality};
 
 #[cfg(feature = "runtime-benchmarks")]
-frame_benchmarking::define_benchmarks!([pallet_proof_of_quality, crate::ProofOfQuality]);
+frame_benchmarking::define_benchmarks!([pallet_proof_of_quality, ProofOfQuality]);
 
 impl_runtime_apis! {
     impl sp_api::Core<Block> for Runtime {
