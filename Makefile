@@ -32,7 +32,7 @@ lint: setup ## Check format and lints
 	@cargo fmt --all --check
 	@$(CARGO) clippy --release --locked --workspace --all-targets -- -D warnings
 
-test: lint ## Check format and lints, run all tests
+test: lint ## Check format and lints, run all tests (POQ_QUICK=1: a shorter random walk)
 	@$(CARGO) $(if $(shell command -v cargo-nextest),nextest run,test --lib --bins --tests) --release --locked --workspace
 	@$(CARGO) test --release --locked --workspace --doc
 
