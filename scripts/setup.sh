@@ -12,6 +12,7 @@ here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 cache="${POQ_CACHE:-$HOME/.cache/proof-of-quality}"
 # What the Makefile needs to know of this machine; one syntax for sh and make.
 env_file="$cache/env.sh"
+env_lines=()
 wasm_target=wasm32v1-none
 # The name under which rustup knows Debian's second compiler, where that has to be used.
 debian_toolchain=wasm-debian
@@ -76,7 +77,6 @@ can_build_wasm() {
 
 install_wasm_target() {
     if can_build_wasm rustc; then
-        rm -f "$env_file"
         return
     fi
     if have rustup && can_build_wasm rustc "+$debian_toolchain"; then
@@ -86,7 +86,6 @@ install_wasm_target() {
     if have rustup; then
         say "adding Rust's target $wasm_target"
         if rustup target add "$wasm_target" >"$cache/rustup.log" 2>&1 && can_build_wasm rustc; then
-            rm -f "$env_file"
             return
         fi
     fi
@@ -96,8 +95,7 @@ install_wasm_target() {
 
 use_debian_toolchain() {
     # A toolchain file that asks for a target must not make rustup try to download it.
-    printf 'export %s\n' "WASM_BUILD_TOOLCHAIN=$debian_toolchain" "RUSTUP_AUTO_INSTALL=0" >"$env_file.new"
-    mv "$env_file.new" "$env_file"
+    env_lines+=("WASM_BUILD_TOOLCHAIN=$debian_toolchain" "RUSTUP_AUTO_INSTALL=0")
 }
 
 # rustup can download nothing here. Debian carries a second, complete compiler from whose sources the target's `core` and
@@ -170,12 +168,42 @@ RUST
     rm -rf "${CARGO_TARGET_DIR:-$cache/target}"/*/wbuild
 )
 
+# ---------------------------------------------------------------- what this processor can do
+
+# llama.cpp is built for x86-64 processors since 2013 (.cargo/config.toml), and for what this one can do besides, as its own
+# build does. POQ_PORTABLE=1 leaves that out, for programs that go to other machines.
+use_processor() {
+    [[ -z "${POQ_PORTABLE:-}" && -r /proc/cpuinfo ]] || return 0
+    local flags
+    flags=" $(sed -n 's/^flags[^:]*: //p' /proc/cpuinfo | head -n 1) "
+    # llama.cpp's AVX-512 code wants all of these.
+    for flag in avx512f avx512cd avx512vl avx512dq avx512bw; do
+        [[ "$flags" == *" $flag "* ]] || return 0
+    done
+    env_lines+=(GGML_AVX512=ON)
+    [[ "$flags" != *" avx512vbmi "* ]] || env_lines+=(GGML_AVX512_VBMI=ON)
+    [[ "$flags" != *" avx512_vnni "* ]] || env_lines+=(GGML_AVX512_VNNI=ON)
+    [[ "$flags" != *" avx512_bf16 "* ]] || env_lines+=(GGML_AVX512_BF16=ON)
+}
+
+# Left alone if nothing changed: a new file is no reason to build anything.
+write_env() {
+    if ((${#env_lines[@]} == 0)); then
+        rm -f "$env_file"
+        return
+    fi
+    printf 'export %s\n' "${env_lines[@]}" >"$env_file.new"
+    mv "$env_file.new" "$env_file"
+}
+
 # ---------------------------------------------------------------- all of it
 
 mkdir -p "$cache"
 have cargo || fail "Rust is missing; get it from https://rustup.rs"
 install_tools
 install_wasm_target
+use_processor
+write_env
 "$here/setup-onnxruntime.sh" >"$cache/onnxruntime.log" 2>&1 || fail "ONNX Runtime: $(tail -n 1 "$cache/onnxruntime.log")"
 have cargo-nextest ||
     say "tests run with plain 'cargo test'; 'cargo install cargo-nextest --locked' would make them faster and easier to read"

@@ -12,8 +12,10 @@
 //! engine is stopping.
 
 use crate::{
-    catalogue::{Catalogue, ModelInfo},
+    backends::Backends,
     job_id::JobId,
+    models::shelf::{Entry, ModelKind, Shelf},
+    pool::Presence,
     queue::{Queue, SubmitError, Ticket},
     token::Token,
 };
@@ -44,10 +46,58 @@ const REQUEST_TIME: Duration = Duration::from_secs(30);
 pub struct Engine {
     /// The jobs.
     pub queue: Arc<Queue>,
-    /// The models.
-    pub catalogue: Arc<Catalogue>,
+    /// The files of the models.
+    pub shelf: Arc<Shelf>,
+    /// Who does the work.
+    pub backends: Arc<Backends>,
     /// What callers must show.
     pub token: Token,
+}
+
+/// What is known of a model.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelInfo {
+    /// Its id, 64 lower-case hex digits; `None` if its files are not what they should be.
+    pub id: Option<String>,
+    /// File or folder name, without the extension.
+    pub name: String,
+    /// What it does.
+    pub kind: ModelKind,
+    /// Whether it is usable.
+    pub state: ModelState,
+    /// Why it is not, or `None`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// Whether a model is usable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ModelState {
+    /// On disk; it is loaded when work wants it.
+    Available,
+    /// Being loaded.
+    Loading,
+    /// In memory.
+    Loaded,
+    /// Cannot be read or loaded.
+    Broken,
+    /// Its process died too often; it is not tried any more.
+    SetAside,
+}
+
+impl ModelInfo {
+    fn of(entry: &Entry, backends: &Backends) -> Self {
+        let (state, error) = match entry.id.as_deref().map(|id| backends.pool().presence(id)) {
+            Err(error) => (ModelState::Broken, Some(error.clone())),
+            Ok(Presence::Available) => (ModelState::Available, None),
+            Ok(Presence::Loading) => (ModelState::Loading, None),
+            Ok(Presence::Loaded { .. }) => (ModelState::Loaded, None),
+            Ok(Presence::Broken(error)) => (ModelState::Broken, Some(error)),
+            Ok(Presence::SetAside(error)) => (ModelState::SetAside, Some(error)),
+        };
+        Self { id: entry.id.clone().ok(), name: entry.name.clone(), kind: entry.kind, state, error }
+    }
 }
 
 /// Answer of `GET /v1/models`.
@@ -111,7 +161,8 @@ async fn delete_job(State(engine): State<Engine>, Path(id): Path<String>) -> Res
 }
 
 async fn list_models(State(engine): State<Engine>) -> Json<ModelList> {
-    Json(ModelList { models: engine.catalogue.list() })
+    let models = engine.shelf.list();
+    Json(ModelList { models: models.iter().map(|entry| ModelInfo::of(entry, &engine.backends)).collect() })
 }
 
 async fn health() -> Json<serde_json::Value> {

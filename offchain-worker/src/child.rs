@@ -10,8 +10,9 @@
 //! A parent calls [`supervise`] with a command that leads to [`run_child`].
 
 use crate::{
-    config::{loopback, EngineArgs},
+    config::{loopback, ApiArgs, ConfigError, Configured, EngineArgs},
     demo, logging,
+    runner::Program,
     server::{self, EngineError},
     token::{Token, TokenError},
 };
@@ -83,6 +84,9 @@ pub enum ChildError {
     /// There is no token.
     #[error(transparent)]
     Token(#[from] TokenError),
+    /// The configuration is wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// The demo models cannot be written.
     #[error("demo models: {0}")]
     Demo(io::Error),
@@ -107,8 +111,9 @@ pub fn run_child(args: ChildArgs) -> Result<(), ChildError> {
 
 async fn serve_child(args: ChildArgs) -> Result<(), ChildError> {
     let token = Token::load(&args.token_file)?;
-    if args.engine.demo_models {
-        demo::install_demo_models(&args.engine.models).map_err(ChildError::Demo)?;
+    let configured = Configured::load(ApiArgs::default(), args.engine)?;
+    if configured.engine.demo_models {
+        demo::install_demo_models(&configured.engine.models()).map_err(ChildError::Demo)?;
     }
     let mut terminate = signal(SignalKind::terminate())?;
     // Ctrl-C reaches the whole process group. The parent decides when the child stops, so the child lets it
@@ -127,7 +132,9 @@ async fn serve_child(args: ChildArgs) -> Result<(), ChildError> {
             announce(address);
         }
     });
-    let config = args.engine.into_config(args.listen, false, token);
+    let mut config = configured.into_config(args.listen, token, Program::this()?);
+    // Whatever a file says: only the parent talks to this one.
+    config.allow_remote = false;
     Ok(server::serve(config, shutdown, ready).await?)
 }
 
@@ -321,7 +328,7 @@ mod tests {
         let mut args = ChildArgs { listen: loopback(0), token_file: "token".into(), engine: engine.clone() };
         for demo_models in [false, true] {
             engine.demo_models = demo_models;
-            engine.threads = demo_models.then_some(std::num::NonZeroUsize::MIN);
+            engine.threads = demo_models.then_some(1);
             args.engine = engine.clone();
             let line = std::iter::once("front".into()).chain(args.to_arguments());
             assert_eq!(Front::try_parse_from(line).unwrap().args, args);

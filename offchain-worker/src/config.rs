@@ -1,16 +1,28 @@
 //! What the engine can be told, in one place for both front ends.
+//!
+//! Every setting can be given as a flag, as an environment variable, or in a TOML file; the first of these that has it
+//! wins, and what none has gets its default. In the file, `[api]` and `[engine]` hold what the flags of the same names
+//! say (with `_` for `-`), `[generator."NAME"]` what concerns one model, and each `[[remote]]` is a server that does
+//! the work for one model. A key that nobody knows is an error.
 
-use crate::token::Token;
+use crate::{runner::Program, token::Token};
+use serde::Deserialize;
 use std::{
+    collections::BTreeMap,
     ffi::{OsStr, OsString},
+    io,
     net::{Ipv4Addr, SocketAddr},
-    num::NonZeroUsize,
     path::{Path, PathBuf},
     time::Duration,
 };
 
 /// Port on which `poq-worker serve` listens unless told otherwise.
 pub const DEFAULT_PORT: u16 = 9955;
+
+/// Largest configuration file that is read, in bytes.
+const MAX_FILE_BYTES: u64 = 1024 * 1024;
+
+const MIB: u64 = 1024 * 1024;
 
 /// Everything the engine needs to run.
 #[derive(Clone, Debug)]
@@ -21,10 +33,12 @@ pub struct EngineConfig {
     pub allow_remote: bool,
     /// What a caller must show.
     pub token: Token,
-    /// Folder with the models: `*.gguf` files and folders with `model.onnx` and `tokenizer.json`.
+    /// Folder with the models; see [`crate::models`].
     pub models: PathBuf,
-    /// Folder with the engine's own state: the job store and the cache of model ids.
+    /// Folder with the engine's own state: the job store, the cache of model ids, what died.
     pub data: PathBuf,
+    /// What becomes the process of a model.
+    pub program: Program,
     /// How jobs are done.
     pub settings: Settings,
 }
@@ -32,31 +46,70 @@ pub struct EngineConfig {
 /// How jobs are done.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Threads of one generation, and of one scoring.
+    /// Threads of one generator.
     pub threads: usize,
+    /// Threads of one evaluator.
+    pub score_threads: usize,
+    /// Answers that one generator makes at the same time.
+    pub parallel: u32,
+    /// Layers of a generator that go to the GPU; `None`: all of them, if there is one.
+    pub gpu_layers: Option<u32>,
     /// Most tokens of prompt and answer together; a model trained on fewer keeps its own limit.
     pub context: u32,
+    /// Most tokens, padding included, that an evaluator takes at once.
+    pub batch_tokens: usize,
+    /// Bytes that all models in memory may take together.
+    pub memory: u64,
     /// How long one job may run before it fails with `deadline_exceeded`.
     pub job_time: Duration,
-    /// Most jobs waiting or running at once; further ones are turned away with 429.
+    /// Most jobs waiting or running at once, and most other requests; further ones are turned away with 429.
     pub queue_limit: usize,
     /// Largest request body, in bytes.
     pub max_body_bytes: usize,
     /// How long a finished job is kept when nobody deletes it.
     pub retention: Duration,
+    /// What is set for single generators, by name.
+    pub generators: BTreeMap<String, GeneratorSection>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
+        let processors = std::thread::available_parallelism().map_or(1, |threads| threads.get());
         Self {
-            threads: default_threads(),
+            // llama.cpp's threads spin while they wait for each other, and two of them on one core are slower than one.
+            threads: (processors / 2).max(1),
+            // ONNX Runtime's do not.
+            score_threads: processors,
+            parallel: 4,
+            gpu_layers: None,
             context: 4096,
+            batch_tokens: 4096,
+            memory: machine_memory() / 5 * 4,
             job_time: Duration::from_secs(600),
             queue_limit: 1024,
             max_body_bytes: 1024 * 1024,
             retention: Duration::from_secs(7 * 24 * 3600),
+            generators: BTreeMap::new(),
         }
     }
+}
+
+impl Settings {
+    /// The chat template that replaces the model's own, if one is set. Errors are one line for people.
+    pub fn chat_template_of(&self, name: &str) -> Result<Option<String>, String> {
+        let file = self.generators.get(name).and_then(|section| section.chat_template_file.as_ref());
+        file.map(|file| {
+            std::fs::read_to_string(file).map_err(|error| format!("chat template {}: {error}", file.display()))
+        })
+        .transpose()
+    }
+}
+
+/// What the whole machine has, in bytes.
+fn machine_memory() -> u64 {
+    let machine = rustix::system::sysinfo();
+    #[allow(clippy::useless_conversion)] // The fields' width depends on the platform.
+    u64::from(machine.totalram).saturating_mul(u64::from(machine.mem_unit))
 }
 
 /// Why the engine cannot run as configured.
@@ -76,7 +129,35 @@ pub enum ConfigError {
         /// The folder.
         path: PathBuf,
         /// What went wrong.
-        error: std::io::Error,
+        error: io::Error,
+    },
+    /// A value is outside its range.
+    #[error("{name} is {value}, and has to be {low} to {high}")]
+    Range {
+        /// The setting, as its flag is called.
+        name: &'static str,
+        /// What it was set to.
+        value: u64,
+        /// The least it may be.
+        low: u64,
+        /// The most it may be.
+        high: u64,
+    },
+    /// The configuration file cannot be read.
+    #[error("configuration file {}: {error}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What went wrong.
+        error: io::Error,
+    },
+    /// The configuration file is not what it should be.
+    #[error("configuration file {}: {error}", path.display())]
+    Toml {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and where.
+        error: String,
     },
 }
 
@@ -102,120 +183,294 @@ pub fn loopback(port: u16) -> SocketAddr {
     SocketAddr::from((Ipv4Addr::LOCALHOST, port))
 }
 
-/// The command-line options that both front ends share.
-#[derive(Clone, Debug, PartialEq, Eq, clap::Args)]
+/// Options of the engine, from flags, environment, or the file's `[engine]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct EngineArgs {
-    /// Folder with the models: *.gguf files (generators) and folders that hold model.onnx and tokenizer.json
-    /// (evaluators)
-    #[arg(long, value_name = "DIR", env = "POQ_MODELS", default_value_os_t = default_folder("models"))]
-    pub models: PathBuf,
+    /// Folder with the models: *.gguf files (generators) and folders that hold a poq.json (evaluators)
+    /// [default: ~/.local/share/proof-of-quality/models]
+    #[arg(long, value_name = "DIR", env = "POQ_MODELS")]
+    pub models: Option<PathBuf>,
 
-    /// Folder for jobs and caches
-    #[arg(long, value_name = "DIR", env = "POQ_ENGINE_DATA", default_value_os_t = default_folder("engine"))]
-    pub data: PathBuf,
+    /// Folder for jobs and caches [default: ~/.local/share/proof-of-quality/engine]
+    #[arg(long, value_name = "DIR", env = "POQ_ENGINE_DATA")]
+    pub data: Option<PathBuf>,
 
     /// Write the bundled demo models into the models folder first
-    #[arg(long)]
+    #[arg(long, env = "POQ_DEMO_MODELS")]
     pub demo_models: bool,
 
-    /// Threads of one generation, and of one scoring [default: half of the processor's threads]
-    #[arg(long, value_name = "N")]
-    pub threads: Option<NonZeroUsize>,
+    /// Threads of one generator [default: half of the processor's]
+    #[arg(long, value_name = "N", env = "POQ_THREADS")]
+    pub threads: Option<u32>,
 
-    /// Most tokens of prompt and answer together; a model trained on fewer keeps its own limit
-    #[arg(
-        long,
-        value_name = "TOKENS",
-        default_value_t = Settings::default().context,
-        value_parser = clap::value_parser!(u32).range(64..=1_048_576),
-    )]
-    pub context: u32,
+    /// Threads of one evaluator [default: the processor's]
+    #[arg(long, value_name = "N", env = "POQ_SCORE_THREADS")]
+    pub score_threads: Option<u32>,
 
-    /// Seconds that one job may run
-    #[arg(
-        long,
-        value_name = "SECONDS",
-        default_value_t = Settings::default().job_time.as_secs(),
-        value_parser = clap::value_parser!(u64).range(1..=604_800),
-    )]
-    pub job_seconds: u64,
+    /// Answers that one generator makes at the same time; each takes memory for a context of its own [default: 4]
+    #[arg(long, value_name = "N", env = "POQ_PARALLEL")]
+    pub parallel: Option<u32>,
 
-    /// Most jobs waiting or running at once; further ones are told to come back later
-    #[arg(long, value_name = "N", default_value_t = Settings::default().queue_limit)]
-    pub queue_limit: usize,
+    /// Layers of a generator that go to the GPU [default: all, if this build can use one]
+    #[arg(long, value_name = "N", env = "POQ_GPU_LAYERS")]
+    pub gpu_layers: Option<u32>,
 
-    /// Largest request body in bytes
-    #[arg(long, value_name = "BYTES", default_value_t = Settings::default().max_body_bytes)]
-    pub max_body_bytes: usize,
+    /// Most tokens of prompt and answer together; a model trained on fewer keeps its own limit [default: 4096]
+    #[arg(long, value_name = "TOKENS", env = "POQ_CONTEXT")]
+    pub context: Option<u32>,
 
-    /// Hours that the result of a finished job is kept when nobody deletes it
-    #[arg(
-        long,
-        value_name = "HOURS",
-        default_value_t = hours(Settings::default().retention),
-        value_parser = clap::value_parser!(u64).range(1..=87_600),
-    )]
-    pub keep_hours: u64,
+    /// Most tokens, padding included, that an evaluator takes at once [default: 4096]
+    #[arg(long, value_name = "TOKENS", env = "POQ_BATCH_TOKENS")]
+    pub batch_tokens: Option<u32>,
+
+    /// Memory that all loaded models may take together; the one unused for longest leaves first [default: four fifths of
+    /// the machine's]
+    #[arg(long, value_name = "MIB", env = "POQ_MEMORY_MIB")]
+    pub memory_mib: Option<u64>,
+
+    /// Seconds that one job may run [default: 600]
+    #[arg(long, value_name = "SECONDS", env = "POQ_JOB_SECONDS")]
+    pub job_seconds: Option<u64>,
+
+    /// Most jobs waiting or running at once, and most other requests; further ones are told to come back later
+    /// [default: 1024]
+    #[arg(long, value_name = "N", env = "POQ_QUEUE_LIMIT")]
+    pub queue_limit: Option<u32>,
+
+    /// Largest request body in bytes [default: 1048576]
+    #[arg(long, value_name = "BYTES", env = "POQ_MAX_BODY_BYTES")]
+    pub max_body_bytes: Option<u32>,
+
+    /// Hours that the result of a finished job is kept when nobody deletes it [default: 168]
+    #[arg(long, value_name = "HOURS", env = "POQ_KEEP_HOURS")]
+    pub keep_hours: Option<u64>,
+
+    /// Configuration file; flags and environment go before it [default: ~/.config/proof-of-quality/worker.toml, if it
+    /// is there]
+    #[arg(long, value_name = "FILE", env = "POQ_CONFIG")]
+    #[serde(skip)]
+    pub config: Option<PathBuf>,
+}
+
+/// Options of the server, from flags, environment, or the file's `[api]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ApiArgs {
+    /// Where to listen [default: 127.0.0.1:9955]
+    #[arg(long, value_name = "ADDRESS", env = "POQ_LISTEN")]
+    pub listen: Option<SocketAddr>,
+
+    /// Allow an address that other machines can reach; traffic is not encrypted, so only in a private network
+    #[arg(long, env = "POQ_ALLOW_REMOTE")]
+    pub allow_remote: bool,
+
+    /// File with the bearer token that callers must show; made, with a random token, if it is not there. The
+    /// environment variable POQ_ENGINE_TOKEN, if set, holds the token itself and wins
+    /// [default: ~/.local/share/proof-of-quality/engine-token]
+    #[arg(long, value_name = "FILE", env = "POQ_TOKEN_FILE")]
+    pub token_file: Option<PathBuf>,
+}
+
+/// What is set for one generator: the file's `[generator."NAME"]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct GeneratorSection {
+    /// File with a Jinja chat template that is used instead of the model's own.
+    pub chat_template_file: Option<PathBuf>,
+}
+
+/// The configuration file.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ConfigFile {
+    /// The server.
+    pub api: ApiArgs,
+    /// The engine.
+    pub engine: EngineArgs,
+    /// Single generators, by name.
+    pub generator: BTreeMap<String, GeneratorSection>,
+}
+
+impl ConfigFile {
+    /// Reads `path`; without one, the usual place, where there need not be a file.
+    pub fn load(path: Option<&Path>) -> Result<Self, ConfigError> {
+        let usual = usual_file();
+        let (path, may_lack) = path.map_or((usual.as_path(), true), |path| (path, false));
+        let text = match read_bounded(path) {
+            Ok(text) => text,
+            Err(error) if may_lack && error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
+            Err(error) => return Err(ConfigError::File { path: path.to_owned(), error }),
+        };
+        Self::parse(&text).map_err(|error| ConfigError::Toml { path: path.to_owned(), error })
+    }
+
+    /// Reads the text of a file. Errors say where and what.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        toml::from_str(text).map_err(|error| error.to_string())
+    }
+}
+
+fn read_bounded(path: &Path) -> io::Result<String> {
+    if std::fs::metadata(path)?.len() > MAX_FILE_BYTES {
+        return Err(io::Error::other("is too large to be a configuration file"));
+    }
+    std::fs::read_to_string(path)
+}
+
+impl ApiArgs {
+    /// These, and where they are silent, `file`.
+    pub fn or(self, file: Self) -> Self {
+        Self {
+            listen: self.listen.or(file.listen),
+            allow_remote: self.allow_remote || file.allow_remote,
+            token_file: self.token_file.or(file.token_file),
+        }
+    }
 }
 
 impl EngineArgs {
-    /// The options' defaults, with these folders.
+    /// Only these folders; the rest by default.
     pub fn new(models: PathBuf, data: PathBuf) -> Self {
-        let Settings { context, job_time, queue_limit, max_body_bytes, retention, .. } = Settings::default();
+        Self { models: Some(models), data: Some(data), ..Self::default() }
+    }
+
+    /// These, and where they are silent, `file`.
+    pub fn or(self, file: Self) -> Self {
         Self {
-            models,
-            data,
-            demo_models: false,
-            threads: None,
-            context,
-            job_seconds: job_time.as_secs(),
-            queue_limit,
-            max_body_bytes,
-            keep_hours: hours(retention),
+            models: self.models.or(file.models),
+            data: self.data.or(file.data),
+            demo_models: self.demo_models || file.demo_models,
+            threads: self.threads.or(file.threads),
+            score_threads: self.score_threads.or(file.score_threads),
+            parallel: self.parallel.or(file.parallel),
+            gpu_layers: self.gpu_layers.or(file.gpu_layers),
+            context: self.context.or(file.context),
+            batch_tokens: self.batch_tokens.or(file.batch_tokens),
+            memory_mib: self.memory_mib.or(file.memory_mib),
+            job_seconds: self.job_seconds.or(file.job_seconds),
+            queue_limit: self.queue_limit.or(file.queue_limit),
+            max_body_bytes: self.max_body_bytes.or(file.max_body_bytes),
+            keep_hours: self.keep_hours.or(file.keep_hours),
+            config: self.config.or(file.config),
         }
     }
 
     /// The options as an argument list that reads back as the same options.
     pub fn to_arguments(&self) -> Vec<OsString> {
         let mut arguments: Vec<OsString> = Vec::new();
-        let mut add = |name: &str, value: &OsStr| arguments.extend([name.into(), value.to_owned()]);
-        add("--models", self.models.as_os_str());
-        add("--data", self.data.as_os_str());
-        if let Some(threads) = self.threads {
-            add("--threads", threads.to_string().as_ref());
+        let mut add = |name: &str, value: Option<&OsStr>| {
+            if let Some(value) = value {
+                arguments.extend([name.into(), value.to_owned()]);
+            }
+        };
+        let paths = [("--models", &self.models), ("--data", &self.data), ("--config", &self.config)];
+        for (name, path) in paths {
+            add(name, path.as_deref().map(Path::as_os_str));
         }
-        add("--context", self.context.to_string().as_ref());
-        add("--job-seconds", self.job_seconds.to_string().as_ref());
-        add("--queue-limit", self.queue_limit.to_string().as_ref());
-        add("--max-body-bytes", self.max_body_bytes.to_string().as_ref());
-        add("--keep-hours", self.keep_hours.to_string().as_ref());
+        let numbers = [
+            ("--threads", self.threads.map(u64::from)),
+            ("--score-threads", self.score_threads.map(u64::from)),
+            ("--parallel", self.parallel.map(u64::from)),
+            ("--gpu-layers", self.gpu_layers.map(u64::from)),
+            ("--context", self.context.map(u64::from)),
+            ("--batch-tokens", self.batch_tokens.map(u64::from)),
+            ("--memory-mib", self.memory_mib),
+            ("--job-seconds", self.job_seconds),
+            ("--queue-limit", self.queue_limit.map(u64::from)),
+            ("--max-body-bytes", self.max_body_bytes.map(u64::from)),
+            ("--keep-hours", self.keep_hours),
+        ];
+        for (name, number) in numbers {
+            add(name, number.map(|number| number.to_string()).as_deref().map(OsStr::new));
+        }
         arguments.extend(self.demo_models.then(|| "--demo-models".into()));
         arguments
     }
 
-    /// The configuration that these options stand for.
-    pub fn into_config(self, listen: SocketAddr, allow_remote: bool, token: Token) -> EngineConfig {
-        let settings = self.settings();
-        EngineConfig { listen, allow_remote, token, models: self.models, data: self.data, settings }
+    /// The models folder.
+    pub fn models(&self) -> PathBuf {
+        self.models.clone().unwrap_or_else(|| default_folder("models"))
     }
 
-    /// The part of the options that says how jobs are done.
-    pub fn settings(&self) -> Settings {
-        Settings {
-            threads: self.threads.map_or_else(default_threads, NonZeroUsize::get),
-            context: self.context,
-            job_time: Duration::from_secs(self.job_seconds),
-            queue_limit: self.queue_limit,
-            max_body_bytes: self.max_body_bytes,
-            retention: Duration::from_secs(self.keep_hours.saturating_mul(3600)),
-        }
+    /// The folder for jobs and caches.
+    pub fn data(&self) -> PathBuf {
+        self.data.clone().unwrap_or_else(|| default_folder("engine"))
+    }
+
+    /// The part of the options that says how jobs are done; every value is checked.
+    pub fn settings(&self) -> Result<Settings, ConfigError> {
+        let defaults = Settings::default();
+        let number = |name, value: Option<u64>, low, high, default: u64| match value {
+            Some(value) if !(low..=high).contains(&value) => Err(ConfigError::Range { name, value, low, high }),
+            Some(value) => Ok(value),
+            None => Ok(default),
+        };
+        let small = |name, value: Option<u32>, low, high, default: u32| {
+            number(name, value.map(u64::from), low, high, default.into())
+                .map(|value| u32::try_from(value).unwrap_or(u32::MAX))
+        };
+        let size = |name, value: Option<u32>, low, high, default: usize| {
+            let default = u32::try_from(default).unwrap_or(u32::MAX);
+            small(name, value, low, high, default).map(|value| value as usize)
+        };
+        Ok(Settings {
+            threads: size("--threads", self.threads, 1, 1024, defaults.threads)?,
+            score_threads: size("--score-threads", self.score_threads, 1, 1024, defaults.score_threads)?,
+            parallel: small("--parallel", self.parallel, 1, 256, defaults.parallel)?,
+            gpu_layers: self.gpu_layers,
+            context: small("--context", self.context, 64, 1_048_576, defaults.context)?,
+            batch_tokens: size("--batch-tokens", self.batch_tokens, 16, 1_048_576, defaults.batch_tokens)?,
+            memory: number("--memory-mib", self.memory_mib, 1, 1 << 40, defaults.memory / MIB)?.saturating_mul(MIB),
+            job_time: Duration::from_secs(number(
+                "--job-seconds",
+                self.job_seconds,
+                1,
+                604_800,
+                defaults.job_time.as_secs(),
+            )?),
+            queue_limit: size("--queue-limit", self.queue_limit, 0, 1_000_000, defaults.queue_limit)?,
+            max_body_bytes: size("--max-body-bytes", self.max_body_bytes, 1024, 64 << 20, defaults.max_body_bytes)?,
+            retention: Duration::from_secs(
+                number("--keep-hours", self.keep_hours, 1, 87_600, hours(defaults.retention))?.saturating_mul(3600),
+            ),
+            generators: BTreeMap::new(),
+        })
     }
 }
 
-/// Half of the hardware's threads, at least one: llama.cpp's threads spin while they wait for each other, and
-/// two of them on one core are slower than one.
-fn default_threads() -> usize {
-    std::thread::available_parallelism().map_or(1, |threads| (threads.get() / 2).max(1))
+/// Flags and file together, checked: what a front end makes its [`EngineConfig`] of.
+#[derive(Clone, Debug)]
+pub struct Configured {
+    /// The server's options.
+    pub api: ApiArgs,
+    /// The engine's options.
+    pub engine: EngineArgs,
+    /// How jobs are done.
+    pub settings: Settings,
+}
+
+impl Configured {
+    /// Puts flags (and environment) before the file that they name, or the one in the usual place.
+    pub fn load(api: ApiArgs, engine: EngineArgs) -> Result<Self, ConfigError> {
+        let file = ConfigFile::load(engine.config.as_deref())?;
+        let (api, engine) = (api.or(file.api), engine.or(file.engine));
+        let settings = Settings { generators: file.generator, ..engine.settings()? };
+        Ok(Self { api, engine, settings })
+    }
+
+    /// The configuration of an engine that listens there.
+    pub fn into_config(self, listen: SocketAddr, token: Token, program: Program) -> EngineConfig {
+        EngineConfig {
+            listen,
+            allow_remote: self.api.allow_remote,
+            token,
+            models: self.engine.models(),
+            data: self.engine.data(),
+            program,
+            settings: self.settings,
+        }
+    }
 }
 
 fn hours(time: Duration) -> u64 {
@@ -224,16 +479,24 @@ fn hours(time: Duration) -> u64 {
 
 /// `$XDG_DATA_HOME/proof-of-quality/NAME`, or the same under `~/.local/share`, or under the working folder.
 pub fn default_folder(name: &str) -> PathBuf {
-    let base = std::env::var_os("XDG_DATA_HOME")
+    home("XDG_DATA_HOME", ".local/share").join("proof-of-quality").join(name)
+}
+
+fn usual_file() -> PathBuf {
+    home("XDG_CONFIG_HOME", ".config").join("proof-of-quality").join("worker.toml")
+}
+
+fn home(variable: &str, otherwise: &str) -> PathBuf {
+    std::env::var_os(variable)
         .map(PathBuf::from)
-        .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/share")))
-        .unwrap_or_default();
-    base.join("proof-of-quality").join(name)
+        .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(otherwise)))
+        .unwrap_or_default()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn config(folder: &Path, listen: SocketAddr, allow_remote: bool) -> EngineConfig {
         EngineConfig {
@@ -242,6 +505,7 @@ mod tests {
             token: Token::random(),
             models: folder.join("models"),
             data: folder.join("data"),
+            program: Program { path: "none".into(), arguments: Vec::new() },
             settings: Settings::default(),
         }
     }
@@ -262,5 +526,51 @@ mod tests {
         std::fs::write(folder.path().join("models"), "a file").unwrap();
         let error = config(folder.path(), loopback(0), false).prepare().unwrap_err();
         assert!(error.to_string().starts_with("models folder"), "{error}");
+    }
+
+    #[test]
+    fn flags_go_before_the_file_and_the_file_before_defaults() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("worker.toml");
+        let text = "[api]\nlisten = \"127.0.0.1:1\"\n[engine]\nthreads = 3\nparallel = 5\n\
+            [generator.\"some model\"]\nchat_template_file = \"t.jinja\"\n";
+        std::fs::write(&path, text).unwrap();
+        let flags = EngineArgs { threads: Some(2), config: Some(path), ..EngineArgs::default() };
+        let Configured { api, settings, .. } = Configured::load(ApiArgs::default(), flags).unwrap();
+        assert_eq!((settings.threads, settings.parallel, settings.context), (2, 5, 4096));
+        assert_eq!(api.listen, Some(loopback(1)));
+        assert!(settings.chat_template_of("some model").unwrap_err().contains("t.jinja"));
+        assert_eq!(settings.chat_template_of("another"), Ok(None));
+    }
+
+    #[test]
+    fn a_file_is_read_strictly() {
+        let unknown = ["colour = 1", "[engine]\nthread = 1", "[api]\nport = 1", "[generator.a]\nb = 1", "[other]"];
+        for text in unknown {
+            let error = ConfigFile::parse(text).unwrap_err();
+            assert!(error.contains("unknown field"), "{text}: {error}");
+        }
+        assert!(ConfigFile::parse("[engine]\nthreads = \"two\"").unwrap_err().contains("line 2"));
+        assert!(ConfigFile::parse("").is_ok());
+        let missing = ConfigFile::load(Some(Path::new("/nowhere/worker.toml"))).unwrap_err();
+        assert!(missing.to_string().contains("/nowhere/worker.toml"));
+    }
+
+    #[test]
+    fn limits_are_inclusive_and_named() {
+        let with_context = |context| EngineArgs { context: Some(context), ..EngineArgs::default() }.settings();
+        assert!(with_context(64).is_ok() && with_context(1_048_576).is_ok());
+        for context in [63, 1_048_577] {
+            assert!(with_context(context).unwrap_err().to_string().starts_with("--context is"), "{context}");
+        }
+        let zero = EngineArgs { parallel: Some(0), ..EngineArgs::default() };
+        assert!(zero.settings().is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn noise_in_a_file_never_panics(noise in ".*") {
+            let _ = ConfigFile::parse(&noise);
+        }
     }
 }

@@ -5,12 +5,21 @@ use std::{fs::File, io, io::Write as _, path::Path};
 /// Replaces `path` by `content`: a temporary file in the same folder, flushed to the disk, renamed over
 /// `path`, and the folder flushed as well. The file is readable by its owner only.
 pub fn write_atomically(path: &Path, content: &[u8]) -> io::Result<()> {
-    let folder = path.parent().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
+    let folder = folder_of(path)?;
     let mut file = tempfile::Builder::new().prefix(TEMPORARY_PREFIX).tempfile_in(folder)?;
     file.write_all(content)?;
     file.as_file().sync_all()?;
     file.persist(path).map_err(|error| error.error)?;
     sync_folder(folder)
+}
+
+/// As [`write_atomically`], but nothing is flushed: the content survives the end of this process, not that of the
+/// machine.
+pub fn write_unflushed(path: &Path, content: &[u8]) -> io::Result<()> {
+    let mut file = tempfile::Builder::new().prefix(TEMPORARY_PREFIX).tempfile_in(folder_of(path)?)?;
+    file.write_all(content)?;
+    file.persist(path).map_err(|error| error.error)?;
+    Ok(())
 }
 
 /// Removes `path` for good; a file that is not there is fine.
@@ -24,6 +33,10 @@ pub fn remove_durably(path: &Path) -> io::Result<()> {
 
 /// Start of the names of files that [`write_atomically`] was writing when the process died.
 pub const TEMPORARY_PREFIX: &str = ".tmp-";
+
+fn folder_of(path: &Path) -> io::Result<&Path> {
+    path.parent().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))
+}
 
 fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()

@@ -4,17 +4,17 @@
 //! on disk, does each of them once and keeps the result until it is asked to forget it.
 //!
 //! ```text
-//!   api ──> queue ──> worker ──> catalogue ──> generator (llama.cpp)
-//!             │                          └───> evaluator (ONNX Runtime)
-//!             └──> store (one file per job)
+//!   api ──> queue ──> worker ──> backends ──> pool ──> runner: a process per model (llama.cpp, ONNX Runtime)
+//!    │        └──> store (one file per job)      └──> shelf (the files)
+//!    └── chat, rerank ────────────────┘
 //! ```
 //!
 //! Two front ends share it: `poq-worker serve` is a service of its own, and [`child`] makes it a supervised
-//! child process of a node. A child and not a library call, because a failed assertion inside llama.cpp
-//! aborts its whole process.
+//! child process of a node.
 
+pub mod aborts;
 pub mod api;
-pub mod catalogue;
+pub mod backends;
 pub mod child;
 pub mod config;
 pub mod demo;
@@ -26,7 +26,9 @@ pub mod limits;
 pub mod logging;
 pub mod models;
 pub mod onnx;
+pub mod pool;
 pub mod queue;
+pub mod runner;
 pub mod server;
 pub mod store;
 pub mod token;

@@ -2,26 +2,29 @@
 
 use poq_primitives::job::{FailureReason, JobError};
 use std::{
-    sync::{
-        atomic::{AtomicBool, Ordering},
-        Arc,
-    },
+    sync::Arc,
     time::{Duration, Instant},
 };
+use tokio_util::sync::CancellationToken;
 
 /// Says "stop" to whoever holds a copy. Once set it stays set.
 #[derive(Clone, Debug, Default)]
-pub struct Cancel(Arc<AtomicBool>);
+pub struct Cancel(Arc<CancellationToken>);
 
 impl Cancel {
     /// Asks every holder of a copy to stop.
     pub fn set(&self) {
-        self.0.store(true, Ordering::Release);
+        self.0.cancel();
     }
 
     /// Whether someone asked to stop.
     pub fn is_set(&self) -> bool {
-        self.0.load(Ordering::Acquire)
+        self.0.is_cancelled()
+    }
+
+    /// Waits until someone asks to stop.
+    pub async fn cancelled(&self) {
+        self.0.cancelled().await;
     }
 
     /// Whether `other` is a copy of this one.
@@ -45,6 +48,8 @@ pub enum Unfinished {
     Failed(JobError),
     /// Nobody wants the result any more, or the engine is stopping.
     Cancelled,
+    /// The process with the model died under it, in this way.
+    Died(String),
 }
 
 impl Limits {
@@ -52,6 +57,11 @@ impl Limits {
     pub fn new(time: Duration, cancel: Cancel) -> Self {
         // A time beyond the clock's range is no limit.
         Self { deadline: Instant::now().checked_add(time), cancel }
+    }
+
+    /// The job may run until `cancel` is set.
+    pub fn until(cancel: Cancel) -> Self {
+        Self { deadline: None, cancel }
     }
 
     /// Nothing ends the job early.
@@ -66,7 +76,7 @@ impl Limits {
         }
         match self.deadline {
             Some(deadline) if Instant::now() >= deadline => {
-                Err(Unfinished::failed(FailureReason::DeadlineExceeded, "the job took longer than it may"))
+                Err(Unfinished::late())
             }
             _ => Ok(()),
         }
@@ -87,6 +97,16 @@ impl Unfinished {
     /// The model is not here, or does not load.
     pub fn unavailable(message: impl Into<String>) -> Self {
         Self::failed(FailureReason::ModelUnavailable, message)
+    }
+
+    /// Who asked for the text as it grows does not read it.
+    pub fn slow_reader() -> Self {
+        Self::failed(FailureReason::DeadlineExceeded, "the text was not read as fast as it came")
+    }
+
+    /// It took longer than it may.
+    pub fn late() -> Self {
+        Self::failed(FailureReason::DeadlineExceeded, "the job took longer than it may")
     }
 
     /// A fault of the engine itself. The cause goes to the log; the requester learns only that it happened.

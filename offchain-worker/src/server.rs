@@ -1,10 +1,13 @@
 //! The engine as a running whole.
 
 use crate::{
+    aborts::Aborts,
     api::{self, Engine},
-    catalogue::Catalogue,
+    backends::Backends,
     config::{ConfigError, EngineConfig},
-    queue::Queue,
+    models::shelf::Shelf,
+    pool::Pool,
+    queue::{Queue, Width},
     store::Store,
     worker,
 };
@@ -15,7 +18,6 @@ use std::{
     net::SocketAddr,
     path::PathBuf,
     sync::Arc,
-    thread::JoinHandle,
     time::Duration,
 };
 use tokio::{net::TcpListener, sync::oneshot, time::sleep};
@@ -70,17 +72,20 @@ pub async fn serve(
     config.prepare()?;
     let _lock = lock_folder(&config)?;
     let settings = config.settings.clone();
-    let catalogue = Arc::new(Catalogue::new(config.models.clone(), &config.data, settings.clone()));
+    let shelf = open_shelf(&config);
+    let pool =
+        Pool::new(Arc::clone(&shelf), settings.clone(), config.program.clone(), Aborts::open(&config.data));
+    let backends = Arc::new(Backends::new(Arc::clone(&pool)));
     let queue = Arc::new(open_queue(&config)?);
     let listen = |error| EngineError::Listen { address: config.listen, error };
     let listener = TcpListener::bind(config.listen).await.map_err(listen)?;
     let address = listener.local_addr().map_err(listen)?;
 
-    let scanning = Arc::clone(&catalogue);
+    let scanning = Arc::clone(&shelf);
     tokio::task::spawn_blocking(move || scanning.scan());
     let sweeping = tokio::spawn(sweep(Arc::clone(&queue), settings.retention));
-    let workers = worker::start(&queue, &catalogue, settings.job_time)?;
-    let engine = Engine { queue: Arc::clone(&queue), catalogue, token: config.token };
+    let jobs = worker::start(Arc::clone(&queue), Arc::clone(&backends), settings.job_time);
+    let engine = Engine { queue: Arc::clone(&queue), shelf, backends, token: config.token };
     let app = api::router(engine, settings.max_body_bytes);
 
     tracing::info!(%address, models = %config.models.display(), "the engine is up");
@@ -100,13 +105,22 @@ pub async fn serve(
     };
     sweeping.abort();
     queue.close();
-    wait_for(workers).await;
+    if tokio::time::timeout(GIVE_BACK_TIME, jobs).await.is_err() {
+        tracing::warn!("a job does not stop; it is done again at the next start");
+    }
+    pool.clear();
     tracing::info!("the engine is down");
     Ok(served?)
 }
 
+/// The models folder, with its ids remembered in the data folder.
+pub fn open_shelf(config: &EngineConfig) -> Arc<Shelf> {
+    Arc::new(Shelf::new(config.models.clone(), config.data.join("models.json")))
+}
+
 fn open_queue(config: &EngineConfig) -> Result<Queue, EngineError> {
-    let open = || Queue::open(Store::open(config.data.join("jobs"))?, config.settings.queue_limit);
+    let width = Width { generate: config.settings.parallel as usize, score: 2 };
+    let open = || Queue::open(Store::open(config.data.join("jobs"))?, config.settings.queue_limit, width);
     open().map_err(|error| EngineError::Store { path: config.data.clone(), error })
 }
 
@@ -138,13 +152,5 @@ async fn after(event: oneshot::Receiver<()>, time: Duration) {
     match event.await {
         Ok(()) => sleep(time).await,
         Err(_) => std::future::pending().await,
-    }
-}
-
-async fn wait_for(workers: Vec<JoinHandle<()>>) {
-    let joined =
-        tokio::task::spawn_blocking(move || workers.into_iter().for_each(|worker| drop(worker.join())));
-    if tokio::time::timeout(GIVE_BACK_TIME, joined).await.is_err() {
-        tracing::warn!("a job does not stop; it is done again at the next start");
     }
 }

@@ -22,8 +22,9 @@ pub struct Record {
     pub id: JobId,
     /// What to do.
     pub job: Job,
-    /// How often work on it was begun.
-    pub attempts: u32,
+    /// How often the model's process died under it.
+    #[serde(alias = "attempts")]
+    pub deaths: u32,
     /// When it came, in milliseconds since 1970; orders the queue after a restart.
     pub created_ms: u64,
     /// Where it stands.
@@ -49,7 +50,12 @@ impl Record {
     pub fn new(id: JobId, job: Job) -> Self {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let created_ms = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
-        Self { format: FORMAT, id, job, attempts: 0, created_ms, state: JobState::Queued }
+        Self { format: FORMAT, id, job, deaths: 0, created_ms, state: JobState::Queued }
+    }
+
+    /// The same job, to be done (again).
+    pub fn queued(self) -> Self {
+        Self { state: JobState::Queued, ..self }
     }
 
     /// Reads the record of the job `id`.
@@ -99,9 +105,15 @@ impl Store {
         }
     }
 
-    /// Writes a record; when this returns, it survives a power failure.
+    /// Writes a record. When this returns, it survives the end of this process; a finished one also survives a power
+    /// failure, because an answer may be promised on chain before it is shown. (An unfinished one that is lost with
+    /// the machine is asked for again.)
     pub fn put(&self, record: &Record) -> io::Result<()> {
-        files::write_atomically(&self.path(record.id), &serde_json::to_vec(record)?)
+        let (path, json) = (self.path(record.id), serde_json::to_vec(record)?);
+        match record.is_finished() {
+            true => files::write_atomically(&path, &json),
+            false => files::write_unflushed(&path, &json),
+        }
     }
 
     /// Forgets `id`; unknown ids are fine.
@@ -198,9 +210,9 @@ mod tests {
     }
 
     fn a_record() -> impl Strategy<Value = Record> {
-        (any::<[u8; 32]>(), a_job(), a_state(), any::<u32>()).prop_map(|(id, job, state, attempts)| Record {
+        (any::<[u8; 32]>(), a_job(), a_state(), any::<u32>()).prop_map(|(id, job, state, deaths)| Record {
             state,
-            attempts,
+            deaths,
             ..Record::new(id.into(), job)
         })
     }

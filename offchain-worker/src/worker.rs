@@ -1,60 +1,85 @@
-//! The threads that do the jobs: one generates, one scores, so that a long answer does not hold up the
-//! scores.
+//! From the queue to the backends and back: every job that is handed out is a task of its own.
 
 use crate::{
-    catalogue::Catalogue,
-    limits::{Limits, Unfinished},
-    queue::{Lane, Queue, Work},
+    backends::Backends,
+    limits::{Cancel, Unfinished},
+    queue::{Queue, Work},
+    work::{Generation, Message, Role, Scoring},
 };
-use poq_primitives::job::{Job, JobResult};
+use poq_primitives::job::{GenerateJob, Job, JobResult, ScoreJob};
 use std::{
-    io,
-    panic::{catch_unwind, AssertUnwindSafe},
+    future::Future,
     sync::Arc,
-    thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
+use tokio::task::{JoinHandle, JoinSet};
 
-/// Starts the worker threads. They end when the queue is closed.
-pub fn start(
-    queue: &Arc<Queue>,
-    catalogue: &Arc<Catalogue>,
-    job_time: Duration,
-) -> io::Result<Vec<JoinHandle<()>>> {
-    [(Lane::Generate, "poq-generate"), (Lane::Score, "poq-score")]
-        .into_iter()
-        .map(|(lane, name)| {
-            let (queue, catalogue) = (Arc::clone(queue), Arc::clone(catalogue));
-            thread::Builder::new()
-                .name(name.to_owned())
-                .spawn(move || work(lane, &queue, &catalogue, job_time))
-        })
-        .collect()
+/// Hands out jobs until the queue is closed, then waits for those under way to be given back.
+pub fn start(queue: Arc<Queue>, backends: Arc<Backends>, job_time: Duration) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        let mut under_way = JoinSet::new();
+        while let Some(work) = queue.take().await {
+            under_way.spawn(do_and_finish(work, Arc::clone(&queue), Arc::clone(&backends), job_time));
+            while under_way.try_join_next().is_some() {}
+        }
+        while under_way.join_next().await.is_some() {}
+    })
 }
 
-fn work(lane: Lane, queue: &Queue, catalogue: &Catalogue, job_time: Duration) {
-    while let Some(work) = queue.take(lane) {
-        let begun = Instant::now();
-        let limits = Limits::new(job_time, work.cancel.clone());
-        // A panic in a backend fails its job; the thread goes on.
-        let outcome = catch_unwind(AssertUnwindSafe(|| run(&work.job, catalogue, &limits)))
-            .unwrap_or_else(|_| Err(Unfinished::internal("the job panicked")));
-        report(&work, &outcome, begun.elapsed());
-        queue.finish(&work, outcome);
+async fn do_and_finish(work: Work, queue: Arc<Queue>, backends: Arc<Backends>, job_time: Duration) {
+    let begun = Instant::now();
+    // On a task of its own: a panic fails its job, and the queue hears of it.
+    let (job, cancel) = (work.job.clone(), work.cancel.clone());
+    let doing = tokio::spawn(async move { within(job_time, &cancel, run(&job, &backends)).await });
+    let outcome = doing.await.unwrap_or_else(|_| Err(Unfinished::internal("the job panicked")));
+    report(&work, &outcome, begun.elapsed());
+    // Writing the result down waits for the disk.
+    let _written = tokio::task::spawn_blocking(move || queue.finish(&work, outcome)).await;
+}
+
+/// `work`, unless it is cancelled or takes longer than `time`. What it had begun is dropped then.
+pub async fn within<T>(
+    time: Duration,
+    cancel: &Cancel,
+    work: impl Future<Output = Result<T, Unfinished>>,
+) -> Result<T, Unfinished> {
+    tokio::select! {
+        outcome = work => outcome,
+        () = cancel.cancelled() => Err(Unfinished::Cancelled),
+        () = tokio::time::sleep(time) => Err(Unfinished::late()),
     }
 }
 
-/// Does one job with the models of `catalogue`.
-pub fn run(job: &Job, catalogue: &Catalogue, limits: &Limits) -> Result<JobResult, Unfinished> {
+/// Does one job.
+pub async fn run(job: &Job, backends: &Backends) -> Result<JobResult, Unfinished> {
     match job {
         Job::Generate(job) => {
-            let generated = catalogue.generator(&job.model)?.generate(job, limits)?;
+            let generated = backends.generate(&generation_of(job), None).await?;
             Ok(JobResult::Generate { text: generated.text, tokens: generated.tokens })
         }
-        Job::Score(job) => {
-            let scores = catalogue.evaluator(&job.model)?.score(job, limits)?;
-            Ok(JobResult::Score { scores })
-        }
+        Job::Score(job) => Ok(JobResult::Score { scores: backends.score(&scoring_of(job)).await?.scores }),
+    }
+}
+
+fn generation_of(job: &GenerateJob) -> Generation {
+    Generation {
+        model: job.model.clone(),
+        messages: vec![Message { role: Role::User, content: job.prompt.clone() }],
+        max_tokens: job.max_tokens,
+        max_bytes: job.max_bytes,
+        temperature: job.temperature_milli as f32 / 1000.0,
+        top_p: 1.0,
+        seed: job.seed,
+        stop: Vec::new(),
+    }
+}
+
+fn scoring_of(job: &ScoreJob) -> Scoring {
+    Scoring {
+        model: job.model.clone(),
+        question: job.prompt.clone(),
+        answers: job.responses.clone(),
+        alone: true,
     }
 }
 
@@ -67,5 +92,6 @@ fn report(work: &Work, outcome: &Result<JobResult, Unfinished>, took: Duration) 
             tracing::warn!(%id, ms, code = ?error.code, error.message, "failed")
         }
         Err(Unfinished::Cancelled) => tracing::info!(%id, ms, "cancelled"),
+        Err(Unfinished::Died(how)) => tracing::warn!(%id, ms, how, "the model's process died"),
     }
 }

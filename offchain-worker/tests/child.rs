@@ -3,12 +3,12 @@
 
 mod common;
 
-use common::{catalogue, folder_with_models, id_of, job_id, ramble, Client};
+use common::{folder_with_models, id_of, job_id, ramble, shelf, Client};
 use poq_primitives::job::{Job, JobState};
 use poq_worker::{
-    catalogue::ModelKind,
     child::{supervise, ChildArgs},
     config::{loopback, EngineArgs},
+    models::shelf::ModelKind,
     token::Token,
 };
 use std::{
@@ -35,7 +35,7 @@ fn is_alive(pid: u32) -> bool {
 #[tokio::test]
 async fn a_killed_engine_comes_back_and_finishes_its_jobs() {
     let folder = folder_with_models();
-    let generator = id_of(&catalogue(folder.path()), ModelKind::Generator);
+    let generator = id_of(&shelf(folder.path()), ModelKind::Generator);
     let (args, token) = child_args(folder.path());
     let (ready, mut readies) = mpsc::unbounded_channel::<(SocketAddr, u32)>();
     let (stop, stopped) = oneshot::channel::<()>();

@@ -3,13 +3,16 @@
 
 use poq_primitives::job::{GenerateJob, Job, JobState, JobStatus, ScoreJob};
 use poq_worker::{
-    catalogue::{Catalogue, ModelKind},
+    aborts::Aborts,
     config::{loopback, EngineConfig, Settings},
     demo::install_demo_models,
+    models::shelf::{ModelKind, Shelf},
+    pool::Pool,
+    runner::Program,
     server,
     token::Token,
 };
-use std::{net::SocketAddr, path::Path};
+use std::{net::SocketAddr, path::Path, sync::Arc};
 use tempfile::TempDir;
 use tokio::{sync::oneshot, task::JoinHandle};
 
@@ -21,15 +24,25 @@ pub fn folder_with_models() -> TempDir {
 }
 
 /// The models in `folder`, looked at without an engine.
-pub fn catalogue(folder: &Path) -> Catalogue {
-    let catalogue = Catalogue::new(folder.join("models"), folder, Settings::default());
-    catalogue.scan();
-    catalogue
+pub fn shelf(folder: &Path) -> Arc<Shelf> {
+    let shelf = Shelf::new(folder.join("models"), folder.join("digests.json"));
+    shelf.scan();
+    Arc::new(shelf)
 }
 
 /// Id of a model of this kind; the test fails if there is none.
-pub fn id_of(catalogue: &Catalogue, kind: ModelKind) -> String {
-    catalogue.list().into_iter().find(|model| model.kind == kind).unwrap().id.unwrap()
+pub fn id_of(shelf: &Shelf, kind: ModelKind) -> String {
+    shelf.list().iter().find(|model| model.kind == kind).unwrap().id.clone().unwrap()
+}
+
+/// What becomes the process of a model: the real program.
+pub fn program() -> Program {
+    Program { path: env!("CARGO_BIN_EXE_poq-worker").into(), arguments: vec!["model-runner".into()] }
+}
+
+/// The models in `folder`, ready to be loaded.
+pub fn pool(folder: &Path, settings: Settings) -> Arc<Pool> {
+    Pool::new(shelf(folder), settings, program(), Aborts::open(folder))
 }
 
 pub fn generate(model: &str, prompt: &str) -> GenerateJob {
@@ -117,6 +130,7 @@ impl Engine {
             token: Token::random(),
             models: folder.join("models"),
             data: folder.join("data"),
+            program: program(),
             settings,
         };
         let token = config.token.clone();

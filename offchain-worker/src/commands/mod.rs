@@ -1,0 +1,63 @@
+//! What the program can be told to do, one file each.
+
+pub mod check;
+pub mod run;
+pub mod serve;
+
+use anyhow::Context as _;
+use poq_worker::{
+    aborts::Aborts,
+    backends::Backends,
+    config::{ApiArgs, Configured, EngineArgs},
+    demo,
+    limits::Unfinished,
+    models::shelf::Shelf,
+    pool::Pool,
+    runner::Program,
+};
+use std::sync::Arc;
+
+/// An engine without a server: what a single command works with.
+pub struct Bench {
+    /// Flags and file together.
+    pub configured: Configured,
+    /// The files of the models.
+    pub shelf: Arc<Shelf>,
+    /// Who does the work.
+    pub backends: Backends,
+}
+
+impl Bench {
+    /// Reads the configuration, makes the folders and looks at the models.
+    pub fn open(args: EngineArgs) -> anyhow::Result<Self> {
+        let configured = Configured::load(ApiArgs::default(), args)?;
+        install_demo_models_if_asked(&configured)?;
+        let (models, data) = (configured.engine.models(), configured.engine.data());
+        for folder in [&models, &data] {
+            std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+        }
+        let shelf = Arc::new(Shelf::new(models, data.join("models.json")));
+        shelf.scan();
+        let pool =
+            Pool::new(Arc::clone(&shelf), configured.settings.clone(), Program::this()?, Aborts::open(&data));
+        Ok(Self { configured, shelf, backends: Backends::new(pool) })
+    }
+}
+
+/// Writes the bundled demo models into the models folder, if that was asked for.
+pub fn install_demo_models_if_asked(configured: &Configured) -> anyhow::Result<()> {
+    if configured.engine.demo_models {
+        let models = configured.engine.models();
+        demo::install_demo_models(&models).with_context(|| format!("demo models in {}", models.display()))?;
+    }
+    Ok(())
+}
+
+/// One line for people.
+pub fn say(unfinished: Unfinished) -> String {
+    match unfinished {
+        Unfinished::Failed(error) => error.message,
+        Unfinished::Cancelled => "cancelled".to_owned(),
+        Unfinished::Died(how) => format!("the model's process died: {how}"),
+    }
+}

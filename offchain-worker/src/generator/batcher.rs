@@ -1,0 +1,293 @@
+//! Several answers at a time from one model: continuous batching.
+//!
+//! All answers under way go through the network together, one token each per step; a new one joins as soon as there
+//! is a free place, in the order they came, and its prompt is read in parts that fill up the steps. A step of four
+//! answers costs little more than a step of one, because the time goes into moving the weights.
+
+use super::{
+    text::{End, Text},
+    Generator,
+};
+use crate::{
+    limits::{Cancel, Unfinished},
+    work::{Finish, Generated, Generation},
+};
+use llama_cpp_2::{
+    context::{params::LlamaContextParams, LlamaContext},
+    llama_batch::LlamaBatch,
+    sampling::LlamaSampler,
+    token::LlamaToken,
+};
+use std::{collections::VecDeque, num::NonZeroU32};
+
+/// Most tokens of one step, between two looks at what was cancelled.
+const STEP_TOKENS: usize = 512;
+
+/// What happened to an answer.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// There is more text; all pieces together are the answer's text.
+    Piece(String),
+    /// It is finished.
+    Done(Result<Generated, Unfinished>),
+}
+
+/// The answers of one model, waiting and under way.
+#[derive(Debug)]
+pub struct Batcher<'a> {
+    generator: &'a Generator,
+    context: LlamaContext<'a>,
+    batch: LlamaBatch<'static>,
+    /// Numbers of the contexts that nobody uses.
+    free: Vec<u32>,
+    waiting: VecDeque<Answer>,
+    running: Vec<Running>,
+}
+
+/// An answer that was asked for.
+#[derive(Debug)]
+struct Answer {
+    key: u64,
+    prompt: Vec<LlamaToken>,
+    most_tokens: usize,
+    sampler: LlamaSampler,
+    text: Text,
+    cancel: Cancel,
+}
+
+/// An answer under way.
+#[derive(Debug)]
+struct Running {
+    answer: Answer,
+    place: u32,
+    /// Tokens that the network has taken in.
+    taken: usize,
+    /// The token to take in next, once the prompt is.
+    next: Option<LlamaToken>,
+    /// Where in the step's output this answer's next token comes from.
+    output: Option<i32>,
+    /// Tokens generated.
+    tokens: u32,
+}
+
+impl<'a> Batcher<'a> {
+    /// Makes the contexts. Errors are one line for people.
+    pub fn new(generator: &'a Generator) -> Result<Self, String> {
+        let parallel = generator.parallel;
+        let size = generator.context.checked_mul(parallel).and_then(NonZeroU32::new);
+        let size = size.ok_or_else(|| format!("{parallel} contexts of {} tokens are too many", generator.context))?;
+        let step = u32::try_from(STEP_TOKENS).unwrap_or(u32::MAX);
+        let params = LlamaContextParams::default()
+            .with_n_ctx(Some(size))
+            .with_n_seq_max(parallel)
+            .with_kv_unified(false)
+            .with_n_batch(step)
+            .with_n_ubatch(step)
+            .with_n_threads(generator.threads)
+            .with_n_threads_batch(generator.threads)
+            .with_no_perf(true);
+        let context = generator.model.new_context(generator.backend, params).map_err(|error| {
+            format!(
+                "llama.cpp makes no {parallel} contexts of {} tokens ({error}); fewer parallel answers or a \
+                 smaller context need less memory",
+                generator.context
+            )
+        })?;
+        Ok(Self {
+            generator,
+            context,
+            batch: LlamaBatch::new(STEP_TOKENS, 1),
+            free: (0..parallel).rev().collect(),
+            waiting: VecDeque::new(),
+            running: Vec::new(),
+        })
+    }
+
+    /// Asks for an answer; `key` tells its events from those of others. It begins when the ones before it have, and a
+    /// place is free. An error means that it cannot be done at all.
+    pub fn add(&mut self, key: u64, work: &Generation, cancel: Cancel) -> Result<(), Unfinished> {
+        let (prompt, most_tokens) = self.generator.prompt_of(work)?;
+        self.waiting.push_back(Answer {
+            key,
+            prompt,
+            most_tokens,
+            sampler: sampler(work),
+            text: Text::new(&work.stop, work.max_bytes as usize),
+            cancel,
+        });
+        Ok(())
+    }
+
+    /// Whether there is nothing to do.
+    pub fn is_idle(&self) -> bool {
+        self.waiting.is_empty() && self.running.is_empty()
+    }
+
+    /// Does one step for all answers under way; `emit` hears what came of it.
+    pub fn step(&mut self, emit: &mut impl FnMut(u64, Event)) {
+        self.drop_cancelled(emit);
+        self.begin_waiting();
+        if let Err(error) = self.decode() {
+            self.fail_all(&error, emit);
+            return;
+        }
+        for index in (0..self.running.len()).rev() {
+            let Some(running) = self.running.get_mut(index) else { continue };
+            if let Some(finish) = running.take_output(&self.context, self.generator, emit) {
+                self.end(index, |running| running.finish(finish), emit);
+            }
+        }
+    }
+
+    fn drop_cancelled(&mut self, emit: &mut impl FnMut(u64, Event)) {
+        let (gone, wanted) = self.waiting.drain(..).partition(|answer: &Answer| answer.cancel.is_set());
+        self.waiting = wanted;
+        gone.into_iter().for_each(|answer: Answer| emit(answer.key, Event::Done(Err(Unfinished::Cancelled))));
+        for index in (0..self.running.len()).rev() {
+            if self.running.get(index).is_some_and(|running| running.answer.cancel.is_set()) {
+                self.end(index, |_| Err(Unfinished::Cancelled), emit);
+            }
+        }
+    }
+
+    fn begin_waiting(&mut self) {
+        while !self.waiting.is_empty() {
+            let Some(place) = self.free.pop() else { return };
+            let Some(answer) = self.waiting.pop_front() else { return };
+            self.running.push(Running { answer, place, taken: 0, next: None, output: None, tokens: 0 });
+        }
+    }
+
+    /// Sends the next token of every answer, and as much of the prompts as fits, through the network.
+    fn decode(&mut self) -> Result<(), String> {
+        self.batch.clear();
+        for running in self.running.iter_mut().filter(|running| running.next.is_some()) {
+            running.add_next(&mut self.batch)?;
+        }
+        for running in self.running.iter_mut().filter(|running| running.reads_prompt()) {
+            running.add_prompt(&mut self.batch)?;
+        }
+        if self.batch.n_tokens() == 0 {
+            return Ok(());
+        }
+        self.context.decode(&mut self.batch).map_err(|error| format!("llama.cpp does not decode: {error}"))
+    }
+
+    /// A step that failed leaves no usable state behind, so all who took part fail.
+    fn fail_all(&mut self, error: &str, emit: &mut impl FnMut(u64, Event)) {
+        for index in (0..self.running.len()).rev() {
+            self.end(index, |_| Err(Unfinished::internal(error)), emit);
+        }
+        self.context.clear_kv_cache();
+    }
+
+    fn end(
+        &mut self,
+        index: usize,
+        outcome: impl FnOnce(&mut Running) -> Result<Generated, Unfinished>,
+        emit: &mut impl FnMut(u64, Event),
+    ) {
+        let mut running = self.running.remove(index);
+        let outcome = outcome(&mut running);
+        if let Some(piece) = running.answer.text.piece().filter(|_| outcome.is_ok()) {
+            emit(running.answer.key, Event::Piece(piece));
+        }
+        if let Err(error) = self.context.clear_kv_cache_seq(Some(running.place), None, None) {
+            tracing::error!(%error, "llama.cpp does not clear a context");
+        }
+        self.free.push(running.place);
+        emit(running.answer.key, Event::Done(outcome));
+    }
+}
+
+impl Running {
+    fn reads_prompt(&self) -> bool {
+        self.taken < self.answer.prompt.len()
+    }
+
+    fn add_next(&mut self, batch: &mut LlamaBatch<'static>) -> Result<(), String> {
+        if let Some(token) = self.next.take() {
+            self.add(batch, token, true)?;
+        }
+        Ok(())
+    }
+
+    fn add_prompt(&mut self, batch: &mut LlamaBatch<'static>) -> Result<(), String> {
+        let room = STEP_TOKENS.saturating_sub(usize::try_from(batch.n_tokens()).unwrap_or(STEP_TOKENS));
+        for _ in 0..room {
+            let Some(token) = self.answer.prompt.get(self.taken).copied() else { break };
+            let last = self.taken.saturating_add(1) == self.answer.prompt.len();
+            self.add(batch, token, last)?;
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, batch: &mut LlamaBatch<'static>, token: LlamaToken, output: bool) -> Result<(), String> {
+        let position = i32::try_from(self.taken).unwrap_or(i32::MAX);
+        let place = i32::try_from(self.place).unwrap_or(i32::MAX);
+        if output {
+            self.output = Some(batch.n_tokens());
+        }
+        batch
+            .add(token, position, &[place], output)
+            .map_err(|error| format!("llama.cpp's batch: {error}"))?;
+        self.taken = self.taken.saturating_add(1);
+        Ok(())
+    }
+
+    /// Draws the next token, if this step gave one; says whether the answer ends with it.
+    fn take_output(
+        &mut self,
+        context: &LlamaContext<'_>,
+        generator: &Generator,
+        emit: &mut impl FnMut(u64, Event),
+    ) -> Option<Finish> {
+        let output = self.output.take()?;
+        let vocab = generator.model.vocab();
+        let token = self.answer.sampler.sample(context, output);
+        if vocab.is_eog(token) {
+            return Some(Finish::Stop);
+        }
+        let mut bytes = Vec::new();
+        vocab.token_to_piece_into(token, &mut bytes, false, None);
+        self.tokens = self.tokens.saturating_add(1);
+        let finish = match self.answer.text.push(&bytes) {
+            Some(End::Stop) => Some(Finish::Stop),
+            Some(End::Full) => Some(Finish::Length),
+            None if self.tokens as usize >= self.answer.most_tokens => Some(Finish::Length),
+            None => None,
+        };
+        if finish.is_none() {
+            self.next = Some(token);
+            if let Some(piece) = self.answer.text.piece() {
+                emit(self.answer.key, Event::Piece(piece));
+            }
+        }
+        finish
+    }
+
+    fn finish(&mut self, finish: Finish) -> Result<Generated, Unfinished> {
+        self.answer.text.finish();
+        Ok(Generated {
+            text: self.answer.text.as_str().to_owned(),
+            prompt_tokens: u32::try_from(self.answer.prompt.len()).unwrap_or(u32::MAX),
+            tokens: self.tokens,
+            finish,
+        })
+    }
+}
+
+/// Greedy at temperature 0; otherwise drawn with the seed from the likeliest tokens that make up `top_p`.
+fn sampler(work: &Generation) -> LlamaSampler {
+    if work.temperature == 0.0 {
+        return LlamaSampler::greedy();
+    }
+    // llama.cpp reads the highest seed as "choose one at random", and results must repeat.
+    let seed = if work.seed == u32::MAX { 0 } else { work.seed };
+    let chain = [
+        (work.top_p < 1.0).then(|| LlamaSampler::top_p(work.top_p, 1)),
+        Some(LlamaSampler::temp(work.temperature)),
+        Some(LlamaSampler::dist(seed)),
+    ];
+    LlamaSampler::chain(chain.into_iter().flatten(), true)
+}

@@ -1,0 +1,411 @@
+//! The models in memory: loaded when they are wanted, within a budget, the one unused for longest leaves first.
+
+use crate::{
+    aborts::Aborts,
+    config::Settings,
+    evaluator::EvaluatorOptions,
+    generator::GeneratorOptions,
+    limits::Unfinished,
+    models::shelf::{Entry, ModelKind, Shelf},
+    runner::{child::resident_bytes, protocol::Load, Program, Runner, StartError},
+    work::{Generated, Generation, Scored, Scoring},
+};
+use futures::{
+    future::{BoxFuture, Shared},
+    FutureExt as _,
+};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Instant,
+};
+use tokio::sync::{mpsc, watch, Semaphore};
+
+/// The models of this machine that are in memory, each in its runner.
+#[derive(Debug)]
+pub struct Pool {
+    shelf: Arc<Shelf>,
+    settings: Settings,
+    program: Program,
+    aborts: Aborts,
+    state: Mutex<State>,
+    /// Told whenever room may have been made.
+    changed: watch::Sender<()>,
+}
+
+#[derive(Default)]
+struct State {
+    loaded: HashMap<String, Held>,
+    loading: HashMap<String, Loading>,
+    /// Why a model last did not load.
+    broken: HashMap<String, String>,
+}
+
+impl std::fmt::Debug for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("State").field("loaded", &self.loaded.keys()).field("broken", &self.broken).finish()
+    }
+}
+
+type LoadOutcome = Result<Arc<Loaded>, Unfinished>;
+
+struct Loading {
+    bytes: u64,
+    outcome: Shared<BoxFuture<'static, LoadOutcome>>,
+}
+
+struct Held {
+    model: Arc<Loaded>,
+    users: usize,
+    last_used: Instant,
+}
+
+/// A model in memory.
+#[derive(Debug)]
+struct Loaded {
+    id: String,
+    name: String,
+    runner: Runner,
+    /// What it takes of the budget.
+    bytes: u64,
+    /// First come, first served.
+    turns: Semaphore,
+}
+
+/// Whether a model is in memory, or why it cannot be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// On disk; it is loaded when work wants it.
+    Available,
+    /// Being loaded.
+    Loading,
+    /// In memory.
+    Loaded {
+        /// What it takes of the budget.
+        bytes: u64,
+        /// Its process.
+        pid: u32,
+    },
+    /// It did not load when it was last tried.
+    Broken(String),
+    /// It died too often and is not tried any more.
+    SetAside(String),
+}
+
+/// A model that is in use; dropping it ends the use.
+struct Lease {
+    pool: Arc<Pool>,
+    model: Arc<Loaded>,
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if let Some(held) = self.pool.lock().loaded.get_mut(&self.model.id) {
+            held.users = held.users.saturating_sub(1);
+            held.last_used = Instant::now();
+        }
+        self.pool.tell();
+    }
+}
+
+impl Pool {
+    /// An empty pool. Runners are made of `program`.
+    pub fn new(shelf: Arc<Shelf>, settings: Settings, program: Program, aborts: Aborts) -> Arc<Self> {
+        let (changed, _) = watch::channel(());
+        Arc::new(Self { shelf, settings, program, aborts, state: Mutex::default(), changed })
+    }
+
+    /// Makes an answer with the generator `work.model`; `pieces` gets its text as it grows.
+    pub async fn generate(
+        self: &Arc<Self>,
+        work: &Generation,
+        pieces: Option<mpsc::Sender<String>>,
+    ) -> Result<Generated, Unfinished> {
+        let lease = self.acquire(&work.model, ModelKind::Generator).await?;
+        let _turn = lease.model.turn().await?;
+        let outcome = lease.model.runner.generate(work, pieces).await;
+        self.note(&lease.model, outcome)
+    }
+
+    /// Scores answers with the evaluator `work.model`.
+    pub async fn score(self: &Arc<Self>, work: &Scoring) -> Result<Scored, Unfinished> {
+        let lease = self.acquire(&work.model, ModelKind::Evaluator).await?;
+        let _turn = lease.model.turn().await?;
+        let outcome = lease.model.runner.score(work).await;
+        self.note(&lease.model, outcome)
+    }
+
+    /// Loads the model now, if it is not loaded; says what is known of it.
+    pub async fn load(self: &Arc<Self>, entry: &Entry) -> Result<crate::runner::protocol::Facts, Unfinished> {
+        let id = entry.id.as_deref().map_err(|error| Unfinished::unavailable(error.to_owned()))?;
+        Ok(self.acquire(id, entry.kind).await?.model.runner.facts.clone())
+    }
+
+    /// Where the model stands.
+    pub fn presence(&self, id: &str) -> Presence {
+        if let Some(deaths) = self.aborts.set_aside(id) {
+            return Presence::SetAside(deaths.last);
+        }
+        let state = self.lock();
+        if let Some(held) = state.loaded.get(id) {
+            return Presence::Loaded { bytes: held.model.bytes, pid: held.model.runner.pid };
+        }
+        if state.loading.contains_key(id) {
+            return Presence::Loading;
+        }
+        state.broken.get(id).cloned().map_or(Presence::Available, Presence::Broken)
+    }
+
+    /// How many pieces of work use the model now.
+    pub fn users(&self, id: &str) -> usize {
+        self.lock().loaded.get(id).map_or(0, |held| held.users)
+    }
+
+    /// Bytes in use, models loaded or loading.
+    pub fn used(&self) -> (u64, usize) {
+        let state = self.lock();
+        (state.used(), state.loaded.len().saturating_add(state.loading.len()))
+    }
+
+    /// Whoever wants the models in memory next has to load them.
+    pub fn clear(&self) {
+        self.lock().loaded.clear();
+    }
+
+    /// Counts what the model's process did, good or bad.
+    fn note<T>(&self, model: &Loaded, outcome: Result<T, Unfinished>) -> Result<T, Unfinished> {
+        match &outcome {
+            Ok(_) => self.aborts.lives(&model.id),
+            Err(Unfinished::Died(how)) => self.bury(model, how),
+            Err(_) => {}
+        }
+        outcome
+    }
+
+    /// A model died. Of all who were waiting for it, the first to come here counts.
+    fn bury(&self, model: &Loaded, how: &str) {
+        let mut state = self.lock();
+        let same = |held: &&Held| std::ptr::eq(Arc::as_ptr(&held.model), model);
+        if state.loaded.get(&model.id).filter(same).is_none() {
+            return;
+        }
+        state.loaded.remove(&model.id);
+        drop(state);
+        let deaths = self.aborts.died(&model.id, how);
+        tracing::error!(model = model.name, how, in_a_row = deaths.count, "a model's process died");
+        self.tell();
+    }
+
+    async fn acquire(self: &Arc<Self>, id: &str, kind: ModelKind) -> Result<Lease, Unfinished> {
+        let mut changed = self.changed.subscribe();
+        loop {
+            changed.borrow_and_update();
+            match self.try_acquire(id, kind).await? {
+                Next::Use(lease) => return Ok(lease),
+                Next::Load(outcome) => drop(outcome.await?),
+                // The pool lives as long as this does, so the channel is open.
+                Next::Wait => drop(changed.changed().await),
+            }
+        }
+    }
+
+    async fn try_acquire(self: &Arc<Self>, id: &str, kind: ModelKind) -> Result<Next, Unfinished> {
+        if let Some(next) = self.take_up(&mut self.lock(), id) {
+            return Ok(next);
+        }
+        let entry = self.entry(id, kind).await?;
+        if let Some(deaths) = self.aborts.set_aside(id) {
+            return Err(Unfinished::unavailable(format!(
+                "{} is set aside: its process died {} times in a row (last: {}); `poq-worker models retry {}` gives it \
+                 another chance",
+                entry.name, deaths.count, deaths.last, entry.name
+            )));
+        }
+        let bytes = entry.bytes;
+        if bytes > self.settings.memory {
+            return Err(Unfinished::unavailable(format!(
+                "{} takes at least {} MiB and the engine may use {} MiB; raise --memory-mib, or serve a smaller model",
+                entry.name,
+                mib(bytes),
+                mib(self.settings.memory)
+            )));
+        }
+        let mut state = self.lock();
+        if let Some(next) = self.take_up(&mut state, id) {
+            return Ok(next);
+        }
+        if !state.make_room(bytes, self.settings.memory) {
+            return Ok(Next::Wait);
+        }
+        let loading = tokio::spawn(Arc::clone(self).load_entry(Arc::clone(&entry)));
+        let outcome = async move {
+            loading.await.unwrap_or_else(|_| Err(Unfinished::internal("a model's loading failed")))
+        };
+        let outcome = outcome.boxed().shared();
+        state.loading.insert(id.to_owned(), Loading { bytes, outcome: outcome.clone() });
+        Ok(Next::Load(outcome))
+    }
+
+    /// The model if it is there, or who loads it already.
+    fn take_up(self: &Arc<Self>, state: &mut State, id: &str) -> Option<Next> {
+        if let Some(held) = state.loaded.get_mut(id) {
+            if !held.model.runner.is_dead() {
+                held.users = held.users.saturating_add(1);
+                held.last_used = Instant::now();
+                return Some(Next::Use(Lease { pool: Arc::clone(self), model: Arc::clone(&held.model) }));
+            }
+            // It died with nothing to do. That is nobody's job's fault, and nobody's news.
+            state.loaded.remove(id);
+        }
+        state.loading.get(id).map(|loading| Next::Load(loading.outcome.clone()))
+    }
+
+    async fn entry(&self, id: &str, kind: ModelKind) -> Result<Arc<Entry>, Unfinished> {
+        let (shelf, wanted) = (Arc::clone(&self.shelf), id.to_owned());
+        let found = tokio::task::spawn_blocking(move || shelf.find(&wanted)).await;
+        let entry = found
+            .map_err(|_| Unfinished::internal("looking for a model failed"))?
+            .ok_or_else(|| Unfinished::unavailable("this engine does not hold the model"))?;
+        if entry.kind == kind {
+            return Ok(entry);
+        }
+        let (is, wanted) = match kind {
+            ModelKind::Generator => ("an evaluator", "a generator"),
+            ModelKind::Evaluator => ("a generator", "an evaluator"),
+        };
+        Err(Unfinished::unavailable(format!("{} is {is}, not {wanted}", entry.name)))
+    }
+
+    /// Loads the model, come what may of those who asked for it.
+    async fn load_entry(self: Arc<Self>, entry: Arc<Entry>) -> LoadOutcome {
+        let outcome = self.start(&entry).await;
+        let id = entry.id.clone().unwrap_or_default();
+        let mut state = self.lock();
+        state.loading.remove(&id);
+        match &outcome {
+            Ok(model) => {
+                state.broken.remove(&id);
+                let held = Held { model: Arc::clone(model), users: 0, last_used: Instant::now() };
+                state.loaded.insert(id, held);
+            }
+            Err(Unfinished::Failed(error)) => drop(state.broken.insert(id, error.message.clone())),
+            Err(_) => {}
+        }
+        drop(state);
+        self.tell();
+        outcome
+    }
+
+    async fn start(&self, entry: &Arc<Entry>) -> LoadOutcome {
+        let id = entry.id.clone().map_err(Unfinished::unavailable)?;
+        let (shelf, verified) = (Arc::clone(&self.shelf), Arc::clone(entry));
+        let verified = tokio::task::spawn_blocking(move || shelf.verify(&verified)).await;
+        verified
+            .map_err(|_| Unfinished::internal("checking a model failed"))?
+            .map_err(|error| Unfinished::unavailable(format!("{}: {error}", entry.name)))?;
+        let load = self.order_for(entry).map_err(Unfinished::unavailable)?;
+        let begun = Instant::now();
+        match Runner::start(&self.program, &load).await {
+            Ok(runner) => {
+                let bytes = resident_bytes(runner.pid).unwrap_or(entry.bytes).max(entry.bytes);
+                tracing::info!(
+                    model = entry.name,
+                    pid = runner.pid,
+                    mib = mib(bytes),
+                    ms = begun.elapsed().as_millis(),
+                    "loaded"
+                );
+                let turns = Semaphore::new(self.turns_of(entry));
+                Ok(Arc::new(Loaded { id, name: entry.name.clone(), runner, bytes, turns }))
+            }
+            Err(StartError::Died(how)) => {
+                let deaths = self.aborts.died(&id, &format!("while loading, {how}"));
+                tracing::error!(model = entry.name, how, in_a_row = deaths.count, "a model's process died while loading");
+                Err(Unfinished::unavailable(format!("{} does not load: its process ended, {how}", entry.name)))
+            }
+            Err(error) => {
+                tracing::warn!(model = entry.name, %error, "the model does not load");
+                Err(Unfinished::unavailable(format!("{} does not load: {error}", entry.name)))
+            }
+        }
+    }
+
+    /// How many orders the runner is given at a time. A generator works on as many as it has contexts; an evaluator
+    /// has the next one at hand when it has done the last.
+    fn turns_of(&self, entry: &Entry) -> usize {
+        match entry.kind {
+            ModelKind::Generator => self.settings.parallel as usize,
+            ModelKind::Evaluator => 2,
+        }
+    }
+
+    fn order_for(&self, entry: &Entry) -> Result<Load, String> {
+        let settings = &self.settings;
+        Ok(match entry.kind {
+            ModelKind::Generator => {
+                let options = GeneratorOptions {
+                    context: settings.context,
+                    parallel: settings.parallel,
+                    threads: settings.threads,
+                    gpu_layers: settings.gpu_layers,
+                    chat_template: settings.chat_template_of(&entry.name)?,
+                };
+                Load::Generator { path: entry.path.clone(), options }
+            }
+            ModelKind::Evaluator => {
+                let options =
+                    EvaluatorOptions { threads: settings.score_threads, batch_tokens: settings.batch_tokens };
+                Load::Evaluator { folder: entry.path.clone(), options }
+            }
+        })
+    }
+
+    fn tell(&self) {
+        self.changed.send_replace(());
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What to do to get a model.
+enum Next {
+    Use(Lease),
+    /// It is being loaded.
+    Load(Shared<BoxFuture<'static, LoadOutcome>>),
+    /// There is no room until another model is no longer used.
+    Wait,
+}
+
+impl Loaded {
+    async fn turn(&self) -> Result<tokio::sync::SemaphorePermit<'_>, Unfinished> {
+        self.turns.acquire().await.map_err(|_| Unfinished::Cancelled)
+    }
+}
+
+impl State {
+    fn used(&self) -> u64 {
+        let loaded = self.loaded.values().map(|held| held.model.bytes);
+        loaded.chain(self.loading.values().map(|loading| loading.bytes)).fold(0, u64::saturating_add)
+    }
+
+    /// Lets models go that nobody uses, the one unused for longest first, until `bytes` more fit into `budget`; says
+    /// whether they do.
+    fn make_room(&mut self, bytes: u64, budget: u64) -> bool {
+        while self.used().saturating_add(bytes) > budget {
+            let unused = self.loaded.iter().filter(|(_, held)| held.users == 0);
+            let Some(id) = unused.min_by_key(|(_, held)| held.last_used).map(|(id, _)| id.clone()) else {
+                return false;
+            };
+            if let Some(held) = self.loaded.remove(&id) {
+                tracing::info!(model = held.model.name, "leaves the memory to make room");
+            }
+        }
+        true
+    }
+}
+
+fn mib(bytes: u64) -> u64 {
+    bytes.div_ceil(1024 * 1024)
+}

@@ -1,0 +1,257 @@
+//! The runner's side: load one model, do what is ordered, end when stdin ends.
+
+use super::protocol::{Facts, Load, Order, Report};
+use crate::{
+    evaluator::Evaluator,
+    generator::{
+        batcher::{Batcher, Event},
+        Generator,
+    },
+    limits::{Cancel, Limits, Unfinished},
+    logging,
+    work::{Generation, Scoring},
+};
+use std::{
+    collections::HashMap,
+    fs::File,
+    io::{self, BufRead as _, BufWriter, Write as _},
+    path::Path,
+    process::ExitCode,
+    sync::{
+        mpsc::{self, Receiver, Sender, TryRecvError},
+        Arc, Mutex, PoisonError,
+    },
+    thread,
+};
+
+/// How gladly the kernel takes this process when memory runs out: before the engine and the node.
+const OOM_SCORE: &str = "500";
+
+/// Runs a model until stdin ends. Call it from a `main` that did nothing else.
+pub fn run() -> ExitCode {
+    logging::init(logging::SERVER_FILTER);
+    match try_run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(%error, "the runner stops");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn try_run() -> io::Result<()> {
+    // Only Linux has this, and only a hint is lost where it cannot be written.
+    let _hint = std::fs::write("/proc/self/oom_score_adj", OOM_SCORE);
+    let reports = Reports::start()?;
+    let mut first = String::new();
+    io::stdin().read_line(&mut first)?;
+    let load: Load = serde_json::from_str(&first)?;
+    let running = Running::default();
+    match load {
+        Load::Generator { path, options } => match Generator::load(&path, &options) {
+            Ok(generator) => match Batcher::new(&generator) {
+                Ok(batcher) => {
+                    reports.send(Report::Ready(Facts::Generator {
+                        parameters: generator.parameters(),
+                        context: generator.context(),
+                        chat_template: generator.has_template(),
+                    }));
+                    generate(batcher, &read_orders(&running)?, &running, &reports);
+                }
+                Err(error) => reports.send(Report::Broken(error)),
+            },
+            Err(error) => reports.send(Report::Broken(error)),
+        },
+        Load::Evaluator { folder, options } => match Evaluator::load(&folder, &options) {
+            Ok(evaluator) => {
+                reports.send(Report::Ready(Facts::Evaluator { max_tokens: evaluator.manifest().max_tokens }));
+                score(&evaluator, &read_orders(&running)?, &running, &reports);
+            }
+            Err(error) => reports.send(Report::Broken(error)),
+        },
+    }
+    reports.finish();
+    Ok(())
+}
+
+/// Work that was ordered, without the cancellations.
+enum Task {
+    Generate { key: u64, work: Generation, stream: bool, cancel: Cancel },
+    Score { key: u64, work: Scoring, cancel: Cancel },
+}
+
+/// What can be cancelled, by key.
+#[derive(Clone, Default)]
+struct Running(Arc<Mutex<HashMap<u64, Cancel>>>);
+
+impl Running {
+    fn begin(&self, key: u64) -> Cancel {
+        let cancel = Cancel::default();
+        self.lock().insert(key, cancel.clone());
+        cancel
+    }
+
+    fn cancel(&self, key: u64) {
+        if let Some(cancel) = self.lock().get(&key) {
+            cancel.set();
+        }
+    }
+
+    fn end(&self, key: u64) {
+        self.lock().remove(&key);
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<u64, Cancel>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Reads orders on a thread of its own, so that a cancellation arrives while the model works. When stdin ends the
+/// engine is gone or wants no more, and nothing that the model is doing matters: the process ends there and then.
+fn read_orders(running: &Running) -> io::Result<Receiver<Task>> {
+    let (tasks, received) = mpsc::channel();
+    let running = running.clone();
+    thread::Builder::new().name("poq-orders".to_owned()).spawn(move || {
+        for line in io::stdin().lock().lines() {
+            let Ok(line) = line else { break };
+            let task = match serde_json::from_str(&line) {
+                Ok(Order::Generate { key, work, stream }) => {
+                    Task::Generate { key, work, stream, cancel: running.begin(key) }
+                }
+                Ok(Order::Score { key, work }) => Task::Score { key, work, cancel: running.begin(key) },
+                Ok(Order::Cancel { key }) => {
+                    running.cancel(key);
+                    continue;
+                }
+                Err(error) => {
+                    tracing::error!(%error, "an order that this runner does not understand");
+                    continue;
+                }
+            };
+            if tasks.send(task).is_err() {
+                break;
+            }
+        }
+        std::process::exit(0);
+    })?;
+    Ok(received)
+}
+
+/// Where the reports go. A thread of its own writes them, so that the model never waits for the engine to read.
+struct Reports {
+    lines: Sender<Report>,
+    writer: thread::JoinHandle<()>,
+}
+
+impl Reports {
+    fn start() -> io::Result<Self> {
+        // Native libraries print to stdout when they feel like it; only reports may go where reports go.
+        let own = rustix::io::dup(rustix::stdio::stdout())?;
+        rustix::stdio::dup2_stdout(rustix::stdio::stderr())?;
+        let (lines, received) = mpsc::channel();
+        let writer = thread::Builder::new()
+            .name("poq-reports".to_owned())
+            .spawn(move || write_reports(&received, BufWriter::new(File::from(own))))?;
+        Ok(Self { lines, writer })
+    }
+
+    fn send(&self, report: Report) {
+        // The writer ends only when the engine is gone, and then this process does, too.
+        let _gone = self.lines.send(report);
+    }
+
+    fn finish(self) {
+        drop(self.lines);
+        let _ = self.writer.join();
+    }
+}
+
+fn write_reports(reports: &Receiver<Report>, mut out: BufWriter<File>) {
+    while let Ok(report) = reports.recv() {
+        let mut next = Some(report);
+        while let Some(report) = next {
+            let written = serde_json::to_writer(&mut out, &report).map_err(io::Error::from);
+            if written.and_then(|()| out.write_all(b"\n")).is_err() {
+                return;
+            }
+            next = reports.try_recv().ok();
+        }
+        if out.flush().is_err() {
+            return;
+        }
+    }
+}
+
+fn generate(mut batcher: Batcher<'_>, tasks: &Receiver<Task>, running: &Running, reports: &Reports) {
+    let mut streams = HashMap::new();
+    loop {
+        let task = match batcher.is_idle() {
+            true => tasks.recv().map_err(|_| TryRecvError::Disconnected),
+            false => tasks.try_recv(),
+        };
+        match task {
+            Ok(Task::Generate { key, work, stream, cancel }) => {
+                match batcher.add(key, &work, cancel) {
+                    Ok(()) => drop(streams.insert(key, stream)),
+                    Err(unfinished) => fail(key, unfinished, running, reports),
+                }
+                continue;
+            }
+            Ok(Task::Score { key, .. }) => {
+                fail(key, Unfinished::unavailable("this is a generator, not an evaluator"), running, reports);
+                continue;
+            }
+            Err(TryRecvError::Empty) => {}
+            Err(TryRecvError::Disconnected) => return,
+        }
+        batcher.step(&mut |key, event| match event {
+            Event::Piece(text) => {
+                if streams.get(&key).copied().unwrap_or(false) {
+                    reports.send(Report::Piece { key, text });
+                }
+            }
+            Event::Done(outcome) => {
+                streams.remove(&key);
+                match outcome {
+                    Ok(result) => {
+                        running.end(key);
+                        reports.send(Report::Generated { key, result });
+                    }
+                    Err(unfinished) => fail(key, unfinished, running, reports),
+                }
+            }
+        });
+    }
+}
+
+fn score(evaluator: &Evaluator, tasks: &Receiver<Task>, running: &Running, reports: &Reports) {
+    while let Ok(task) = tasks.recv() {
+        match task {
+            Task::Score { key, work, cancel } => {
+                match evaluator.score(&work, &Limits::until(cancel)) {
+                    Ok(result) => {
+                        running.end(key);
+                        reports.send(Report::Scored { key, result });
+                    }
+                    Err(unfinished) => fail(key, unfinished, running, reports),
+                }
+            }
+            Task::Generate { key, .. } => {
+                fail(key, Unfinished::unavailable("this is an evaluator, not a generator"), running, reports);
+            }
+        }
+    }
+}
+
+fn fail(key: u64, unfinished: Unfinished, running: &Running, reports: &Reports) {
+    running.end(key);
+    reports.send(Report::failed(key, unfinished));
+}
+
+/// The memory that a process holds, in bytes; `None` where `/proc` does not tell.
+pub fn resident_bytes(pid: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kib: u64 = line.trim().strip_suffix(" kB")?.trim().parse().ok()?;
+    kib.checked_mul(1024)
+}

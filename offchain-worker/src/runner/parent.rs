@@ -1,0 +1,320 @@
+//! The engine's side of a runner.
+
+use super::protocol::{Facts, Load, Order, Report, MAX_LINE};
+use crate::{
+    limits::Unfinished,
+    work::{Generated, Generation, Scored, Scoring},
+};
+use futures::StreamExt as _;
+use std::{
+    collections::HashMap,
+    ffi::OsString,
+    io,
+    os::unix::process::ExitStatusExt as _,
+    path::PathBuf,
+    process::{ExitStatus, Stdio},
+    sync::{
+        atomic::{AtomicU64, Ordering},
+        Arc, Mutex, MutexGuard, PoisonError,
+    },
+};
+use tokio::{
+    io::AsyncWriteExt as _,
+    process::{Child, ChildStdin, ChildStdout, Command},
+    sync::{mpsc, oneshot},
+};
+use tokio_util::{
+    codec::{FramedRead, LinesCodec},
+    sync::CancellationToken,
+};
+
+/// Orders that may wait for a runner to read them.
+const ORDERS_AHEAD: usize = 256;
+
+/// The program that becomes a runner: this one, with its hidden subcommand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Program {
+    /// The executable.
+    pub path: PathBuf,
+    /// What makes it a runner.
+    pub arguments: Vec<OsString>,
+}
+
+impl Program {
+    /// This process's own executable with the subcommand `model-runner`.
+    pub fn this() -> io::Result<Self> {
+        Ok(Self { path: std::env::current_exe()?, arguments: vec!["model-runner".into()] })
+    }
+}
+
+/// Why there is no runner.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StartError {
+    /// The model cannot be used, and the runner says why.
+    #[error("{0}")]
+    Broken(String),
+    /// The process ended before the model was loaded.
+    #[error("its process ended while it was loaded: {0}")]
+    Died(String),
+    /// The process cannot be started.
+    #[error("its process cannot be started: {0}")]
+    Spawn(String),
+}
+
+/// A loaded model. Dropping it ends its process.
+#[derive(Debug)]
+pub struct Runner {
+    /// What is known of the model.
+    pub facts: Facts,
+    /// The process.
+    pub pid: u32,
+    orders: mpsc::Sender<Order>,
+    waiting: Arc<Waiting>,
+    keys: AtomicU64,
+    /// Cancelled to end the process.
+    stop: CancellationToken,
+}
+
+/// Who waits for reports, and how the process ended once it has.
+#[derive(Debug, Default)]
+struct Waiting {
+    state: Mutex<WaitingState>,
+}
+
+#[derive(Debug, Default)]
+struct WaitingState {
+    listeners: HashMap<u64, Listener>,
+    ended: Option<String>,
+}
+
+#[derive(Debug)]
+struct Listener {
+    pieces: Option<mpsc::Sender<String>>,
+    done: oneshot::Sender<Outcome>,
+}
+
+type Outcome = Result<Done, Unfinished>;
+
+#[derive(Debug)]
+enum Done {
+    Generated(Generated),
+    Scored(Scored),
+}
+
+impl Runner {
+    /// Starts a process and loads the model in it. If the returned future is dropped, the process ends.
+    pub async fn start(program: &Program, load: &Load) -> Result<Self, StartError> {
+        let spawn = |error: io::Error| StartError::Spawn(error.to_string());
+        let mut child = Command::new(&program.path)
+            .args(&program.arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            // A signal to the engine's group, such as Ctrl-C, is the engine's to handle.
+            .process_group(0)
+            .spawn()
+            .map_err(spawn)?;
+        let lost = || StartError::Spawn("the process has no pipes".to_owned());
+        let mut stdin = child.stdin.take().ok_or_else(lost)?;
+        let stdout = child.stdout.take().ok_or_else(lost)?;
+        let pid = child.id().ok_or_else(lost)?;
+        let mut reports = FramedRead::new(stdout, LinesCodec::new_with_max_length(MAX_LINE));
+
+        let first = match write_line(&mut stdin, load).await {
+            Ok(()) => reports.next().await.and_then(Result::ok),
+            Err(_) => None,
+        };
+        let facts = match first.as_deref().map(serde_json::from_str) {
+            Some(Ok(Report::Ready(facts))) => facts,
+            Some(Ok(Report::Broken(error))) => return Err(StartError::Broken(error)),
+            Some(_) => return Err(StartError::Died("it says what no runner says".to_owned())),
+            None => return Err(StartError::Died(how_it_ended(child.wait().await))),
+        };
+        let (orders, ordered) = mpsc::channel(ORDERS_AHEAD);
+        let (waiting, stop) = (Arc::new(Waiting::default()), CancellationToken::new());
+        tokio::spawn(write_orders(stdin, ordered));
+        tokio::spawn(attend(child, reports, Arc::clone(&waiting), stop.clone()));
+        Ok(Self { facts, pid, orders, waiting, keys: AtomicU64::new(0), stop })
+    }
+
+    /// Makes an answer; `pieces` gets its text as it grows. If the returned future is dropped, the runner is told to
+    /// stop working on it.
+    pub async fn generate(
+        &self,
+        work: &Generation,
+        pieces: Option<mpsc::Sender<String>>,
+    ) -> Result<Generated, Unfinished> {
+        let stream = pieces.is_some();
+        let work = work.clone();
+        match self.order(pieces, |key| Order::Generate { key, work, stream }).await? {
+            Done::Generated(generated) => Ok(generated),
+            Done::Scored(_) => Err(Unfinished::internal("the runner gave scores instead of an answer")),
+        }
+    }
+
+    /// Scores answers. If the returned future is dropped, the runner is told to stop working on it.
+    pub async fn score(&self, work: &Scoring) -> Result<Scored, Unfinished> {
+        let work = work.clone();
+        match self.order(None, |key| Order::Score { key, work }).await? {
+            Done::Scored(scored) => Ok(scored),
+            Done::Generated(_) => Err(Unfinished::internal("the runner gave an answer instead of scores")),
+        }
+    }
+
+    /// Whether the process has ended.
+    pub fn is_dead(&self) -> bool {
+        self.waiting.lock().ended.is_some()
+    }
+
+    async fn order(
+        &self,
+        pieces: Option<mpsc::Sender<String>>,
+        order: impl FnOnce(u64) -> Order,
+    ) -> Result<Done, Unfinished> {
+        let key = self.keys.fetch_add(1, Ordering::Relaxed);
+        let (done, outcome) = oneshot::channel();
+        self.waiting.listen(key, Listener { pieces, done })?;
+        let unwanted = CancelOnDrop { key, runner: self };
+        // A runner that ended does not read; how it ended is what the listener hears.
+        let _ended = self.orders.send(order(key)).await;
+        let outcome = outcome.await.unwrap_or_else(|_| Err(Unfinished::internal("the runner was not heard out")));
+        if outcome.is_ok() {
+            std::mem::forget(unwanted);
+        }
+        outcome
+    }
+}
+
+impl Drop for Runner {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+/// Tells the runner that nobody waits for `key` any more.
+struct CancelOnDrop<'a> {
+    key: u64,
+    runner: &'a Runner,
+}
+
+impl Drop for CancelOnDrop<'_> {
+    fn drop(&mut self) {
+        self.runner.waiting.lock().listeners.remove(&self.key);
+        if let Err(mpsc::error::TrySendError::Full(order)) =
+            self.runner.orders.try_send(Order::Cancel { key: self.key })
+        {
+            let orders = self.runner.orders.clone();
+            tokio::spawn(async move {
+                let _ended = orders.send(order).await;
+            });
+        }
+    }
+}
+
+impl Waiting {
+    fn lock(&self) -> MutexGuard<'_, WaitingState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn listen(&self, key: u64, listener: Listener) -> Result<(), Unfinished> {
+        let mut state = self.lock();
+        if let Some(how) = &state.ended {
+            return Err(Unfinished::Died(how.clone()));
+        }
+        state.listeners.insert(key, listener);
+        Ok(())
+    }
+
+    /// Hands a report to who waits for it. Who does not keep up with the pieces loses the answer: waiting for one
+    /// reader would hold up all others of this model.
+    fn hear(&self, report: Report) {
+        let finished = |key: u64, outcome: Outcome| {
+            if let Some(listener) = self.lock().listeners.remove(&key) {
+                let _nobody = listener.done.send(outcome);
+            }
+        };
+        match report {
+            Report::Piece { key, text } => {
+                let pieces = self.lock().listeners.get(&key).and_then(|listener| listener.pieces.clone());
+                let sent = pieces.map_or(Ok(()), |pieces| pieces.try_send(text));
+                if let Err(mpsc::error::TrySendError::Full(_)) = sent {
+                    finished(key, Err(Unfinished::slow_reader()));
+                }
+            }
+            Report::Generated { key, result } => finished(key, Ok(Done::Generated(result))),
+            Report::Scored { key, result } => finished(key, Ok(Done::Scored(result))),
+            Report::Failed { key, error } => {
+                finished(key, Err(error.map_or(Unfinished::Cancelled, Unfinished::Failed)));
+            }
+            Report::Ready(_) | Report::Broken(_) => tracing::warn!("a runner repeats itself"),
+        }
+    }
+
+    fn end(&self, how: &str) {
+        let listeners = {
+            let mut state = self.lock();
+            state.ended = Some(how.to_owned());
+            std::mem::take(&mut state.listeners)
+        };
+        for listener in listeners.into_values() {
+            let _nobody = listener.done.send(Err(Unfinished::Died(how.to_owned())));
+        }
+    }
+}
+
+async fn write_line(stdin: &mut ChildStdin, value: &impl serde::Serialize) -> io::Result<()> {
+    let mut line = serde_json::to_vec(value)?;
+    line.push(b'\n');
+    stdin.write_all(&line).await
+}
+
+async fn write_orders(mut stdin: ChildStdin, mut orders: mpsc::Receiver<Order>) {
+    while let Some(order) = orders.recv().await {
+        if write_line(&mut stdin, &order).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Reads what the runner reports, until it ends or is no longer wanted.
+async fn attend(
+    mut child: Child,
+    mut reports: FramedRead<ChildStdout, LinesCodec>,
+    waiting: Arc<Waiting>,
+    stop: CancellationToken,
+) {
+    loop {
+        let line = tokio::select! {
+            line = reports.next() => line,
+            () = stop.cancelled() => {
+                let _already_gone = child.start_kill();
+                None
+            }
+        };
+        match line {
+            Some(Ok(line)) => match serde_json::from_str(&line) {
+                Ok(report) => waiting.hear(report),
+                Err(error) => tracing::error!(%error, "a runner says what this engine does not understand"),
+            },
+            Some(Err(error)) => {
+                tracing::error!(%error, "a runner cannot be heard; it is ended");
+                let _already_gone = child.start_kill();
+                break;
+            }
+            None => break,
+        }
+    }
+    waiting.end(&how_it_ended(child.wait().await));
+}
+
+fn how_it_ended(status: io::Result<ExitStatus>) -> String {
+    const OUT_OF_MEMORY: i32 = 9;
+    match status {
+        Ok(status) => match status.signal() {
+            Some(OUT_OF_MEMORY) => "killed by signal 9; the kernel does that when memory runs out".to_owned(),
+            Some(signal) => format!("ended by signal {signal}"),
+            None => status.to_string(),
+        },
+        Err(error) => error.to_string(),
+    }
+}

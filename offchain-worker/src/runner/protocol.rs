@@ -1,0 +1,130 @@
+//! What engine and runner say to each other.
+
+use crate::{
+    evaluator::EvaluatorOptions,
+    generator::GeneratorOptions,
+    limits::Unfinished,
+    work::{Generated, Generation, Scored, Scoring},
+};
+use poq_primitives::job::JobError;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// Longest line, in bytes: room for the largest body that the API takes and what JSON adds to it.
+pub const MAX_LINE: usize = 256 * 1024 * 1024;
+
+/// What a runner is started for; its first line.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Load {
+    /// A generator.
+    Generator {
+        /// The GGUF file.
+        path: PathBuf,
+        /// How.
+        options: GeneratorOptions,
+    },
+    /// An evaluator.
+    Evaluator {
+        /// The folder with its manifest.
+        folder: PathBuf,
+        /// How.
+        options: EvaluatorOptions,
+    },
+}
+
+/// From the engine to the runner.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Order {
+    /// Make an answer.
+    Generate {
+        /// Tells this order's reports from others'.
+        key: u64,
+        /// What to do.
+        work: Generation,
+        /// Whether pieces of the text are wanted as they come.
+        stream: bool,
+    },
+    /// Score answers.
+    Score {
+        /// Tells this order's reports from others'.
+        key: u64,
+        /// What to do.
+        work: Scoring,
+    },
+    /// The result of this order is no longer wanted.
+    Cancel {
+        /// Which one.
+        key: u64,
+    },
+}
+
+/// From the runner to the engine.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Report {
+    /// The model is loaded: the first line, unless it is [`Self::Broken`].
+    Ready(Facts),
+    /// The model cannot be loaded, for this reason; the runner ends.
+    Broken(String),
+    /// More text of an answer.
+    Piece {
+        /// Of which order.
+        key: u64,
+        /// The text.
+        text: String,
+    },
+    /// An answer is complete.
+    Generated {
+        /// Of which order.
+        key: u64,
+        /// The answer.
+        result: Generated,
+    },
+    /// Answers are scored.
+    Scored {
+        /// Of which order.
+        key: u64,
+        /// The scores.
+        result: Scored,
+    },
+    /// The order failed for good, or was cancelled.
+    Failed {
+        /// Which order.
+        key: u64,
+        /// Why; `None` if it was cancelled.
+        error: Option<JobError>,
+    },
+}
+
+/// What is known of a model once it is loaded.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Facts {
+    /// Of a generator.
+    Generator {
+        /// Number of parameters.
+        parameters: u64,
+        /// Most tokens of prompt and answer together.
+        context: u32,
+        /// Whether conversations go through a chat template.
+        chat_template: bool,
+    },
+    /// Of an evaluator.
+    Evaluator {
+        /// Most tokens of one input.
+        max_tokens: usize,
+    },
+}
+
+impl Report {
+    /// The report of an order that gave no result.
+    pub fn failed(key: u64, unfinished: Unfinished) -> Self {
+        let error = match unfinished {
+            Unfinished::Failed(error) => Some(error),
+            Unfinished::Cancelled | Unfinished::Died(_) => None,
+        };
+        Self::Failed { key, error }
+    }
+}
