@@ -18,8 +18,9 @@ const DEMO_FILES: &[DemoFile] = demo_files![
     "poq-demo-strong.gguf",
     "poq-demo-weak.gguf",
     "poq-demo-evaluator/model.onnx",
-    "poq-demo-evaluator/poq.json",
     "poq-demo-evaluator/tokenizer.json",
+    // Last: it names the others.
+    "poq-demo-evaluator/poq.json",
 ];
 
 /// Writes the demo models into `folder`. Files that are there already with the same content are left alone;

@@ -35,6 +35,8 @@ enum Command {
     Check(EngineArgs),
     /// Do one job and print the result, without a server
     Run(commands::run::RunArgs),
+    /// Bring models here, list them, check them, remove them
+    Models(commands::models::ModelsArgs),
     /// The engine as the child of a node
     #[command(hide = true)]
     EngineChild(ChildArgs),
@@ -48,6 +50,7 @@ fn main() -> ExitCode {
         Command::Serve(args) => commands::serve::run(args),
         Command::Check(args) => commands::check::run(args),
         Command::Run(args) => commands::run::run(args),
+        Command::Models(args) => commands::models::run(args),
         Command::EngineChild(args) => child::run_child(args).map_err(Into::into),
         Command::ModelRunner => return runner::child::run(),
     };

@@ -5,7 +5,7 @@ use crate::{
     api::{self, Engine},
     backends::Backends,
     config::{ConfigError, EngineConfig},
-    models::shelf::Shelf,
+    models::shelf::{self, Shelf},
     pool::Pool,
     queue::{Queue, Width},
     store::Store,
@@ -115,7 +115,7 @@ pub async fn serve(
 
 /// The models folder, with its ids remembered in the data folder.
 pub fn open_shelf(config: &EngineConfig) -> Arc<Shelf> {
-    Arc::new(Shelf::new(config.models.clone(), config.data.join("models.json")))
+    Arc::new(Shelf::new(config.models.clone(), config.data.join(shelf::CACHE)))
 }
 
 fn open_queue(config: &EngineConfig) -> Result<Queue, EngineError> {

@@ -82,17 +82,27 @@ def judge(world, work):
         pairs += [(question, a) for a in answers[:2]]
         labels += [1, 0]
     a, b = evaluator.calibrate(evaluator.onnx_logits(BUNDLE / "poq-demo-evaluator" / "model.onnx", tokenizer, pairs), labels)
-    settings = {"max_tokens": evaluator.MAX_TOKENS, "calibration": {"a": a, "b": b}}
-    (BUNDLE / "poq-demo-evaluator" / "poq.json").write_text(json.dumps(settings, indent=2) + "\n")
+    write_manifest(BUNDLE / "poq-demo-evaluator", {"a": a, "b": b})
+
+
+def write_manifest(folder, calibration):
+    """The evaluator's poq.json. It names the files on which a score depends; its own SHA-256 is the evaluator's id."""
+    files = {name: sha256_of(folder / name) for name in ("model.onnx", "tokenizer.json")}
+    manifest = {"format": 1, "kind": "cross_encoder", "model": "model.onnx", "files": files,
+                "max_tokens": evaluator.MAX_TOKENS, "pooling": "mean", "calibration": calibration}
+    (folder / "poq.json").write_text(json.dumps(manifest, indent=2) + "\n")
+
+
+def sha256_of(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def bundle(world, work):
     """The manifest, and held-out questions for tests of the whole system: drawn by the seed, not by how they are answered."""
     models = []
     for name, kind, file in (("poq-demo-strong", "generator", "poq-demo-strong.gguf"), ("poq-demo-weak", "generator", "poq-demo-weak.gguf"),
-                             ("poq-demo-evaluator", "evaluator", "poq-demo-evaluator/model.onnx")):
-        digest = hashlib.sha256((BUNDLE / file).read_bytes()).hexdigest()
-        models.append({"name": name, "kind": kind, "file": file, "sha256": digest})
+                             ("poq-demo-evaluator", "evaluator", "poq-demo-evaluator/poq.json")):
+        models.append({"name": name, "kind": kind, "file": file, "sha256": sha256_of(BUNDLE / file)})
     (BUNDLE / "manifest.json").write_text(json.dumps({"models": models}, indent=2) + "\n")
     rng, questions = random.Random(f"{SEED} questions"), []
     relations = sorted(world.by_relation)

@@ -1,6 +1,7 @@
 //! What the program can be told to do, one file each.
 
 pub mod check;
+pub mod models;
 pub mod run;
 pub mod serve;
 
@@ -11,7 +12,7 @@ use poq_worker::{
     config::{ApiArgs, Configured, EngineArgs},
     demo,
     limits::Unfinished,
-    models::shelf::Shelf,
+    models::shelf::{self, Shelf},
     pool::Pool,
     runner::Program,
 };
@@ -36,7 +37,7 @@ impl Bench {
         for folder in [&models, &data] {
             std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
         }
-        let shelf = Arc::new(Shelf::new(models, data.join("models.json")));
+        let shelf = Arc::new(Shelf::new(models, data.join(shelf::CACHE)));
         shelf.scan();
         let pool =
             Pool::new(Arc::clone(&shelf), configured.settings.clone(), Program::this()?, Aborts::open(&data));

@@ -5,4 +5,12 @@
 //! the SHA-256 of the manifest. Two operators with one id therefore score alike: the same network, the same
 //! tokenizer, the same calibration.
 
+pub mod add;
+pub mod digest;
+pub mod download;
+pub mod guess;
+pub mod hub;
 pub mod manifest;
+mod progress;
+pub mod shelf;
+pub mod source;
