@@ -4,7 +4,13 @@
 //! and `model.onnx` (or `onnx/model.onnx`, as model hubs lay it out) is an evaluator. A model's id is the
 //! SHA-256 of its GGUF or ONNX file. Models are loaded when the first job wants them, and kept.
 
-use crate::{config::Settings, evaluator::Evaluator, files, generator::Generator, limits::Unfinished};
+use crate::{
+    config::Settings,
+    evaluator::{Evaluator, EvaluatorOptions},
+    files,
+    generator::Generator,
+    limits::Unfinished,
+};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use std::{
@@ -188,8 +194,9 @@ impl Model {
                 Ok(Loaded::Generator(Arc::new(generator)))
             }
             ModelKind::Evaluator => {
+                let options = EvaluatorOptions { threads: settings.threads, ..Default::default() };
                 let folder = evaluator_folder(&self.file).ok_or("has no folder")?;
-                let evaluator = Evaluator::load(folder, &self.file, settings.threads)?;
+                let evaluator = Evaluator::load(folder, &options)?;
                 Ok(Loaded::Evaluator(Arc::new(evaluator)))
             }
         }

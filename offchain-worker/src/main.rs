@@ -189,7 +189,7 @@ fn try_model(catalogue: &Catalogue, model: &ModelInfo) -> Result<String, String>
         }),
         ModelKind::Evaluator => catalogue
             .evaluator(id)
-            .map(|evaluator| format!("ok: pairs of up to {} tokens", evaluator.max_tokens())),
+            .map(|evaluator| format!("ok: pairs of up to {} tokens", evaluator.manifest().max_tokens)),
     }
     .map_err(say)
 }

@@ -5,6 +5,7 @@ use crate::{
     catalogue::Catalogue,
     limits::{Limits, Unfinished},
     queue::{Lane, Queue, Work},
+    work::Scoring,
 };
 use poq_primitives::job::{Job, JobResult};
 use std::{
@@ -52,8 +53,15 @@ pub fn run(job: &Job, catalogue: &Catalogue, limits: &Limits) -> Result<JobResul
             Ok(JobResult::Generate { text: generated.text, tokens: generated.tokens })
         }
         Job::Score(job) => {
-            let scores = catalogue.evaluator(&job.model)?.score(job, limits)?;
-            Ok(JobResult::Score { scores })
+            // On chain, a score has to depend on nothing but its pair.
+            let work = Scoring {
+                model: job.model.clone(),
+                question: job.prompt.clone(),
+                answers: job.responses.clone(),
+                alone: true,
+            };
+            let scored = catalogue.evaluator(&job.model)?.score(&work, limits)?;
+            Ok(JobResult::Score { scores: scored.scores })
         }
     }
 }

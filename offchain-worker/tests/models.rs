@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{catalogue, folder_with_models, generate, id_of, ramble, score};
+use common::{catalogue, folder_with_models, generate, id_of, ramble, scoring};
 use poq_primitives::job::{FailureReason, GenerateJob};
 use poq_worker::{
     catalogue::{ModelKind, ModelState},
@@ -36,7 +36,7 @@ fn the_demo_models_load_and_are_named_by_their_content() {
                 assert_eq!(reason(catalogue.evaluator(&id)), FailureReason::ModelUnavailable);
             }
             ModelKind::Evaluator => {
-                assert!(catalogue.evaluator(&id).unwrap().max_tokens() >= 64);
+                assert!(catalogue.evaluator(&id).unwrap().manifest().max_tokens >= 64);
                 assert_eq!(reason(catalogue.generator(&id)), FailureReason::ModelUnavailable);
             }
         }
@@ -118,12 +118,12 @@ fn deadline_and_cancellation_end_a_job() {
     let evaluator = catalogue.evaluator(&id_of(&catalogue, ModelKind::Evaluator)).unwrap();
     let over = Limits::new(Duration::ZERO, Cancel::default());
     assert_eq!(reason(generator.generate(&generate("", QUESTION), &over)), FailureReason::DeadlineExceeded);
-    assert_eq!(reason(evaluator.score(&score("", QUESTION, &["x"]), &over)), FailureReason::DeadlineExceeded);
+    assert_eq!(reason(evaluator.score(&scoring(QUESTION, &["x"]), &over)), FailureReason::DeadlineExceeded);
     let cancel = Cancel::default();
     cancel.set();
     let unwanted = Limits::new(Duration::from_secs(600), cancel);
     assert_eq!(generator.generate(&generate("", QUESTION), &unwanted), Err(Unfinished::Cancelled));
-    assert_eq!(evaluator.score(&score("", QUESTION, &["x"]), &unwanted), Err(Unfinished::Cancelled));
+    assert_eq!(evaluator.score(&scoring(QUESTION, &["x"]), &unwanted), Err(Unfinished::Cancelled));
 }
 
 #[test]
@@ -131,7 +131,8 @@ fn scores_repeat_and_do_not_depend_on_their_company() {
     let folder = folder_with_models();
     let catalogue = catalogue(folder.path());
     let evaluator = catalogue.evaluator(&id_of(&catalogue, ModelKind::Evaluator)).unwrap();
-    let run = |responses: &[&str]| evaluator.score(&score("", QUESTION, responses), &Limits::none()).unwrap();
+    let run =
+        |responses: &[&str]| evaluator.score(&scoring(QUESTION, responses), &Limits::none()).unwrap().scores;
 
     let long = "Paris is a city. ".repeat(40);
     let responses = ["Paris.", "The capital of France is Paris.", "Rome", &long, ""];
@@ -144,7 +145,7 @@ fn scores_repeat_and_do_not_depend_on_their_company() {
     }
     let again = common::catalogue(folder.path());
     let again = again.evaluator(&id_of(&again, ModelKind::Evaluator)).unwrap();
-    assert_eq!(again.score(&score("", QUESTION, &responses), &Limits::none()).unwrap(), together);
+    assert_eq!(again.score(&scoring(QUESTION, &responses), &Limits::none()).unwrap().scores, together);
 }
 
 #[test]
@@ -166,12 +167,9 @@ fn anything_can_be_scored() {
         &unbroken,
     ];
     for prompt in texts {
-        let scores = evaluator.score(&score("", prompt, &texts), &Limits::none()).unwrap();
+        let scores = evaluator.score(&scoring(prompt, &texts), &Limits::none()).unwrap().scores;
         assert_eq!(scores.len(), texts.len());
         assert!(scores.iter().all(|score| *score <= FULL_SCORE));
     }
-    assert_eq!(
-        reason(evaluator.score(&score("", QUESTION, &[]), &Limits::none())),
-        FailureReason::InvalidJob
-    );
+    assert_eq!(reason(evaluator.score(&scoring(QUESTION, &[]), &Limits::none())), FailureReason::InvalidJob);
 }

@@ -8,6 +8,7 @@ use poq_worker::{
     demo::install_demo_models,
     server,
     token::Token,
+    work::Scoring,
 };
 use std::{net::SocketAddr, path::Path};
 use tempfile::TempDir;
@@ -51,6 +52,12 @@ pub fn ramble(model: &str, seed: u32) -> GenerateJob {
 pub fn score(model: &str, prompt: &str, responses: &[&str]) -> ScoreJob {
     let responses = responses.iter().map(|response| (*response).to_owned()).collect();
     ScoreJob { model: model.into(), prompt: prompt.into(), responses }
+}
+
+/// Pairs that are scored alone, as a chain wants them.
+pub fn scoring(question: &str, answers: &[&str]) -> Scoring {
+    let answers = answers.iter().map(|answer| (*answer).to_owned()).collect();
+    Scoring { model: String::new(), question: question.into(), answers, alone: true }
 }
 
 /// The id of test job number `n`.
