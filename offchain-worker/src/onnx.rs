@@ -94,3 +94,8 @@ fn cache_folder() -> Option<PathBuf> {
         .map(PathBuf::from)
         .or_else(|| env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache/proof-of-quality")))
 }
+
+/// What ONNX Runtime says, in one line.
+pub fn one_line(said: &impl std::fmt::Display) -> String {
+    said.to_string().split_whitespace().collect::<Vec<_>>().join(" ")
+}

@@ -83,7 +83,7 @@ async fn generate(bench: &Bench, model: String, args: RunArgs) -> anyhow::Result
         seed: args.seed,
         stop: args.stop,
     };
-    let (pieces, mut shown) = mpsc::channel(1024);
+    let (pieces, mut shown) = mpsc::channel::<String>(1024);
     let printing = async {
         let mut out = std::io::stdout();
         while let Some(piece) = shown.recv().await {

@@ -11,6 +11,7 @@ use poq_worker::{
     runner::Program,
     server,
     token::Token,
+    work::Scoring,
 };
 use std::{net::SocketAddr, path::Path, sync::Arc};
 use tempfile::TempDir;
@@ -64,6 +65,12 @@ pub fn ramble(model: &str, seed: u32) -> GenerateJob {
 pub fn score(model: &str, prompt: &str, responses: &[&str]) -> ScoreJob {
     let responses = responses.iter().map(|response| (*response).to_owned()).collect();
     ScoreJob { model: model.into(), prompt: prompt.into(), responses }
+}
+
+/// Pairs that are scored alone, as a chain wants them.
+pub fn scoring(question: &str, answers: &[&str]) -> Scoring {
+    let answers = answers.iter().map(|answer| (*answer).to_owned()).collect();
+    Scoring { model: String::new(), question: question.into(), answers, alone: true }
 }
 
 /// The id of test job number `n`.
