@@ -162,7 +162,7 @@ struct RemoveArgs {
 struct CheckArgs {
     /// The models: their names, or the beginnings of their ids [default: all]
     #[arg(value_name = "MODEL")]
-    models: Vec<String>,
+    wanted: Vec<String>,
 
     #[command(flatten)]
     store: StoreArgs,
@@ -324,7 +324,7 @@ fn confirmed(entry: &Entry) -> anyhow::Result<bool> {
 
 fn check(args: &CheckArgs) -> anyhow::Result<()> {
     let shelf = args.store.open()?;
-    let chosen = names_of(&shelf, &args.models)?;
+    let chosen = names_of(&shelf, &args.wanted)?;
     let bar = ProgressBar::new(0);
     let form = ProgressStyle::with_template("{wide_bar} {binary_bytes}/{binary_total_bytes} {eta}")?;
     bar.set_style(form);
