@@ -3,10 +3,9 @@
 
 mod common;
 
-use common::{catalogue, folder_with_models, scoring};
+use common::{folder_with_models, scoring};
 use poq_primitives::job::FailureReason;
 use poq_worker::{
-    catalogue::{ModelKind, ModelState},
     evaluator::{Evaluator, EvaluatorOptions},
     limits::{Cancel, Limits, Unfinished},
     models::manifest::{Calibration, EvaluatorKind, Manifest, Pooling},
