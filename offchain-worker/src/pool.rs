@@ -39,6 +39,8 @@ struct State {
     loading: HashMap<String, Loading>,
     /// Why a model last did not load.
     broken: HashMap<String, String>,
+    /// What a model took of the budget when it was last loaded.
+    sizes: HashMap<String, u64>,
 }
 
 impl std::fmt::Debug for State {
@@ -221,15 +223,9 @@ impl Pool {
                 entry.name, deaths.count, deaths.last, entry.name
             )));
         }
-        let bytes = entry.bytes;
-        if bytes > self.settings.memory {
-            return Err(Unfinished::unavailable(format!(
-                "{} takes at least {} MiB and the engine may use {} MiB; raise --memory-mib, or serve a smaller model",
-                entry.name,
-                mib(bytes),
-                mib(self.settings.memory)
-            )));
-        }
+        // Before a model was ever loaded, its files are the best guess.
+        let bytes = self.lock().sizes.get(id).copied().unwrap_or(entry.bytes);
+        self.check_fits(&entry.name, bytes)?;
         let mut state = self.lock();
         if let Some(next) = self.take_up(&mut state, id) {
             return Ok(next);
@@ -244,6 +240,19 @@ impl Pool {
         let outcome = outcome.boxed().shared();
         state.loading.insert(id.to_owned(), Loading { bytes, outcome: outcome.clone() });
         Ok(Next::Load(outcome))
+    }
+
+    fn check_fits(&self, name: &str, bytes: u64) -> Result<(), Unfinished> {
+        let most = self.settings.memory;
+        if bytes <= most {
+            return Ok(());
+        }
+        Err(Unfinished::unavailable(format!(
+            "{name} takes {} MiB and the engine may use {} MiB; raise --memory-mib, lower --context or --parallel, or \
+             serve a smaller model",
+            mib(bytes),
+            mib(most)
+        )))
     }
 
     /// The model if it is there, or who loads it already.
@@ -282,9 +291,16 @@ impl Pool {
         let id = entry.id.clone().unwrap_or_default();
         let mut state = self.lock();
         state.loading.remove(&id);
+        let outcome = outcome.and_then(|model| {
+            state.sizes.insert(id.clone(), model.bytes);
+            self.check_fits(&model.name, model.bytes)?;
+            Ok(model)
+        });
         match &outcome {
             Ok(model) => {
                 state.broken.remove(&id);
+                // It may take more than was guessed. Who is in use stays, and then the budget is exceeded for as long.
+                let _exceeded = !state.make_room(model.bytes, self.settings.memory);
                 let held = Held { model: Arc::clone(model), users: 0, last_used: Instant::now() };
                 state.loaded.insert(id, held);
             }
