@@ -14,6 +14,7 @@
 //! aborts its whole process.
 
 pub mod api;
+pub mod calibration;
 pub mod catalogue;
 pub mod child;
 pub mod config;

@@ -1,7 +1,10 @@
 //! `poq-worker`: the engine as a program of its own.
 
+mod commands;
+
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
+use commands::calibrate::{self, CalibrateArgs};
 use poq_primitives::job::{GenerateJob, Job, JobResult, ScoreJob};
 use poq_worker::{
     catalogue::{Catalogue, ModelInfo, ModelKind},
@@ -41,6 +44,8 @@ enum Command {
     Check(EngineArgs),
     /// Do one job and print the result, without a server
     Run(RunArgs),
+    /// Measure an evaluator on answers that people judged, and fit its scores to them
+    Calibrate(CalibrateArgs),
     /// The engine as the child of a node
     #[command(hide = true)]
     EngineChild(ChildArgs),
@@ -100,6 +105,7 @@ fn main() -> ExitCode {
         Command::Serve(args) => serve(args),
         Command::Check(args) => check(&args),
         Command::Run(args) => run(args),
+        Command::Calibrate(args) => calibrate::run(args),
         Command::EngineChild(args) => child::run_child(args).map_err(Into::into),
     };
     outcome.map_or_else(

@@ -1,0 +1,3 @@
+//! The commands of `poq-worker`, one file each.
+
+pub mod calibrate;
