@@ -155,20 +155,22 @@ fn numbers_that_go_against_the_data_are_refused() {
 #[test]
 fn an_evaluator_that_cannot_beat_answer_length_is_told_so() {
     let folder = folder_with_models();
-    // Long answers are good here, whatever they say.
-    let mut lines = String::new();
-    for n in 0..60 {
-        let (question, label) = (format!("What is the colour of thing {}?", n % 12), usize::from(n % 5 > 1));
-        let answer = "It is so. ".repeat(1 + n % 3 + 4 * label);
-        lines += &format!("{}\n", json!({ "question": question, "answer": answer, "label": label }));
-    }
-    let pairs = folder.path().join("pairs.jsonl");
-    fs::write(&pairs, lines).unwrap();
+    // The longer an answer, the better; that it is right counts for little.
+    let lines = fs::read_to_string(labels(folder.path())).unwrap();
+    let valued = lines.lines().map(|line| {
+        let mut pair: Value = serde_json::from_str(line).unwrap();
+        let right = pair.as_object_mut().unwrap().remove("label").unwrap().as_bool().unwrap();
+        let length = pair["answer"].as_str().unwrap().len();
+        pair["value"] = json!(length + 2 * usize::from(right));
+        format!("{pair}\n")
+    });
+    let pairs = folder.path().join("valued.jsonl");
+    fs::write(&pairs, valued.collect::<String>()).unwrap();
     let arguments = ["--evaluator", "poq-demo-evaluator", "--data", pairs.to_str().unwrap()];
     let output = calibrate(folder.path(), &arguments);
-    // Whether there is a rising map at all is up to the evaluator; that it is no use is said either way.
-    let said = text(&output.stdout) + &text(&output.stderr);
-    assert!(said.contains("worth nothing") || said.contains("go against the data"), "{said}");
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(text(&output.stdout).contains("worth nothing"), "{}", text(&output.stdout));
+    assert_eq!(json(folder.path(), &arguments)["beats_answer_length"], false);
 }
 
 #[test]
