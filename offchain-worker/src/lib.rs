@@ -15,6 +15,7 @@
 pub mod aborts;
 pub mod api;
 pub mod backends;
+pub mod calibration;
 pub mod child;
 pub mod config;
 pub mod demo;

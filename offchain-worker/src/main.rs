@@ -37,6 +37,8 @@ enum Command {
     Run(commands::run::RunArgs),
     /// Bring models here, list them, check them, remove them
     Models(commands::models::ModelsArgs),
+    /// Measure an evaluator on answers that people judged, and fit its scores to them
+    Calibrate(commands::calibrate::CalibrateArgs),
     /// The engine as the child of a node
     #[command(hide = true)]
     EngineChild(ChildArgs),
@@ -51,6 +53,7 @@ fn main() -> ExitCode {
         Command::Check(args) => commands::check::run(args),
         Command::Run(args) => commands::run::run(args),
         Command::Models(args) => commands::models::run(args),
+        Command::Calibrate(args) => commands::calibrate::run(args),
         Command::EngineChild(args) => child::run_child(args).map_err(Into::into),
         Command::ModelRunner => runner::child::run().map_err(Into::into),
     };
