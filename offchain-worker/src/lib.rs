@@ -27,6 +27,7 @@ pub mod logging;
 pub mod models;
 pub mod onnx;
 pub mod queue;
+pub mod remote;
 pub mod server;
 pub mod store;
 pub mod token;
