@@ -686,6 +686,14 @@ async fn every_dialect_is_spoken() {
     assert_eq!(asked.body["model"], "big");
     assert_eq!((&asked.body["raw_scores"], &asked.body["use_activation"]), (&json!(true), &json!(false)));
 
+    // SGLang: asked as Jina is, answers with a bare list.
+    let list = Server::start(vec![says(json!([
+        {"index": 1, "score": 0.5, "document": null, "meta_info": {}}, {"index": 0, "score": 0.25},
+    ]))])
+    .await;
+    let scored = list.evaluator(|_| {}).score(&scoring(&["a", "b"], false)).await.unwrap();
+    assert_eq!((scored.scores, scored.tokens), (vec![250_000, 500_000], 0));
+
     let versioned = server.evaluator(|config| config.url += "/v1");
     versioned.score(&scoring(&["5"], false)).await.unwrap();
     assert_eq!(server.asked().remove(2).path, "/v1/rerank");
@@ -704,7 +712,7 @@ async fn scores_without_sense_are_refused() {
         (json!({"results": [row(0, 0.5), {"index": 1}]}), "not what the API says"),
         (json!({"results": [row(0, 0.5), row(1, 1.5)]}), "scores = \"logit\""),
         (json!({"results": [row(0, 0.5), row(1, -0.1)]}), "scores = \"logit\""),
-        (json!([row(0, 0.5), row(1, 0.5)]), "not what the API says"),
+        (json!({"scores": [0.5, 0.5]}), "not what the API says"),
     ];
     for (body, said) in cases {
         let server = Server::start(vec![says(body)]).await;

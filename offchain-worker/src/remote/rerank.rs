@@ -43,8 +43,9 @@ struct TeiRequest<'a> {
     truncate: bool,
 }
 
+/// An answer as Jina's. Text Embeddings Inference and SGLang give the bare list.
 #[derive(Deserialize)]
-struct JinaAnswer {
+struct Answer {
     results: Vec<Row>,
     usage: Option<Usage>,
 }
@@ -104,7 +105,7 @@ async fn once(remote: &Remote, question: &str, texts: &[String]) -> Result<Batch
             let body = TeiRequest { query: question, texts, raw_scores, return_text: false, truncate: true };
             let response = http.send(http.post(url, &body)).await?;
             let tokens = header_number(&response, TEI_TOKENS);
-            let rows: Vec<Row> = http.json(response).await?;
+            let (rows, _) = rows_of(http.json(response).await?)?;
             Ok(Batch { raw: in_order(rows, texts.len(), config)?, tokens })
         }
         RerankDialect::Jina => {
@@ -118,11 +119,20 @@ async fn once(remote: &Remote, question: &str, texts: &[String]) -> Result<Batch
                 use_activation: config.raw_scores.then_some(false),
             };
             let response = http.send(http.post(url, &body)).await?;
-            let answer: JinaAnswer = http.json(response).await?;
-            let tokens = answer.usage.map_or(0, |usage| usage.total_tokens);
-            Ok(Batch { raw: in_order(answer.results, texts.len(), config)?, tokens })
+            let (rows, tokens) = rows_of(http.json(response).await?)?;
+            Ok(Batch { raw: in_order(rows, texts.len(), config)?, tokens })
         }
     }
+}
+
+/// The rows of an answer of either shape, and the tokens if it says how many.
+fn rows_of(answer: serde_json::Value) -> Result<(Vec<Row>, u64), Fault> {
+    let wrong = |error| Fault::Garbage(format!("an answer that is not what the API says: {error}"));
+    if answer.is_array() {
+        return Ok((serde_json::from_value(answer).map_err(wrong)?, 0));
+    }
+    let answer: Answer = serde_json::from_value(answer).map_err(wrong)?;
+    Ok((answer.results, answer.usage.map_or(0, |usage| usage.total_tokens)))
 }
 
 /// Where requests go.
