@@ -51,7 +51,8 @@ impl Server {
         let asked = Arc::<Mutex<Vec<Asked>>>::default();
         let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let router = Router::new().fallback(answer).with_state((Arc::clone(&asked), Arc::new(steps)));
+        let script = Script { asked: Arc::clone(&asked), steps: Arc::new(steps) };
+        let router = Router::new().fallback(answer).with_state(script);
         tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
         Self { url, asked }
     }
@@ -85,10 +86,13 @@ impl Server {
     }
 }
 
-async fn answer(
-    State((asked, steps)): State<(Arc<Mutex<Vec<Asked>>>, Arc<Vec<Step>>)>,
-    request: Request,
-) -> Response {
+#[derive(Clone)]
+struct Script {
+    asked: Arc<Mutex<Vec<Asked>>>,
+    steps: Arc<Vec<Step>>,
+}
+
+async fn answer(State(Script { asked, steps }): State<Script>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
     let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
