@@ -29,6 +29,7 @@ pub mod models;
 pub mod onnx;
 pub mod pool;
 pub mod queue;
+pub mod remote;
 pub mod runner;
 pub mod server;
 pub mod store;
