@@ -5,7 +5,7 @@
 //! say (with `_` for `-`), `[generator."NAME"]` what concerns one model, and each `[[remote]]` is a server that does
 //! the work for one model. A key that nobody knows is an error.
 
-use crate::{runner::Program, token::Token};
+use crate::{remote::RemoteConfig, runner::Program, token::Token};
 use serde::Deserialize;
 use std::{
     collections::BTreeMap,
@@ -39,6 +39,8 @@ pub struct EngineConfig {
     pub data: PathBuf,
     /// What becomes the process of a model.
     pub program: Program,
+    /// Servers that do the work for some models.
+    pub remotes: Vec<RemoteConfig>,
     /// How jobs are done.
     pub settings: Settings,
 }
@@ -290,6 +292,8 @@ pub struct ConfigFile {
     pub engine: EngineArgs,
     /// Single generators, by name.
     pub generator: BTreeMap<String, GeneratorSection>,
+    /// Servers that do the work for some models.
+    pub remote: Vec<RemoteConfig>,
 }
 
 impl ConfigFile {
@@ -446,6 +450,8 @@ pub struct Configured {
     pub api: ApiArgs,
     /// The engine's options.
     pub engine: EngineArgs,
+    /// Servers that do the work for some models.
+    pub remotes: Vec<RemoteConfig>,
     /// How jobs are done.
     pub settings: Settings,
 }
@@ -456,7 +462,7 @@ impl Configured {
         let file = ConfigFile::load(engine.config.as_deref())?;
         let (api, engine) = (api.or(file.api), engine.or(file.engine));
         let settings = Settings { generators: file.generator, ..engine.settings()? };
-        Ok(Self { api, engine, settings })
+        Ok(Self { api, engine, remotes: file.remote, settings })
     }
 
     /// The configuration of an engine that listens there.
@@ -468,6 +474,7 @@ impl Configured {
             models: self.engine.models(),
             data: self.engine.data(),
             program,
+            remotes: self.remotes,
             settings: self.settings,
         }
     }
@@ -506,6 +513,7 @@ mod tests {
             models: folder.join("models"),
             data: folder.join("data"),
             program: Program { path: "none".into(), arguments: Vec::new() },
+            remotes: Vec::new(),
             settings: Settings::default(),
         }
     }

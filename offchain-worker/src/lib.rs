@@ -33,6 +33,7 @@ pub mod remote;
 pub mod runner;
 pub mod server;
 pub mod store;
+pub mod text;
 pub mod token;
 pub mod work;
 pub mod worker;

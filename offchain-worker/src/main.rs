@@ -5,7 +5,6 @@ mod commands;
 use clap::{Parser, Subcommand};
 use poq_worker::{
     child::{self, ChildArgs},
-    config::EngineArgs,
     runner,
 };
 use std::process::ExitCode;
@@ -32,7 +31,7 @@ enum Command {
     /// Answer jobs over HTTP until told to stop
     Serve(commands::serve::ServeArgs),
     /// Look at configuration and models, load every model, and say what works and what to do about the rest
-    Check(EngineArgs),
+    Check(commands::check::CheckArgs),
     /// Do one job and print the result, without a server
     Run(commands::run::RunArgs),
     /// Bring models here, list them, check them, remove them

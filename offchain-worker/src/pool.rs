@@ -21,6 +21,9 @@ use std::{
 };
 use tokio::sync::{mpsc, watch, Semaphore};
 
+/// Pieces of work that an evaluator is given at a time: the next one is at hand when it has done the last.
+pub const SCORE_JOBS: usize = 2;
+
 /// The models of this machine that are in memory, each in its runner.
 #[derive(Debug)]
 pub struct Pool {
@@ -346,12 +349,11 @@ impl Pool {
         }
     }
 
-    /// How many orders the runner is given at a time. A generator works on as many as it has contexts; an evaluator
-    /// has the next one at hand when it has done the last.
+    /// How many orders the runner is given at a time. A generator works on as many as it has contexts.
     fn turns_of(&self, entry: &Entry) -> usize {
         match entry.kind {
             ModelKind::Generator => self.settings.parallel as usize,
-            ModelKind::Evaluator => 2,
+            ModelKind::Evaluator => SCORE_JOBS,
         }
     }
 

@@ -239,6 +239,7 @@ async fn two_engines_do_not_share_a_data_folder() {
         models: folder.path().join("models"),
         data: folder.path().join("data"),
         program: common::program(),
+        remotes: Vec::new(),
         settings: Settings::default(),
     };
     let (ready, _) = tokio::sync::oneshot::channel();

@@ -185,7 +185,7 @@ fn scoring(answers: &[&str], alone: bool) -> Scoring {
 fn failure<T: std::fmt::Debug>(outcome: Result<T, Unfinished>) -> (FailureReason, String) {
     match outcome.unwrap_err() {
         Unfinished::Failed(error) => (error.code, error.message),
-        Unfinished::Cancelled => panic!("it was cancelled"),
+        other => panic!("{other:?}"),
     }
 }
 

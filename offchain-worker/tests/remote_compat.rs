@@ -168,7 +168,7 @@ fn ask(question: &str) -> Generation {
 fn failure<T: std::fmt::Debug>(outcome: Result<T, Unfinished>) -> (FailureReason, String) {
     match outcome.unwrap_err() {
         Unfinished::Failed(error) => (error.code, error.message),
-        Unfinished::Cancelled => panic!("it was cancelled"),
+        other => panic!("{other:?}"),
     }
 }
 

@@ -1,5 +1,6 @@
 //! `poq-worker calibrate`: see how well an evaluator agrees with people, and fit its scores to what they think.
 
+use super::say;
 use anyhow::{bail, Context as _};
 use clap::Args;
 use comfy_table::{presets, CellAlignment, Table};
@@ -11,12 +12,15 @@ use poq_worker::{
         plot::{draw, Picture},
         stats::{auc, brier, expected_calibration_error, pearson, spearman},
     },
-    config::default_folder,
+    config::{ConfigFile, EngineArgs},
     evaluator::{Evaluator, EvaluatorOptions},
     files,
-    limits::{Limits, Unfinished},
+    limits::Limits,
     logging,
-    models::manifest::{Calibration, Manifest, MANIFEST},
+    models::{
+        manifest::{Calibration, Manifest, MANIFEST},
+        shelf::{ModelKind, Shelf, CACHE},
+    },
     work::Scoring,
 };
 use serde_json::json;
@@ -30,9 +34,6 @@ use std::{
 
 /// Answers of one call of the evaluator, and so of one step of the progress bar.
 const ANSWERS_AT_ONCE: usize = 32;
-
-/// Fewest digits of an id that name an evaluator.
-const MIN_ID_DIGITS: usize = 6;
 
 const HELP: &str = "\
 The data are JSON lines, at least 20 pairs of at least 5 questions:
@@ -82,9 +83,13 @@ pub struct CalibrateArgs {
     #[arg(long, value_name = "N")]
     threads: Option<NonZeroUsize>,
 
-    /// Folder with the models
-    #[arg(long, value_name = "DIR", env = "POQ_MODELS", default_value_os_t = default_folder("models"))]
-    models: PathBuf,
+    /// Folder with the models [default: ~/.local/share/proof-of-quality/models]
+    #[arg(long, value_name = "DIR", env = "POQ_MODELS")]
+    models: Option<PathBuf>,
+
+    /// The engine's configuration file, which may name that folder
+    #[arg(long, value_name = "FILE", env = "POQ_CONFIG")]
+    config: Option<PathBuf>,
 }
 
 /// Does the command.
@@ -92,7 +97,8 @@ pub fn run(args: CalibrateArgs) -> anyhow::Result<()> {
     logging::init(logging::COMMAND_FILTER);
     let meaning = Meaning { range: args.range, threshold: args.threshold };
     let data = data::read(&args.data, meaning).map_err(anyhow::Error::msg)?;
-    let folder = find(&args.evaluator, &args.models)?;
+    let flags = EngineArgs { models: args.models.clone(), ..EngineArgs::default() };
+    let folder = find(&args.evaluator, &flags.or(ConfigFile::load(args.config.as_deref())?.engine))?;
     let mut options = EvaluatorOptions::default();
     options.threads = args.threads.map_or(options.threads, NonZeroUsize::get);
     let named = || folder.display().to_string();
@@ -117,33 +123,21 @@ pub fn run(args: CalibrateArgs) -> anyhow::Result<()> {
 }
 
 /// The folder of the evaluator that `wanted` names.
-fn find(wanted: &str, models: &Path) -> anyhow::Result<PathBuf> {
+fn find(wanted: &str, engine: &EngineArgs) -> anyhow::Result<PathBuf> {
     let folder = Path::new(wanted);
     if folder.join(MANIFEST).is_file() {
         return Ok(folder.to_owned());
     }
-    let entries = match fs::read_dir(models) {
-        Ok(entries) => entries.filter_map(|entry| Some(entry.ok()?.path())).collect(),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-        Err(error) => return Err(error).with_context(|| models.display().to_string()),
-    };
-    let evaluators: Vec<PathBuf> = entries.into_iter().filter(|path| path.join(MANIFEST).is_file()).collect();
-    let by_name = evaluators.iter().find(|path| path.file_name().is_some_and(|name| name == wanted));
-    if let Some(path) = by_name {
-        return Ok(path.clone());
-    }
-    let begins = |path: &&PathBuf| {
-        let id = fs::read(path.join(MANIFEST)).map(|json| hex::encode(Sha256::digest(json)));
-        wanted.len() >= MIN_ID_DIGITS && id.is_ok_and(|id| id.starts_with(wanted))
-    };
-    match evaluators.iter().filter(begins).collect::<Vec<_>>().as_slice() {
-        [one] => Ok((*one).clone()),
-        [] => bail!(
-            "no evaluator is called '{wanted}' in {}, and no folder of that name has a {MANIFEST}; `poq-worker check` \
-             lists the models",
-            models.display()
+    let shelf = Shelf::new(engine.models(), engine.data().join(CACHE));
+    shelf.scan();
+    match shelf.named(wanted) {
+        Some(entry) if entry.kind == ModelKind::Evaluator => Ok(entry.path.clone()),
+        Some(entry) => bail!("{} is a generator; only evaluators are calibrated", entry.name),
+        None => bail!(
+            "no evaluator, or more than one, is called '{wanted}' in {}, and no folder of that name has a {MANIFEST}; \
+             `poq-worker models list` shows names and ids",
+            shelf.folder().display()
         ),
-        more => bail!("{} evaluators have an id that begins with {wanted}; give more of it", more.len()),
     }
 }
 
@@ -178,10 +172,7 @@ fn score_all(evaluator: &Evaluator, data: &Data) -> anyhow::Result<Vec<f64>> {
                 answers: answers.iter().map(|(_, answer)| (*answer).to_owned()).collect(),
                 alone: true,
             };
-            let scored = evaluator.score(&work, &Limits::none()).map_err(|unfinished| match unfinished {
-                Unfinished::Failed(error) => anyhow::Error::msg(error.message),
-                Unfinished::Cancelled => anyhow::Error::msg("cancelled"),
-            })?;
+            let scored = evaluator.score(&work, &Limits::none()).map_err(|unfinished| anyhow::Error::msg(say(unfinished)))?;
             numbers.extend(answers.iter().map(|(place, _)| *place).zip(scored.raw));
             progress.inc(answers.len() as u64);
         }

@@ -31,8 +31,8 @@ pub struct Bench {
 
 impl Bench {
     /// Reads the configuration, makes the folders and looks at the models.
-    pub fn open(args: EngineArgs) -> anyhow::Result<Self> {
-        let configured = Configured::load(ApiArgs::default(), args)?;
+    pub fn open(api: ApiArgs, engine: EngineArgs) -> anyhow::Result<Self> {
+        let configured = Configured::load(api, engine)?;
         install_demo_models_if_asked(&configured)?;
         let (models, data) = (configured.engine.models(), configured.engine.data());
         for folder in [&models, &data] {
@@ -42,7 +42,8 @@ impl Bench {
         shelf.scan();
         let pool =
             Pool::new(Arc::clone(&shelf), configured.settings.clone(), Program::this()?, Aborts::open(&data));
-        Ok(Self { configured, shelf, backends: Backends::new(pool) })
+        let backends = Backends::new(pool, configured.remotes.clone())?;
+        Ok(Self { configured, shelf, backends })
     }
 }
 

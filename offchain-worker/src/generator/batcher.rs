@@ -4,12 +4,10 @@
 //! is a free place, in the order they came, and its prompt is read in parts that fill up the steps. A step of four
 //! answers costs little more than a step of one, because the time goes into moving the weights.
 
-use super::{
-    text::{End, Text},
-    Generator,
-};
+use super::Generator;
 use crate::{
     limits::{Cancel, Unfinished},
+    text::{End, Text},
     work::{Finish, Generated, Generation},
 };
 use llama_cpp_2::{

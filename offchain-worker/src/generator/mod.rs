@@ -5,7 +5,6 @@
 
 pub mod batcher;
 pub mod template;
-pub mod text;
 
 use crate::{
     limits::Unfinished,

@@ -23,7 +23,6 @@ mod openai;
 mod rerank;
 mod retry;
 pub mod sse;
-pub mod text;
 
 pub use config::{RemoteConfig, RemoteKind, RerankDialect, Scale};
 pub use health::Health;
@@ -212,7 +211,7 @@ impl Remote {
             Fault::Final { outcome: Unfinished::Failed(JobError { code, message }), .. } => {
                 Unfinished::failed(code, self.named(&message))
             }
-            Fault::Final { outcome: Unfinished::Cancelled, .. } => Unfinished::Cancelled,
+            Fault::Final { outcome, .. } => outcome,
             Fault::Passing { message, .. } => Unfinished::unavailable(self.named(&message)),
             Fault::Garbage(_) => Unfinished::internal(self.named(&fault.message())),
         }

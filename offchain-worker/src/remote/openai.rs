@@ -4,10 +4,12 @@ use super::{
     http::{self, Fault},
     retry::retrying,
     sse::{Event, Parser},
-    text::Shaper,
     Remote,
 };
-use crate::work::{Finish, Generated, Generation, Message};
+use crate::{
+    text::{End, Text},
+    work::{Finish, Generated, Generation, Message},
+};
 use reqwest::Response;
 use serde::{Deserialize, Serialize};
 use std::{
@@ -178,7 +180,8 @@ async fn plain(
     show: Option<Show<'_>>,
 ) -> Result<Generated, Fault> {
     let mut writing = Writing::new(work);
-    let text = writing.take(remote, remote.http.json(response).await?)? + &writing.shaper.finish();
+    let mut text = writing.take(remote, remote.http.json(response).await?)?;
+    text.push_str(&writing.rest());
     if let Some(show) = show {
         show.piece(text).await?;
     }
@@ -202,13 +205,13 @@ async fn streamed(
             }
             let text = writing.take(remote, answer_in(remote, &event)?)?;
             show.piece(text).await?;
-            if writing.shaper.ended().is_some() {
+            if writing.text.end().is_some() {
                 // The rest is not wanted: the connection is closed, and the server stops.
                 break 'reading;
             }
         }
     }
-    let last = writing.shaper.finish();
+    let last = writing.rest();
     let done = writing.done()?;
     show.piece(last).await?;
     Ok(done)
@@ -246,7 +249,7 @@ fn broken(remote: &Remote, error: &serde_json::Value) -> Fault {
 
 /// An answer under way.
 struct Writing {
-    shaper: Shaper,
+    text: Text,
     usage: Usage,
     finish: Option<Finish>,
 }
@@ -255,7 +258,7 @@ impl Writing {
     fn new(work: &Generation) -> Self {
         // A server that never ends must not fill the memory either.
         let most = usize::try_from(work.max_bytes).unwrap_or(usize::MAX).min(http::MAX_BODY_BYTES);
-        Self { shaper: Shaper::new(work.stop.clone(), most), usage: Usage::default(), finish: None }
+        Self { text: Text::new(&work.stop, most), usage: Usage::default(), finish: None }
     }
 
     /// Takes in an answer or a part of one; what may be shown.
@@ -269,17 +272,28 @@ impl Writing {
             self.finish = Some(if reason == "length" { Finish::Length } else { Finish::Stop });
         }
         let content = choice.message.and_then(|said| said.content);
-        Ok(self.shaper.push(&content.unwrap_or_default()))
+        self.text.push(content.unwrap_or_default().as_bytes());
+        Ok(self.text.piece().unwrap_or_default())
+    }
+
+    /// What was held back and belongs to the text after all.
+    fn rest(&mut self) -> String {
+        self.text.finish();
+        self.text.piece().unwrap_or_default()
     }
 
     fn done(self) -> Result<Generated, Fault> {
         // Our own end comes before the server's.
-        let finish = self.shaper.ended().or(self.finish);
+        let own = self.text.end().map(|end| match end {
+            End::Stop => Finish::Stop,
+            End::Full => Finish::Length,
+        });
+        let finish = own.or(self.finish);
         let finish =
             finish.ok_or_else(|| Fault::Garbage("an answer that does not say why it ended".into()))?;
         let count = |tokens: u64| u32::try_from(tokens).unwrap_or(u32::MAX);
         Ok(Generated {
-            text: self.shaper.text().to_owned(),
+            text: self.text.as_str().to_owned(),
             prompt_tokens: count(self.usage.prompt_tokens),
             tokens: count(self.usage.completion_tokens),
             finish,

@@ -140,6 +140,7 @@ impl Engine {
             models: folder.join("models"),
             data: folder.join("data"),
             program: program(),
+            remotes: Vec::new(),
             settings,
         };
         let token = config.token.clone();
