@@ -16,6 +16,7 @@ SEED = 20241117
 PAIRS = 256
 SHORTEST, LONGEST = 16, 512
 SPECIAL_TOKENS = 3
+QUESTION = 10
 # Answers of language models: half below 100 tokens, a tail of long ones.
 MEDIAN, SPREAD = 4.6, 0.9
 
@@ -37,11 +38,10 @@ def words(rng: random.Random, count: int) -> str:
     return " ".join(rng.choice(WORDS) for _ in range(count))
 
 
-def pair(rng: random.Random, tokens: int) -> dict:
-    """A pair of `tokens` tokens; the question takes up to 40 of them, and at most a third."""
-    room = tokens - SPECIAL_TOKENS
-    question = rng.randint(3, min(40, room // 3))
-    return {"question": words(rng, question), "answer": words(rng, room - question), "tokens": tokens}
+def pair(rng: random.Random, question: str, tokens: int) -> dict:
+    """A pair of `tokens` tokens. All pairs have one question, as the answers that are ranked together do."""
+    room = tokens - SPECIAL_TOKENS - len(question.split())
+    return {"question": question, "answer": words(rng, room), "tokens": tokens}
 
 
 def write(path: pathlib.Path, pairs: list[dict]) -> None:
@@ -53,9 +53,10 @@ def main() -> None:
     target = pathlib.Path(sys.argv[1])
     target.mkdir(parents=True, exist_ok=True)
     rng = random.Random(SEED)
+    question = words(rng, QUESTION)
     lengths = [round(rng.lognormvariate(MEDIAN, SPREAD)) for _ in range(PAIRS)]
-    write(target / "pairs-256.jsonl", [pair(rng, max(SHORTEST, min(LONGEST, length))) for length in lengths])
-    write(target / "pair-512.jsonl", [pair(rng, LONGEST)])
+    write(target / "pairs-256.jsonl", [pair(rng, question, max(SHORTEST, min(LONGEST, length))) for length in lengths])
+    write(target / "pair-512.jsonl", [pair(rng, question, LONGEST)])
 
 
 if __name__ == "__main__":

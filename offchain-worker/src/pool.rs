@@ -339,8 +339,16 @@ impl Pool {
             }
             Err(StartError::Died(how)) => {
                 let deaths = self.aborts.died(&id, &format!("while loading, {how}"));
-                tracing::error!(model = entry.name, how, in_a_row = deaths.count, "a model's process died while loading");
-                Err(Unfinished::unavailable(format!("{} does not load: its process ended, {how}", entry.name)))
+                tracing::error!(
+                    model = entry.name,
+                    how,
+                    in_a_row = deaths.count,
+                    "a model's process died while loading"
+                );
+                Err(Unfinished::unavailable(format!(
+                    "{} does not load: its process ended, {how}",
+                    entry.name
+                )))
             }
             Err(error) => {
                 tracing::warn!(model = entry.name, %error, "the model does not load");

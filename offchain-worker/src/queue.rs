@@ -206,7 +206,10 @@ impl Queue {
             Err(Unfinished::Died(how)) => {
                 active.record.deaths = active.record.deaths.saturating_add(1);
                 match active.record.deaths >= MAX_DEATHS {
-                    true => failed(FailureReason::EngineAborted, format!("the model's process died under the job: {how}")),
+                    true => failed(
+                        FailureReason::EngineAborted,
+                        format!("the model's process died under the job: {how}"),
+                    ),
                     false => JobState::Queued,
                 }
             }

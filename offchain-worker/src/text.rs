@@ -32,7 +32,15 @@ impl Text {
     /// the one that is complete first counts, and then the longer one; empty ones are ignored.
     pub fn new(stop: &[String], most_bytes: usize) -> Self {
         let stop = stop.iter().filter(|stop| !stop.is_empty()).cloned().collect();
-        Self { pending: Vec::new(), text: String::new(), shown: 0, stop, most_bytes, end: None, finished: false }
+        Self {
+            pending: Vec::new(),
+            text: String::new(),
+            shown: 0,
+            stop,
+            most_bytes,
+            end: None,
+            finished: false,
+        }
     }
 
     /// Adds what a token stands for. Once this has said that the text ended, more bytes change nothing.

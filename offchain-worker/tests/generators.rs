@@ -105,8 +105,9 @@ fn company_does_not_change_an_answer() {
 #[test]
 fn pieces_make_the_text() {
     let generator = load(|_| {});
-    let works: Vec<Generation> =
-        (0..6).map(|seed| Generation { max_bytes: 50 + seed * 40, stop: vec![". ".into()], ..ramble(seed) }).collect();
+    let works: Vec<Generation> = (0..6)
+        .map(|seed| Generation { max_bytes: 50 + seed * 40, stop: vec![". ".into()], ..ramble(seed) })
+        .collect();
     for (outcome, pieces) in together(&generator, &works) {
         assert_eq!(outcome.unwrap().text, pieces);
     }
@@ -166,7 +167,8 @@ fn a_small_top_p_is_nearly_greedy() {
 #[test]
 fn strange_prompts_are_answered() {
     let generator = load(|_| {});
-    let strange = ["", " ", "\0", "a\0b", "日本の首都は?", "\u{1}\u{2}\u{7f}\u{200b}", "🦀🦀", "{{ 7 * 7 }}{% if %}"];
+    let strange =
+        ["", " ", "\0", "a\0b", "日本の首都は?", "\u{1}\u{2}\u{7f}\u{200b}", "🦀🦀", "{{ 7 * 7 }}{% if %}"];
     for prompt in strange {
         run(&generator, &ask(prompt)).unwrap();
     }

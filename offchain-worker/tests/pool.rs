@@ -30,7 +30,13 @@ fn ask(model: &str, prompt: &str) -> Generation {
 }
 
 fn ramble(model: &str, seed: u32) -> Generation {
-    Generation { temperature: 100.0, seed, max_tokens: 3000, max_bytes: 1 << 20, ..ask(model, "Tell me a story.") }
+    Generation {
+        temperature: 100.0,
+        seed,
+        max_tokens: 3000,
+        max_bytes: 1 << 20,
+        ..ask(model, "Tell me a story.")
+    }
 }
 
 fn score(model: &str) -> Scoring {
@@ -80,7 +86,10 @@ async fn an_abort_kills_one_model_and_three_set_it_aside() {
     }
     pool.generate(&ask(&model, "Are you there?"), None).await.unwrap();
     for _ in 0..MOST_DEATHS {
-        assert!(matches!(abort_while_working(&pool, &model).await, Unfinished::Died(_)), "the count began anew");
+        assert!(
+            matches!(abort_while_working(&pool, &model).await, Unfinished::Died(_)),
+            "the count began anew"
+        );
     }
     let (code, message) = failure(pool.generate(&ask(&model, "Are you there?"), None).await);
     assert_eq!(code, FailureReason::ModelUnavailable);

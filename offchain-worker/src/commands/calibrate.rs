@@ -172,7 +172,9 @@ fn score_all(evaluator: &Evaluator, data: &Data) -> anyhow::Result<Vec<f64>> {
                 answers: answers.iter().map(|(_, answer)| (*answer).to_owned()).collect(),
                 alone: true,
             };
-            let scored = evaluator.score(&work, &Limits::none()).map_err(|unfinished| anyhow::Error::msg(say(unfinished)))?;
+            let scored = evaluator
+                .score(&work, &Limits::none())
+                .map_err(|unfinished| anyhow::Error::msg(say(unfinished)))?;
             numbers.extend(answers.iter().map(|(place, _)| *place).zip(scored.raw));
             progress.inc(answers.len() as u64);
         }

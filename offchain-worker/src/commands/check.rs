@@ -46,7 +46,10 @@ pub fn run(args: CheckArgs) -> anyhow::Result<()> {
     print(&findings);
     let broken = findings.iter().filter(|finding| finding.state.is_err()).count();
     if broken > 0 {
-        anyhow::bail!("{broken} of {} things do not work; the lines marked BROKEN say what to do", findings.len());
+        anyhow::bail!(
+            "{broken} of {} things do not work; the lines marked BROKEN say what to do",
+            findings.len()
+        );
     }
     if models.is_empty() && bench.configured.remotes.is_empty() {
         anyhow::bail!(
@@ -77,7 +80,11 @@ fn surroundings(bench: &Bench) -> Vec<Finding> {
     let listen = api.listen.unwrap_or_else(|| loopback(DEFAULT_PORT));
     let mut findings = vec![
         Finding { what: engine.data().display().to_string(), kind: "data", state: writable(&engine.data()) },
-        Finding { what: engine.models().display().to_string(), kind: "models", state: writable(&engine.models()) },
+        Finding {
+            what: engine.models().display().to_string(),
+            kind: "models",
+            state: writable(&engine.models()),
+        },
         Finding {
             what: listen.to_string(),
             kind: "port",
@@ -85,13 +92,17 @@ fn surroundings(bench: &Bench) -> Vec<Finding> {
                 true => TcpListener::bind(listen).map(|_| "free".to_owned()).map_err(|error| {
                     format!("{error}; another engine runs there, or choose another with --listen")
                 }),
-                false => Err("can be reached from other machines; add --allow-remote if that is meant".to_owned()),
+                false => {
+                    Err("can be reached from other machines; add --allow-remote if that is meant".to_owned())
+                }
             },
         },
         Finding {
             what: "ONNX Runtime".to_owned(),
             kind: "library",
-            state: onnx::find_library().map(|path| path.display().to_string()).map_err(|error| error.to_string()),
+            state: onnx::find_library()
+                .map(|path| path.display().to_string())
+                .map_err(|error| error.to_string()),
         },
         Finding { what: "memory".to_owned(), kind: "budget", state: memory(bench) },
     ];

@@ -54,10 +54,9 @@ pub struct RunArgs {
 pub fn run(args: RunArgs) -> anyhow::Result<()> {
     logging::init(logging::COMMAND_FILTER);
     let bench = Bench::open(ApiArgs::default(), args.engine.clone())?;
-    let entry = bench
-        .shelf
-        .named(&args.model)
-        .with_context(|| format!("no model is called '{}'; `poq-worker models list` shows them", args.model))?;
+    let entry = bench.shelf.named(&args.model).with_context(|| {
+        format!("no model is called '{}'; `poq-worker models list` shows them", args.model)
+    })?;
     let id = entry.id.clone().map_err(anyhow::Error::msg).with_context(|| entry.name.clone())?;
     let runtime = tokio::runtime::Runtime::new()?;
     let outcome = match entry.kind {

@@ -63,7 +63,9 @@ impl Fault {
     pub(super) fn message(&self) -> String {
         match self {
             Self::Final { outcome: Unfinished::Failed(error), .. } => error.message.clone(),
-            Self::Final { outcome: Unfinished::Cancelled | Unfinished::Died(_), .. } => "cancelled".to_owned(),
+            Self::Final { outcome: Unfinished::Cancelled | Unfinished::Died(_), .. } => {
+                "cancelled".to_owned()
+            }
             Self::Passing { message, .. } => message.clone(),
             Self::Garbage(what) => format!("the server gave {what}"),
         }
