@@ -18,6 +18,8 @@ fn calibrate(folder: &Path, arguments: &[&str]) -> Output {
         .arg("calibrate")
         .args(arguments)
         .env("POQ_MODELS", folder.join("models"))
+        .env("POQ_ENGINE_DATA", folder.join("data"))
+        .env("XDG_CONFIG_HOME", folder)
         .output()
         .unwrap()
 }
@@ -180,7 +182,7 @@ fn what_is_wrong_is_said_in_one_line() {
     let pairs = pairs.to_str().unwrap();
     let with =
         |evaluator: &str, data: &str| error(folder.path(), &["--evaluator", evaluator, "--data", data]);
-    assert!(with("nobody", pairs).contains("poq-worker check"));
+    assert!(with("nobody", pairs).contains("poq-worker models list"));
     assert!(with("poq-demo-evaluator", "/nowhere.jsonl").contains("/nowhere.jsonl"));
     let few = folder.path().join("few.jsonl");
     fs::write(&few, "{\"question\":\"q\",\"answer\":\"a\",\"label\":1}\n").unwrap();

@@ -12,6 +12,8 @@ fn poq_worker(folder: &Path, arguments: &[&str]) -> Output {
         .args(arguments)
         .env("POQ_MODELS", &folders[0])
         .env("POQ_ENGINE_DATA", &folders[1])
+        // Whoever runs the tests may have a configuration of their own.
+        .env("XDG_CONFIG_HOME", folder)
         .output()
         .unwrap()
 }
@@ -79,6 +81,7 @@ fn a_missing_onnx_runtime_is_explained() {
         .arg("check")
         .env("POQ_MODELS", folder.path().join("models"))
         .env("POQ_ENGINE_DATA", folder.path().join("data"))
+        .env("XDG_CONFIG_HOME", folder.path())
         .env("ORT_DYLIB_PATH", "/nowhere/libonnxruntime.so")
         .output()
         .unwrap();
