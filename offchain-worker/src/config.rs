@@ -577,6 +577,22 @@ mod tests {
     }
 
     #[test]
+    fn the_example_is_what_happens_without_a_file() {
+        let example = ConfigFile::parse(include_str!("../worker.example.toml")).unwrap();
+        let (settings, defaults) = (example.engine.settings().unwrap(), Settings::default());
+        assert_eq!(
+            (settings.parallel, settings.context, settings.batch_tokens, settings.job_time),
+            (defaults.parallel, defaults.context, defaults.batch_tokens, defaults.job_time)
+        );
+        assert_eq!(
+            (settings.queue_limit, settings.max_body_bytes, settings.retention),
+            (defaults.queue_limit, defaults.max_body_bytes, defaults.retention)
+        );
+        assert_eq!(example.api.listen, Some(loopback(DEFAULT_PORT)));
+        assert!(!example.api.allow_remote && example.remote.is_empty() && example.generator.is_empty());
+    }
+
+    #[test]
     fn limits_are_inclusive_and_named() {
         let with_context =
             |context| EngineArgs { context: Some(context), ..EngineArgs::default() }.settings();
