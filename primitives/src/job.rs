@@ -54,7 +54,7 @@ pub struct GenerateJob {
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ScoreJob {
-    /// SHA-256 of the model's ONNX file, 64 lower-case hex digits.
+    /// The evaluator's id: SHA-256 of its manifest, 64 lower-case hex digits.
     pub model: String,
     /// The question.
     pub prompt: String,
@@ -69,7 +69,7 @@ impl Job {
         blake2_256(&(JOB_TAG, genesis, request, worker, self).encode())
     }
 
-    /// The model that the job needs: SHA-256 of its file, 64 lower-case hex digits.
+    /// The id of the model that the job needs, 64 lower-case hex digits.
     pub fn model(&self) -> &str {
         match self {
             Job::Generate(job) => &job.model,

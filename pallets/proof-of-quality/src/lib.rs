@@ -25,7 +25,7 @@
 //! | worker key | the hot sr25519 key (key type `poq!`) that signs work; it needs no balance |
 //! | inference node | an operator that serves one or more generators |
 //! | quality validator | an operator that serves one or more evaluators (never just "validator": that is a block author) |
-//! | model | a registry entry: a generator (GGUF) or an evaluator (ONNX), named by the SHA-256 of its file |
+//! | model | a registry entry: a generator or an evaluator, named by the SHA-256 of its file (GGUF, or the evaluator's manifest) |
 //! | roster | who may be drawn for a model, with weights |
 //! | committee | the quality validators drawn for one request |
 //! | consensus score | what the chain makes of a response's scores |

@@ -20,7 +20,8 @@ use sp_runtime::{
 /// Number of a request: counts up from 0.
 pub type RequestId = u64;
 
-/// Name of a model: the SHA-256 of its file (GGUF for a generator, ONNX for an evaluator).
+/// Name of a model: the SHA-256 of its file. For a generator that is its GGUF; for an evaluator its manifest, which names
+/// network, tokenizer and calibration by their SHA-256 in turn, so that one name means one and the same score.
 pub type ModelId = [u8; 32];
 
 /// A commitment, see [`poq_primitives::commitment`].
