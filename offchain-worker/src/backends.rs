@@ -2,6 +2,7 @@
 
 use crate::{
     limits::Unfinished,
+    metrics::{Metrics, WorkKind},
     pool::Pool,
     work::{Generated, Generation, Scored, Scoring},
 };
@@ -25,17 +26,28 @@ impl Backends {
         &self.pool
     }
 
+    /// What is counted: all work that is done here.
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        self.pool.metrics()
+    }
+
     /// Makes an answer; `pieces` gets its text as it grows. Dropping the returned future ends the work.
     pub async fn generate(
         &self,
         work: &Generation,
         pieces: Option<mpsc::Sender<String>>,
     ) -> Result<Generated, Unfinished> {
-        self.pool.generate(work, pieces).await
+        let under_way = self.metrics().begin(WorkKind::Generate);
+        let outcome = self.pool.generate(work, pieces).await;
+        under_way.generated(&outcome);
+        outcome
     }
 
     /// Scores answers. Dropping the returned future ends the work.
     pub async fn score(&self, work: &Scoring) -> Result<Scored, Unfinished> {
-        self.pool.score(work).await
+        let under_way = self.metrics().begin(WorkKind::Score);
+        let outcome = self.pool.score(work).await;
+        under_way.scored(&outcome);
+        outcome
     }
 }
