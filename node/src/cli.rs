@@ -35,11 +35,16 @@ pub struct EngineOptions {
     #[arg(long, value_name = "FILE", env = "POQ_ENGINE_TOKEN_FILE")]
     pub engine_token_file: Option<PathBuf>,
 
-    /// Folder with the models of the child engine: *.gguf files (generators) and folders that hold model.onnx and
-    /// tokenizer.json (evaluators) [default: models, in the folder of the chain's data]; with --dev the
-    /// demo's models are written there
+    /// Folder with the models of the child engine: *.gguf files (generators) and folders that hold a poq.json
+    /// (evaluators), as `poq-worker models add` puts them there [default: models, in the folder of the chain's data]; with
+    /// --dev the demo's models are written there
     #[arg(long, value_name = "DIR", env = "POQ_MODELS")]
     pub models: Option<PathBuf>,
+
+    /// Configuration file of the child engine: threads, memory, GPU, servers elsewhere [default: that of poq-worker,
+    /// ~/.config/proof-of-quality/worker.toml, if it is there]
+    #[arg(long, value_name = "FILE", env = "POQ_CONFIG")]
+    pub engine_config: Option<PathBuf>,
 }
 
 /// The value of `--engine`.
@@ -104,6 +109,10 @@ pub enum Command {
     /// Run the engine as a child of a node
     #[command(name = crate::engine::SUBCOMMAND, hide = true)]
     Engine(poq_worker::child::ChildArgs),
+
+    /// Run one model as a child of the engine
+    #[command(name = poq_worker::runner::SUBCOMMAND, hide = true)]
+    ModelRunner,
 }
 
 #[cfg(test)]

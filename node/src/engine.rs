@@ -9,6 +9,7 @@ use poq_primitives::keys::{EngineEndpoint, ENGINE_ENDPOINT_KEY, WORKER_KEY_TYPE}
 use poq_worker::{
     child::{self, ChildArgs},
     config::{loopback, EngineArgs},
+    runner::own_executable,
     token::Token,
 };
 use sp_core::{
@@ -38,6 +39,8 @@ pub enum Choice {
     Child {
         /// Its folder of models, if not the usual one.
         models: Option<PathBuf>,
+        /// Its configuration file, if not the usual one.
+        config: Option<PathBuf>,
         /// Whether the demo's models are put there.
         demo: bool,
     },
@@ -73,19 +76,24 @@ impl<S: OffchainStorage> Engine<S> {
         match self.choice.clone() {
             Choice::Off => {}
             Choice::Running(endpoint) => self.tell_driver(&endpoint),
-            Choice::Child { models, demo } => {
+            Choice::Child { models, config, demo } => {
                 self.wait_for_worker_key().await;
-                if let Err(error) = self.supervise(models, demo).await {
+                if let Err(error) = self.supervise(models, config, demo).await {
                     log::error!(target: LOG, "No engine, so this node's operators cannot work: {error:#}");
                 }
             }
         }
     }
 
-    async fn supervise(&mut self, models: Option<PathBuf>, demo: bool) -> anyhow::Result<()> {
-        let program = own_program()?;
+    async fn supervise(
+        &mut self,
+        models: Option<PathBuf>,
+        config: Option<PathBuf>,
+        demo: bool,
+    ) -> anyhow::Result<()> {
+        let program = own_executable().context("this program does not know where it is")?;
         let folder = self.data.join("engine");
-        let args = self.child_args(&folder, models, demo);
+        let args = self.child_args(&folder, models, config, demo);
         let token = Token::load_or_create(&args.token_file)?;
         let command = || {
             let mut command = Command::new(&program);
@@ -93,7 +101,7 @@ impl<S: OffchainStorage> Engine<S> {
             command
         };
         let on_ready = |address, process| {
-            log::info!(target: LOG, "The engine answers at {address} (process {process}); models: {}", args.engine.models.display());
+            log::info!(target: LOG, "The engine answers at {address} (process {process}); models: {}", args.engine.models().display());
             let endpoint =
                 EngineEndpoint { url: format!("http://{address}"), token: token.expose().to_owned() };
             self.tell_driver(&endpoint);
@@ -102,9 +110,15 @@ impl<S: OffchainStorage> Engine<S> {
         Ok(())
     }
 
-    fn child_args(&self, folder: &Path, models: Option<PathBuf>, demo: bool) -> ChildArgs {
+    fn child_args(
+        &self,
+        folder: &Path,
+        models: Option<PathBuf>,
+        config: Option<PathBuf>,
+        demo: bool,
+    ) -> ChildArgs {
         let models = models.unwrap_or_else(|| self.data.join("models"));
-        let engine = EngineArgs { demo_models: demo, ..EngineArgs::new(models, folder.to_owned()) };
+        let engine = EngineArgs { demo_models: demo, config, ..EngineArgs::new(models, folder.to_owned()) };
         ChildArgs { listen: loopback(0), token_file: folder.join("token"), engine }
     }
 
@@ -118,15 +132,6 @@ impl<S: OffchainStorage> Engine<S> {
         self.storage.set(STORAGE_PREFIX, ENGINE_ENDPOINT_KEY, &endpoint.encode());
         log::debug!(target: LOG, "The driver was told of {endpoint:?}");
     }
-}
-
-/// This very program, even after a newer one has taken its place on disk: the engine of a node is of the node's version.
-fn own_program() -> anyhow::Result<PathBuf> {
-    let running = Path::new("/proc/self/exe");
-    if running.exists() {
-        return Ok(running.to_owned());
-    }
-    std::env::current_exe().context("this program does not know where it is")
 }
 
 #[cfg(test)]
@@ -167,8 +172,8 @@ mod tests {
 
     #[test]
     fn the_childs_files_lie_with_the_chains() {
-        let args = engine(Choice::Off).child_args(Path::new("data/engine"), None, true);
-        assert_eq!(args.engine.models, Path::new("data/models"));
+        let args = engine(Choice::Off).child_args(Path::new("data/engine"), None, None, true);
+        assert_eq!(args.engine.models(), Path::new("data/models"));
         assert_eq!(args.token_file, Path::new("data/engine/token"));
         assert!(args.engine.demo_models);
     }

@@ -15,7 +15,6 @@
 pub mod aborts;
 pub mod api;
 pub mod backends;
-pub mod calibration;
 pub mod child;
 pub mod config;
 pub mod demo;

@@ -41,7 +41,7 @@ enum Command {
     #[command(hide = true)]
     EngineChild(ChildArgs),
     /// One model, as the child of an engine
-    #[command(hide = true)]
+    #[command(name = runner::SUBCOMMAND, hide = true)]
     ModelRunner,
 }
 
@@ -52,7 +52,7 @@ fn main() -> ExitCode {
         Command::Run(args) => commands::run::run(args),
         Command::Models(args) => commands::models::run(args),
         Command::EngineChild(args) => child::run_child(args).map_err(Into::into),
-        Command::ModelRunner => return runner::child::run(),
+        Command::ModelRunner => runner::child::run().map_err(Into::into),
     };
     outcome.map_or_else(
         |error| {

@@ -3,10 +3,9 @@
 
 mod common;
 
-use common::{catalogue, folder_with_models, scoring};
+use common::{folder_with_models, scoring};
 use poq_primitives::job::FailureReason;
 use poq_worker::{
-    catalogue::{ModelKind, ModelState},
     evaluator::{Evaluator, EvaluatorOptions},
     limits::{Cancel, Limits, Unfinished},
     models::manifest::{Calibration, EvaluatorKind, Manifest, Pooling},
@@ -425,7 +424,7 @@ fn an_output_that_is_no_number_fails_the_job_and_names_the_model() {
                 assert!(error.message.contains("hand-made") && error.message.contains("not a number"));
                 seen.1 += 1;
             }
-            Err(Unfinished::Cancelled) => panic!("cancelled"),
+            Err(other) => panic!("{other:?}"),
         }
     }
     assert!(seen.0 > 0 && seen.1 > 0, "{seen:?}");
@@ -482,23 +481,17 @@ fn the_layout_of_model_hubs_is_known() {
     fs::rename(own.join("model.onnx"), own.join("onnx/model.onnx")).unwrap();
     let manifest = fs::read_to_string(own.join("poq.json")).unwrap();
     fs::write(own.join("poq.json"), manifest.replace("model.onnx", "onnx/model.onnx")).unwrap();
-    let catalogue = catalogue(folder.path());
-    let model = catalogue.list().into_iter().find(|model| model.name == "hand-made").unwrap();
-    assert_eq!((model.kind, model.state), (ModelKind::Evaluator, ModelState::Available));
-    run(&catalogue.evaluator(&model.id.unwrap()).unwrap(), &some_work());
+    run(&Evaluator::load(&own, &EvaluatorOptions::default()).unwrap(), &some_work());
 }
 
 #[test]
-fn a_model_without_its_tokenizer_is_unavailable() {
+fn a_model_without_its_tokenizer_is_refused() {
     let folder = folder_with_models();
-    make(folder.path(), &onnx::model(&[IDS], &["Identity"])).unwrap();
-    fs::remove_file(folder.path().join("models/hand-made/tokenizer.json")).unwrap();
-    let catalogue = catalogue(folder.path());
-    let broken = catalogue.list().into_iter().find(|model| model.name == "hand-made").unwrap();
-    let Unfinished::Failed(error) = catalogue.evaluator(&broken.id.unwrap()).unwrap_err() else { panic!() };
-    assert_eq!(error.code, FailureReason::ModelUnavailable);
-    assert!(error.message.contains("tokenizer.json"), "{}", error.message);
-    assert!(catalogue.list().iter().any(|model| model.state == ModelState::Broken), "and the list says so");
+    make(folder.path(), &onnx::model(&[IDS, MASK], &["Identity"])).unwrap();
+    let own = folder.path().join("models/hand-made");
+    fs::remove_file(own.join("tokenizer.json")).unwrap();
+    let error = Evaluator::load(&own, &EvaluatorOptions::default()).unwrap_err();
+    assert!(error.contains("tokenizer.json"), "{error}");
 }
 
 #[test]

@@ -5,7 +5,8 @@ use clap::{Args, Subcommand, ValueEnum};
 use comfy_table::{presets, CellAlignment, Table};
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 use poq_worker::{
-    config::default_folder,
+    aborts::Aborts,
+    config::{ConfigFile, EngineArgs},
     logging,
     models::{
         add::{self, kind_in_words, Added, Options},
@@ -49,6 +50,8 @@ enum Command {
         after_help = "Examples:\n  poq-worker models check\n  poq-worker models check poq-demo-strong"
     )]
     Check(CheckArgs),
+    /// Give a model another chance that was set aside because its process died too often
+    Retry(RetryArgs),
 }
 
 const ADD_EXAMPLES: &str = "\
@@ -73,13 +76,17 @@ Examples:
 /// Where the store is.
 #[derive(Args)]
 struct StoreArgs {
-    /// Folder with the models
-    #[arg(long, value_name = "DIR", env = "POQ_MODELS", default_value_os_t = default_folder("models"))]
-    models: PathBuf,
+    /// Folder with the models [default: ~/.local/share/proof-of-quality/models]
+    #[arg(long, value_name = "DIR", env = "POQ_MODELS")]
+    models: Option<PathBuf>,
 
-    /// Folder for the engine's own files; here, of the cache of digests
-    #[arg(long, value_name = "DIR", env = "POQ_ENGINE_DATA", default_value_os_t = default_folder("engine"))]
-    data: PathBuf,
+    /// Folder for the engine's own files; here, of the cache of digests [default: ~/.local/share/proof-of-quality/engine]
+    #[arg(long, value_name = "DIR", env = "POQ_ENGINE_DATA")]
+    data: Option<PathBuf>,
+
+    /// The engine's configuration file, which may name these folders
+    #[arg(long, value_name = "FILE", env = "POQ_CONFIG")]
+    config: Option<PathBuf>,
 }
 
 #[derive(Args)]
@@ -162,7 +169,17 @@ struct RemoveArgs {
 struct CheckArgs {
     /// The models: their names, or the beginnings of their ids [default: all]
     #[arg(value_name = "MODEL")]
-    models: Vec<String>,
+    wanted: Vec<String>,
+
+    #[command(flatten)]
+    store: StoreArgs,
+}
+
+#[derive(Args)]
+struct RetryArgs {
+    /// The model: its name, or the beginning of its id (at least 6 digits)
+    #[arg(value_name = "MODEL")]
+    model: String,
 
     #[command(flatten)]
     store: StoreArgs,
@@ -176,6 +193,7 @@ pub fn run(args: ModelsArgs) -> anyhow::Result<()> {
         Command::List(args) => list(&args),
         Command::Remove(args) => remove(&args),
         Command::Check(args) => check(&args),
+        Command::Retry(args) => retry(&args),
     }
 }
 
@@ -185,12 +203,25 @@ fn parse_sha256(text: &str) -> Result<String, String> {
     is_sha256(&digits).then_some(digits).ok_or_else(|| "a SHA-256 is 64 hex digits".to_owned())
 }
 
+/// The folders that are meant.
+struct Folders {
+    models: PathBuf,
+    data: PathBuf,
+}
+
 impl StoreArgs {
+    fn folders(&self) -> anyhow::Result<Folders> {
+        let flags = EngineArgs { models: self.models.clone(), data: self.data.clone(), ..EngineArgs::default() };
+        let engine = flags.or(ConfigFile::load(self.config.as_deref())?.engine);
+        Ok(Folders { models: engine.models(), data: engine.data() })
+    }
+
     fn open(&self) -> anyhow::Result<Shelf> {
-        for folder in [&self.models, &self.data] {
+        let Folders { models, data } = self.folders()?;
+        for folder in [&models, &data] {
             fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
         }
-        Ok(Shelf::new(self.models.clone(), self.data.join(CACHE)))
+        Ok(Shelf::new(models, data.join(CACHE)))
     }
 }
 
@@ -252,16 +283,23 @@ fn list(args: &ListArgs) -> anyhow::Result<()> {
     if entries.is_empty() {
         println!(
             "no models in {}; `poq-worker models add --help` says where to get them",
-            args.store.models.display()
+            shelf.folder().display()
         );
         return Ok(());
     }
+    let aborts = Aborts::open(&args.store.folders()?.data);
     let mut table = plain_table();
     table.set_header(["NAME", "KIND", "ID", "SIZE", "STATE"]);
     for entry in &entries {
         let id = entry.id.as_deref().unwrap_or("-");
         let id = if args.full { id } else { id.get(..SHORT_ID).unwrap_or(id) };
-        let state = entry.id.as_ref().map_or_else(|error| format!("BROKEN: {error}"), |_| "ok".to_owned());
+        let state = match &entry.id {
+            Err(error) => format!("BROKEN: {error}"),
+            Ok(id) => aborts.set_aside(id).map_or_else(
+                || "ok".to_owned(),
+                |deaths| format!("SET ASIDE: died {} times in a row, last: {}", deaths.count, deaths.last),
+            ),
+        };
         let size = HumanBytes(entry.bytes).to_string();
         table.add_row([entry.name.as_str(), kind_in_words(entry), id, &size, &state]);
     }
@@ -297,6 +335,18 @@ fn remove(args: &RemoveArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
+fn retry(args: &RetryArgs) -> anyhow::Result<()> {
+    let shelf = args.store.open()?;
+    shelf.scan();
+    let entry = pick(&shelf, &args.model)?;
+    let id = entry.id.as_deref().map_err(|error| anyhow::anyhow!("{}: {error}", entry.name))?;
+    match Aborts::open(&args.store.folders()?.data).forgive(id)? {
+        true => println!("{} is tried again when work next wants it", entry.name),
+        false => println!("{} was not set aside", entry.name),
+    }
+    Ok(())
+}
+
 fn pick(shelf: &Shelf, wanted: &str) -> anyhow::Result<Arc<Entry>> {
     shelf.named(wanted).with_context(|| {
         format!(
@@ -324,7 +374,7 @@ fn confirmed(entry: &Entry) -> anyhow::Result<bool> {
 
 fn check(args: &CheckArgs) -> anyhow::Result<()> {
     let shelf = args.store.open()?;
-    let chosen = names_of(&shelf, &args.models)?;
+    let chosen = names_of(&shelf, &args.wanted)?;
     let bar = ProgressBar::new(0);
     let form = ProgressStyle::with_template("{wide_bar} {binary_bytes}/{binary_total_bytes} {eta}")?;
     bar.set_style(form);
@@ -334,9 +384,9 @@ fn check(args: &CheckArgs) -> anyhow::Result<()> {
         bar.set_position(done);
     });
     bar.finish_and_clear();
-    let checked = checked.with_context(|| args.store.models.display().to_string())?;
+    let checked = checked.with_context(|| shelf.folder().display().to_string())?;
     if checked.is_empty() {
-        println!("no models in {}", args.store.models.display());
+        println!("no models in {}", shelf.folder().display());
         return Ok(());
     }
     let mut table = plain_table();

@@ -253,7 +253,7 @@ mod tests {
         let (file, memory) = (folder.path().join("a"), folder.path().join("digests.json"));
         fs::write(&file, "content").unwrap();
         let digests = Digests::new(memory.clone());
-        digests.of(&[file.clone()]).unwrap();
+        digests.of(std::slice::from_ref(&file)).unwrap();
         fs::remove_file(&file).unwrap();
         digests.save();
         assert_eq!(fs::read(&memory).unwrap(), b"{}");

@@ -180,7 +180,7 @@ mod tests {
         assert_eq!(guess(&[cut(128), described(256.0), bert(512)]).max_tokens(), 128);
         assert_eq!(guess(&[uncut.clone(), described(256.0), bert(512)]).max_tokens(), 256);
         assert_eq!(guess(&[uncut.clone(), bert(1024)]).max_tokens(), 1024);
-        assert_eq!(guess(&[roberta.clone()]).max_tokens(), 512);
+        assert_eq!(guess(std::slice::from_ref(&roberta)).max_tokens(), 512);
         assert_eq!(guess(&[described(8192.0), roberta]).max_tokens(), 512);
         assert_eq!(guess(&[uncut, endless]).max_tokens(), 512);
         assert_eq!(guess(&[described(1_000_000.0)]).max_tokens(), 1_000_000);

@@ -638,14 +638,15 @@ mod tests {
             checked.iter().filter(|checked| checked.outcome.is_err()).map(|c| &c.name).collect();
         assert_eq!(wrong, ["a", "judge"]);
         assert!(checked[0].outcome.as_ref().unwrap_err().contains("is not the file that it was"));
-        let (done, of) = *seen.last().unwrap();
-        assert_eq!((done, seen.iter().filter(|(_, total)| *total == of).count()), (of, seen.len()));
+        let of = seen[0].1;
+        assert!(seen.is_sorted() && seen.iter().all(|(done, total)| *done <= of && *total == of), "{seen:?}");
 
         shelf.scan();
         assert_eq!(shelf.named("a").unwrap().id, Ok(sha256_of_bytes(b"ONE")), "and now the truth is known");
         assert!(shelf.named("judge").unwrap().id.is_err());
-        let checked = shelf.check(&|name| name == "b", &mut |_, _| {}).unwrap();
-        assert_eq!(checked.len(), 1);
+        seen.clear();
+        let checked = shelf.check(&|name| name == "b", &mut |done, of| seen.push((done, of))).unwrap();
+        assert_eq!((checked.len(), seen), (1, vec![(3, 3)]));
         assert!(checked[0].outcome.is_ok());
     }
 

@@ -16,7 +16,6 @@ use std::{
     fs::File,
     io::{self, BufRead as _, BufWriter, Write as _},
     path::Path,
-    process::ExitCode,
     sync::{
         mpsc::{self, Receiver, Sender, TryRecvError},
         Arc, Mutex, PoisonError,
@@ -28,18 +27,8 @@ use std::{
 const OOM_SCORE: &str = "500";
 
 /// Runs a model until stdin ends. Call it from a `main` that did nothing else.
-pub fn run() -> ExitCode {
+pub fn run() -> io::Result<()> {
     logging::init(logging::SERVER_FILTER);
-    match try_run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            tracing::error!(%error, "the runner stops");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn try_run() -> io::Result<()> {
     // Only Linux has this, and only a hint is lost where it cannot be written.
     let _hint = std::fs::write("/proc/self/oom_score_adj", OOM_SCORE);
     let reports = Reports::start()?;

@@ -12,4 +12,4 @@ pub mod child;
 pub mod parent;
 pub mod protocol;
 
-pub use parent::{Program, Runner, StartError};
+pub use parent::{own_executable, Program, Runner, StartError, SUBCOMMAND};

@@ -41,9 +41,21 @@ pub struct Program {
 }
 
 impl Program {
-    /// This process's own executable with the subcommand `model-runner`.
+    /// This process's own executable with [`SUBCOMMAND`].
     pub fn this() -> io::Result<Self> {
-        Ok(Self { path: std::env::current_exe()?, arguments: vec!["model-runner".into()] })
+        Ok(Self { path: own_executable()?, arguments: vec![SUBCOMMAND.into()] })
+    }
+}
+
+/// The hidden subcommand that is a runner, in every program that holds an engine.
+pub const SUBCOMMAND: &str = "model-runner";
+
+/// This very program, even after a newer one has taken its place on disk: a child is of its parent's version.
+pub fn own_executable() -> io::Result<PathBuf> {
+    let running = PathBuf::from("/proc/self/exe");
+    match running.exists() {
+        true => Ok(running),
+        false => std::env::current_exe(),
     }
 }
 
