@@ -60,10 +60,10 @@ pub struct ChatRequest {
     #[schema(min_items = 1, example = json!([{"role": "user", "content": "What is the capital of France?"}]))]
     pub messages: Vec<ChatMessage>,
     /// Most tokens to generate (default: 1024); the model's context may end the answer earlier.
-    #[schema(minimum = 1, maximum = 4294967295)]
+    #[schema(minimum = 1, maximum = 4294967295u32)]
     pub max_completion_tokens: Option<u32>,
     /// The older name of `max_completion_tokens`, which wins if both are there.
-    #[schema(minimum = 1, maximum = 4294967295, example = 16)]
+    #[schema(minimum = 1, maximum = 4294967295u32, example = 16)]
     pub max_tokens: Option<u32>,
     /// Sampling temperature (default: 0.8); 0 always takes the likeliest token.
     #[schema(minimum = 0, maximum = 100)]
@@ -73,7 +73,7 @@ pub struct ChatRequest {
     pub top_p: Option<f64>,
     /// Seed of the sampling, folded into 32 bits; random if absent. The same request with the same seed gets the same
     /// answer as long as the engine, its machine and its load are the same.
-    #[schema(minimum = -9223372036854775808, maximum = 9223372036854775807)]
+    #[schema(minimum = -9223372036854775808i64, maximum = 9223372036854775807i64)]
     pub seed: Option<i64>,
     /// The text ends before the first of these that appears in it. Empty ones are ignored.
     pub stop: Option<Stop>,

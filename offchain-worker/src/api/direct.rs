@@ -8,7 +8,9 @@ use tokio::{sync::OwnedSemaphorePermit, task::JoinSet};
 
 /// One of the places for direct work, taken before the body is read; dropping it frees it.
 #[derive(Debug)]
-pub struct Place(OwnedSemaphorePermit);
+pub struct Place {
+    _permit: OwnedSemaphorePermit,
+}
 
 impl FromRequestParts<Engine> for Place {
     type Rejection = ApiError;
@@ -17,7 +19,7 @@ impl FromRequestParts<Engine> for Place {
         if engine.closing.is_set() {
             return Err(ApiError::stopping());
         }
-        Arc::clone(&engine.places).try_acquire_owned().map(Self).map_err(|_| {
+        Arc::clone(&engine.places).try_acquire_owned().map(|permit| Self { _permit: permit }).map_err(|_| {
             ApiError::new(StatusCode::TOO_MANY_REQUESTS, "queue_full", "too many requests at once; try again later")
         })
     }

@@ -106,7 +106,7 @@ impl Engine {
     }
 }
 
-type Routes = Vec<(&'static str, MethodRouter<Engine>)>;
+pub(crate) type Routes = Vec<(&'static str, MethodRouter<Engine>)>;
 
 /// What everybody may ask.
 fn open_routes() -> Routes {
@@ -185,7 +185,7 @@ fn method_name(method: &Method) -> &'static str {
 }
 
 /// A JSON body that came in time and within the size limit.
-struct Body<T>(T);
+pub struct Body<T>(T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     type Rejection = ApiError;

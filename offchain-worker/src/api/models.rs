@@ -60,7 +60,7 @@ pub struct ModelInfo {
 #[schema(as = ModelKind)]
 #[serde(rename_all = "snake_case")]
 #[allow(dead_code)] // Only its schema is wanted.
-enum ModelKindSchema {
+pub enum ModelKindSchema {
     /// Answers conversations.
     Generator,
     /// Scores answers.

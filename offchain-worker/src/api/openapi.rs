@@ -93,7 +93,7 @@ impl IntoResponses for TokenErrors {
 }
 
 /// Errors of every call with a JSON body.
-struct BodyErrors;
+pub struct BodyErrors;
 
 impl IntoResponses for BodyErrors {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
@@ -150,16 +150,16 @@ pub enum JobSchema {
         /// The question.
         prompt: String,
         /// Most tokens to generate, at least 1.
-        #[schema(maximum = 4294967295)]
+        #[schema(maximum = 4294967295u32)]
         max_tokens: u32,
         /// Most bytes of the answer, at least 1.
-        #[schema(maximum = 4294967295)]
+        #[schema(maximum = 4294967295u32)]
         max_bytes: u32,
         /// Sampling temperature in thousandths.
-        #[schema(maximum = 4294967295)]
+        #[schema(maximum = 4294967295u32)]
         temperature_milli: u32,
         /// Seed of the sampling.
-        #[schema(maximum = 4294967295)]
+        #[schema(maximum = 4294967295u32)]
         seed: u32,
     },
     /// Score responses to a prompt.

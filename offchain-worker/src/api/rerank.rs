@@ -38,7 +38,7 @@ pub struct RerankRequest {
     #[schema(min_items = 1, example = json!(["Paris.", "The weather is fine."]))]
     pub documents: Vec<Document>,
     /// How many results are wanted (default: all), the best first.
-    #[schema(minimum = 1, maximum = 4294967295)]
+    #[schema(minimum = 1, maximum = 4294967295u32)]
     pub top_n: Option<u32>,
     /// Whether results repeat their documents (default: false).
     pub return_documents: Option<bool>,
