@@ -213,6 +213,14 @@ pub struct Usage {
     pub total_tokens: u64,
 }
 
+/// An event of a stream.
+#[derive(Clone, Debug, utoipa::ToSchema)]
+#[allow(dead_code)] // Only its schema is wanted.
+pub(super) struct ChatEvent {
+    /// A `ChatChunk` as JSON; at the end `[DONE]`, or an `ErrorBody` as JSON.
+    data: String,
+}
+
 /// A part of an answer: the data of one event of a stream.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub struct ChatChunk {
@@ -271,9 +279,9 @@ pub struct Delta {
     responses(
         (status = 200, description = "The answer.", content(
             (ChatCompletion = "application/json"),
-            (ChatChunk = "text/event-stream"),
+            (ChatEvent = "text/event-stream"),
         )),
-        (status = 404, description = "This engine does not hold the model.", body = ErrorBody),
+        (status = 404, description = "This engine does not hold the model, or it is of another kind.", body = ErrorBody),
         WorkErrors,
     ),
 )]

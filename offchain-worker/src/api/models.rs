@@ -183,7 +183,7 @@ pub(super) async fn choose(
     };
     if entry.kind != kind {
         return Err(ApiError::new(
-            StatusCode::BAD_REQUEST,
+            StatusCode::NOT_FOUND,
             "wrong_model_kind",
             format!("{} is of kind {}; this wants a model of kind {}", entry.name, entry.kind.as_str(), kind.as_str()),
         ));

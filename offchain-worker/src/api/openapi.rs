@@ -5,8 +5,9 @@ use axum::Json;
 use std::{collections::BTreeMap, sync::OnceLock};
 use utoipa::{
     openapi::{
+        schema::AdditionalProperties,
         security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
-        Content, OpenApi, Ref, RefOr, Response, ResponseBuilder,
+        Content, OpenApi, Ref, RefOr, Response, ResponseBuilder, Schema,
     },
     IntoResponses, Modify, OpenApi as _,
 };
@@ -32,9 +33,9 @@ use utoipa::{
         health::health,
         document,
     ),
-    components(schemas(ErrorBody)),
+    components(schemas(ErrorBody, chat::ChatChunk)),
     security(("token" = [])),
-    modifiers(&Token),
+    modifiers(&Token, &NothingMore),
     tags(
         (name = "jobs", description = "Work that is queued and outlives the engine."),
         (name = "chat", description = "Answers while the caller waits."),
@@ -55,6 +56,23 @@ impl Modify for Token {
             .description(Some("What the engine's token file holds."))
             .build();
         openapi.components.get_or_insert_default().add_security_scheme("token", SecurityScheme::Http(scheme));
+    }
+}
+
+/// A job with an unknown field is refused, which the macro for tagged enums does not say.
+struct NothingMore;
+
+impl Modify for NothingMore {
+    fn modify(&self, openapi: &mut OpenApi) {
+        let schemas = openapi.components.as_mut().map(|components| &mut components.schemas);
+        let Some(RefOr::T(Schema::OneOf(kinds))) = schemas.and_then(|schemas| schemas.get_mut("Job")) else {
+            return;
+        };
+        for kind in &mut kinds.items {
+            if let RefOr::T(Schema::Object(kind)) = kind {
+                kind.additional_properties = Some(Box::new(AdditionalProperties::FreeForm(false)));
+            }
+        }
     }
 }
 
@@ -117,6 +135,7 @@ impl IntoResponses for JobErrors {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
         let mut all = BodyErrors::responses();
         all.extend(errors(&[
+            ("404", "The job was deleted while its answer was held."),
             ("409", "The id belongs to another job."),
             ("422", "The JSON is not a job."),
         ]));
@@ -280,6 +299,14 @@ mod tests {
             [open_routes(), quick_routes(), direct_routes()].concat().into_iter().map(|(path, _)| path).collect();
         let described: BTreeSet<_> = openapi().paths.paths.keys().map(String::as_str).collect();
         assert_eq!(routed, described);
+    }
+
+    #[test]
+    fn a_job_has_no_unknown_fields() {
+        let json = serde_json::to_value(openapi()).unwrap();
+        let kinds = json["components"]["schemas"]["Job"]["oneOf"].as_array().unwrap();
+        assert_eq!(kinds.len(), 2);
+        assert!(kinds.iter().all(|kind| kind["additionalProperties"] == false), "{kinds:?}");
     }
 
     #[test]

@@ -197,7 +197,7 @@ pub struct AnswerScore {
     request_body = RerankRequest,
     responses(
         (status = 200, description = "The documents in order.", body = Reranked),
-        (status = 404, description = "This engine does not hold the model.", body = ErrorBody),
+        (status = 404, description = "This engine does not hold the model, or it is of another kind.", body = ErrorBody),
         WorkErrors,
     ),
 )]
@@ -217,7 +217,7 @@ pub async fn rerank(
     request_body = EitherRequest,
     responses(
         (status = 200, description = "The documents in order.", body = EitherResponse),
-        (status = 404, description = "This engine does not hold the model.", body = ErrorBody),
+        (status = 404, description = "This engine does not hold the model, or it is of another kind.", body = ErrorBody),
         WorkErrors,
     ),
 )]
@@ -240,7 +240,7 @@ pub async fn rerank_either(
     request_body = ScoreRequest,
     responses(
         (status = 200, description = "The scores, in the order of the answers.", body = Scores),
-        (status = 404, description = "This engine does not hold the model.", body = ErrorBody),
+        (status = 404, description = "This engine does not hold the model, or it is of another kind.", body = ErrorBody),
         WorkErrors,
     ),
 )]
