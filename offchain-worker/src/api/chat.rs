@@ -10,7 +10,7 @@ use super::{
     error::{ApiError, ErrorBody},
     models::{choose, seconds, Chosen},
     openapi::WorkErrors,
-    Body, Engine,
+    whole, Body, Engine,
 };
 use crate::{
     limits::Unfinished,
@@ -60,9 +60,11 @@ pub struct ChatRequest {
     #[schema(min_items = 1, example = json!([{"role": "user", "content": "What is the capital of France?"}]))]
     pub messages: Vec<ChatMessage>,
     /// Most tokens to generate (default: 1024); the model's context may end the answer earlier.
+    #[serde(default, deserialize_with = "whole")]
     #[schema(minimum = 1, maximum = 4294967295u32)]
     pub max_completion_tokens: Option<u32>,
     /// The older name of `max_completion_tokens`, which wins if both are there.
+    #[serde(default, deserialize_with = "whole")]
     #[schema(minimum = 1, maximum = 4294967295u32, example = 16)]
     pub max_tokens: Option<u32>,
     /// Sampling temperature (default: 0.8); 0 always takes the likeliest token.
@@ -73,6 +75,7 @@ pub struct ChatRequest {
     pub top_p: Option<f64>,
     /// Seed of the sampling, folded into 32 bits; random if absent. The same request with the same seed gets the same
     /// answer as long as the engine, its machine and its load are the same.
+    #[serde(default, deserialize_with = "whole")]
     #[schema(minimum = -9223372036854775808i64, maximum = 9223372036854775807i64)]
     pub seed: Option<i64>,
     /// The text ends before the first of these that appears in it. Empty ones are ignored.
@@ -82,6 +85,7 @@ pub struct ChatRequest {
     /// What a stream tells besides the text.
     pub stream_options: Option<StreamOptions>,
     /// Number of answers: only 1.
+    #[serde(default, deserialize_with = "whole")]
     #[schema(minimum = 1, maximum = 1)]
     pub n: Option<u32>,
 }
@@ -521,6 +525,7 @@ mod tests {
             r#","max_tokens":1"#,
             r#","max_tokens":4294967295"#,
             r#","n":1"#,
+            r#","n":1.0,"max_tokens":16.0,"seed":-1e3"#,
             r#","tools":[],"user":"x""#,
             r#","stop":["a","b","c","d","e","f","g","h","i","j","k","l","m","n","o","p"]"#,
         ] {
@@ -539,6 +544,15 @@ mod tests {
             r#","stop":["a","b","c","d","e","f","g","h","i","j","k","l","m","n","o","p","q"]"#,
         ] {
             assert_eq!(parse(bad).unwrap_err().code(), "invalid_request", "{bad}");
+        }
+    }
+
+    #[test]
+    fn numbers_that_are_not_whole_are_refused() {
+        for bad in ["1.5", "-1", "4294967296", "4294967296.0", "1e300", "\"1\"", "true", "[]"] {
+            let json = format!(r#"{{"model":"m","messages":[],"max_tokens":{bad}}}"#);
+            let error = serde_json::from_str::<ChatRequest>(&json).unwrap_err().to_string();
+            assert!(error.contains("whole number"), "{bad}: {error}");
         }
     }
 

@@ -10,7 +10,7 @@ use super::{
     error::{ApiError, ErrorBody},
     models::{choose, Chosen},
     openapi::WorkErrors,
-    Body, Engine,
+    whole, Body, Engine,
 };
 use crate::{
     models::shelf::ModelKind,
@@ -38,6 +38,7 @@ pub struct RerankRequest {
     #[schema(min_items = 1, example = json!(["Paris.", "The weather is fine."]))]
     pub documents: Vec<Document>,
     /// How many results are wanted (default: all), the best first.
+    #[serde(default, deserialize_with = "whole")]
     #[schema(minimum = 1, maximum = 4294967295u32)]
     pub top_n: Option<u32>,
     /// Whether results repeat their documents (default: false).
