@@ -12,7 +12,7 @@ CARGO := [ ! -f "$(POQ_CACHE)/env.sh" ] || . "$(POQ_CACHE)/env.sh"; cargo
 BUILD := build --release --locked --workspace --all-targets
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo lint test features bench adversaries weights image
+.PHONY: help setup build demo lint minilm test compat features bench adversaries weights image
 
 help: ## Say what can be made
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:[^#]*## /\t/' | expand -t 12
@@ -32,9 +32,19 @@ lint: setup ## Check format and lints
 	@cargo fmt --all --check
 	@$(CARGO) clippy --release --locked --workspace --all-targets -- -D warnings
 
-test: lint ## Check format and lints, run all tests (POQ_QUICK=1: a shorter random walk)
+minilm: setup
+	@scripts/setup-minilm.sh
+
+test: lint minilm ## Check format and lints, run all tests (POQ_QUICK=1: a shorter random walk)
 	@$(CARGO) $(if $(shell command -v cargo-nextest),nextest run,test --lib --bins --tests) --release --locked --workspace
 	@$(CARGO) test --release --locked --workspace --doc
+
+# Minutes of compiling and gigabytes of Python packages, so it is not part of `make test`.
+compat: build ## Test the engine with other people's software (OpenAI client, llama.cpp's server, Infinity)
+	@scripts/compat/openai/run.sh
+	@scripts/compat/llama.sh
+	@scripts/compat/infinity.sh
+	@$(CARGO) test --release --locked --workspace --test remote_compat -- --ignored --test-threads 1
 
 # Other features make other artefacts: in a folder of their own, and quick to compile.
 features: export CARGO_TARGET_DIR := $(CARGO_TARGET_DIR)/features
@@ -45,8 +55,13 @@ features: setup ## Test what the release build leaves out (runtime-benchmarks, t
 	@$(CARGO) test --locked -p pallet-proof-of-quality --features runtime-benchmarks --lib bench
 	@$(CARGO) check --locked -p poq-runtime --lib --features runtime-benchmarks,try-runtime
 
-bench: setup ## Measure what is claimed
+bench: build ## Measure what is claimed, into benches/results.json (ONLY=engine or ONLY=consensus: one room)
+ifneq ($(ONLY),engine)
 	@$(CARGO) bench --locked --workspace --bench consensus
+endif
+ifneq ($(ONLY),consensus)
+	@scripts/bench-engine.sh
+endif
 
 adversaries: build ## Play attacks on the pallet, with the truth known (QUICK=1: a small grid; SEED=n)
 	@"$(CARGO_TARGET_DIR)/release/adversaries" $(if $(SEED),--seed $(SEED)) \

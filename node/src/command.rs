@@ -101,13 +101,11 @@ fn engine_choice(cli: &Cli) -> anyhow::Result<engine::Choice> {
     let options = &cli.engine;
     Ok(match (&options.engine, &options.engine_token_file) {
         (Engine::Off, None) => engine::Choice::Off,
-        (Engine::Auto, None) => {
-            engine::Choice::Child {
-                models: options.models.clone(),
-                config: options.engine_config.clone(),
-                demo: cli.run.shared_params.dev,
-            }
-        }
+        (Engine::Auto, None) => engine::Choice::Child {
+            models: options.models.clone(),
+            config: options.engine_config.clone(),
+            demo: cli.run.shared_params.dev,
+        },
         (Engine::Url(url), Some(token_file)) => {
             engine::Choice::running(url, token_file).context("--engine-token-file")?
         }
@@ -120,8 +118,9 @@ fn run_command(cli: &Cli, command: &Command) -> sc_cli::Result<()> {
     match command {
         Command::Engine(args) => poq_worker::child::run_child(args.clone())
             .map_err(|error| sc_cli::Error::Application(Box::new(error))),
-        Command::ModelRunner => poq_worker::runner::child::run()
-            .map_err(|error| sc_cli::Error::Application(Box::new(error))),
+        Command::ModelRunner => {
+            poq_worker::runner::child::run().map_err(|error| sc_cli::Error::Application(Box::new(error)))
+        }
         Command::Key(command) => command.run(cli),
         Command::ExportChainSpec(command) => command.run(cli.load_spec(&command.chain)?),
         Command::PurgeChain(command) => {

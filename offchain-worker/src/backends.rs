@@ -4,21 +4,44 @@ use crate::{
     limits::Unfinished,
     metrics::{Metrics, WorkKind},
     pool::Pool,
+    remote::{Remote, RemoteConfig, RemoteError},
     work::{Generated, Generation, Scored, Scoring},
 };
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 /// Everything that work can be given to.
 #[derive(Debug)]
 pub struct Backends {
     pool: Arc<Pool>,
+    /// By the model's id. They go before models of this machine.
+    remotes: HashMap<String, Arc<Remote>>,
+}
+
+/// Why the servers elsewhere cannot be used as configured.
+#[derive(Debug, thiserror::Error)]
+pub enum BackendsError {
+    /// One of them is told something impossible.
+    #[error(transparent)]
+    Remote(#[from] RemoteError),
+    /// Two are to serve the same model.
+    #[error("[[remote]]: two servers are to serve the model {0}; give it to one of them")]
+    Twice(String),
 }
 
 impl Backends {
-    /// The models of this machine.
-    pub fn new(pool: Arc<Pool>) -> Self {
-        Self { pool }
+    /// The models of this machine, and servers for others.
+    pub fn new(pool: Arc<Pool>, remotes: Vec<RemoteConfig>) -> Result<Self, BackendsError> {
+        let mut by_model = HashMap::new();
+        for config in remotes {
+            let remote = Arc::new(Remote::new(config)?);
+            let model = remote.config().model.clone();
+            if by_model.insert(model.clone(), remote).is_some() {
+                return Err(BackendsError::Twice(model));
+            }
+        }
+        Ok(Self { pool, remotes: by_model })
     }
 
     /// The models of this machine.
@@ -31,6 +54,18 @@ impl Backends {
         self.pool.metrics()
     }
 
+    /// The servers elsewhere, in no order.
+    pub fn remotes(&self) -> impl Iterator<Item = &Arc<Remote>> {
+        self.remotes.values()
+    }
+
+    /// Looks after the health of the servers until `stop`.
+    pub fn watch(&self, stop: &CancellationToken) {
+        for remote in self.remotes() {
+            remote.watch(stop.clone());
+        }
+    }
+
     /// Makes an answer; `pieces` gets its text as it grows. Dropping the returned future ends the work.
     pub async fn generate(
         &self,
@@ -38,7 +73,10 @@ impl Backends {
         pieces: Option<mpsc::Sender<String>>,
     ) -> Result<Generated, Unfinished> {
         let under_way = self.metrics().begin(WorkKind::Generate);
-        let outcome = self.pool.generate(work, pieces).await;
+        let outcome = match self.remotes.get(&work.model) {
+            Some(remote) => remote.generate(work, pieces).await,
+            None => self.pool.generate(work, pieces).await,
+        };
         under_way.generated(&outcome);
         outcome
     }
@@ -46,7 +84,10 @@ impl Backends {
     /// Scores answers. Dropping the returned future ends the work.
     pub async fn score(&self, work: &Scoring) -> Result<Scored, Unfinished> {
         let under_way = self.metrics().begin(WorkKind::Score);
-        let outcome = self.pool.score(work).await;
+        let outcome = match self.remotes.get(&work.model) {
+            Some(remote) => remote.score(work).await,
+            None => self.pool.score(work).await,
+        };
         under_way.scored(&outcome);
         outcome
     }

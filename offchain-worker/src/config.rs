@@ -5,7 +5,7 @@
 //! say (with `_` for `-`), `[generator."NAME"]` what concerns one model, and each `[[remote]]` is a server that does
 //! the work for one model. A key that nobody knows is an error.
 
-use crate::{runner::Program, token::Token};
+use crate::{remote::RemoteConfig, runner::Program, token::Token};
 use serde::Deserialize;
 use std::{
     collections::BTreeMap,
@@ -39,6 +39,8 @@ pub struct EngineConfig {
     pub data: PathBuf,
     /// What becomes the process of a model.
     pub program: Program,
+    /// Servers that do the work for some models.
+    pub remotes: Vec<RemoteConfig>,
     /// How jobs are done.
     pub settings: Settings,
 }
@@ -99,7 +101,8 @@ impl Settings {
     pub fn chat_template_of(&self, name: &str) -> Result<Option<String>, String> {
         let file = self.generators.get(name).and_then(|section| section.chat_template_file.as_ref());
         file.map(|file| {
-            std::fs::read_to_string(file).map_err(|error| format!("chat template {}: {error}", file.display()))
+            std::fs::read_to_string(file)
+                .map_err(|error| format!("chat template {}: {error}", file.display()))
         })
         .transpose()
     }
@@ -290,6 +293,8 @@ pub struct ConfigFile {
     pub engine: EngineArgs,
     /// Single generators, by name.
     pub generator: BTreeMap<String, GeneratorSection>,
+    /// Servers that do the work for some models.
+    pub remote: Vec<RemoteConfig>,
 }
 
 impl ConfigFile {
@@ -402,7 +407,9 @@ impl EngineArgs {
     pub fn settings(&self) -> Result<Settings, ConfigError> {
         let defaults = Settings::default();
         let number = |name, value: Option<u64>, low, high, default: u64| match value {
-            Some(value) if !(low..=high).contains(&value) => Err(ConfigError::Range { name, value, low, high }),
+            Some(value) if !(low..=high).contains(&value) => {
+                Err(ConfigError::Range { name, value, low, high })
+            }
             Some(value) => Ok(value),
             None => Ok(default),
         };
@@ -421,7 +428,8 @@ impl EngineArgs {
             gpu_layers: self.gpu_layers,
             context: small("--context", self.context, 64, 1_048_576, defaults.context)?,
             batch_tokens: size("--batch-tokens", self.batch_tokens, 16, 1_048_576, defaults.batch_tokens)?,
-            memory: number("--memory-mib", self.memory_mib, 1, 1 << 40, defaults.memory / MIB)?.saturating_mul(MIB),
+            memory: number("--memory-mib", self.memory_mib, 1, 1 << 40, defaults.memory / MIB)?
+                .saturating_mul(MIB),
             job_time: Duration::from_secs(number(
                 "--job-seconds",
                 self.job_seconds,
@@ -430,9 +438,16 @@ impl EngineArgs {
                 defaults.job_time.as_secs(),
             )?),
             queue_limit: size("--queue-limit", self.queue_limit, 0, 1_000_000, defaults.queue_limit)?,
-            max_body_bytes: size("--max-body-bytes", self.max_body_bytes, 1024, 64 << 20, defaults.max_body_bytes)?,
+            max_body_bytes: size(
+                "--max-body-bytes",
+                self.max_body_bytes,
+                1024,
+                64 << 20,
+                defaults.max_body_bytes,
+            )?,
             retention: Duration::from_secs(
-                number("--keep-hours", self.keep_hours, 1, 87_600, hours(defaults.retention))?.saturating_mul(3600),
+                number("--keep-hours", self.keep_hours, 1, 87_600, hours(defaults.retention))?
+                    .saturating_mul(3600),
             ),
             generators: BTreeMap::new(),
         })
@@ -446,6 +461,8 @@ pub struct Configured {
     pub api: ApiArgs,
     /// The engine's options.
     pub engine: EngineArgs,
+    /// Servers that do the work for some models.
+    pub remotes: Vec<RemoteConfig>,
     /// How jobs are done.
     pub settings: Settings,
 }
@@ -456,7 +473,7 @@ impl Configured {
         let file = ConfigFile::load(engine.config.as_deref())?;
         let (api, engine) = (api.or(file.api), engine.or(file.engine));
         let settings = Settings { generators: file.generator, ..engine.settings()? };
-        Ok(Self { api, engine, settings })
+        Ok(Self { api, engine, remotes: file.remote, settings })
     }
 
     /// The configuration of an engine that listens there.
@@ -468,6 +485,7 @@ impl Configured {
             models: self.engine.models(),
             data: self.engine.data(),
             program,
+            remotes: self.remotes,
             settings: self.settings,
         }
     }
@@ -506,6 +524,7 @@ mod tests {
             models: folder.join("models"),
             data: folder.join("data"),
             program: Program { path: "none".into(), arguments: Vec::new() },
+            remotes: Vec::new(),
             settings: Settings::default(),
         }
     }
@@ -545,7 +564,8 @@ mod tests {
 
     #[test]
     fn a_file_is_read_strictly() {
-        let unknown = ["colour = 1", "[engine]\nthread = 1", "[api]\nport = 1", "[generator.a]\nb = 1", "[other]"];
+        let unknown =
+            ["colour = 1", "[engine]\nthread = 1", "[api]\nport = 1", "[generator.a]\nb = 1", "[other]"];
         for text in unknown {
             let error = ConfigFile::parse(text).unwrap_err();
             assert!(error.contains("unknown field"), "{text}: {error}");
@@ -558,7 +578,8 @@ mod tests {
 
     #[test]
     fn limits_are_inclusive_and_named() {
-        let with_context = |context| EngineArgs { context: Some(context), ..EngineArgs::default() }.settings();
+        let with_context =
+            |context| EngineArgs { context: Some(context), ..EngineArgs::default() }.settings();
         assert!(with_context(64).is_ok() && with_context(1_048_576).is_ok());
         for context in [63, 1_048_577] {
             assert!(with_context(context).unwrap_err().to_string().starts_with("--context is"), "{context}");

@@ -75,9 +75,7 @@ impl Limits {
             return Err(Unfinished::Cancelled);
         }
         match self.deadline {
-            Some(deadline) if Instant::now() >= deadline => {
-                Err(Unfinished::late())
-            }
+            Some(deadline) if Instant::now() >= deadline => Err(Unfinished::late()),
             _ => Ok(()),
         }
     }

@@ -5,7 +5,6 @@ mod commands;
 use clap::{Parser, Subcommand};
 use poq_worker::{
     child::{self, ChildArgs},
-    config::EngineArgs,
     runner,
 };
 use std::process::ExitCode;
@@ -32,11 +31,13 @@ enum Command {
     /// Answer jobs over HTTP until told to stop
     Serve(commands::serve::ServeArgs),
     /// Look at configuration and models, load every model, and say what works and what to do about the rest
-    Check(EngineArgs),
+    Check(commands::check::CheckArgs),
     /// Do one job and print the result, without a server
     Run(commands::run::RunArgs),
     /// Bring models here, list them, check them, remove them
     Models(commands::models::ModelsArgs),
+    /// Measure an evaluator on answers that people judged, and fit its scores to them
+    Calibrate(commands::calibrate::CalibrateArgs),
     /// The engine as the child of a node
     #[command(hide = true)]
     EngineChild(ChildArgs),
@@ -51,6 +52,7 @@ fn main() -> ExitCode {
         Command::Check(args) => commands::check::run(args),
         Command::Run(args) => commands::run::run(args),
         Command::Models(args) => commands::models::run(args),
+        Command::Calibrate(args) => commands::calibrate::run(args),
         Command::EngineChild(args) => child::run_child(args).map_err(Into::into),
         Command::ModelRunner => runner::child::run().map_err(Into::into),
     };

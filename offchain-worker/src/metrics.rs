@@ -9,8 +9,8 @@ use crate::{
 };
 use poq_primitives::job::FailureReason;
 use prometheus::{
-    core::Collector, Encoder as _, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
-    Opts, Registry, TextEncoder,
+    core::Collector, Encoder as _, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry, TextEncoder,
 };
 use std::{
     sync::{Arc, OnceLock},
@@ -18,7 +18,8 @@ use std::{
 };
 
 /// Seconds at which the histograms are cut: from a cached answer to the longest generation.
-const SECONDS: &[f64] = &[0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0];
+const SECONDS: &[f64] =
+    &[0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0];
 
 /// HTTP status that stands for "who asked went away before there was an answer"; nobody is sent it.
 const WENT_AWAY: u16 = 499;
@@ -89,9 +90,17 @@ impl Metrics {
                 "Time of a generation or scoring that gave a result, waiting for its model included.",
                 &["kind"],
             )?,
-            prompt_tokens: counter(r, "poq_prompt_tokens_total", "Tokens of conversations that were answered.")?,
+            prompt_tokens: counter(
+                r,
+                "poq_prompt_tokens_total",
+                "Tokens of conversations that were answered.",
+            )?,
             generated_tokens: counter(r, "poq_generated_tokens_total", "Tokens of finished answers.")?,
-            scored_pairs: counter(r, "poq_scored_pairs_total", "Pairs of question and answer that were scored.")?,
+            scored_pairs: counter(
+                r,
+                "poq_scored_pairs_total",
+                "Pairs of question and answer that were scored.",
+            )?,
             scored_tokens: counter(r, "poq_scored_tokens_total", "Tokens that went through evaluators.")?,
             models: gauge(r, "poq_models_in_memory", "Models loaded or being loaded.")?,
             models_bytes: gauge(r, "poq_models_in_memory_bytes", "What they take of the memory budget.")?,
@@ -102,8 +111,18 @@ impl Metrics {
                 "Times that a model left the memory to make room.",
                 &["model"],
             )?,
-            deaths: counters(r, "poq_model_deaths_total", "Times that a model's process died at work.", &["model"])?,
-            requests: counters(r, "poq_http_requests_total", "Requests that ended.", &["method", "route", "status"])?,
+            deaths: counters(
+                r,
+                "poq_model_deaths_total",
+                "Times that a model's process died at work.",
+                &["model"],
+            )?,
+            requests: counters(
+                r,
+                "poq_http_requests_total",
+                "Requests that ended.",
+                &["method", "route", "status"],
+            )?,
             request_seconds: histograms(
                 r,
                 "poq_http_request_seconds",
@@ -111,10 +130,16 @@ impl Metrics {
                 &["route"],
             )?,
             in_flight: gauge(r, "poq_http_requests_in_flight", "Requests under way.")?,
-            errors: counters(r, "poq_errors_total", "Errors that callers were told, by their code.", &["code"])?,
+            errors: counters(
+                r,
+                "poq_errors_total",
+                "Errors that callers were told, by their code.",
+                &["code"],
+            )?,
             registry: Registry::clone(r),
         };
-        let build = gauges(r, "poq_build_info", "Always 1; the label says which version this is.", &["version"])?;
+        let build =
+            gauges(r, "poq_build_info", "Always 1; the label says which version this is.", &["version"])?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         Ok(Arc::new(metrics))
     }
@@ -288,7 +313,12 @@ fn counter(registry: &Registry, name: &str, help: &str) -> prometheus::Result<In
     registered(registry, IntCounter::new(name, help)?)
 }
 
-fn counters(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<IntCounterVec> {
+fn counters(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    labels: &[&str],
+) -> prometheus::Result<IntCounterVec> {
     registered(registry, IntCounterVec::new(Opts::new(name, help), labels)?)
 }
 
@@ -300,7 +330,12 @@ fn gauges(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> prome
     registered(registry, IntGaugeVec::new(Opts::new(name, help), labels)?)
 }
 
-fn histograms(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<HistogramVec> {
+fn histograms(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    labels: &[&str],
+) -> prometheus::Result<HistogramVec> {
     let options = HistogramOpts::new(name, help).buckets(SECONDS.to_vec());
     registered(registry, HistogramVec::new(options, labels)?)
 }
@@ -347,7 +382,13 @@ mod tests {
         drop(metrics.request("GET", "/x"));
         let text = metrics.text().unwrap();
         assert!(text.contains("poq_http_requests_in_flight 0"));
-        assert!(text.contains(r#"poq_http_requests_total{method="GET",route="/x",status="200"} 1"#), "{text}");
-        assert!(text.contains(r#"poq_http_requests_total{method="GET",route="/x",status="499"} 1"#), "{text}");
+        assert!(
+            text.contains(r#"poq_http_requests_total{method="GET",route="/x",status="200"} 1"#),
+            "{text}"
+        );
+        assert!(
+            text.contains(r#"poq_http_requests_total{method="GET",route="/x",status="499"} 1"#),
+            "{text}"
+        );
     }
 }

@@ -54,7 +54,7 @@ fn start(library: &Path) -> Result<Environment, OnnxError> {
 
 /// Looks for the library: `ORT_DYLIB_PATH`, then beside the executable, then where `scripts/setup.sh` puts
 /// it.
-fn find_library() -> Result<PathBuf, OnnxError> {
+pub fn find_library() -> Result<PathBuf, OnnxError> {
     if let Some(path) = env::var_os("ORT_DYLIB_PATH").filter(|path| !path.is_empty()).map(PathBuf::from) {
         // Named outright: if it is wrong, say so rather than take another one.
         return match path.is_file() {

@@ -22,6 +22,9 @@ use std::{
 };
 use tokio::sync::{mpsc, watch, Semaphore};
 
+/// Pieces of work that an evaluator is given at a time: the next one is at hand when it has done the last.
+pub const SCORE_JOBS: usize = 2;
+
 /// The models of this machine that are in memory, each in its runner.
 #[derive(Debug)]
 pub struct Pool {
@@ -41,6 +44,8 @@ struct State {
     loading: HashMap<String, Loading>,
     /// Why a model last did not load.
     broken: HashMap<String, String>,
+    /// What a model took of the budget when it was last loaded.
+    sizes: HashMap<String, u64>,
 }
 
 impl std::fmt::Debug for State {
@@ -235,15 +240,9 @@ impl Pool {
                 entry.name, deaths.count, deaths.last, entry.name
             )));
         }
-        let bytes = entry.bytes;
-        if bytes > self.settings.memory {
-            return Err(Unfinished::unavailable(format!(
-                "{} takes at least {} MiB and the engine may use {} MiB; raise --memory-mib, or serve a smaller model",
-                entry.name,
-                mib(bytes),
-                mib(self.settings.memory)
-            )));
-        }
+        // Before a model was ever loaded, its files are the best guess.
+        let bytes = self.lock().sizes.get(id).copied().unwrap_or(entry.bytes);
+        self.check_fits(&entry.name, bytes)?;
         let mut state = self.lock();
         if let Some(next) = self.take_up(&mut state, id) {
             return Ok(next);
@@ -258,6 +257,19 @@ impl Pool {
         let outcome = outcome.boxed().shared();
         state.loading.insert(id.to_owned(), Loading { bytes, outcome: outcome.clone() });
         Ok(Next::Load(outcome))
+    }
+
+    fn check_fits(&self, name: &str, bytes: u64) -> Result<(), Unfinished> {
+        let most = self.settings.memory;
+        if bytes <= most {
+            return Ok(());
+        }
+        Err(Unfinished::unavailable(format!(
+            "{name} takes {} MiB and the engine may use {} MiB; raise --memory-mib, lower --context or --parallel, or \
+             serve a smaller model",
+            mib(bytes),
+            mib(most)
+        )))
     }
 
     /// The model if it is there, or who loads it already.
@@ -296,9 +308,16 @@ impl Pool {
         let id = entry.id.clone().unwrap_or_default();
         let mut state = self.lock();
         state.loading.remove(&id);
+        let outcome = outcome.and_then(|model| {
+            state.sizes.insert(id.clone(), model.bytes);
+            self.check_fits(&model.name, model.bytes)?;
+            Ok(model)
+        });
         match &outcome {
             Ok(model) => {
                 state.broken.remove(&id);
+                // It may take more than was guessed. Who is in use stays, and then the budget is exceeded for as long.
+                let _exceeded = !state.make_room(model.bytes, self.settings.memory, &self.metrics);
                 let held = Held { model: Arc::clone(model), users: 0, last_used: Instant::now() };
                 state.loaded.insert(id, held);
             }
@@ -336,8 +355,16 @@ impl Pool {
             Err(StartError::Died(how)) => {
                 let deaths = self.aborts.died(&id, &format!("while loading, {how}"));
                 self.metrics.died(&entry.name);
-                tracing::error!(model = entry.name, how, in_a_row = deaths.count, "a model's process died while loading");
-                Err(Unfinished::unavailable(format!("{} does not load: its process ended, {how}", entry.name)))
+                tracing::error!(
+                    model = entry.name,
+                    how,
+                    in_a_row = deaths.count,
+                    "a model's process died while loading"
+                );
+                Err(Unfinished::unavailable(format!(
+                    "{} does not load: its process ended, {how}",
+                    entry.name
+                )))
             }
             Err(error) => {
                 tracing::warn!(model = entry.name, %error, "the model does not load");
@@ -346,12 +373,11 @@ impl Pool {
         }
     }
 
-    /// How many orders the runner is given at a time. A generator works on as many as it has contexts; an evaluator
-    /// has the next one at hand when it has done the last.
+    /// How many orders the runner is given at a time. A generator works on as many as it has contexts.
     fn turns_of(&self, entry: &Entry) -> usize {
         match entry.kind {
             ModelKind::Generator => self.settings.parallel as usize,
-            ModelKind::Evaluator => 2,
+            ModelKind::Evaluator => SCORE_JOBS,
         }
     }
 

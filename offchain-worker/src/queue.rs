@@ -24,16 +24,21 @@ use tokio::sync::watch;
 pub const MAX_DEATHS: u32 = 2;
 
 /// How many jobs of one model are handed out at a time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Width {
     /// Of a generator.
     pub generate: usize,
     /// Of an evaluator.
     pub score: usize,
+    /// Of these models, by id, whatever they are.
+    pub of_model: HashMap<String, usize>,
 }
 
 impl Width {
-    fn of(self, job: &Job) -> usize {
+    fn of(&self, job: &Job) -> usize {
+        if let Some(width) = self.of_model.get(job.model()) {
+            return *width;
+        }
         match job {
             Job::Generate(_) => self.generate,
             Job::Score(_) => self.score,
@@ -173,7 +178,7 @@ impl Queue {
                 if state.closed {
                     return None;
                 }
-                if let Some(work) = state.begin_next(self.width) {
+                if let Some(work) = state.begin_next(&self.width) {
                     return Some(work);
                 }
             }
@@ -201,7 +206,10 @@ impl Queue {
             Err(Unfinished::Died(how)) => {
                 active.record.deaths = active.record.deaths.saturating_add(1);
                 match active.record.deaths >= MAX_DEATHS {
-                    true => failed(FailureReason::EngineAborted, format!("the model's process died under the job: {how}")),
+                    true => failed(
+                        FailureReason::EngineAborted,
+                        format!("the model's process died under the job: {how}"),
+                    ),
                     false => JobState::Queued,
                 }
             }
@@ -279,7 +287,7 @@ impl State {
     }
 
     /// The first job whose model has room for it, marked as running.
-    fn begin_next(&mut self, width: Width) -> Option<Work> {
+    fn begin_next(&mut self, width: &Width) -> Option<Work> {
         let has_room = |id: &JobId| {
             let job = &self.active.get(id)?.record.job;
             let running = self.running.get(job.model()).copied().unwrap_or(0);
@@ -322,7 +330,7 @@ mod tests {
     use std::path::Path;
 
     fn open(folder: &Path) -> Queue {
-        let width = Width { generate: 2, score: 1 };
+        let width = Width { generate: 2, score: 1, of_model: HashMap::new() };
         Queue::open(Store::open(folder.to_owned()).unwrap(), 3, width).unwrap()
     }
 
@@ -382,7 +390,7 @@ mod tests {
         let queue = Queue::open(
             Store::open(folder.path().to_owned()).unwrap(),
             9,
-            Width { generate: 2, score: 1 },
+            Width { generate: 2, score: 1, of_model: HashMap::new() },
         )
         .unwrap();
         for byte in 1..=3 {

@@ -3,12 +3,12 @@
 use crate::{
     aborts::Aborts,
     api::{self, Engine},
-    backends::Backends,
+    backends::{Backends, BackendsError},
     config::{ConfigError, EngineConfig},
     limits::Cancel,
     metrics::Metrics,
     models::shelf::{self, Shelf},
-    pool::Pool,
+    pool::{Pool, SCORE_JOBS},
     queue::{Queue, Width},
     store::Store,
     worker,
@@ -23,6 +23,7 @@ use std::{
     time::Duration,
 };
 use tokio::{net::TcpListener, sync::oneshot, time::sleep};
+use tokio_util::sync::CancellationToken;
 
 /// How long requests under way may take to end once the engine is told to stop.
 const DRAIN_TIME: Duration = Duration::from_secs(3);
@@ -42,6 +43,9 @@ pub enum EngineError {
     /// It is told something impossible.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// A server elsewhere cannot be used as configured.
+    #[error(transparent)]
+    Backends(#[from] BackendsError),
     /// Another engine works in the data folder.
     #[error("another engine uses {}; stop it, or give this one its own --data folder", .0.display())]
     InUse(PathBuf),
@@ -83,7 +87,7 @@ pub async fn serve(
     let shelf = open_shelf(&config);
     let (program, aborts) = (config.program.clone(), Aborts::open(&config.data));
     let pool = Pool::new(Arc::clone(&shelf), settings.clone(), program, aborts, Metrics::new()?);
-    let backends = Arc::new(Backends::new(Arc::clone(&pool)));
+    let backends = Arc::new(Backends::new(Arc::clone(&pool), config.remotes.clone())?);
     let queue = Arc::new(open_queue(&config)?);
     let listen = |error| EngineError::Listen { address: config.listen, error };
     let listener = TcpListener::bind(config.listen).await.map_err(listen)?;
@@ -92,6 +96,8 @@ pub async fn serve(
     let scanning = Arc::clone(&shelf);
     tokio::task::spawn_blocking(move || scanning.scan());
     let sweeping = tokio::spawn(sweep(Arc::clone(&queue), settings.retention));
+    let looking_after = CancellationToken::new();
+    backends.watch(&looking_after);
     let jobs = worker::start(Arc::clone(&queue), Arc::clone(&backends), settings.job_time);
     let engine = Engine::new(Arc::clone(&queue), shelf, backends, config.token, &settings);
     let (closing, drained) = (engine.closing.clone(), engine.drained.clone());
@@ -118,6 +124,7 @@ pub async fn serve(
     if tokio::time::timeout(GIVE_BACK_TIME, jobs).await.is_err() {
         tracing::warn!("a job does not stop; it is done again at the next start");
     }
+    looking_after.cancel();
     pool.clear();
     tracing::info!("the engine is down");
     Ok(served?)
@@ -129,7 +136,12 @@ pub fn open_shelf(config: &EngineConfig) -> Arc<Shelf> {
 }
 
 fn open_queue(config: &EngineConfig) -> Result<Queue, EngineError> {
-    let width = Width { generate: config.settings.parallel as usize, score: 2 };
+    let of_model = config.remotes.iter().map(|remote| (remote.model.clone(), remote.max_concurrent));
+    let width = Width {
+        generate: config.settings.parallel as usize,
+        score: SCORE_JOBS,
+        of_model: of_model.collect(),
+    };
     let open = || Queue::open(Store::open(config.data.join("jobs"))?, config.settings.queue_limit, width);
     open().map_err(|error| EngineError::Store { path: config.data.clone(), error })
 }

@@ -27,7 +27,9 @@ async fn everything_but_health_wants_the_token() {
     let (http, base) = (&engine.client.http, &engine.client.base);
     assert_eq!(http.get(format!("{base}/health")).send().await.unwrap().status(), StatusCode::OK);
     let job = format!("/v1/jobs/{}", job_id(1));
-    for path in ["/v1/models", "/v1/models/x", "/metrics", "/v1/chat/completions", "/rerank", &job, "/nowhere", "/"] {
+    for path in
+        ["/v1/models", "/v1/models/x", "/metrics", "/v1/chat/completions", "/rerank", &job, "/nowhere", "/"]
+    {
         let bare = http.get(format!("{base}{path}"));
         let wrong = http.get(format!("{base}{path}")).bearer_auth("0123456789abcdef");
         let scheme = http.get(format!("{base}{path}")).basic_auth("x", Some(engine.client.token.expose()));
@@ -239,6 +241,7 @@ async fn two_engines_do_not_share_a_data_folder() {
         models: folder.path().join("models"),
         data: folder.path().join("data"),
         program: common::program(),
+        remotes: Vec::new(),
         settings: Settings::default(),
     };
     let (ready, _) = tokio::sync::oneshot::channel();

@@ -54,7 +54,10 @@ fn with(mut body: Value, more: Value) -> Value {
 
 /// An answer that goes on for long.
 fn long_chat() -> Value {
-    with(chat("Tell me a story."), json!({ "temperature": 100, "top_p": 1, "max_tokens": 3000, "stream": true }))
+    with(
+        chat("Tell me a story."),
+        json!({ "temperature": 100, "top_p": 1, "max_tokens": 3000, "stream": true }),
+    )
 }
 
 /// The data of all events of a stream.
@@ -128,8 +131,14 @@ async fn what_a_request_says_is_done() {
     let ask = |more| async move { good(client, "/v1/chat/completions", &with(chat(FRANCE), more)).await };
     let whole = ask(json!({})).await;
     let short = ask(json!({ "max_tokens": 2 })).await;
-    assert_eq!((&short["choices"][0]["finish_reason"], &short["usage"]["completion_tokens"]), (&json!("length"), &json!(2)));
-    assert_eq!(ask(json!({ "max_tokens": 64, "max_completion_tokens": 2 })).await["choices"], short["choices"]);
+    assert_eq!(
+        (&short["choices"][0]["finish_reason"], &short["usage"]["completion_tokens"]),
+        (&json!("length"), &json!(2))
+    );
+    assert_eq!(
+        ask(json!({ "max_tokens": 64, "max_completion_tokens": 2 })).await["choices"],
+        short["choices"]
+    );
 
     let word = text_of(&whole).split_whitespace().last().unwrap();
     for stop in [json!(word), json!(["never said", word])] {
@@ -141,9 +150,13 @@ async fn what_a_request_says_is_done() {
 
     let parts = json!([{ "role": "user", "content": [{ "type": "text", "text": FRANCE }] }]);
     assert_eq!(ask(json!({ "messages": parts })).await["choices"], whole["choices"]);
-    let sha256 = get(client, &format!("/v1/models/{STRONG}")).await.json::<Value>().await.unwrap()["sha256"].clone();
+    let sha256 =
+        get(client, &format!("/v1/models/{STRONG}")).await.json::<Value>().await.unwrap()["sha256"].clone();
     assert_eq!(ask(json!({ "model": sha256 })).await["choices"], whole["choices"], "by its id");
-    assert_eq!(ask(json!({ "tools": [], "user": "me", "logit_bias": {} })).await["choices"], whole["choices"]);
+    assert_eq!(
+        ask(json!({ "tools": [], "user": "me", "logit_bias": {} })).await["choices"],
+        whole["choices"]
+    );
 
     for role in ["system", "developer"] {
         let talk = json!([
@@ -153,7 +166,10 @@ async fn what_a_request_says_is_done() {
             { "role": "user", "content": FRANCE },
         ]);
         let answer = ask(json!({ "messages": talk })).await;
-        assert!(answer["usage"]["prompt_tokens"].as_u64() > whole["usage"]["prompt_tokens"].as_u64(), "{answer}");
+        assert!(
+            answer["usage"]["prompt_tokens"].as_u64() > whole["usage"]["prompt_tokens"].as_u64(),
+            "{answer}"
+        );
     }
     let seeded = json!({ "temperature": 1.5, "seed": 42, "max_tokens": 40 });
     assert_eq!(ask(seeded.clone()).await["choices"], ask(seeded).await["choices"]);
@@ -206,7 +222,10 @@ async fn documents_are_put_in_order_in_both_shapes() {
     let results = ranked["results"].as_array().unwrap();
     assert_eq!((results.len(), &results[0]["index"], &ranked["model"]), (3, &json!(1), &json!(EVALUATOR)));
     let scores: Vec<f64> = results.iter().map(|result| result["relevance_score"].as_f64().unwrap()).collect();
-    assert!(scores.is_sorted_by(|a, b| a >= b) && scores.iter().all(|score| (0.0..=1.0).contains(score)), "{scores:?}");
+    assert!(
+        scores.is_sorted_by(|a, b| a >= b) && scores.iter().all(|score| (0.0..=1.0).contains(score)),
+        "{scores:?}"
+    );
     assert!(results.iter().all(|result| result.get("document").is_none()));
     assert!(ranked["usage"]["total_tokens"].as_u64().unwrap() > 0);
 
@@ -269,7 +288,10 @@ async fn scores_are_what_the_evaluator_and_a_job_say() {
     }
     let raw = json!({ "query": FRANCE, "documents": answers, "raw_scores": true });
     let raw = good(client, "/v1/rerank", &raw).await;
-    assert_eq!(raw["results"][0]["relevance_score"], batch["scores"][0]["raw"], "without a model, the only one");
+    assert_eq!(
+        raw["results"][0]["relevance_score"], batch["scores"][0]["raw"],
+        "without a model, the only one"
+    );
     assert_eq!(refused(client, "/v1/score", &with(body, json!({ "answers": [] }))).await.0, 400);
     engine.stop().await;
 }
@@ -283,7 +305,10 @@ async fn models_are_listed_as_clients_expect() {
     assert_eq!(list["object"], "list");
     let data = list["data"].as_array().unwrap();
     let strong = data.iter().find(|model| model["id"] == STRONG).unwrap();
-    assert_eq!((&strong["object"], &strong["kind"], &strong["state"]), (&json!("model"), &json!("generator"), &json!("loaded")));
+    assert_eq!(
+        (&strong["object"], &strong["kind"], &strong["state"]),
+        (&json!("model"), &json!("generator"), &json!("loaded"))
+    );
     assert!(strong["created"].as_u64().unwrap() > 0 && strong["bytes"].as_u64().unwrap() > 0);
     assert_eq!(get(client, &format!("/v1/models/{STRONG}")).await.json::<Value>().await.unwrap(), *strong);
     for unknown in ["nobody", "%2F..%2F", "abc"] {
@@ -376,7 +401,10 @@ async fn metrics_count_exactly_the_work_done() {
     assert_eq!(metric(client, "poq_generated_tokens_total").await, generated + 3 + of_job);
     assert!(metric(client, "poq_prompt_tokens_total").await > prompt);
     assert_eq!(metric(client, "poq_scored_pairs_total").await, 3);
-    assert_eq!(metric(client, "poq_scored_tokens_total").await, scored["usage"]["total_tokens"].as_u64().unwrap());
+    assert_eq!(
+        metric(client, "poq_scored_tokens_total").await,
+        scored["usage"]["total_tokens"].as_u64().unwrap()
+    );
     for (name, value) in [
         (r#"poq_work_total{kind="generate",outcome="done"}"#, 4),
         (r#"poq_work_seconds_count{kind="generate"}"#, 4),
@@ -409,7 +437,8 @@ async fn the_document_says_which_methods_there_are() {
     for (path, described) in document["paths"].as_object().unwrap() {
         let url = format!("{}{}", client.base, path.replace("{id}", &job_id(1)));
         for method in ["GET", "PUT", "POST", "DELETE", "PATCH"] {
-            let request = client.http.request(method.parse().unwrap(), &url).bearer_auth(client.token.expose());
+            let request =
+                client.http.request(method.parse().unwrap(), &url).bearer_auth(client.token.expose());
             let response = request.send().await.unwrap();
             let there = response.status() != StatusCode::METHOD_NOT_ALLOWED;
             assert_eq!(there, described.get(method.to_lowercase()).is_some(), "{method} {path}");

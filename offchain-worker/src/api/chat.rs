@@ -348,9 +348,9 @@ fn events(
     let role = Delta { role: Some(Role::Assistant), content: Some(String::new()) };
     let begin = event_of(&head.chunk(role, None));
     let (text_head, Start { first, rest }) = (head.clone(), start);
-    let text = stream::iter(first).chain(ReceiverStream::new(pieces)).map(move |piece| {
-        event_of(&text_head.chunk(Delta { role: None, content: Some(piece) }, None))
-    });
+    let text = stream::iter(first)
+        .chain(ReceiverStream::new(pieces))
+        .map(move |piece| event_of(&text_head.chunk(Delta { role: None, content: Some(piece) }, None)));
     let end = stream::once(async move {
         let outcome = rest.outcome().await;
         drop(passage);
@@ -511,7 +511,8 @@ mod tests {
         let work = parse("").unwrap();
         assert_eq!((work.model.as_str(), work.max_tokens, work.max_bytes), ("id", DEFAULT_TOKENS, u32::MAX));
         assert_eq!((work.temperature, work.top_p, work.stop.len()), (0.8, 0.95, 0));
-        let nulls = parse(r#","temperature":null,"stop":null,"n":null,"max_tokens":null,"stream_options":null"#);
+        let nulls =
+            parse(r#","temperature":null,"stop":null,"n":null,"max_tokens":null,"stream_options":null"#);
         assert_eq!(nulls.unwrap().temperature, 0.8);
     }
 
@@ -572,7 +573,8 @@ mod tests {
 
     #[test]
     fn parts_are_lines() {
-        let json = r#"{"role":"developer","content":[{"type":"text","text":"a"},{"type":"text","text":"b"}]}"#;
+        let json =
+            r#"{"role":"developer","content":[{"type":"text","text":"a"},{"type":"text","text":"b"}]}"#;
         let message = message_of(&serde_json::from_str(json).unwrap());
         assert_eq!(message, Message { role: Role::System, content: "a\nb".into() });
         let image = r#"{"role":"user","content":[{"type":"image_url","image_url":{"url":"x"}}]}"#;

@@ -20,7 +20,11 @@ impl FromRequestParts<Engine> for Place {
             return Err(ApiError::stopping());
         }
         Arc::clone(&engine.places).try_acquire_owned().map(|permit| Self { _permit: permit }).map_err(|_| {
-            ApiError::new(StatusCode::TOO_MANY_REQUESTS, "queue_full", "too many requests at once; try again later")
+            ApiError::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                "queue_full",
+                "too many requests at once; try again later",
+            )
         })
     }
 }

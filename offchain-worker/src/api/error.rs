@@ -97,7 +97,11 @@ impl From<Unfinished> for ApiError {
             Unfinished::Cancelled => return Self::stopping(),
             Unfinished::Died(how) => {
                 let message = format!("the model's process died: {how}");
-                return Self::new(StatusCode::BAD_GATEWAY, metrics::reason(FailureReason::EngineAborted), message);
+                return Self::new(
+                    StatusCode::BAD_GATEWAY,
+                    metrics::reason(FailureReason::EngineAborted),
+                    message,
+                );
             }
         };
         let status = match error.code {

@@ -32,13 +32,8 @@ pub mod openapi;
 pub mod rerank;
 
 use crate::{
-    backends::Backends,
-    config::Settings,
-    limits::Cancel,
-    metrics::Metrics,
-    models::shelf::Shelf,
-    queue::Queue,
-    token::Token,
+    backends::Backends, config::Settings, limits::Cancel, metrics::Metrics, models::shelf::Shelf,
+    queue::Queue, token::Token,
 };
 use axum::{
     body::Bytes,

@@ -11,6 +11,7 @@ use crate::{
     backends::Backends,
     models::shelf::{Entry, ModelKind},
     pool::Presence,
+    remote::{Health, Remote, RemoteKind},
 };
 use axum::{
     extract::{rejection::PathRejection, Path, State},
@@ -33,7 +34,7 @@ pub struct ModelInfo {
     pub id: String,
     /// Always `model`.
     pub object: String,
-    /// When its file was last written, in seconds since 1970 (UTC).
+    /// When its file was last written, in seconds since 1970 (UTC); 0 of one that is elsewhere.
     #[schema(minimum = 0)]
     pub created: u64,
     /// Always `proof-of-quality`; clients expect it.
@@ -50,9 +51,11 @@ pub struct ModelInfo {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub error: Option<String>,
-    /// Size of its files.
+    /// Size of its files; 0 of one that is elsewhere.
     #[schema(minimum = 0)]
     pub bytes: u64,
+    /// Whether a server elsewhere does its work.
+    pub remote: bool,
 }
 
 /// What a model does.
@@ -75,9 +78,9 @@ pub enum ModelState {
     Available,
     /// Being loaded.
     Loading,
-    /// In memory.
+    /// In memory; of one that is elsewhere: its server answers.
     Loaded,
-    /// Cannot be read or loaded.
+    /// Cannot be read or loaded; of one that is elsewhere: its server does not work.
     Broken,
     /// Its process died too often; it is not tried any more.
     SetAside,
@@ -103,8 +106,81 @@ impl ModelInfo {
             state,
             error,
             bytes: entry.bytes,
+            remote: false,
         }
     }
+
+    fn of_remote(remote: &Remote) -> Self {
+        let (state, error) = match remote.health() {
+            Health::Up => (ModelState::Loaded, None),
+            Health::Unknown => (ModelState::Available, None),
+            Health::Down { why, .. } => (ModelState::Broken, Some(why)),
+        };
+        Self {
+            id: remote.config().name.clone(),
+            object: "model".to_owned(),
+            created: 0,
+            owned_by: "proof-of-quality".to_owned(),
+            sha256: Some(remote.config().model.clone()),
+            kind: kind_of(remote),
+            state,
+            error,
+            bytes: 0,
+            remote: true,
+        }
+    }
+}
+
+fn kind_of(remote: &Remote) -> ModelKind {
+    match remote.config().kind {
+        RemoteKind::Openai => ModelKind::Generator,
+        RemoteKind::Rerank => ModelKind::Evaluator,
+    }
+}
+
+/// A model, wherever its work is done.
+#[derive(Clone, Debug)]
+enum Model {
+    Here(Arc<Entry>),
+    Elsewhere(Arc<Remote>),
+}
+
+impl Model {
+    fn name(&self) -> &str {
+        match self {
+            Self::Here(entry) => &entry.name,
+            Self::Elsewhere(remote) => &remote.config().name,
+        }
+    }
+
+    fn kind(&self) -> ModelKind {
+        match self {
+            Self::Here(entry) => entry.kind,
+            Self::Elsewhere(remote) => kind_of(remote),
+        }
+    }
+
+    fn id(&self) -> Result<String, String> {
+        match self {
+            Self::Here(entry) => entry.id.clone(),
+            Self::Elsewhere(remote) => Ok(remote.config().model.clone()),
+        }
+    }
+
+    fn info(&self, backends: &Backends) -> ModelInfo {
+        match self {
+            Self::Here(entry) => ModelInfo::of(entry, backends),
+            Self::Elsewhere(remote) => ModelInfo::of_remote(remote),
+        }
+    }
+}
+
+/// Everything that work can be asked of: what is elsewhere, by name, then what is here, by name.
+fn all(engine: &Engine) -> Vec<Model> {
+    let mut remotes: Vec<_> = engine.backends.remotes().cloned().collect();
+    remotes.sort_by(|left, right| left.config().name.cmp(&right.config().name));
+    let here = engine.shelf.list().into_iter().map(Model::Here);
+    remotes.into_iter().map(Model::Elsewhere).chain(here).collect()
 }
 
 /// Seconds since 1970 at which the model's file was last written; 0 if the disk does not tell.
@@ -122,7 +198,7 @@ pub(super) fn seconds(time: SystemTime) -> u64 {
 pub struct ModelList {
     /// Always `list`.
     pub object: String,
-    /// The models as of the last look at the models folder, by name.
+    /// The models: first those of servers elsewhere, then those in the models folder as of the last look at it.
     pub data: Vec<ModelInfo>,
 }
 
@@ -132,10 +208,7 @@ pub struct ModelList {
     TokenErrors,
 ))]
 pub async fn list(State(engine): State<Engine>) -> Result<Json<ModelList>, ApiError> {
-    let data = blocking(move || {
-        let models = engine.shelf.list();
-        models.iter().map(|entry| ModelInfo::of(entry, &engine.backends)).collect()
-    });
+    let data = blocking(move || all(&engine).iter().map(|model| model.info(&engine.backends)).collect());
     Ok(Json(ModelList { object: "list".to_owned(), data: data.await? }))
 }
 
@@ -158,8 +231,8 @@ pub async fn one(
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Json<ModelInfo>, ApiError> {
     let Path(id) = id?;
-    let entry = find(&engine, &id).await?;
-    Ok(Json(blocking(move || ModelInfo::of(&entry, &engine.backends)).await?))
+    let model = find(&engine, &id).await?;
+    Ok(Json(blocking(move || model.info(&engine.backends)).await?))
 }
 
 /// A model that a request asks for.
@@ -177,27 +250,29 @@ pub(super) async fn choose(
     wanted: Option<&str>,
     kind: ModelKind,
 ) -> Result<Chosen, ApiError> {
-    let entry = match wanted {
+    let model = match wanted {
         Some(wanted) => find(engine, wanted).await?,
         None => only(engine, kind)?,
     };
-    if entry.kind != kind {
-        return Err(ApiError::new(
-            StatusCode::NOT_FOUND,
-            "wrong_model_kind",
-            format!("{} is of kind {}; this wants a model of kind {}", entry.name, entry.kind.as_str(), kind.as_str()),
-        ));
+    let name = model.name().to_owned();
+    if model.kind() != kind {
+        let (is, wanted) = (model.kind().as_str(), kind.as_str());
+        let message = format!("{name} is of kind {is}; this wants a model of kind {wanted}");
+        return Err(ApiError::new(StatusCode::NOT_FOUND, "wrong_model_kind", message));
     }
-    let id = entry.id.clone().map_err(|error| {
-        let message = format!("{} {error}", entry.name);
-        ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "model_unavailable", message)
+    let id = model.id().map_err(|error| {
+        ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "model_unavailable", format!("{name} {error}"))
     })?;
-    Ok(Chosen { id, name: entry.name.clone() })
+    Ok(Chosen { id, name })
 }
 
-async fn find(engine: &Engine, wanted: &str) -> Result<Arc<Entry>, ApiError> {
+async fn find(engine: &Engine, wanted: &str) -> Result<Model, ApiError> {
+    let called = |remote: &&Arc<Remote>| remote.config().name == wanted || remote.config().model == wanted;
+    if let Some(remote) = engine.backends.remotes().find(called) {
+        return Ok(Model::Elsewhere(Arc::clone(remote)));
+    }
     if let Some(entry) = engine.shelf.named(wanted) {
-        return Ok(entry);
+        return Ok(Model::Here(entry));
     }
     // It may have been put there since the last look.
     let (shelf, name) = (Arc::clone(&engine.shelf), wanted.to_owned());
@@ -205,22 +280,24 @@ async fn find(engine: &Engine, wanted: &str) -> Result<Arc<Entry>, ApiError> {
         shelf.scan();
         shelf.named(&name)
     });
-    found.await?.ok_or_else(|| {
+    found.await?.map(Model::Here).ok_or_else(|| {
         let quoted: String = wanted.chars().take(QUOTED).collect();
         let message = format!("this engine holds no model '{quoted}'; GET /v1/models lists what it holds");
         ApiError::new(StatusCode::NOT_FOUND, "model_not_found", message)
     })
 }
 
-fn only(engine: &Engine, kind: ModelKind) -> Result<Arc<Entry>, ApiError> {
-    let entries = engine.shelf.list();
-    let mut of_kind = entries.iter().filter(|entry| entry.kind == kind);
+fn only(engine: &Engine, kind: ModelKind) -> Result<Model, ApiError> {
+    let mut of_kind = all(engine).into_iter().filter(|model| model.kind() == kind);
+    let kind = kind.as_str();
     match (of_kind.next(), of_kind.next()) {
-        (Some(entry), None) => Ok(Arc::clone(entry)),
+        (Some(model), None) => Ok(model),
         (None, _) => {
-            let message = format!("this engine holds no model of kind {}", kind.as_str());
+            let message = format!("this engine holds no model of kind {kind}");
             Err(ApiError::new(StatusCode::NOT_FOUND, "model_not_found", message))
         }
-        _ => Err(ApiError::invalid(format!("this engine holds several models of kind {}: name one as 'model'", kind.as_str()))),
+        _ => Err(ApiError::invalid(format!(
+            "this engine holds several models of kind {kind}: name one as 'model'"
+        ))),
     }
 }

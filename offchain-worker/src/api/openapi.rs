@@ -255,7 +255,9 @@ pub struct JobErrorSchema {
 #[cfg(test)]
 mod tests {
     use super::{super::*, *};
-    use poq_primitives::job::{FailureReason, GenerateJob, Job, JobError, JobResult, JobState, JobStatus, ScoreJob};
+    use poq_primitives::job::{
+        FailureReason, GenerateJob, Job, JobError, JobResult, JobState, JobStatus, ScoreJob,
+    };
     use serde::{de::DeserializeOwned, Serialize};
     use std::collections::BTreeSet;
 
@@ -295,8 +297,11 @@ mod tests {
 
     #[test]
     fn every_route_is_in_the_document_and_no_other() {
-        let routed: BTreeSet<_> =
-            [open_routes(), quick_routes(), direct_routes()].concat().into_iter().map(|(path, _)| path).collect();
+        let routed: BTreeSet<_> = [open_routes(), quick_routes(), direct_routes()]
+            .concat()
+            .into_iter()
+            .map(|(path, _)| path)
+            .collect();
         let described: BTreeSet<_> = openapi().paths.paths.keys().map(String::as_str).collect();
         assert_eq!(routed, described);
     }

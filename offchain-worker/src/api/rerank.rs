@@ -315,7 +315,8 @@ async fn do_score(
 
 /// Index and score of each, the best first; among equals, the one with the higher raw number, then the first.
 fn ranks_of(scored: &Scored, raw: bool) -> Vec<(usize, f64)> {
-    let mut ranks: Vec<_> = scored.scores.iter().copied().zip(scored.raw.iter().copied()).enumerate().collect();
+    let mut ranks: Vec<_> =
+        scored.scores.iter().copied().zip(scored.raw.iter().copied()).enumerate().collect();
     ranks.sort_by(|(_, (left, left_raw)), (_, (right, right_raw))| {
         right.cmp(left).then_with(|| right_raw.total_cmp(left_raw))
     });
@@ -347,7 +348,8 @@ mod tests {
 
     #[test]
     fn ranks_fall_and_ties_keep_their_order() {
-        let scored = Scored { raw: vec![0.1, 2.0, 3.0, 0.1], scores: vec![5, 900_000, 900_000, 5], tokens: 9 };
+        let scored =
+            Scored { raw: vec![0.1, 2.0, 3.0, 0.1], scores: vec![5, 900_000, 900_000, 5], tokens: 9 };
         assert_eq!(ranks_of(&scored, false), [(2, 0.9), (1, 0.9), (0, 0.000_005), (3, 0.000_005)]);
         assert_eq!(ranks_of(&scored, true), [(2, 3.0), (1, 2.0), (0, 0.1), (3, 0.1)]);
     }

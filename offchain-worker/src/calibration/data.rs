@@ -53,7 +53,8 @@ impl FromStr for Range {
             let (low, high) = text.split_once("..")?;
             Self::new(low.trim().parse().ok()?, high.trim_start_matches('=').trim().parse().ok()?)
         };
-        read().ok_or_else(|| format!("'{text}' is no range; give the lowest and the highest grade, as in 1..5"))
+        read()
+            .ok_or_else(|| format!("'{text}' is no range; give the lowest and the highest grade, as in 1..5"))
     }
 }
 
@@ -116,7 +117,8 @@ pub fn parse_line(line: &[u8]) -> Result<Line, String> {
     let text = std::str::from_utf8(line).map_err(|_| "is not UTF-8 text")?;
     let fields: Fields = serde_json::from_str(text).map_err(|error| {
         // The position inside the line is of use, its number is always 1.
-        format!("is no JSON object with a question, an answer and a label or value ({error})").replace("line 1 column", "column")
+        format!("is no JSON object with a question, an answer and a label or value ({error})")
+            .replace("line 1 column", "column")
     })?;
     let (value, graded) = match (fields.label, fields.value) {
         (Some(Label::Truth(truth)), None) => (f64::from(u8::from(truth)), false),
@@ -229,7 +231,8 @@ mod tests {
     use proptest::prelude::*;
 
     fn file(values: impl IntoIterator<Item = &'static str>) -> String {
-        let line = |(n, value)| format!(r#"{{"question":"q{}","answer":"a{n}",{value},"more":[1]}}"#, n % 7) + "\n";
+        let line =
+            |(n, value)| format!(r#"{{"question":"q{}","answer":"a{n}",{value},"more":[1]}}"#, n % 7) + "\n";
         values.into_iter().enumerate().map(line).collect()
     }
 
@@ -241,7 +244,8 @@ mod tests {
     fn labels_of_all_kinds_are_read() {
         let kinds = [r#""label":0"#, r#""label":true"#, r#""label":1"#, r#""label":false"#, r#""label":1.0"#];
         let text = file(kinds.into_iter().cycle().take(20));
-        let data = read(&format!("\u{feff}\r\n\n{}", text.replace('\n', "\r\n")), Meaning::default()).unwrap();
+        let data =
+            read(&format!("\u{feff}\r\n\n{}", text.replace('\n', "\r\n")), Meaning::default()).unwrap();
         assert!(!data.graded && data.pairs.len() == 20);
         let values: Vec<f64> = data.pairs.iter().take(5).map(|pair| pair.value).collect();
         assert_eq!(values, [0.0, 1.0, 1.0, 0.0, 1.0]);
@@ -252,7 +256,9 @@ mod tests {
 
     #[test]
     fn grades_are_scaled() {
-        let text = file([r#""value":2"#, r#""value":5"#, r#""value":3"#, r#""value":2"#].into_iter().cycle().take(20));
+        let text = file(
+            [r#""value":2"#, r#""value":5"#, r#""value":3"#, r#""value":2"#].into_iter().cycle().take(20),
+        );
         let values = |meaning| {
             let data = read(&text, meaning).unwrap();
             data.pairs.into_iter().take(3).map(|pair| (pair.value, pair.good)).collect::<Vec<_>>()
@@ -294,7 +300,8 @@ mod tests {
             assert!(error.starts_with("line 21 ") && error.contains(said), "{error}");
             assert!(error.lines().count() == 1 && !error.contains("line 1"), "{error}");
         }
-        let error = parse([good.as_bytes(), b"{\"question\":\"\xff\"}"].concat().as_slice(), Meaning::default());
+        let error =
+            parse([good.as_bytes(), b"{\"question\":\"\xff\"}"].concat().as_slice(), Meaning::default());
         assert!(error.unwrap_err().contains("line 20 is not UTF-8"));
         let mixed = good + r#"{"question":"q","answer":"a","value":1}"#;
         assert!(read(&mixed, Meaning::default()).unwrap_err().contains("throughout"));
@@ -323,7 +330,9 @@ mod tests {
             format!(r#"{{"question":"q","answer":"{answer}","label":1}}"#)
         };
         assert!(read(&line(MAX_LINE_BYTES), Meaning::default()).unwrap_err().contains("1 pairs"));
-        assert!(read(&line(MAX_LINE_BYTES + 1), Meaning::default()).unwrap_err().contains("line 1 is longer"));
+        assert!(read(&line(MAX_LINE_BYTES + 1), Meaning::default())
+            .unwrap_err()
+            .contains("line 1 is longer"));
     }
 
     proptest! {

@@ -44,7 +44,8 @@ pub fn ranks(values: &[f64]) -> Vec<f64> {
 /// of Mann and Whitney over the number of pairs). `None` unless there are answers of both kinds.
 pub fn auc(numbers: &[f64], good: &[bool]) -> Option<f64> {
     let ranks = ranks(numbers);
-    let of_good: Vec<f64> = ranks.iter().zip(good).filter(|(_, good)| **good).map(|(rank, _)| *rank).collect();
+    let of_good: Vec<f64> =
+        ranks.iter().zip(good).filter(|(_, good)| **good).map(|(rank, _)| *rank).collect();
     let (goods, bads) = (of_good.len() as f64, ranks.len().saturating_sub(of_good.len()) as f64);
     let above = of_good.iter().sum::<f64>() - goods * (goods + 1.0) / 2.0;
     (goods > 0.0 && bads > 0.0).then(|| above / (goods * bads))
@@ -165,10 +166,11 @@ mod tests {
             for correlation in [pearson, spearman] {
                 let is = correlation(&x, &y);
                 prop_assert!(is.is_none_or(|is| (-1.0..=1.0).contains(&is)));
-                prop_assert!(match (is, correlation(&y, &x)) {
+                let same = match (is, correlation(&y, &x)) {
                     (Some(a), Some(b)) => (a - b).abs() < 1e-9,
                     (a, b) => a == b,
-                });
+                };
+                prop_assert!(same);
             }
         }
 
@@ -192,10 +194,11 @@ mod tests {
             let of = |kind: bool| x.iter().zip(&good).filter(move |(_, good)| **good == kind).map(|(x, _)| *x);
             let wins: f64 = of(true).flat_map(|a| of(false).map(move |b| if a > b { 1.0 } else if a == b { 0.5 } else { 0.0 })).sum();
             let count = of(true).count() * of(false).count();
-            prop_assert!(match auc(&x, &good) {
+            let same = match auc(&x, &good) {
                 Some(area) => (area - wins / count as f64).abs() < 1e-9,
                 None => count == 0,
-            });
+            };
+            prop_assert!(same);
         }
 
         #[test]

@@ -1,5 +1,6 @@
 //! What the program can be told to do, one file each.
 
+pub mod calibrate;
 pub mod check;
 pub mod models;
 pub mod run;
@@ -31,8 +32,8 @@ pub struct Bench {
 
 impl Bench {
     /// Reads the configuration, makes the folders and looks at the models.
-    pub fn open(args: EngineArgs) -> anyhow::Result<Self> {
-        let configured = Configured::load(ApiArgs::default(), args)?;
+    pub fn open(api: ApiArgs, engine: EngineArgs) -> anyhow::Result<Self> {
+        let configured = Configured::load(api, engine)?;
         install_demo_models_if_asked(&configured)?;
         let (models, data) = (configured.engine.models(), configured.engine.data());
         for folder in [&models, &data] {
@@ -42,7 +43,8 @@ impl Bench {
         shelf.scan();
         let (settings, aborts) = (configured.settings.clone(), Aborts::open(&data));
         let pool = Pool::new(Arc::clone(&shelf), settings, Program::this()?, aborts, Metrics::new()?);
-        Ok(Self { configured, shelf, backends: Backends::new(pool) })
+        let backends = Backends::new(pool, configured.remotes.clone())?;
+        Ok(Self { configured, shelf, backends })
     }
 }
 

@@ -211,7 +211,8 @@ struct Folders {
 
 impl StoreArgs {
     fn folders(&self) -> anyhow::Result<Folders> {
-        let flags = EngineArgs { models: self.models.clone(), data: self.data.clone(), ..EngineArgs::default() };
+        let flags =
+            EngineArgs { models: self.models.clone(), data: self.data.clone(), ..EngineArgs::default() };
         let engine = flags.or(ConfigFile::load(self.config.as_deref())?.engine);
         Ok(Folders { models: engine.models(), data: engine.data() })
     }

@@ -3,7 +3,7 @@
 use super::{say, Bench};
 use anyhow::Context as _;
 use poq_worker::{
-    config::EngineArgs,
+    config::{ApiArgs, EngineArgs},
     logging,
     models::shelf::ModelKind,
     work::{Generation, Message, Role, Scoring},
@@ -53,11 +53,10 @@ pub struct RunArgs {
 /// Does the one job; an answer is printed as it grows.
 pub fn run(args: RunArgs) -> anyhow::Result<()> {
     logging::init(logging::COMMAND_FILTER);
-    let bench = Bench::open(args.engine.clone())?;
-    let entry = bench
-        .shelf
-        .named(&args.model)
-        .with_context(|| format!("no model is called '{}'; `poq-worker check` lists them", args.model))?;
+    let bench = Bench::open(ApiArgs::default(), args.engine.clone())?;
+    let entry = bench.shelf.named(&args.model).with_context(|| {
+        format!("no model is called '{}'; `poq-worker models list` shows them", args.model)
+    })?;
     let id = entry.id.clone().map_err(anyhow::Error::msg).with_context(|| entry.name.clone())?;
     let runtime = tokio::runtime::Runtime::new()?;
     let outcome = match entry.kind {

@@ -3,7 +3,7 @@
 /// Groups rows of these `lengths` (in tokens): each row is in one group, named by its place, and a group of more than
 /// one takes at most `budget` tokens when all its rows are padded to the longest. Rows of like length are together,
 /// so that little is padded.
-pub(super) fn batches(lengths: &[usize], budget: usize) -> Vec<Vec<usize>> {
+pub fn batches(lengths: &[usize], budget: usize) -> Vec<Vec<usize>> {
     let mut order: Vec<(usize, usize)> = lengths.iter().copied().enumerate().collect();
     // The longest first: ONNX Runtime then takes its memory once.
     order.sort_by_key(|(_, length)| std::cmp::Reverse(*length));

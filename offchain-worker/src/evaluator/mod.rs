@@ -13,7 +13,7 @@ use crate::{
     models::manifest::{EvaluatorKind, Manifest, MANIFEST, MAX_MANIFEST_BYTES, TOKENIZER},
     work::{Scored, Scoring},
 };
-use batches::batches;
+pub use batches::batches;
 use network::{Network, Output};
 use numbers::{cosine, logits, vectors};
 use std::{fs::File, io, io::Read as _, path::Path};

@@ -4,12 +4,10 @@
 //! is a free place, in the order they came, and its prompt is read in parts that fill up the steps. A step of four
 //! answers costs little more than a step of one, because the time goes into moving the weights.
 
-use super::{
-    text::{End, Text},
-    Generator,
-};
+use super::Generator;
 use crate::{
     limits::{Cancel, Unfinished},
+    text::{End, Text},
     work::{Finish, Generated, Generation},
 };
 use llama_cpp_2::{
@@ -75,7 +73,8 @@ impl<'a> Batcher<'a> {
     pub fn new(generator: &'a Generator) -> Result<Self, String> {
         let parallel = generator.parallel;
         let size = generator.context.checked_mul(parallel).and_then(NonZeroU32::new);
-        let size = size.ok_or_else(|| format!("{parallel} contexts of {} tokens are too many", generator.context))?;
+        let size =
+            size.ok_or_else(|| format!("{parallel} contexts of {} tokens are too many", generator.context))?;
         let step = u32::try_from(STEP_TOKENS).unwrap_or(u32::MAX);
         let params = LlamaContextParams::default()
             .with_n_ctx(Some(size))
@@ -222,7 +221,12 @@ impl Running {
         Ok(())
     }
 
-    fn add(&mut self, batch: &mut LlamaBatch<'static>, token: LlamaToken, output: bool) -> Result<(), String> {
+    fn add(
+        &mut self,
+        batch: &mut LlamaBatch<'static>,
+        token: LlamaToken,
+        output: bool,
+    ) -> Result<(), String> {
         let position = i32::try_from(self.taken).unwrap_or(i32::MAX);
         let place = i32::try_from(self.place).unwrap_or(i32::MAX);
         if output {

@@ -5,7 +5,6 @@
 
 pub mod batcher;
 pub mod template;
-pub mod text;
 
 use crate::{
     limits::Unfinished,
@@ -54,9 +53,9 @@ impl Generator {
     pub fn load(path: &Path, options: &GeneratorOptions) -> Result<Self, String> {
         check_magic(path)?;
         let backend = backend()?;
-        let params = options
-            .gpu_layers
-            .map_or_else(LlamaModelParams::default, |layers| LlamaModelParams::default().with_n_gpu_layers(layers));
+        let params = options.gpu_layers.map_or_else(LlamaModelParams::default, |layers| {
+            LlamaModelParams::default().with_n_gpu_layers(layers)
+        });
         let model = LlamaModel::load_from_file(backend, path, &params)
             .map_err(|error| format!("llama.cpp does not load it: {error}"))?;
         let trained = model.n_ctx_train();
@@ -97,7 +96,8 @@ impl Generator {
         if work.max_tokens == 0 || work.max_bytes == 0 {
             return Err(Unfinished::invalid("max_tokens and max_bytes are at least 1"));
         }
-        if !(work.temperature >= 0.0 && work.temperature.is_finite() && work.top_p > 0.0 && work.top_p <= 1.0) {
+        if !(work.temperature >= 0.0 && work.temperature.is_finite() && work.top_p > 0.0 && work.top_p <= 1.0)
+        {
             return Err(Unfinished::invalid("temperature is at least 0; top_p is above 0 and at most 1"));
         }
         // The tokenizer works on C strings. A zero byte means nothing in a question, so it is not worth a refusal.
@@ -127,7 +127,8 @@ impl Generator {
     fn tokens_of(&self, text: &str, messages: &[Message]) -> Result<Vec<LlamaToken>, Unfinished> {
         let vocab = self.model.vocab();
         let spells_control = |content: &str| {
-            vocab.tokenize(content.as_bytes(), false, true) != vocab.tokenize(content.as_bytes(), false, false)
+            vocab.tokenize(content.as_bytes(), false, true)
+                != vocab.tokenize(content.as_bytes(), false, false)
         };
         if !messages.iter().any(|message| spells_control(&message.content)) {
             return Ok(vocab.tokenize(text.as_bytes(), true, true));

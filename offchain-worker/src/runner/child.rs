@@ -216,15 +216,13 @@ fn generate(mut batcher: Batcher<'_>, tasks: &Receiver<Task>, running: &Running,
 fn score(evaluator: &Evaluator, tasks: &Receiver<Task>, running: &Running, reports: &Reports) {
     while let Ok(task) = tasks.recv() {
         match task {
-            Task::Score { key, work, cancel } => {
-                match evaluator.score(&work, &Limits::until(cancel)) {
-                    Ok(result) => {
-                        running.end(key);
-                        reports.send(Report::Scored { key, result });
-                    }
-                    Err(unfinished) => fail(key, unfinished, running, reports),
+            Task::Score { key, work, cancel } => match evaluator.score(&work, &Limits::until(cancel)) {
+                Ok(result) => {
+                    running.end(key);
+                    reports.send(Report::Scored { key, result });
                 }
-            }
+                Err(unfinished) => fail(key, unfinished, running, reports),
+            },
             Task::Generate { key, .. } => {
                 fail(key, Unfinished::unavailable("this is an evaluator, not a generator"), running, reports);
             }

@@ -189,7 +189,8 @@ impl Runner {
         let unwanted = CancelOnDrop { key, runner: self };
         // A runner that ended does not read; how it ended is what the listener hears.
         let _ended = self.orders.send(order(key)).await;
-        let outcome = outcome.await.unwrap_or_else(|_| Err(Unfinished::internal("the runner was not heard out")));
+        let outcome =
+            outcome.await.unwrap_or_else(|_| Err(Unfinished::internal("the runner was not heard out")));
         if outcome.is_ok() {
             std::mem::forget(unwanted);
         }

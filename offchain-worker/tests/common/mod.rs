@@ -89,6 +89,8 @@ pub struct Client {
 
 impl Client {
     pub fn new(address: SocketAddr, token: Token) -> Self {
+        // Whoever comes second is told so, and that is fine.
+        let _installed = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
         Self { http, base: format!("http://{address}"), token }
     }
@@ -139,6 +141,7 @@ impl Engine {
             models: folder.join("models"),
             data: folder.join("data"),
             program: program(),
+            remotes: Vec::new(),
             settings,
         };
         let token = config.token.clone();

@@ -78,7 +78,9 @@ POQ_TOKEN=$token POQ_BASE=$main POQ_FULL_BASE=$full "$venv/bin/python" "$here/cl
 
 # Every check that schemathesis has is on, and every call is tried.
 echo "== schemathesis"
-POQ_TOKEN=$token "$venv/bin/schemathesis" --config-file "$here/schemathesis.toml" run "$main/openapi.json" \
+# It leaves files where it runs.
+cd "$work"
+"$venv/bin/schemathesis" --config-file "$here/schemathesis.toml" run "$main/openapi.json" \
     --header "Authorization: Bearer $token" --phases examples,coverage,fuzzing --max-examples "${EXAMPLES:-30}" \
     --seed "${SEED:-1}" --no-color --continue-on-failure >"$work/schemathesis.txt" 2>&1 || failed=1
 if [ "$failed" = 0 ]; then

@@ -1,0 +1,129 @@
+//! Generation, beside llama.cpp's own bench on the same file.
+
+use crate::{
+    median,
+    report::{Figure, Report},
+    Run,
+};
+use anyhow::Context as _;
+use poq_worker::{
+    aborts::Aborts,
+    config::Settings,
+    models::shelf::{Shelf, CACHE},
+    pool::Pool,
+    runner::Program,
+    work::{Generated, Generation, Message, Role},
+};
+use serde::Deserialize;
+use std::{sync::Arc, time::Instant};
+use tokio::{process::Command, sync::mpsc};
+
+/// Tokens of one answer.
+const TOKENS: u32 = 128;
+
+/// Answers at the same time.
+const STREAMS: u32 = 4;
+
+/// What `llama-bench -o json` prints of a test.
+#[derive(Deserialize)]
+struct Test {
+    avg_ts: f64,
+}
+
+/// Tokens per second of one stream, and of several at a time against one after another.
+pub async fn measure(args: &Run, report: &mut Report) -> anyhow::Result<()> {
+    let data = tempfile::tempdir()?;
+    let models = args.gguf.parent().context("the GGUF has no folder")?;
+    let shelf = Arc::new(Shelf::new(models.to_owned(), data.path().join(CACHE)));
+    shelf.scan();
+    let name = args.gguf.file_stem().context("the GGUF has no name")?.to_string_lossy();
+    let entry = shelf.named(&name).with_context(|| format!("no {name} in {}", models.display()))?;
+    let model = entry.id.clone().map_err(anyhow::Error::msg)?;
+    let settings = Settings { threads: args.threads, parallel: STREAMS, context: 512, ..Settings::default() };
+    let program = Program { path: args.worker.clone(), arguments: vec!["model-runner".into()] };
+    let pool = Pool::new(shelf, settings, program, Aborts::open(data.path()));
+
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    one_stream(&pool, &model, 0).await?;
+    for turn in 0..args.turns {
+        ours.push(one_stream(&pool, &model, turn as u32).await?);
+        theirs.push(llama_bench(args).await?);
+    }
+    let (ours, theirs) = (median(&ours), median(&theirs));
+    let figure = Figure::new("generation, one stream", ours, "tokens/s");
+    report.add(figure.against("llama-bench", ours / theirs).at_least(0.98));
+
+    let (mut serial, mut parallel) = (Vec::new(), Vec::new());
+    for turn in 0..args.turns {
+        serial.push(one_after_another(&pool, &model, turn as u32).await?);
+        parallel.push(at_a_time(&pool, &model, turn as u32).await?);
+    }
+    let (serial, parallel) = (median(&serial), median(&parallel));
+    let figure = Figure::new("generation, 4 streams at a time", parallel, "tokens/s");
+    report.add(figure.against("the same one after another", parallel / serial).at_least(1.5));
+    Ok(())
+}
+
+/// Tokens per second once the prompt is read: from the first piece of text to the end.
+async fn one_stream(pool: &Arc<Pool>, model: &str, seed: u32) -> anyhow::Result<f64> {
+    let (pieces, mut shown) = mpsc::channel(4096);
+    let work = work(model, seed);
+    let clock = async {
+        let first = shown.recv().await.map(|_| Instant::now());
+        while shown.recv().await.is_some() {}
+        first
+    };
+    let (generated, first) = tokio::join!(pool.generate(&work, Some(pieces)), clock);
+    let (generated, first) = (whole(generated)?, first.context("no text")?);
+    Ok(f64::from(generated.tokens.saturating_sub(1)) / first.elapsed().as_secs_f64())
+}
+
+async fn one_after_another(pool: &Arc<Pool>, model: &str, turn: u32) -> anyhow::Result<f64> {
+    let begun = Instant::now();
+    for stream in 0..STREAMS {
+        whole(pool.generate(&work(model, turn * STREAMS + stream), None).await)?;
+    }
+    Ok(f64::from(STREAMS * TOKENS) / begun.elapsed().as_secs_f64())
+}
+
+async fn at_a_time(pool: &Arc<Pool>, model: &str, turn: u32) -> anyhow::Result<f64> {
+    let begun = Instant::now();
+    let streams = (0..STREAMS).map(|stream| {
+        let (pool, work) = (Arc::clone(pool), work(model, turn * STREAMS + stream));
+        tokio::spawn(async move { pool.generate(&work, None).await })
+    });
+    for stream in streams.collect::<Vec<_>>() {
+        whole(stream.await?)?;
+    }
+    Ok(f64::from(STREAMS * TOKENS) / begun.elapsed().as_secs_f64())
+}
+
+fn work(model: &str, seed: u32) -> Generation {
+    Generation {
+        model: model.to_owned(),
+        messages: vec![Message { role: Role::User, content: format!("Tell me story number {seed}.") }],
+        max_tokens: TOKENS,
+        max_bytes: u32::MAX,
+        temperature: 0.0,
+        top_p: 1.0,
+        seed,
+        stop: Vec::new(),
+    }
+}
+
+/// An answer that ended early would make its tokens look cheap or dear.
+fn whole(generated: Result<Generated, poq_worker::limits::Unfinished>) -> anyhow::Result<Generated> {
+    let generated = generated.map_err(|error| anyhow::anyhow!("{error:?}"))?;
+    anyhow::ensure!(generated.tokens == TOKENS, "{} tokens instead of {TOKENS}", generated.tokens);
+    Ok(generated)
+}
+
+async fn llama_bench(args: &Run) -> anyhow::Result<f64> {
+    let mut command = Command::new(&args.llama_bench);
+    command.arg("-m").arg(&args.gguf).args(["-p", "0", "-r", "1", "-o", "json"]);
+    command.arg("-n").arg(TOKENS.to_string()).arg("-t").arg(args.threads.to_string());
+    let output = command.output().await?;
+    anyhow::ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let tests: Vec<Test> = serde_json::from_slice(&output.stdout)?;
+    Ok(tests.first().context("llama-bench gives no test")?.avg_ts)
+}

@@ -1,0 +1,162 @@
+//! Scoring, beside sentence-transformers and ONNX Runtime called from Python, on the same weights.
+
+use crate::{
+    median,
+    report::{Figure, Report},
+    Run,
+};
+use anyhow::Context as _;
+use poq_worker::{
+    aborts::Aborts,
+    config::Settings,
+    evaluator::batches,
+    models::shelf::{Shelf, CACHE},
+    pool::Pool,
+    runner::Program,
+    work::Scoring,
+};
+use serde::Deserialize;
+use std::{fs, path::Path, sync::Arc, time::Instant};
+use tokio::process::Command;
+
+/// A line of the pairs' file.
+#[derive(Deserialize)]
+struct Pair {
+    question: String,
+    answer: String,
+    tokens: usize,
+}
+
+/// What `score.py` prints.
+#[derive(Deserialize)]
+struct Timed {
+    median: f64,
+}
+
+/// The latency of one pair of 512 tokens.
+pub async fn one_pair(args: &Run, report: &mut Report) -> anyhow::Result<()> {
+    let file = args.pairs.join("pair-512.jsonl");
+    let work = scoring_of(&read(&file)?, true);
+    for (weights, most) in [("fp32", 45.0), ("int8", 25.0)] {
+        let name = format!("minilm-cross-{weights}");
+        let engine = Engine::open(args, &name).await?;
+        let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+        for _ in 0..args.turns {
+            ours.push(engine.time(&work, 10).await?);
+            theirs.push(onnx_runtime(args, &name, &file, None).await?);
+        }
+        let (ours, theirs) = (median(&ours), median(&theirs));
+        let figure = Figure::new(&format!("one pair of 512 tokens, MiniLM-L6 {weights}"), ours * 1e3, "ms");
+        report.add(figure.against("onnxruntime from Python", theirs / ours).at_most(most));
+    }
+    Ok(())
+}
+
+/// The throughput of 256 pairs of mixed length.
+pub async fn many_pairs(args: &Run, report: &mut Report) -> anyhow::Result<()> {
+    let file = args.pairs.join("pairs-256.jsonl");
+    let pairs = read(&file)?;
+    let (work, name) = (scoring_of(&pairs, false), "minilm-cross-fp32");
+    let engine = Engine::open(args, name).await?;
+    let folder = tempfile::tempdir()?;
+    let same = folder.path().join("batches.jsonl");
+    let lengths: Vec<usize> = pairs.iter().map(|pair| pair.tokens).collect();
+    let lines: Result<Vec<String>, _> =
+        batches(&lengths, Settings::default().batch_tokens).iter().map(serde_json::to_string).collect();
+    fs::write(&same, lines?.join("\n"))?;
+
+    let (mut ours, mut onnx, mut transformers) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..args.turns.min(3) {
+        ours.push(engine.time(&work, 1).await?);
+        onnx.push(onnx_runtime(args, name, &file, Some(&same)).await?);
+        transformers.push(sentence_transformers(args, &file).await?);
+    }
+    let rate = pairs.len() as f64 / median(&ours);
+    let (onnx, transformers) = (median(&onnx) / median(&ours), median(&transformers) / median(&ours));
+    let figure = |other: &str, ratio: f64, least: f64| {
+        let name = format!("256 pairs of mixed length, fp32, against {other}");
+        Figure::new(&name, rate, "pairs/s").against(other, ratio).at_least(least)
+    };
+    report.add(figure("sentence-transformers CrossEncoder", transformers, 2.0));
+    report.add(figure("onnxruntime from Python, same batches", onnx, 0.95));
+    Ok(())
+}
+
+/// An evaluator in its own process, as the engine runs it.
+struct Engine {
+    pool: Arc<Pool>,
+    model: String,
+    _data: tempfile::TempDir,
+}
+
+impl Engine {
+    async fn open(args: &Run, name: &str) -> anyhow::Result<Self> {
+        let data = tempfile::tempdir()?;
+        let shelf = Arc::new(Shelf::new(args.minilm.clone(), data.path().join(CACHE)));
+        shelf.scan();
+        let entry = shelf.named(name).with_context(|| format!("no {name} in {}", args.minilm.display()))?;
+        let model = entry.id.clone().map_err(anyhow::Error::msg)?;
+        let settings = Settings { score_threads: args.threads, ..Settings::default() };
+        let program = Program { path: args.worker.clone(), arguments: vec!["model-runner".into()] };
+        Ok(Self { pool: Pool::new(shelf, settings, program, Aborts::open(data.path())), model, _data: data })
+    }
+
+    /// Median seconds of `runs`, after one that does not count.
+    async fn time(&self, work: &Scoring, runs: usize) -> anyhow::Result<f64> {
+        let work = Scoring { model: self.model.clone(), ..work.clone() };
+        let mut times = Vec::new();
+        for run in 0..=runs {
+            let begun = Instant::now();
+            let scored = self.pool.score(&work).await.map_err(|error| anyhow::anyhow!("{error:?}"))?;
+            anyhow::ensure!(scored.scores.len() == work.answers.len(), "scores are missing");
+            if run > 0 {
+                times.push(begun.elapsed().as_secs_f64());
+            }
+        }
+        Ok(median(&times))
+    }
+}
+
+fn read(file: &Path) -> anyhow::Result<Vec<Pair>> {
+    let text = fs::read_to_string(file).with_context(|| file.display().to_string())?;
+    Ok(text.lines().map(serde_json::from_str).collect::<Result<_, _>>()?)
+}
+
+fn scoring_of(pairs: &[Pair], alone: bool) -> Scoring {
+    Scoring {
+        model: String::new(),
+        question: pairs.first().map(|pair| pair.question.clone()).unwrap_or_default(),
+        answers: pairs.iter().map(|pair| pair.answer.clone()).collect(),
+        alone,
+    }
+}
+
+async fn onnx_runtime(args: &Run, model: &str, pairs: &Path, same: Option<&Path>) -> anyhow::Result<f64> {
+    let mut command = python(args, "onnxruntime");
+    command.arg(args.minilm.join(model)).arg(pairs).args(["--spinning", "off"]);
+    match same {
+        Some(batches) => command.arg("--batches").arg(batches).args(["--runs", "1"]),
+        None => command.args(["--batch-size", "1", "--runs", "10"]),
+    };
+    timed(command).await
+}
+
+async fn sentence_transformers(args: &Run, pairs: &Path) -> anyhow::Result<f64> {
+    let mut command = python(args, "sentence-transformers");
+    command.arg(&args.cross_encoder).arg(pairs).args(["--runs", "1"]);
+    timed(command).await
+}
+
+fn python(args: &Run, program: &str) -> Command {
+    let mut command = Command::new(&args.python);
+    command.arg(&args.score_py).arg(program).arg("--threads").arg(args.threads.to_string());
+    command
+}
+
+async fn timed(mut command: Command) -> anyhow::Result<f64> {
+    let output = command.output().await?;
+    let printed = String::from_utf8_lossy(&output.stdout);
+    anyhow::ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let line = printed.lines().last().context("it prints nothing")?;
+    Ok(serde_json::from_str::<Timed>(line)?.median)
+}

@@ -1,0 +1,352 @@
+//! `poq-worker calibrate`: see how well an evaluator agrees with people, and fit its scores to what they think.
+
+use super::say;
+use anyhow::{bail, Context as _};
+use clap::Args;
+use comfy_table::{presets, CellAlignment, Table};
+use indicatif::{ProgressBar, ProgressStyle};
+use poq_worker::{
+    calibration::{
+        data::{self, Data, Meaning, Range},
+        fit::{fit, held_out},
+        plot::{draw, Picture},
+        stats::{auc, brier, expected_calibration_error, pearson, spearman},
+    },
+    config::{ConfigFile, EngineArgs},
+    evaluator::{Evaluator, EvaluatorOptions},
+    files,
+    limits::Limits,
+    logging,
+    models::{
+        manifest::{Calibration, Manifest, MANIFEST},
+        shelf::{ModelKind, Shelf, CACHE},
+    },
+    work::Scoring,
+};
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+use std::{
+    collections::{BTreeMap, HashSet},
+    fs, io,
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+};
+
+/// Answers of one call of the evaluator, and so of one step of the progress bar.
+const ANSWERS_AT_ONCE: usize = 32;
+
+const HELP: &str = "\
+The data are JSON lines, at least 20 pairs of at least 5 questions:
+  {\"question\": \"What is the capital of France?\", \"answer\": \"Paris.\", \"label\": 1}
+  {\"question\": \"What is the capital of France?\", \"answer\": \"Rome.\", \"label\": 0}
+or, graded, with \"value\": 3.5 in place of the label.
+
+Figures said to be 'after' are measured on questions that had no part in the fit.
+
+Examples:
+  poq-worker calibrate --evaluator poq-demo-evaluator --data pairs.jsonl --plot calibration.svg
+  poq-worker calibrate --evaluator ./my-evaluator --data graded.jsonl --range 1..5 --write";
+
+/// What `poq-worker calibrate` is told.
+#[derive(Args)]
+#[command(after_help = HELP)]
+pub struct CalibrateArgs {
+    /// The evaluator: its name, the beginning of its id, or its folder
+    #[arg(short, long, value_name = "NAME|ID|FOLDER")]
+    evaluator: String,
+
+    /// Answers and what people think of them, as JSON lines
+    #[arg(short, long, value_name = "FILE")]
+    data: PathBuf,
+
+    /// Draw the calibration into this SVG file
+    #[arg(long, value_name = "FILE")]
+    plot: Option<PathBuf>,
+
+    /// Put the new calibration into the evaluator's poq.json; its id changes, since its scores do
+    #[arg(long)]
+    write: bool,
+
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+
+    /// Of graded data: the lowest and the highest grade [default: those that there are]
+    #[arg(long, value_name = "LOW..HIGH", allow_hyphen_values = true)]
+    range: Option<Range>,
+
+    /// Answers with a value above this count as good [default: the mean of the values]
+    #[arg(long, value_name = "VALUE", allow_hyphen_values = true)]
+    threshold: Option<f64>,
+
+    /// Threads of one run of the network [default: those of the processor]
+    #[arg(long, value_name = "N")]
+    threads: Option<NonZeroUsize>,
+
+    /// Folder with the models [default: ~/.local/share/proof-of-quality/models]
+    #[arg(long, value_name = "DIR", env = "POQ_MODELS")]
+    models: Option<PathBuf>,
+
+    /// The engine's configuration file, which may name that folder
+    #[arg(long, value_name = "FILE", env = "POQ_CONFIG")]
+    config: Option<PathBuf>,
+}
+
+/// Does the command.
+pub fn run(args: CalibrateArgs) -> anyhow::Result<()> {
+    logging::init(logging::COMMAND_FILTER);
+    let meaning = Meaning { range: args.range, threshold: args.threshold };
+    let data = data::read(&args.data, meaning).map_err(anyhow::Error::msg)?;
+    let flags = EngineArgs { models: args.models.clone(), ..EngineArgs::default() };
+    let folder = find(&args.evaluator, &flags.or(ConfigFile::load(args.config.as_deref())?.engine))?;
+    let mut options = EvaluatorOptions::default();
+    options.threads = args.threads.map_or(options.threads, NonZeroUsize::get);
+    let named = || folder.display().to_string();
+    let evaluator = Evaluator::load(&folder, &options).map_err(anyhow::Error::msg).with_context(named)?;
+    check_files(&folder, evaluator.manifest()).with_context(named)?;
+    let numbers = score_all(&evaluator, &data)?;
+    let report = Report::of(&folder, evaluator.manifest(), &data, numbers)?;
+    if let Some(path) = &args.plot {
+        draw(report.picture(&data), path).map_err(anyhow::Error::msg)?;
+    }
+    if args.write {
+        let path = folder.join(MANIFEST);
+        files::write_atomically(&path, report.manifest.to_json().as_bytes())
+            .with_context(|| path.display().to_string())?;
+    }
+    if args.json {
+        println!("{:#}", report.json(args.write));
+    } else {
+        print!("{}", report.text(&args));
+    }
+    Ok(())
+}
+
+/// The folder of the evaluator that `wanted` names.
+fn find(wanted: &str, engine: &EngineArgs) -> anyhow::Result<PathBuf> {
+    let folder = Path::new(wanted);
+    if folder.join(MANIFEST).is_file() {
+        return Ok(folder.to_owned());
+    }
+    let shelf = Shelf::new(engine.models(), engine.data().join(CACHE));
+    shelf.scan();
+    match shelf.named(wanted) {
+        Some(entry) if entry.kind == ModelKind::Evaluator => Ok(entry.path.clone()),
+        Some(entry) => bail!("{} is a generator; only evaluators are calibrated", entry.name),
+        None => bail!(
+            "no evaluator, or more than one, is called '{wanted}' in {}, and no folder of that name has a {MANIFEST}; \
+             `poq-worker models list` shows names and ids",
+            shelf.folder().display()
+        ),
+    }
+}
+
+/// Whether the files are those that the manifest names: what is measured has to be what the id stands for.
+fn check_files(folder: &Path, manifest: &Manifest) -> anyhow::Result<()> {
+    for (name, hash) in &manifest.files {
+        let mut hasher = Sha256::new();
+        let read = fs::File::open(folder.join(name)).and_then(|mut file| io::copy(&mut file, &mut hasher));
+        read.with_context(|| name.clone())?;
+        if hex::encode(hasher.finalize()) != *hash {
+            bail!("{name} is not the file that {MANIFEST} names; get the evaluator anew");
+        }
+    }
+    Ok(())
+}
+
+/// The evaluator's number for each pair, as it would score them for a chain: each pair alone.
+fn score_all(evaluator: &Evaluator, data: &Data) -> anyhow::Result<Vec<f64>> {
+    let mut of_question: BTreeMap<&str, Vec<(usize, &str)>> = BTreeMap::new();
+    for (place, pair) in data.pairs.iter().enumerate() {
+        of_question.entry(&pair.question).or_default().push((place, &pair.answer));
+    }
+    // It is shown on a terminal only.
+    let progress = ProgressBar::new(data.pairs.len() as u64)
+        .with_style(ProgressStyle::with_template("scoring {wide_bar} {pos}/{len}, {eta} left")?);
+    let mut numbers = vec![(0, 0.0); 0];
+    for (question, answers) in of_question {
+        for answers in answers.chunks(ANSWERS_AT_ONCE) {
+            let work = Scoring {
+                model: String::new(),
+                question: question.to_owned(),
+                answers: answers.iter().map(|(_, answer)| (*answer).to_owned()).collect(),
+                alone: true,
+            };
+            let scored = evaluator
+                .score(&work, &Limits::none())
+                .map_err(|unfinished| anyhow::Error::msg(say(unfinished)))?;
+            numbers.extend(answers.iter().map(|(place, _)| *place).zip(scored.raw));
+            progress.inc(answers.len() as u64);
+        }
+    }
+    progress.finish_and_clear();
+    numbers.sort_unstable_by_key(|(place, _)| *place);
+    Ok(numbers.into_iter().map(|(_, number)| number).collect())
+}
+
+/// How well numbers agree with values.
+struct Agreement {
+    pearson: Option<f64>,
+    spearman: Option<f64>,
+    auc: Option<f64>,
+}
+
+impl Agreement {
+    fn of(numbers: &[f64], values: &[f64], good: &[bool]) -> Self {
+        Self {
+            pearson: pearson(numbers, values),
+            spearman: spearman(numbers, values),
+            auc: auc(numbers, good),
+        }
+    }
+
+    fn json(&self) -> serde_json::Value {
+        json!({ "pearson": self.pearson, "spearman": self.spearman, "auc": self.auc })
+    }
+}
+
+/// What comes of a calibration.
+struct Report {
+    name: String,
+    /// The new manifest, and the ids of the old one and of this.
+    manifest: Manifest,
+    ids: [String; 2],
+    maps: [Calibration; 2],
+    values: Vec<f64>,
+    good: Vec<bool>,
+    questions: usize,
+    graded: bool,
+    evaluator: Agreement,
+    length: Agreement,
+    scores: [Vec<f64>; 2],
+}
+
+impl Report {
+    fn of(folder: &Path, old: &Manifest, data: &Data, numbers: Vec<f64>) -> anyhow::Result<Self> {
+        let values: Vec<f64> = data.pairs.iter().map(|pair| pair.value).collect();
+        let good: Vec<bool> = data.pairs.iter().map(|pair| pair.good).collect();
+        let questions: Vec<&str> = data.pairs.iter().map(|pair| pair.question.as_str()).collect();
+        let lengths: Vec<f64> = data.pairs.iter().map(|pair| pair.answer.chars().count() as f64).collect();
+        let map = fit(&numbers, &values)?;
+        let before = numbers.iter().map(|number| old.calibration.apply(*number).unwrap_or(0.5)).collect();
+        let after = held_out(&questions, &numbers, &values);
+        let mut manifest = old.clone();
+        manifest.calibration = map;
+        let old_json = fs::read(folder.join(MANIFEST)).with_context(|| folder.display().to_string())?;
+        let ids = [old_json, manifest.to_json().into_bytes()].map(|json| hex::encode(Sha256::digest(json)));
+        // A folder like '.' has no name before it is looked up.
+        let whole = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+        Ok(Self {
+            name: whole.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            maps: [old.calibration, map],
+            manifest,
+            ids,
+            questions: questions.iter().collect::<HashSet<_>>().len(),
+            graded: data.graded,
+            evaluator: Agreement::of(&numbers, &values, &good),
+            length: Agreement::of(&lengths, &values, &good),
+            scores: [before, after],
+            values,
+            good,
+        })
+    }
+
+    /// Whether the evaluator tells good answers from bad ones better than their length does, be it that the long or the
+    /// short ones are good.
+    fn beats_length(&self) -> bool {
+        let length = (self.length.spearman.map(f64::abs), self.length.auc.map(|area| area.max(1.0 - area)));
+        self.evaluator.spearman > length.0 && self.evaluator.auc > length.1
+    }
+
+    fn picture<'a>(&'a self, data: &Data) -> Picture<'a> {
+        let [before, after] = &self.scores;
+        Picture {
+            title: &self.name,
+            before,
+            after,
+            values: &self.values,
+            good: &self.good,
+            graded: data.graded,
+        }
+    }
+
+    /// A statistic before and after.
+    fn both(&self, statistic: fn(&[f64], &[f64]) -> Option<f64>) -> [Option<f64>; 2] {
+        let [before, after] = &self.scores;
+        [statistic(before, &self.values), statistic(after, &self.values)]
+    }
+
+    fn json(&self, written: bool) -> serde_json::Value {
+        let ([ece, new_ece], [brier, new_brier]) = (self.both(expected_calibration_error), self.both(brier));
+        let ([map, new_map], [id, new_id]) = (self.maps, &self.ids);
+        json!({
+            "evaluator": self.name,
+            "pairs": self.values.len(),
+            "questions": self.questions,
+            "good": self.good.iter().filter(|good| **good).count(),
+            "graded": self.graded,
+            "agreement": self.evaluator.json(),
+            "answer_length": self.length.json(),
+            "beats_answer_length": self.beats_length(),
+            "ece": { "before": ece, "after": new_ece },
+            "brier": { "before": brier, "after": new_brier },
+            "calibration": { "before": map, "after": new_map },
+            "id": { "before": id, "after": new_id },
+            "written": written,
+        })
+    }
+
+    fn text(&self, args: &CalibrateArgs) -> String {
+        let good = self.good.iter().filter(|good| **good).count();
+        let figure = |figure: Option<f64>| figure.map_or("-".to_owned(), |figure| format!("{figure:.3}"));
+        let mut agreement = table(["agreement with the data", "evaluator", "answer length"]);
+        for (name, ours, length) in [
+            ("Pearson", self.evaluator.pearson, self.length.pearson),
+            ("Spearman", self.evaluator.spearman, self.length.spearman),
+            ("AUC", self.evaluator.auc, self.length.auc),
+        ] {
+            agreement.add_row([name.to_owned(), figure(ours), figure(length)]);
+        }
+        let mut errors = table(["error of the scores", "before", "after"]);
+        for (name, [before, after]) in [
+            ("expected calibration error", self.both(expected_calibration_error)),
+            ("Brier", self.both(brier)),
+        ] {
+            errors.add_row([name.to_owned(), figure(before), figure(after)]);
+        }
+        let verdict = match self.beats_length() {
+            true => "",
+            false => {
+                "\nThis evaluator does not beat the length of answers on these data. Such an evaluator is worth nothing: \
+                 whoever is paid by it learns to write more, or less.\n"
+            }
+        };
+        format!(
+            "{}: {} pairs of {} questions, {good} of them good\n\n{agreement}\n\n{errors}\n{verdict}\n{}",
+            self.name,
+            self.values.len(),
+            self.questions,
+            self.outcome(args)
+        )
+    }
+
+    fn outcome(&self, args: &CalibrateArgs) -> String {
+        let ([old, new], [_, id]) = (self.maps, &self.ids);
+        let maps = format!("a = {}, b = {} (before: a = {}, b = {})", new.a, new.b, old.a, old.b);
+        let plot = args.plot.as_ref().map(|path| format!("Drawn: {}\n", path.display())).unwrap_or_default();
+        match args.write {
+            true => format!("Written: {maps}\nThe evaluator's id is now {id}\n{plot}"),
+            false => format!("With --write: {maps}\nThe evaluator's id would be {id}\n{plot}"),
+        }
+    }
+}
+
+/// A table without lines whose figures are aligned to the right.
+fn table(head: [&str; 3]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_header(head);
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}
