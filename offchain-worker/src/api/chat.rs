@@ -61,11 +61,11 @@ pub struct ChatRequest {
     pub messages: Vec<ChatMessage>,
     /// Most tokens to generate (default: 1024); the model's context may end the answer earlier.
     #[serde(default, deserialize_with = "whole")]
-    #[schema(minimum = 1, maximum = 4294967295u32)]
+    #[schema(minimum = 1, maximum = 4294967295u32, format = "uint32")]
     pub max_completion_tokens: Option<u32>,
     /// The older name of `max_completion_tokens`, which wins if both are there.
     #[serde(default, deserialize_with = "whole")]
-    #[schema(minimum = 1, maximum = 4294967295u32, example = 16)]
+    #[schema(minimum = 1, maximum = 4294967295u32, format = "uint32", example = 16)]
     pub max_tokens: Option<u32>,
     /// Sampling temperature (default: 0.8); 0 always takes the likeliest token.
     #[schema(minimum = 0, maximum = 100)]

@@ -26,7 +26,7 @@ use std::{sync::Arc, time::Duration};
 pub struct Wait {
     /// Milliseconds that the answer may be held until the job is finished; counts as 1000 at most.
     #[serde(default)]
-    #[param(maximum = 18446744073709551615u64)]
+    #[param(maximum = 18446744073709551615u64, format = "uint64")]
     wait_ms: u64,
 }
 

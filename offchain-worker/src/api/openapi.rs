@@ -169,16 +169,16 @@ pub enum JobSchema {
         /// The question.
         prompt: String,
         /// Most tokens to generate, at least 1.
-        #[schema(maximum = 4294967295u32)]
+        #[schema(maximum = 4294967295u32, format = "uint32")]
         max_tokens: u32,
         /// Most bytes of the answer, at least 1.
-        #[schema(maximum = 4294967295u32)]
+        #[schema(maximum = 4294967295u32, format = "uint32")]
         max_bytes: u32,
         /// Sampling temperature in thousandths.
-        #[schema(maximum = 4294967295u32)]
+        #[schema(maximum = 4294967295u32, format = "uint32")]
         temperature_milli: u32,
         /// Seed of the sampling.
-        #[schema(maximum = 4294967295u32)]
+        #[schema(maximum = 4294967295u32, format = "uint32")]
         seed: u32,
     },
     /// Score responses to a prompt.

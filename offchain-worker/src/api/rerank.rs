@@ -39,7 +39,7 @@ pub struct RerankRequest {
     pub documents: Vec<Document>,
     /// How many results are wanted (default: all), the best first.
     #[serde(default, deserialize_with = "whole")]
-    #[schema(minimum = 1, maximum = 4294967295u32)]
+    #[schema(minimum = 1, maximum = 4294967295u32, format = "uint32")]
     pub top_n: Option<u32>,
     /// Whether results repeat their documents (default: false).
     pub return_documents: Option<bool>,
