@@ -2,6 +2,7 @@
 
 use crate::{
     limits::Unfinished,
+    metrics::{Metrics, WorkKind},
     pool::Pool,
     remote::{Remote, RemoteConfig, RemoteError},
     work::{Generated, Generation, Scored, Scoring},
@@ -48,6 +49,11 @@ impl Backends {
         &self.pool
     }
 
+    /// What is counted: all work that is done here.
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        self.pool.metrics()
+    }
+
     /// The servers elsewhere, in no order.
     pub fn remotes(&self) -> impl Iterator<Item = &Arc<Remote>> {
         self.remotes.values()
@@ -66,17 +72,23 @@ impl Backends {
         work: &Generation,
         pieces: Option<mpsc::Sender<String>>,
     ) -> Result<Generated, Unfinished> {
-        match self.remotes.get(&work.model) {
+        let under_way = self.metrics().begin(WorkKind::Generate);
+        let outcome = match self.remotes.get(&work.model) {
             Some(remote) => remote.generate(work, pieces).await,
             None => self.pool.generate(work, pieces).await,
-        }
+        };
+        under_way.generated(&outcome);
+        outcome
     }
 
     /// Scores answers. Dropping the returned future ends the work.
     pub async fn score(&self, work: &Scoring) -> Result<Scored, Unfinished> {
-        match self.remotes.get(&work.model) {
+        let under_way = self.metrics().begin(WorkKind::Score);
+        let outcome = match self.remotes.get(&work.model) {
             Some(remote) => remote.score(work).await,
             None => self.pool.score(work).await,
-        }
+        };
+        under_way.scored(&outcome);
+        outcome
     }
 }

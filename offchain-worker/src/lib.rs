@@ -25,6 +25,7 @@ pub mod generator;
 pub mod job_id;
 pub mod limits;
 pub mod logging;
+pub mod metrics;
 pub mod models;
 pub mod onnx;
 pub mod pool;

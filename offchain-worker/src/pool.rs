@@ -6,6 +6,7 @@ use crate::{
     evaluator::EvaluatorOptions,
     generator::GeneratorOptions,
     limits::Unfinished,
+    metrics::Metrics,
     models::shelf::{Entry, ModelKind, Shelf},
     runner::{child::resident_bytes, protocol::Load, Program, Runner, StartError},
     work::{Generated, Generation, Scored, Scoring},
@@ -31,6 +32,7 @@ pub struct Pool {
     settings: Settings,
     program: Program,
     aborts: Aborts,
+    metrics: Arc<Metrics>,
     state: Mutex<State>,
     /// Told whenever room may have been made.
     changed: watch::Sender<()>,
@@ -115,9 +117,20 @@ impl Drop for Lease {
 
 impl Pool {
     /// An empty pool. Runners are made of `program`.
-    pub fn new(shelf: Arc<Shelf>, settings: Settings, program: Program, aborts: Aborts) -> Arc<Self> {
+    pub fn new(
+        shelf: Arc<Shelf>,
+        settings: Settings,
+        program: Program,
+        aborts: Aborts,
+        metrics: Arc<Metrics>,
+    ) -> Arc<Self> {
         let (changed, _) = watch::channel(());
-        Arc::new(Self { shelf, settings, program, aborts, state: Mutex::default(), changed })
+        Arc::new(Self { shelf, settings, program, aborts, metrics, state: Mutex::default(), changed })
+    }
+
+    /// What is counted.
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
     }
 
     /// Makes an answer with the generator `work.model`; `pieces` gets its text as it grows.
@@ -197,6 +210,7 @@ impl Pool {
         state.loaded.remove(&model.id);
         drop(state);
         let deaths = self.aborts.died(&model.id, how);
+        self.metrics.died(&model.name);
         tracing::error!(model = model.name, how, in_a_row = deaths.count, "a model's process died");
         self.tell();
     }
@@ -233,7 +247,7 @@ impl Pool {
         if let Some(next) = self.take_up(&mut state, id) {
             return Ok(next);
         }
-        if !state.make_room(bytes, self.settings.memory) {
+        if !state.make_room(bytes, self.settings.memory, &self.metrics) {
             return Ok(Next::Wait);
         }
         let loading = tokio::spawn(Arc::clone(self).load_entry(Arc::clone(&entry)));
@@ -303,7 +317,7 @@ impl Pool {
             Ok(model) => {
                 state.broken.remove(&id);
                 // It may take more than was guessed. Who is in use stays, and then the budget is exceeded for as long.
-                let _exceeded = !state.make_room(model.bytes, self.settings.memory);
+                let _exceeded = !state.make_room(model.bytes, self.settings.memory, &self.metrics);
                 let held = Held { model: Arc::clone(model), users: 0, last_used: Instant::now() };
                 state.loaded.insert(id, held);
             }
@@ -334,11 +348,13 @@ impl Pool {
                     ms = begun.elapsed().as_millis(),
                     "loaded"
                 );
+                self.metrics.loaded(&entry.name);
                 let turns = Semaphore::new(self.turns_of(entry));
                 Ok(Arc::new(Loaded { id, name: entry.name.clone(), runner, bytes, turns }))
             }
             Err(StartError::Died(how)) => {
                 let deaths = self.aborts.died(&id, &format!("while loading, {how}"));
+                self.metrics.died(&entry.name);
                 tracing::error!(
                     model = entry.name,
                     how,
@@ -418,7 +434,7 @@ impl State {
 
     /// Lets models go that nobody uses, the one unused for longest first, until `bytes` more fit into `budget`; says
     /// whether they do.
-    fn make_room(&mut self, bytes: u64, budget: u64) -> bool {
+    fn make_room(&mut self, bytes: u64, budget: u64, metrics: &Metrics) -> bool {
         while self.used().saturating_add(bytes) > budget {
             let unused = self.loaded.iter().filter(|(_, held)| held.users == 0);
             let Some(id) = unused.min_by_key(|(_, held)| held.last_used).map(|(id, _)| id.clone()) else {
@@ -426,6 +442,7 @@ impl State {
             };
             if let Some(held) = self.loaded.remove(&id) {
                 tracing::info!(model = held.model.name, "leaves the memory to make room");
+                metrics.evicted(&held.model.name);
             }
         }
         true

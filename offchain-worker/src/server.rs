@@ -5,6 +5,8 @@ use crate::{
     api::{self, Engine},
     backends::{Backends, BackendsError},
     config::{ConfigError, EngineConfig},
+    limits::Cancel,
+    metrics::Metrics,
     models::shelf::{self, Shelf},
     pool::{Pool, SCORE_JOBS},
     queue::{Queue, Width},
@@ -25,6 +27,9 @@ use tokio_util::sync::CancellationToken;
 
 /// How long requests under way may take to end once the engine is told to stop.
 const DRAIN_TIME: Duration = Duration::from_secs(3);
+
+/// How long requests that were cut off may take to tell their callers.
+const LAST_WORDS_TIME: Duration = Duration::from_secs(1);
 
 /// How long a running job may take to notice that the engine stops. It is done again at the next start.
 const GIVE_BACK_TIME: Duration = Duration::from_secs(5);
@@ -60,6 +65,9 @@ pub enum EngineError {
         /// What went wrong.
         error: io::Error,
     },
+    /// The counters cannot be made.
+    #[error("metrics: {0}")]
+    Metrics(#[from] prometheus::Error),
     /// The operating system refuses what a server needs.
     #[error(transparent)]
     System(#[from] io::Error),
@@ -77,8 +85,8 @@ pub async fn serve(
     let _lock = lock_folder(&config)?;
     let settings = config.settings.clone();
     let shelf = open_shelf(&config);
-    let pool =
-        Pool::new(Arc::clone(&shelf), settings.clone(), config.program.clone(), Aborts::open(&config.data));
+    let (program, aborts) = (config.program.clone(), Aborts::open(&config.data));
+    let pool = Pool::new(Arc::clone(&shelf), settings.clone(), program, aborts, Metrics::new()?);
     let backends = Arc::new(Backends::new(Arc::clone(&pool), config.remotes.clone())?);
     let queue = Arc::new(open_queue(&config)?);
     let listen = |error| EngineError::Listen { address: config.listen, error };
@@ -91,23 +99,25 @@ pub async fn serve(
     let looking_after = CancellationToken::new();
     backends.watch(&looking_after);
     let jobs = worker::start(Arc::clone(&queue), Arc::clone(&backends), settings.job_time);
-    let engine = Engine { queue: Arc::clone(&queue), shelf, backends, token: config.token };
-    let app = api::router(engine, settings.max_body_bytes);
+    let engine = Engine::new(Arc::clone(&queue), shelf, backends, config.token, &settings);
+    let (closing, drained) = (engine.closing.clone(), engine.drained.clone());
+    let app = api::router(engine);
 
     tracing::info!(%address, models = %config.models.display(), "the engine is up");
     // Nobody may want to know; that is fine.
     let _ = ready.send(address);
 
     let (stopping, stopped) = oneshot::channel();
-    let closing = Arc::clone(&queue);
+    let jobs_closing = Arc::clone(&queue);
     let server = axum::serve(listener, app).with_graceful_shutdown(async move {
         shutdown.await;
-        closing.close();
+        closing.set();
+        jobs_closing.close();
         let _ = stopping.send(());
     });
     let served = tokio::select! {
         served = server.into_future() => served,
-        () = after(stopped, DRAIN_TIME) => Ok(()),
+        () = cut_off(stopped, drained) => Ok(()),
     };
     sweeping.abort();
     queue.close();
@@ -159,10 +169,13 @@ async fn sweep(queue: Arc<Queue>, age: Duration) {
     }
 }
 
-/// Ends `time` after `event`; never, if the event cannot come any more.
-async fn after(event: oneshot::Receiver<()>, time: Duration) {
-    match event.await {
-        Ok(()) => sleep(time).await,
+/// After `stopped`: gives requests time to end, tells those that did not, and lets them say so. Never ends if the
+/// engine cannot be stopped any more.
+async fn cut_off(stopped: oneshot::Receiver<()>, drained: Cancel) {
+    match stopped.await {
+        Ok(()) => sleep(DRAIN_TIME).await,
         Err(_) => std::future::pending().await,
     }
+    drained.set();
+    sleep(LAST_WORDS_TIME).await;
 }

@@ -3,6 +3,7 @@
 use crate::{
     backends::Backends,
     limits::{Cancel, Unfinished},
+    metrics::WorkKind,
     queue::{Queue, Work},
     work::{Generation, Message, Role, Scoring},
 };
@@ -29,10 +30,11 @@ pub fn start(queue: Arc<Queue>, backends: Arc<Backends>, job_time: Duration) -> 
 async fn do_and_finish(work: Work, queue: Arc<Queue>, backends: Arc<Backends>, job_time: Duration) {
     let begun = Instant::now();
     // On a task of its own: a panic fails its job, and the queue hears of it.
-    let (job, cancel) = (work.job.clone(), work.cancel.clone());
+    let (job, cancel, metrics) = (work.job.clone(), work.cancel.clone(), Arc::clone(backends.metrics()));
     let doing = tokio::spawn(async move { within(job_time, &cancel, run(&job, &backends)).await });
     let outcome = doing.await.unwrap_or_else(|_| Err(Unfinished::internal("the job panicked")));
     report(&work, &outcome, begun.elapsed());
+    metrics.job_finished(kind_of(&work.job), &outcome);
     // Writing the result down waits for the disk.
     let _written = tokio::task::spawn_blocking(move || queue.finish(&work, outcome)).await;
 }
@@ -58,6 +60,13 @@ pub async fn run(job: &Job, backends: &Backends) -> Result<JobResult, Unfinished
             Ok(JobResult::Generate { text: generated.text, tokens: generated.tokens })
         }
         Job::Score(job) => Ok(JobResult::Score { scores: backends.score(&scoring_of(job)).await?.scores }),
+    }
+}
+
+fn kind_of(job: &Job) -> WorkKind {
+    match job {
+        Job::Generate(_) => WorkKind::Generate,
+        Job::Score(_) => WorkKind::Score,
     }
 }
 

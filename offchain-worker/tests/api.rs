@@ -6,7 +6,7 @@ mod common;
 use common::{folder_with_models, generate, id_of, job_id, ramble, score, shelf, Engine};
 use poq_primitives::job::{FailureReason, Job, JobResult, JobState, JobStatus};
 use poq_worker::{
-    api::ModelList,
+    api::models::ModelList,
     config::{EngineConfig, Settings},
     models::shelf::ModelKind,
     server::{self, EngineError},
@@ -27,7 +27,9 @@ async fn everything_but_health_wants_the_token() {
     let (http, base) = (&engine.client.http, &engine.client.base);
     assert_eq!(http.get(format!("{base}/health")).send().await.unwrap().status(), StatusCode::OK);
     let job = format!("/v1/jobs/{}", job_id(1));
-    for path in ["/v1/models", &job, "/nowhere", "/"] {
+    for path in
+        ["/v1/models", "/v1/models/x", "/metrics", "/v1/chat/completions", "/rerank", &job, "/nowhere", "/"]
+    {
         let bare = http.get(format!("{base}{path}"));
         let wrong = http.get(format!("{base}{path}")).bearer_auth("0123456789abcdef");
         let scheme = http.get(format!("{base}{path}")).basic_auth("x", Some(engine.client.token.expose()));
@@ -131,7 +133,7 @@ async fn jobs_are_done_and_repeat() {
 
     let list = client.http.get(format!("{}/v1/models", client.base)).bearer_auth(client.token.expose());
     let list: ModelList = list.send().await.unwrap().json().await.unwrap();
-    assert!(list.models.iter().any(|model| model.id.as_ref() == Some(&evaluator)));
+    assert!(list.data.iter().any(|model| model.sha256.as_ref() == Some(&evaluator)));
     engine.stop().await;
 
     let engine = Engine::start(folder.path(), Settings::default()).await;

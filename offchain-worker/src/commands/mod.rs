@@ -13,6 +13,7 @@ use poq_worker::{
     config::{ApiArgs, Configured, EngineArgs},
     demo,
     limits::Unfinished,
+    metrics::Metrics,
     models::shelf::{self, Shelf},
     pool::Pool,
     runner::Program,
@@ -40,8 +41,8 @@ impl Bench {
         }
         let shelf = Arc::new(Shelf::new(models, data.join(shelf::CACHE)));
         shelf.scan();
-        let pool =
-            Pool::new(Arc::clone(&shelf), configured.settings.clone(), Program::this()?, Aborts::open(&data));
+        let (settings, aborts) = (configured.settings.clone(), Aborts::open(&data));
+        let pool = Pool::new(Arc::clone(&shelf), settings, Program::this()?, aborts, Metrics::new()?);
         let backends = Backends::new(pool, configured.remotes.clone())?;
         Ok(Self { configured, shelf, backends })
     }

@@ -6,6 +6,7 @@ use poq_worker::{
     aborts::Aborts,
     config::{loopback, EngineConfig, Settings},
     demo::install_demo_models,
+    metrics::Metrics,
     models::shelf::{ModelKind, Shelf},
     pool::Pool,
     runner::Program,
@@ -43,7 +44,7 @@ pub fn program() -> Program {
 
 /// The models in `folder`, ready to be loaded.
 pub fn pool(folder: &Path, settings: Settings) -> Arc<Pool> {
-    Pool::new(shelf(folder), settings, program(), Aborts::open(folder))
+    Pool::new(shelf(folder), settings, program(), Aborts::open(folder), Metrics::new().unwrap())
 }
 
 pub fn generate(model: &str, prompt: &str) -> GenerateJob {

@@ -1,0 +1,583 @@
+//! `POST /v1/chat/completions`, as clients of OpenAI's API use it.
+//!
+//! What is understood is in [`ChatRequest`]; other fields are ignored, because such clients send many. Defaults of the
+//! sampling are those of llama.cpp's server. With `stream`, the answer comes as server-sent events: first the role,
+//! then the text in pieces, then why it ended, then `[DONE]`. What goes wrong before the first piece is an HTTP error;
+//! what goes wrong later is an event `{"error":…}`, and no `[DONE]` follows. Closing the connection ends the work.
+
+use super::{
+    direct::{Direct, Place},
+    error::{ApiError, ErrorBody},
+    models::{choose, seconds, Chosen},
+    openapi::WorkErrors,
+    whole, Body, Engine,
+};
+use crate::{
+    limits::Unfinished,
+    metrics::{Metrics, Passage},
+    models::shelf::ModelKind,
+    work::{Finish, Generated, Generation, Message, Role},
+};
+use axum::{
+    extract::State,
+    response::{
+        sse::{Event, KeepAlive, Sse},
+        IntoResponse as _, Response,
+    },
+    Extension, Json,
+};
+use futures::{stream, Stream, StreamExt as _};
+use serde::{Deserialize, Serialize};
+use std::{convert::Infallible, sync::Arc, time::SystemTime};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+
+/// Most tokens of an answer for which no number is given; the context may end it earlier.
+pub const DEFAULT_TOKENS: u32 = 1024;
+
+/// Sampling temperature if none is given.
+pub const DEFAULT_TEMPERATURE: f64 = 0.8;
+
+/// `top_p` if none is given.
+pub const DEFAULT_TOP_P: f64 = 0.95;
+
+/// Highest temperature. Beyond it, all tokens are about equally likely.
+pub const MAX_TEMPERATURE: f64 = 100.0;
+
+/// Most stop sequences.
+pub const MAX_STOPS: usize = 16;
+
+/// Pieces that wait for a slow reader before the answer is given up.
+const PIECES_AHEAD: usize = 4096;
+
+/// A conversation to go on with. Fields that are not listed are ignored.
+#[derive(Clone, Debug, Deserialize, utoipa::ToSchema)]
+pub struct ChatRequest {
+    /// A generator: its name, its id, or the first digits of its id.
+    #[schema(example = "poq-demo-strong")]
+    pub model: String,
+    /// The conversation so far.
+    #[schema(min_items = 1, example = json!([{"role": "user", "content": "What is the capital of France?"}]))]
+    pub messages: Vec<ChatMessage>,
+    /// Most tokens to generate (default: 1024); the model's context may end the answer earlier.
+    #[serde(default, deserialize_with = "whole")]
+    #[schema(minimum = 1, maximum = 4294967295u32, format = "uint32")]
+    pub max_completion_tokens: Option<u32>,
+    /// The older name of `max_completion_tokens`, which wins if both are there.
+    #[serde(default, deserialize_with = "whole")]
+    #[schema(minimum = 1, maximum = 4294967295u32, format = "uint32", example = 16)]
+    pub max_tokens: Option<u32>,
+    /// Sampling temperature (default: 0.8); 0 always takes the likeliest token.
+    #[schema(minimum = 0, maximum = 100)]
+    pub temperature: Option<f64>,
+    /// Only the likeliest tokens that together have this probability are drawn from (default: 0.95).
+    #[schema(exclusive_minimum = 0, maximum = 1)]
+    pub top_p: Option<f64>,
+    /// Seed of the sampling, folded into 32 bits; random if absent. The same request with the same seed gets the same
+    /// answer as long as the engine, its machine and its load are the same.
+    #[serde(default, deserialize_with = "whole")]
+    #[schema(minimum = -9223372036854775808i64, maximum = 9223372036854775807i64)]
+    pub seed: Option<i64>,
+    /// The text ends before the first of these that appears in it. Empty ones are ignored.
+    pub stop: Option<Stop>,
+    /// Whether the answer comes as server-sent events (default: false).
+    pub stream: Option<bool>,
+    /// What a stream tells besides the text.
+    pub stream_options: Option<StreamOptions>,
+    /// Number of answers: only 1.
+    #[serde(default, deserialize_with = "whole")]
+    #[schema(minimum = 1, maximum = 1)]
+    pub n: Option<u32>,
+}
+
+/// One turn of the conversation.
+#[derive(Clone, Debug, Deserialize, utoipa::ToSchema)]
+pub struct ChatMessage {
+    /// Who speaks.
+    pub role: ChatRole,
+    /// What is said.
+    pub content: Content,
+}
+
+/// Who speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ChatRole {
+    /// Sets the scene.
+    System,
+    /// The newer name of `system`.
+    Developer,
+    /// Asks.
+    User,
+    /// Answers.
+    Assistant,
+}
+
+/// What is said: a text, or parts that are put together as lines.
+#[derive(Clone, Debug, Deserialize, utoipa::ToSchema)]
+#[serde(untagged)]
+pub enum Content {
+    /// A text.
+    Text(String),
+    /// Texts.
+    Parts(Vec<Part>),
+}
+
+/// A part of what is said.
+#[derive(Clone, Debug, Deserialize, utoipa::ToSchema)]
+pub struct Part {
+    /// Only texts are understood.
+    #[serde(rename = "type")]
+    pub kind: PartKind,
+    /// The text.
+    pub text: String,
+}
+
+/// What a part is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PartKind {
+    /// Text.
+    Text,
+}
+
+/// Where the text ends.
+#[derive(Clone, Debug, Deserialize, utoipa::ToSchema)]
+#[serde(untagged)]
+pub enum Stop {
+    /// Before this.
+    One(String),
+    /// Before the first of these, at most 16.
+    Many(Vec<String>),
+}
+
+/// What a stream tells besides the text.
+#[derive(Clone, Copy, Debug, Default, Deserialize, utoipa::ToSchema)]
+pub struct StreamOptions {
+    /// Whether a last event says how many tokens there were.
+    pub include_usage: Option<bool>,
+}
+
+/// A complete answer.
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+pub struct ChatCompletion {
+    /// `chatcmpl-` and random digits.
+    pub id: String,
+    /// Always `chat.completion`.
+    #[schema(value_type = String)]
+    pub object: &'static str,
+    /// Seconds since 1970 (UTC).
+    #[schema(minimum = 0)]
+    pub created: u64,
+    /// The model's name.
+    pub model: String,
+    /// Always one.
+    pub choices: Vec<Choice>,
+    /// How many tokens there were.
+    pub usage: Usage,
+}
+
+/// An answer.
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+pub struct Choice {
+    /// Always 0.
+    pub index: u32,
+    /// The answer.
+    pub message: Answer,
+    /// Always `null`; clients expect it.
+    #[schema(value_type = Option<String>, required)]
+    pub logprobs: (),
+    /// Why it ended.
+    pub finish_reason: Finish,
+}
+
+/// What the model says.
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+pub struct Answer {
+    /// Always `assistant`.
+    pub role: Role,
+    /// The text, without white space at its ends.
+    pub content: String,
+    /// Always `null`; clients expect it.
+    #[schema(value_type = Option<String>, required)]
+    pub refusal: (),
+}
+
+/// How many tokens there were.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct Usage {
+    /// Of the conversation.
+    #[schema(minimum = 0)]
+    pub prompt_tokens: u64,
+    /// Of the answer.
+    #[schema(minimum = 0)]
+    pub completion_tokens: u64,
+    /// Of both.
+    #[schema(minimum = 0)]
+    pub total_tokens: u64,
+}
+
+/// An event of a stream.
+#[derive(Clone, Debug, utoipa::ToSchema)]
+#[allow(dead_code)] // Only its schema is wanted.
+pub(super) struct ChatEvent {
+    /// A `ChatChunk` as JSON; at the end `[DONE]`, or an `ErrorBody` as JSON.
+    data: String,
+}
+
+/// A part of an answer: the data of one event of a stream.
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+pub struct ChatChunk {
+    /// The same in all events of a stream.
+    pub id: String,
+    /// Always `chat.completion.chunk`.
+    #[schema(value_type = String)]
+    pub object: &'static str,
+    /// Seconds since 1970 (UTC).
+    #[schema(minimum = 0)]
+    pub created: u64,
+    /// The model's name.
+    pub model: String,
+    /// One; none in the event with the usage.
+    pub choices: Vec<ChunkChoice>,
+    /// How many tokens there were, in the last event, if it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub usage: Option<Usage>,
+}
+
+/// What is new in an answer.
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+pub struct ChunkChoice {
+    /// Always 0.
+    pub index: u32,
+    /// What is new.
+    pub delta: Delta,
+    /// Why it ended; `null` before it has.
+    #[schema(required)]
+    pub finish_reason: Option<Finish>,
+}
+
+/// What is new in a message.
+#[derive(Clone, Debug, Default, Serialize, utoipa::ToSchema)]
+pub struct Delta {
+    /// `assistant`, in the first event.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub role: Option<Role>,
+    /// More text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub content: Option<String>,
+}
+
+/// Goes on with a conversation.
+///
+/// Closing the connection ends the work. A stream's events are `data:` lines with a `ChatChunk` each, or with an
+/// `ErrorBody` if something goes wrong in its middle; a complete one ends with `data: [DONE]`.
+#[utoipa::path(
+    post,
+    path = "/v1/chat/completions",
+    tag = "chat",
+    request_body = ChatRequest,
+    responses(
+        (status = 200, description = "The answer.", content(
+            (ChatCompletion = "application/json"),
+            (ChatEvent = "text/event-stream"),
+        )),
+        (status = 404, description = "This engine does not hold the model, or it is of another kind.", body = ErrorBody),
+        WorkErrors,
+    ),
+)]
+pub async fn complete(
+    State(engine): State<Engine>,
+    Extension(passage): Extension<Arc<Passage>>,
+    place: Place,
+    Body(request): Body<ChatRequest>,
+) -> Result<Response, ApiError> {
+    let chosen = choose(&engine, Some(&request.model), ModelKind::Generator).await?;
+    let work = generation_of(&request, &chosen)?;
+    let head = Head::new(chosen);
+    let backends = Arc::clone(&engine.backends);
+    if !request.stream.unwrap_or(false) {
+        let work = Direct::start(&engine, place, async move { backends.generate(&work, None).await });
+        return Ok(Json(head.completion(work.outcome().await?)).into_response());
+    }
+    let (sender, mut pieces) = mpsc::channel(PIECES_AHEAD);
+    let work = Direct::start(&engine, place, async move { backends.generate(&work, Some(sender)).await });
+    // Most of what can go wrong does so before there is any text, and then there can still be an HTTP error.
+    let start = match pieces.recv().await {
+        Some(first) => Start { first: Some(first), rest: Rest::UnderWay(work) },
+        None => Start { first: None, rest: Rest::Ended(work.outcome().await?) },
+    };
+    let usage = request.stream_options.unwrap_or_default().include_usage.unwrap_or(false);
+    let metrics = Arc::clone(engine.backends.metrics());
+    let events = events(head, start, pieces, usage, metrics, passage);
+    Ok(Sse::new(events).keep_alive(KeepAlive::default()).into_response())
+}
+
+/// A stream at the time of its head.
+struct Start {
+    first: Option<String>,
+    rest: Rest,
+}
+
+enum Rest {
+    UnderWay(Direct<Generated>),
+    Ended(Generated),
+}
+
+impl Rest {
+    async fn outcome(self) -> Result<Generated, Unfinished> {
+        match self {
+            Self::UnderWay(work) => work.outcome().await,
+            Self::Ended(generated) => Ok(generated),
+        }
+    }
+}
+
+/// The events of a stream. The work belongs to them: it ends when they are dropped.
+fn events(
+    head: Head,
+    start: Start,
+    pieces: mpsc::Receiver<String>,
+    usage: bool,
+    metrics: Arc<Metrics>,
+    passage: Arc<Passage>,
+) -> impl Stream<Item = Result<Event, Infallible>> {
+    let role = Delta { role: Some(Role::Assistant), content: Some(String::new()) };
+    let begin = event_of(&head.chunk(role, None));
+    let (text_head, Start { first, rest }) = (head.clone(), start);
+    let text = stream::iter(first)
+        .chain(ReceiverStream::new(pieces))
+        .map(move |piece| event_of(&text_head.chunk(Delta { role: None, content: Some(piece) }, None)));
+    let end = stream::once(async move {
+        let outcome = rest.outcome().await;
+        drop(passage);
+        stream::iter(last_events(&head, outcome, usage, &metrics))
+    });
+    stream::once(async move { begin }).chain(text).chain(end.flatten()).map(Ok)
+}
+
+fn last_events(
+    head: &Head,
+    outcome: Result<Generated, Unfinished>,
+    usage: bool,
+    metrics: &Metrics,
+) -> Vec<Event> {
+    let generated = match outcome {
+        Ok(generated) => generated,
+        Err(unfinished) => {
+            let error = ApiError::from(unfinished);
+            metrics.error(error.code());
+            return vec![event_of(&error.body())];
+        }
+    };
+    let mut events = vec![event_of(&head.chunk(Delta::default(), Some(generated.finish)))];
+    events.extend(usage.then(|| event_of(&head.usage_chunk(&generated))));
+    events.push(Event::default().data("[DONE]"));
+    events
+}
+
+fn event_of(data: &impl Serialize) -> Event {
+    // Plain structs of texts and numbers always become JSON.
+    Event::default().json_data(data).unwrap_or_default()
+}
+
+/// What is the same in all parts of an answer.
+#[derive(Clone)]
+struct Head {
+    id: String,
+    created: u64,
+    model: String,
+}
+
+impl Head {
+    fn new(chosen: Chosen) -> Self {
+        let id = format!("chatcmpl-{:032x}", rand::random::<u128>());
+        Self { id, created: seconds(SystemTime::now()), model: chosen.name }
+    }
+
+    fn completion(self, generated: Generated) -> ChatCompletion {
+        let usage = usage_of(&generated);
+        let message = Answer { role: Role::Assistant, content: generated.text, refusal: () };
+        ChatCompletion {
+            id: self.id,
+            object: "chat.completion",
+            created: self.created,
+            model: self.model,
+            choices: vec![Choice { index: 0, message, logprobs: (), finish_reason: generated.finish }],
+            usage,
+        }
+    }
+
+    fn chunk(&self, delta: Delta, finish_reason: Option<Finish>) -> ChatChunk {
+        ChatChunk {
+            id: self.id.clone(),
+            object: "chat.completion.chunk",
+            created: self.created,
+            model: self.model.clone(),
+            choices: vec![ChunkChoice { index: 0, delta, finish_reason }],
+            usage: None,
+        }
+    }
+
+    fn usage_chunk(&self, generated: &Generated) -> ChatChunk {
+        let chunk = self.chunk(Delta::default(), None);
+        ChatChunk { choices: Vec::new(), usage: Some(usage_of(generated)), ..chunk }
+    }
+}
+
+fn usage_of(generated: &Generated) -> Usage {
+    let (prompt_tokens, completion_tokens) = (generated.prompt_tokens.into(), generated.tokens.into());
+    let total_tokens = u64::saturating_add(prompt_tokens, completion_tokens);
+    Usage { prompt_tokens, completion_tokens, total_tokens }
+}
+
+fn generation_of(request: &ChatRequest, chosen: &Chosen) -> Result<Generation, ApiError> {
+    let max_tokens = request.max_completion_tokens.or(request.max_tokens).unwrap_or(DEFAULT_TOKENS);
+    let temperature = request.temperature.unwrap_or(DEFAULT_TEMPERATURE);
+    let top_p = request.top_p.unwrap_or(DEFAULT_TOP_P);
+    let refusals = [
+        (request.messages.is_empty(), "'messages' is empty: send at least one"),
+        (request.n.is_some_and(|n| n != 1), "'n' has to be 1: ask several times for several answers"),
+        (
+            request.max_tokens == Some(0) || request.max_completion_tokens == Some(0),
+            "'max_tokens' and 'max_completion_tokens' have to be at least 1",
+        ),
+        (!(0.0..=MAX_TEMPERATURE).contains(&temperature), "'temperature' has to be 0 to 100"),
+        (!(top_p > 0.0 && top_p <= 1.0), "'top_p' has to be above 0 and at most 1"),
+    ];
+    if let Some((_, refusal)) = refusals.into_iter().find(|(refused, _)| *refused) {
+        return Err(ApiError::invalid(refusal));
+    }
+    Ok(Generation {
+        model: chosen.id.clone(),
+        messages: request.messages.iter().map(message_of).collect(),
+        max_tokens,
+        max_bytes: u32::MAX,
+        temperature: temperature as f32,
+        // What is too small for this type still means "only the likeliest".
+        top_p: (top_p as f32).max(f32::MIN_POSITIVE),
+        seed: request.seed.map_or_else(rand::random, folded),
+        stop: stops_of(request.stop.as_ref())?,
+    })
+}
+
+fn message_of(message: &ChatMessage) -> Message {
+    let role = match message.role {
+        ChatRole::System | ChatRole::Developer => Role::System,
+        ChatRole::User => Role::User,
+        ChatRole::Assistant => Role::Assistant,
+    };
+    let content = match &message.content {
+        Content::Text(text) => text.clone(),
+        Content::Parts(parts) => parts.iter().map(|part| part.text.as_str()).collect::<Vec<_>>().join("\n"),
+    };
+    Message { role, content }
+}
+
+fn stops_of(stop: Option<&Stop>) -> Result<Vec<String>, ApiError> {
+    let stops = match stop {
+        None => Vec::new(),
+        Some(Stop::One(stop)) => vec![stop.clone()],
+        Some(Stop::Many(stops)) => stops.clone(),
+    };
+    if stops.len() > MAX_STOPS {
+        return Err(ApiError::invalid(format!("'stop' has {} texts, and may have {MAX_STOPS}", stops.len())));
+    }
+    Ok(stops.into_iter().filter(|stop| !stop.is_empty()).collect())
+}
+
+/// The seed in the sampler's 32 bits; one that fits stays what it is.
+fn folded(seed: i64) -> u32 {
+    let bits = seed.cast_unsigned();
+    // Both halves count, so that seeds which differ only in the upper one differ.
+    ((bits >> 32) ^ (bits & u64::from(u32::MAX))) as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(more: &str) -> Result<Generation, ApiError> {
+        let json = format!(r#"{{"model":"m","messages":[{{"role":"user","content":"Hi"}}]{more}}}"#);
+        let request: ChatRequest = serde_json::from_str(&json).unwrap();
+        generation_of(&request, &Chosen { id: "id".into(), name: "m".into() })
+    }
+
+    #[test]
+    fn what_is_not_said_has_its_default() {
+        let work = parse("").unwrap();
+        assert_eq!((work.model.as_str(), work.max_tokens, work.max_bytes), ("id", DEFAULT_TOKENS, u32::MAX));
+        assert_eq!((work.temperature, work.top_p, work.stop.len()), (0.8, 0.95, 0));
+        let nulls =
+            parse(r#","temperature":null,"stop":null,"n":null,"max_tokens":null,"stream_options":null"#);
+        assert_eq!(nulls.unwrap().temperature, 0.8);
+    }
+
+    #[test]
+    fn edges_of_every_limit() {
+        for good in [
+            r#","temperature":0"#,
+            r#","temperature":100"#,
+            r#","top_p":1"#,
+            r#","top_p":1e-300"#,
+            r#","max_tokens":1"#,
+            r#","max_tokens":4294967295"#,
+            r#","n":1"#,
+            r#","n":1.0,"max_tokens":16.0,"seed":-1e3"#,
+            r#","tools":[],"user":"x""#,
+            r#","stop":["a","b","c","d","e","f","g","h","i","j","k","l","m","n","o","p"]"#,
+        ] {
+            let work = parse(good).unwrap();
+            assert!(work.top_p > 0.0, "{good}");
+        }
+        for bad in [
+            r#","temperature":-0.1"#,
+            r#","temperature":100.1"#,
+            r#","top_p":0"#,
+            r#","top_p":1.01"#,
+            r#","max_tokens":0"#,
+            r#","max_completion_tokens":0"#,
+            r#","n":2"#,
+            r#","n":0"#,
+            r#","stop":["a","b","c","d","e","f","g","h","i","j","k","l","m","n","o","p","q"]"#,
+        ] {
+            assert_eq!(parse(bad).unwrap_err().code(), "invalid_request", "{bad}");
+        }
+    }
+
+    #[test]
+    fn numbers_that_are_not_whole_are_refused() {
+        for bad in ["1.5", "-1", "4294967296", "4294967296.0", "1e300", "\"1\"", "true", "[]"] {
+            let json = format!(r#"{{"model":"m","messages":[],"max_tokens":{bad}}}"#);
+            let error = serde_json::from_str::<ChatRequest>(&json).unwrap_err().to_string();
+            assert!(error.contains("whole number"), "{bad}: {error}");
+        }
+    }
+
+    #[test]
+    fn the_newer_names_win() {
+        assert_eq!(parse(r#","max_tokens":5,"max_completion_tokens":7"#).unwrap().max_tokens, 7);
+        assert_eq!(parse(r#","stop":["","a"]"#).unwrap().stop, ["a"]);
+        assert_eq!(parse(r#","stop":"a""#).unwrap().stop, ["a"]);
+    }
+
+    #[test]
+    fn a_seed_that_fits_stays_what_it_is() {
+        assert_eq!([folded(0), folded(7), folded(i64::from(u32::MAX))], [0, 7, u32::MAX]);
+        assert_ne!(folded(1 << 32), folded(0));
+        let _no_overflow = [folded(i64::MIN), folded(i64::MAX), folded(-1)];
+    }
+
+    #[test]
+    fn parts_are_lines() {
+        let json =
+            r#"{"role":"developer","content":[{"type":"text","text":"a"},{"type":"text","text":"b"}]}"#;
+        let message = message_of(&serde_json::from_str(json).unwrap());
+        assert_eq!(message, Message { role: Role::System, content: "a\nb".into() });
+        let image = r#"{"role":"user","content":[{"type":"image_url","image_url":{"url":"x"}}]}"#;
+        assert!(serde_json::from_str::<ChatMessage>(image).is_err());
+    }
+}
