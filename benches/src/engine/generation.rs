@@ -9,6 +9,7 @@ use anyhow::Context as _;
 use poq_worker::{
     aborts::Aborts,
     config::Settings,
+    metrics::Metrics,
     models::shelf::{Shelf, CACHE},
     pool::Pool,
     runner::Program,
@@ -41,7 +42,7 @@ pub async fn measure(args: &Run, report: &mut Report) -> anyhow::Result<()> {
     let model = entry.id.clone().map_err(anyhow::Error::msg)?;
     let settings = Settings { threads: args.threads, parallel: STREAMS, context: 512, ..Settings::default() };
     let program = Program { path: args.worker.clone(), arguments: vec!["model-runner".into()] };
-    let pool = Pool::new(shelf, settings, program, Aborts::open(data.path()));
+    let pool = Pool::new(shelf, settings, program, Aborts::open(data.path()), Metrics::new()?);
 
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     one_stream(&pool, &model, 0).await?;

@@ -10,6 +10,7 @@ use poq_worker::{
     aborts::Aborts,
     config::Settings,
     evaluator::batches,
+    metrics::Metrics,
     models::shelf::{Shelf, CACHE},
     pool::Pool,
     runner::Program,
@@ -98,7 +99,11 @@ impl Engine {
         let model = entry.id.clone().map_err(anyhow::Error::msg)?;
         let settings = Settings { score_threads: args.threads, ..Settings::default() };
         let program = Program { path: args.worker.clone(), arguments: vec!["model-runner".into()] };
-        Ok(Self { pool: Pool::new(shelf, settings, program, Aborts::open(data.path())), model, _data: data })
+        Ok(Self {
+            pool: Pool::new(shelf, settings, program, Aborts::open(data.path()), Metrics::new()?),
+            model,
+            _data: data,
+        })
     }
 
     /// Median seconds of `runs`, after one that does not count.
