@@ -18,12 +18,16 @@ use futures::{
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Instant,
+    time::{Duration, Instant},
 };
 use tokio::sync::{mpsc, watch, Semaphore};
 
 /// Pieces of work that an evaluator is given at a time: the next one is at hand when it has done the last.
 pub const SCORE_JOBS: usize = 2;
+
+/// How long a model may take to stop what nobody wants any more: as long as a job may take, within these bounds. One
+/// step of a large model on a slow machine takes many seconds.
+const PATIENCE: std::ops::RangeInclusive<Duration> = Duration::from_secs(10)..=Duration::from_secs(60);
 
 /// The models of this machine that are in memory, each in its runner.
 #[derive(Debug)]
@@ -320,6 +324,7 @@ impl Pool {
                 let _exceeded = !state.make_room(model.bytes, self.settings.memory, &self.metrics);
                 let held = Held { model: Arc::clone(model), users: 0, last_used: Instant::now() };
                 state.loaded.insert(id, held);
+                self.watch(model);
             }
             Err(Unfinished::Failed(error)) => drop(state.broken.insert(id, error.message.clone())),
             Err(_) => {}
@@ -327,6 +332,19 @@ impl Pool {
         drop(state);
         self.tell();
         outcome
+    }
+
+    /// Buries the model if it hangs, even when nobody waits for it any more.
+    fn watch(self: &Arc<Self>, model: &Arc<Loaded>) {
+        let Some(hung) = model.runner.hung() else { return };
+        // Neither pool nor model lives longer for being watched.
+        let (pool, model) = (Arc::downgrade(self), Arc::downgrade(model));
+        tokio::spawn(async move {
+            let Ok(how) = hung.await else { return };
+            if let (Some(pool), Some(model)) = (pool.upgrade(), model.upgrade()) {
+                pool.bury(&model, &how);
+            }
+        });
     }
 
     async fn start(&self, entry: &Arc<Entry>) -> LoadOutcome {
@@ -338,7 +356,8 @@ impl Pool {
             .map_err(|error| Unfinished::unavailable(format!("{}: {error}", entry.name)))?;
         let load = self.order_for(entry).map_err(Unfinished::unavailable)?;
         let begun = Instant::now();
-        match Runner::start(&self.program, &load).await {
+        let patience = self.settings.job_time.clamp(*PATIENCE.start(), *PATIENCE.end());
+        match Runner::start(&self.program, &load, patience).await {
             Ok(runner) => {
                 let bytes = resident_bytes(runner.pid).unwrap_or(entry.bytes).max(entry.bytes);
                 tracing::info!(

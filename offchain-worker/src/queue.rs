@@ -237,18 +237,23 @@ impl Queue {
         }
     }
 
-    /// Forgets finished jobs older than `age`, and tries again to write down those that the disk would not
-    /// take.
-    pub fn sweep(&self, age: Duration) -> io::Result<usize> {
+    /// Tries again to write down the results that the disk would not take, until it refuses one.
+    pub fn write_down(&self) {
         let mut state = self.lock();
         let finished = |active: &&Active| active.record.is_finished();
         let unwritten: Vec<JobId> =
             state.active.values().filter(finished).map(|active| active.record.id).collect();
         for id in unwritten {
             self.settle(&mut state, id);
+            if state.active.contains_key(&id) {
+                return;
+            }
         }
-        let keep = state.active.keys().copied().collect();
-        drop(state);
+    }
+
+    /// Forgets finished jobs older than `age`.
+    pub fn sweep(&self, age: Duration) -> io::Result<usize> {
+        let keep = self.lock().active.keys().copied().collect();
         self.store.sweep(age, &keep)
     }
 
@@ -550,7 +555,7 @@ mod tests {
         assert_eq!(state(&queue, 1), Some(JobState::Done { result: result() }));
         assert!(matches!(queue.submit(id(2), score("b")), Err(SubmitError::Store(_))));
         std::fs::create_dir(&jobs).unwrap();
-        queue.sweep(Duration::from_secs(60)).unwrap();
+        queue.write_down();
         assert_eq!(state(&open(&jobs), 1), Some(JobState::Done { result: result() }));
     }
 

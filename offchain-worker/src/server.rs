@@ -37,6 +37,9 @@ const GIVE_BACK_TIME: Duration = Duration::from_secs(5);
 /// Time between two looks for old jobs.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(3600);
 
+/// Time between two tries to write down results that the disk would not take.
+const WRITE_INTERVAL: Duration = Duration::from_secs(5);
+
 /// Why the engine does not run.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
@@ -60,7 +63,15 @@ pub enum EngineError {
     /// The job store cannot be used.
     #[error("job store in {}: {error}", path.display())]
     Store {
-        /// The data folder.
+        /// The store's folder.
+        path: PathBuf,
+        /// What went wrong.
+        error: io::Error,
+    },
+    /// The file that keeps a second engine out cannot be used.
+    #[error("lock file {}: {error}", path.display())]
+    Lock {
+        /// The file.
         path: PathBuf,
         /// What went wrong.
         error: io::Error,
@@ -96,6 +107,7 @@ pub async fn serve(
     let scanning = Arc::clone(&shelf);
     tokio::task::spawn_blocking(move || scanning.scan());
     let sweeping = tokio::spawn(sweep(Arc::clone(&queue), settings.retention));
+    let writing = tokio::spawn(write_down(Arc::clone(&queue)));
     let looking_after = CancellationToken::new();
     backends.watch(&looking_after);
     let jobs = worker::start(Arc::clone(&queue), Arc::clone(&backends), settings.job_time);
@@ -120,11 +132,15 @@ pub async fn serve(
         () = cut_off(stopped, drained) => Ok(()),
     };
     sweeping.abort();
+    writing.abort();
     queue.close();
     if tokio::time::timeout(GIVE_BACK_TIME, jobs).await.is_err() {
         tracing::warn!("a job does not stop; it is done again at the next start");
     }
     looking_after.cancel();
+    // The last chance of a result that the disk would not take.
+    let writing = tokio::task::spawn_blocking(move || queue.write_down());
+    let _written_or_late = tokio::time::timeout(GIVE_BACK_TIME, writing).await;
     pool.clear();
     tracing::info!("the engine is down");
     Ok(served?)
@@ -142,17 +158,20 @@ fn open_queue(config: &EngineConfig) -> Result<Queue, EngineError> {
         score: SCORE_JOBS,
         of_model: of_model.collect(),
     };
-    let open = || Queue::open(Store::open(config.data.join("jobs"))?, config.settings.queue_limit, width);
-    open().map_err(|error| EngineError::Store { path: config.data.clone(), error })
+    let folder = config.data.join("jobs");
+    let open = || Queue::open(Store::open(folder.clone())?, config.settings.queue_limit, width);
+    open().map_err(|error| EngineError::Store { path: folder.clone(), error })
 }
 
 /// Two engines on one job store would do each other's jobs. The lock goes with the process, however it ends.
 fn lock_folder(config: &EngineConfig) -> Result<File, EngineError> {
-    let file = File::create(config.data.join("lock"))?;
+    let path = config.data.join("lock");
+    let failed = |error| EngineError::Lock { path: path.clone(), error };
+    let file = File::create(&path).map_err(failed)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(EngineError::InUse(config.data.clone())),
-        Err(TryLockError::Error(error)) => Err(error.into()),
+        Err(TryLockError::Error(error)) => Err(failed(error)),
     }
 }
 
@@ -166,6 +185,16 @@ async fn sweep(queue: Arc<Queue>, age: Duration) {
             Err(error) => tracing::error!(%error, "the sweep failed"),
         }
         sleep(SWEEP_INTERVAL).await;
+    }
+}
+
+async fn write_down(queue: Arc<Queue>) {
+    loop {
+        sleep(WRITE_INTERVAL).await;
+        let queue = Arc::clone(&queue);
+        if let Err(error) = tokio::task::spawn_blocking(move || queue.write_down()).await {
+            tracing::error!(%error, "results cannot be written down");
+        }
     }
 }
 

@@ -89,20 +89,29 @@ impl Store {
         for entry in fs::read_dir(&folder)? {
             let entry = entry?;
             if entry.file_name().to_string_lossy().starts_with(files::TEMPORARY_PREFIX) {
-                fs::remove_file(entry.path())?;
+                // What cannot be removed is in nobody's way.
+                let _stays = fs::remove_file(entry.path());
             }
         }
         Ok(Self { folder })
     }
 
-    /// The record of `id`. A file that cannot be understood is set aside, and the job is then unknown.
+    /// The record of `id`. What cannot be understood is set aside, and the job is then unknown. Errors name the file.
     pub fn get(&self, id: JobId) -> io::Result<Option<Record>> {
         let path = self.path(id);
-        match fs::read(&path) {
-            Ok(json) => Ok(self.parse_or_set_aside(id, &path, &json)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
-        }
+        let error = match fs::read(&path) {
+            Ok(json) => match Record::parse(id, &json) {
+                Ok(record) => return Ok(Some(record)),
+                Err(error) => error.to_string(),
+            },
+            Err(error) => match error.kind() {
+                io::ErrorKind::NotFound => return Ok(None),
+                io::ErrorKind::IsADirectory => error.to_string(),
+                _ => return Err(io::Error::new(error.kind(), format!("{}: {error}", path.display()))),
+            },
+        };
+        set_aside(id, &path, &error);
+        Ok(None)
     }
 
     /// Writes a record. When this returns, it survives the end of this process; a finished one also survives a power
@@ -156,20 +165,15 @@ impl Store {
         Ok(files)
     }
 
-    fn parse_or_set_aside(&self, id: JobId, path: &Path, json: &[u8]) -> Option<Record> {
-        let error = match Record::parse(id, json) {
-            Ok(record) => return Some(record),
-            Err(error) => error,
-        };
-        let aside = path.with_extension("json.corrupt");
-        let moved = fs::rename(path, &aside);
-        tracing::warn!(%id, %error, aside = %aside.display(), ?moved, "a job's file is damaged and was set aside");
-        None
-    }
-
     fn path(&self, id: JobId) -> PathBuf {
         self.folder.join(format!("{id}.json"))
     }
+}
+
+fn set_aside(id: JobId, path: &Path, error: &str) {
+    let aside = path.with_extension("json.corrupt");
+    let moved = fs::rename(path, &aside);
+    tracing::warn!(%id, error, aside = %aside.display(), ?moved, "a job's file is damaged and was set aside");
 }
 
 #[cfg(test)]

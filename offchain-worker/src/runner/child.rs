@@ -36,6 +36,8 @@ pub fn run() -> io::Result<()> {
     io::stdin().read_line(&mut first)?;
     let load: Load = serde_json::from_str(&first)?;
     let running = Running::default();
+    // From here on: an engine that goes away while a large model is loaded takes this process with it.
+    let orders = read_orders(&running)?;
     match load {
         Load::Generator { path, options } => match Generator::load(&path, &options) {
             Ok(generator) => match Batcher::new(&generator) {
@@ -45,7 +47,7 @@ pub fn run() -> io::Result<()> {
                         context: generator.context(),
                         chat_template: generator.has_template(),
                     }));
-                    generate(batcher, &read_orders(&running)?, &running, &reports);
+                    generate(batcher, &orders, &running, &reports);
                 }
                 Err(error) => reports.send(Report::Broken(error)),
             },
@@ -54,7 +56,7 @@ pub fn run() -> io::Result<()> {
         Load::Evaluator { folder, options } => match Evaluator::load(&folder, &options) {
             Ok(evaluator) => {
                 reports.send(Report::Ready(Facts::Evaluator { max_tokens: evaluator.manifest().max_tokens }));
-                score(&evaluator, &read_orders(&running)?, &running, &reports);
+                score(&evaluator, &orders, &running, &reports);
             }
             Err(error) => reports.send(Report::Broken(error)),
         },

@@ -17,11 +17,13 @@ use std::{
         atomic::{AtomicU64, Ordering},
         Arc, Mutex, MutexGuard, PoisonError,
     },
+    time::{Duration, Instant},
 };
 use tokio::{
     io::AsyncWriteExt as _,
     process::{Child, ChildStdin, ChildStdout, Command},
     sync::{mpsc, oneshot},
+    time::MissedTickBehavior,
 };
 use tokio_util::{
     codec::{FramedRead, LinesCodec},
@@ -30,6 +32,9 @@ use tokio_util::{
 
 /// Orders that may wait for a runner to read them.
 const ORDERS_AHEAD: usize = 256;
+
+/// Time between two looks at whether the runner hangs.
+const PULSE: Duration = Duration::from_secs(1);
 
 /// The program that becomes a runner: this one, with its hidden subcommand.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,6 +90,7 @@ pub struct Runner {
     keys: AtomicU64,
     /// Cancelled to end the process.
     stop: CancellationToken,
+    hung: Mutex<Option<oneshot::Receiver<String>>>,
 }
 
 /// Who waits for reports, and how the process ended once it has.
@@ -96,6 +102,8 @@ struct Waiting {
 #[derive(Debug, Default)]
 struct WaitingState {
     listeners: HashMap<u64, Listener>,
+    /// Orders that were taken back, until the runner says that it stopped; and since when.
+    taken_back: HashMap<u64, Instant>,
     ended: Option<String>,
 }
 
@@ -115,7 +123,10 @@ enum Done {
 
 impl Runner {
     /// Starts a process and loads the model in it. If the returned future is dropped, the process ends.
-    pub async fn start(program: &Program, load: &Load) -> Result<Self, StartError> {
+    ///
+    /// A runner that works on something that was taken back, and for `patience` neither stops nor says anything else,
+    /// hangs: it is ended. Who holds the runner learns that from [`Self::hung`].
+    pub async fn start(program: &Program, load: &Load, patience: Duration) -> Result<Self, StartError> {
         let spawn = |error: io::Error| StartError::Spawn(error.to_string());
         let mut child = Command::new(&program.path)
             .args(&program.arguments)
@@ -145,8 +156,16 @@ impl Runner {
         let (orders, ordered) = mpsc::channel(ORDERS_AHEAD);
         let (waiting, stop) = (Arc::new(Waiting::default()), CancellationToken::new());
         tokio::spawn(write_orders(stdin, ordered));
-        tokio::spawn(attend(child, reports, Arc::clone(&waiting), stop.clone()));
-        Ok(Self { facts, pid, orders, waiting, keys: AtomicU64::new(0), stop })
+        let (hangs, hung) = oneshot::channel();
+        let attendant = Attendant { child, reports, waiting: Arc::clone(&waiting), patience };
+        tokio::spawn(attendant.attend(stop.clone(), hangs));
+        let hung = Mutex::new(Some(hung));
+        Ok(Self { facts, pid, orders, waiting, keys: AtomicU64::new(0), stop, hung })
+    }
+
+    /// Tells, to the first who asks, how the process was ended because it hung; closed when it ended otherwise.
+    pub fn hung(&self) -> Option<oneshot::Receiver<String>> {
+        self.hung.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// Makes an answer; `pieces` gets its text as it grows. If the returned future is dropped, the runner is told to
@@ -186,9 +205,10 @@ impl Runner {
         let key = self.keys.fetch_add(1, Ordering::Relaxed);
         let (done, outcome) = oneshot::channel();
         self.waiting.listen(key, Listener { pieces, done })?;
-        let unwanted = CancelOnDrop { key, runner: self };
+        let mut unwanted = CancelOnDrop { key, runner: self, ordered: false };
         // A runner that ended does not read; how it ended is what the listener hears.
         let _ended = self.orders.send(order(key)).await;
+        unwanted.ordered = true;
         let outcome =
             outcome.await.unwrap_or_else(|_| Err(Unfinished::internal("the runner was not heard out")));
         if outcome.is_ok() {
@@ -208,11 +228,13 @@ impl Drop for Runner {
 struct CancelOnDrop<'a> {
     key: u64,
     runner: &'a Runner,
+    /// Whether the runner gets to know of the order at all.
+    ordered: bool,
 }
 
 impl Drop for CancelOnDrop<'_> {
     fn drop(&mut self) {
-        self.runner.waiting.lock().listeners.remove(&self.key);
+        self.runner.waiting.take_back(self.key, self.ordered);
         if let Err(mpsc::error::TrySendError::Full(order)) =
             self.runner.orders.try_send(Order::Cancel { key: self.key })
         {
@@ -238,11 +260,29 @@ impl Waiting {
         Ok(())
     }
 
+    /// Nobody wants the order any more. Whether the runner is done with it is seen from its report.
+    fn take_back(&self, key: u64, ordered: bool) {
+        let mut state = self.lock();
+        if state.listeners.remove(&key).is_some() && ordered {
+            state.taken_back.insert(key, Instant::now());
+        }
+    }
+
+    /// Since when the runner's oldest order is one that was taken back. A runner may keep later ones waiting for as
+    /// long as an earlier one takes.
+    fn overdue_since(&self) -> Option<Instant> {
+        let state = self.lock();
+        let (oldest, since) = state.taken_back.iter().min_by_key(|(key, _)| **key)?;
+        state.listeners.keys().all(|key| key > oldest).then_some(*since)
+    }
+
     /// Hands a report to who waits for it. Who does not keep up with the pieces loses the answer: waiting for one
     /// reader would hold up all others of this model.
     fn hear(&self, report: Report) {
         let finished = |key: u64, outcome: Outcome| {
-            if let Some(listener) = self.lock().listeners.remove(&key) {
+            let mut state = self.lock();
+            state.taken_back.remove(&key);
+            if let Some(listener) = state.listeners.remove(&key) {
                 let _nobody = listener.done.send(outcome);
             }
         };
@@ -289,35 +329,69 @@ async fn write_orders(mut stdin: ChildStdin, mut orders: mpsc::Receiver<Order>) 
     }
 }
 
-/// Reads what the runner reports, until it ends or is no longer wanted.
-async fn attend(
-    mut child: Child,
-    mut reports: FramedRead<ChildStdout, LinesCodec>,
+/// Who listens to a runner.
+struct Attendant {
+    child: Child,
+    reports: FramedRead<ChildStdout, LinesCodec>,
     waiting: Arc<Waiting>,
-    stop: CancellationToken,
-) {
-    loop {
-        let line = tokio::select! {
-            line = reports.next() => line,
+    patience: Duration,
+}
+
+impl Attendant {
+    /// Reads what the runner reports, until it ends, hangs, or is no longer wanted.
+    async fn attend(mut self, stop: CancellationToken, hangs: oneshot::Sender<String>) {
+        let hung = tokio::select! {
+            hung = self.listen() => hung,
             () = stop.cancelled() => {
-                let _already_gone = child.start_kill();
+                self.kill();
                 None
             }
         };
-        match line {
-            Some(Ok(line)) => match serde_json::from_str(&line) {
-                Ok(report) => waiting.hear(report),
-                Err(error) => tracing::error!(%error, "a runner says what this engine does not understand"),
-            },
-            Some(Err(error)) => {
-                tracing::error!(%error, "a runner cannot be heard; it is ended");
-                let _already_gone = child.start_kill();
-                break;
-            }
-            None => break,
+        let ended = how_it_ended(self.child.wait().await);
+        self.waiting.end(hung.as_ref().unwrap_or(&ended));
+        if let Some(how) = hung {
+            let _nobody = hangs.send(how);
         }
     }
-    waiting.end(&how_it_ended(child.wait().await));
+
+    /// Hears the runner out. If it hangs, says so.
+    async fn listen(&mut self) -> Option<String> {
+        let mut pulse = tokio::time::interval(PULSE);
+        pulse.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut heard = Instant::now();
+        loop {
+            let line = tokio::select! {
+                line = self.reports.next() => line,
+                _ = pulse.tick() => {
+                    let overdue = self.waiting.overdue_since().map(|since| since.max(heard).elapsed());
+                    if overdue.is_some_and(|overdue| overdue >= self.patience) {
+                        self.kill();
+                        let seconds = self.patience.as_secs();
+                        return Some(format!("it hung: no sign of life for {seconds} s after it was told to stop a job"));
+                    }
+                    continue;
+                }
+            };
+            heard = Instant::now();
+            match line? {
+                Ok(line) => match serde_json::from_str(&line) {
+                    Ok(report) => self.waiting.hear(report),
+                    Err(error) => {
+                        tracing::error!(%error, "a runner says what this engine does not understand")
+                    }
+                },
+                Err(error) => {
+                    tracing::error!(%error, "a runner cannot be heard; it is ended");
+                    self.kill();
+                    return None;
+                }
+            }
+        }
+    }
+
+    fn kill(&mut self) {
+        let _already_gone = self.child.start_kill();
+    }
 }
 
 fn how_it_ended(status: io::Result<ExitStatus>) -> String {
