@@ -91,6 +91,6 @@ fn write_evaluator(folder: &Path) -> anyhow::Result<String> {
 }
 
 fn sha256(bytes: &[u8]) -> String {
-    let digest = sp_core::sha2_256(bytes);
+    let digest = sp_io::hashing::sha2_256(bytes);
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
