@@ -28,8 +28,8 @@ pub struct Text {
 }
 
 impl Text {
-    /// An empty text that ends before the first of `stop`, or at `most_bytes` bytes. Of stop sequences that overlap,
-    /// the one that is complete first counts, and then the longer one; empty ones are ignored.
+    /// An empty text that ends before the first of `stop`, or at `most_bytes` bytes, whichever is reached first. Of stop
+    /// sequences that overlap, the one that is complete first counts, and then the longer one; empty ones are ignored.
     pub fn new(stop: &[String], most_bytes: usize) -> Self {
         let stop = stop.iter().filter(|stop| !stop.is_empty()).cloned().collect();
         Self {
@@ -106,16 +106,19 @@ impl Text {
         self.pending.drain(..whole);
     }
 
-    /// Cuts the text before the first stop sequence in it. Only what came after `before` can complete one.
+    /// Cuts the text before the first stop sequence in it. Only what came after `before` can complete one, and one that
+    /// is complete only beyond the limit came too late, in however many bytes it arrived.
     fn find_stop(&mut self, before: usize) -> Option<End> {
         let longest = self.stop.iter().map(String::len).max()?;
         let from = self.text.floor_char_boundary(before.saturating_sub(longest));
         let fresh = self.text.get(from..).unwrap_or_default();
         let found = self.stop.iter().filter_map(|stop| Some((fresh.find(stop.as_str())?, stop.len())));
-        let (first, _) = found.min_by_key(|(at, length)| (at.saturating_add(*length), *at))?;
-        self.text.truncate(from.saturating_add(first));
-        let within = self.text.floor_char_boundary(self.most_bytes);
-        self.text.truncate(within);
+        let (first, length) = found.min_by_key(|(at, length)| (at.saturating_add(*length), *at))?;
+        let first = from.saturating_add(first);
+        if first.saturating_add(length) > self.most_bytes {
+            return None;
+        }
+        self.text.truncate(first);
         Some(End::Stop)
     }
 
@@ -191,6 +194,13 @@ mod tests {
         assert_eq!(text.push(b"ND more"), Some(End::Stop));
         assert_eq!(text.piece(), None);
         assert_eq!(text.as_str(), "well ENough ä");
+    }
+
+    #[test]
+    fn a_stop_sequence_beyond_the_limit_came_too_late() {
+        for (most, shown) in [(8, "a"), (7, "a stopp"), (6, "a stop"), (2, "a")] {
+            assert_eq!(written(b"a stopped", &[" stoppe"], most), shown);
+        }
     }
 
     #[test]

@@ -107,6 +107,8 @@ fn date_of_release(format: &str) -> String {
 
 fn say(error: Error) -> String {
     let reason = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
+    // What a template raises may have any number of lines.
+    let reason = reason.split_whitespace().collect::<Vec<_>>().join(" ");
     let line = error.line().map(|line| format!(" (line {line})")).unwrap_or_default();
     format!("chat template: {reason}{line}")
 }
