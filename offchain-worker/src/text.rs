@@ -148,6 +148,11 @@ fn may_be_completed(broken: &[u8]) -> bool {
     std::str::from_utf8(broken).is_err_and(|error| error.error_len().is_none())
 }
 
+/// A message about what others wrote, as one line: in place of line ends and other control characters stand spaces.
+pub fn one_line(message: &str) -> String {
+    message.replace(char::is_control, " ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

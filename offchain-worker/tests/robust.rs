@@ -261,7 +261,7 @@ async fn whenever_it_is_killed_nothing_that_was_taken_is_lost_or_done_twice() {
     see_that_all_are_known(&engine.client, &jobs, &taken, &mut results).await;
     assert_eq!(results.len(), taken.len());
     engine.stop();
-    assert_eq!(leftovers(&folder.path().join("data/jobs")), [PathBuf::new(); 0]);
+    assert_eq!(leftovers(&folder.path().join("data/jobs")), Vec::<PathBuf>::new());
 }
 
 #[tokio::test]
@@ -293,7 +293,7 @@ async fn a_signal_or_many_stop_it_and_the_next_start_goes_on() {
     }
     see_that_all_are_known(&engine.client, &jobs, &all, &mut results).await;
     engine.stop();
-    assert_eq!(leftovers(&folder.path().join("data/jobs")), [PathBuf::new(); 0]);
+    assert_eq!(leftovers(&folder.path().join("data/jobs")), Vec::<PathBuf>::new());
 }
 
 /// A process that is stopped does nothing on its own, and still goes when its engine does.

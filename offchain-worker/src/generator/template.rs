@@ -4,7 +4,10 @@
 //! matcher only knows some families). A model without one gets the plain form: a single question goes in as it is,
 //! a longer conversation as `role: text` lines.
 
-use crate::work::{Message, Role};
+use crate::{
+    text::one_line,
+    work::{Message, Role},
+};
 use minijinja::{context, syntax::SyntaxConfig, Environment, Error, ErrorKind, Value};
 
 /// Largest template, in bytes.
@@ -108,7 +111,7 @@ fn date_of_release(format: &str) -> String {
 fn say(error: Error) -> String {
     let reason = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
     // What a template raises may have any number of lines.
-    let reason = reason.split_whitespace().collect::<Vec<_>>().join(" ");
+    let reason = one_line(&reason);
     let line = error.line().map(|line| format!(" (line {line})")).unwrap_or_default();
     format!("chat template: {reason}{line}")
 }

@@ -13,6 +13,7 @@
 //!
 //! The SHA-256 of these bytes is the evaluator's id, so whatever changes a score changes the id.
 
+use crate::text::one_line;
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
@@ -111,13 +112,13 @@ fn default_max_tokens() -> usize {
 #[derive(Debug, thiserror::Error)]
 pub enum ManifestError {
     /// It is not the JSON of a manifest.
-    #[error("poq.json: {0}; `poq-worker models add FOLDER` writes a new one")]
+    #[error("poq.json: {}; `poq-worker models add FOLDER` writes a new one", one_line(&.0.to_string()))]
     Json(#[from] serde_json::Error),
     /// It is of another version.
     #[error("poq.json: written in format {0}; this engine knows format {FORMAT}")]
     Format(u32),
     /// A value is out of range.
-    #[error("poq.json: {0}")]
+    #[error("poq.json: {}", one_line(.0))]
     Value(String),
 }
 
