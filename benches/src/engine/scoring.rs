@@ -31,7 +31,7 @@ struct Pair {
 /// What `score.py` prints.
 #[derive(Deserialize)]
 struct Timed {
-    median: f64,
+    median_s: f64,
 }
 
 /// The latency of one pair of 512 tokens.
@@ -163,5 +163,5 @@ async fn timed(mut command: Command) -> anyhow::Result<f64> {
     let printed = String::from_utf8_lossy(&output.stdout);
     anyhow::ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let line = printed.lines().last().context("it prints nothing")?;
-    Ok(serde_json::from_str::<Timed>(line)?.median)
+    Ok(serde_json::from_str::<Timed>(line)?.median_s)
 }
