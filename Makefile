@@ -70,5 +70,7 @@ adversaries: build ## Play attacks on the pallet, with the truth known (QUICK=1:
 weights: setup ## Measure the pallet's weights and write them into its source
 	@[ ! -f "$(POQ_CACHE)/env.sh" ] || . "$(POQ_CACHE)/env.sh"; scripts/weights.sh
 
+# An image goes to other machines.
+image: export POQ_PORTABLE := 1
 image: build ## Build a Docker image of the node
 	@docker/build.sh

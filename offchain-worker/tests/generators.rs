@@ -11,7 +11,7 @@ use poq_worker::{
         Generator, GeneratorOptions,
     },
     limits::{Cancel, Unfinished},
-    work::{Finish, Generated, Generation, Message, Role},
+    work::{Finish, Generated, Generation},
 };
 use std::collections::HashMap;
 
@@ -27,16 +27,7 @@ fn load(change: impl FnOnce(&mut GeneratorOptions)) -> Generator {
 }
 
 fn ask(prompt: &str) -> Generation {
-    Generation {
-        model: String::new(),
-        messages: vec![Message { role: Role::User, content: prompt.to_owned() }],
-        max_tokens: 64,
-        max_bytes: 4096,
-        temperature: 0.0,
-        top_p: 1.0,
-        seed: 0,
-        stop: Vec::new(),
-    }
+    common::ask("", prompt)
 }
 
 /// A generation that goes on for long: nearly every token is as likely as the one that ends the text.

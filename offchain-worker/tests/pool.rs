@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{folder_with_models, id_of, pool, shelf};
+use common::{ask, folder_with_models, id_of, pool, shelf};
 use poq_primitives::job::FailureReason;
 use poq_worker::{
     aborts::MOST_DEATHS,
@@ -11,23 +11,10 @@ use poq_worker::{
     limits::Unfinished,
     models::shelf::ModelKind,
     pool::{Pool, Presence},
-    work::{Generation, Message, Role, Scoring},
+    work::{Generation, Scoring},
 };
 use std::{fs, path::Path, sync::Arc};
 use tokio::sync::mpsc;
-
-fn ask(model: &str, prompt: &str) -> Generation {
-    Generation {
-        model: model.to_owned(),
-        messages: vec![Message { role: Role::User, content: prompt.to_owned() }],
-        max_tokens: 64,
-        max_bytes: 4096,
-        temperature: 0.0,
-        top_p: 1.0,
-        seed: 0,
-        stop: Vec::new(),
-    }
-}
 
 fn ramble(model: &str, seed: u32) -> Generation {
     Generation {

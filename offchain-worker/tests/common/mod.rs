@@ -12,7 +12,7 @@ use poq_worker::{
     runner::Program,
     server,
     token::Token,
-    work::Scoring,
+    work::{Generation, Message, Role, Scoring},
 };
 use std::{net::SocketAddr, path::Path, sync::Arc};
 use tempfile::TempDir;
@@ -66,6 +66,20 @@ pub fn ramble(model: &str, seed: u32) -> GenerateJob {
 pub fn score(model: &str, prompt: &str, responses: &[&str]) -> ScoreJob {
     let responses = responses.iter().map(|response| (*response).to_owned()).collect();
     ScoreJob { model: model.into(), prompt: prompt.into(), responses }
+}
+
+/// A greedy answer to one question.
+pub fn ask(model: &str, prompt: &str) -> Generation {
+    Generation {
+        model: model.to_owned(),
+        messages: vec![Message { role: Role::User, content: prompt.to_owned() }],
+        max_tokens: 64,
+        max_bytes: 4096,
+        temperature: 0.0,
+        top_p: 1.0,
+        seed: 0,
+        stop: Vec::new(),
+    }
 }
 
 /// Pairs that are scored alone, as a chain wants them.
