@@ -26,7 +26,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Measure, print a table, and write the results
-    Run(Run),
+    Run(Box<Run>),
     /// A runner that has every answer at once: it stands in for a model where everything but inference is measured
     #[command(hide = true)]
     SimulatedRunner,
