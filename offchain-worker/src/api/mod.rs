@@ -223,20 +223,13 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
 
 /// A whole number that a request may leave out. JSON knows no integers: to some clients 5.0 is one.
 fn whole<'de, D: Deserializer<'de>, T: TryFrom<i64>>(field: D) -> Result<Option<T>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Number {
-        Whole(i64),
-        Real(f64),
-    }
     let refused = || D::Error::custom("expected a whole number in the range of this field");
     // Beyond this, numbers of this type are no longer exact.
     const EXACT: f64 = 9_007_199_254_740_992.0;
-    let number = match Option::<Number>::deserialize(field).map_err(|_| refused())? {
-        None => return Ok(None),
-        Some(Number::Whole(number)) => number,
-        Some(Number::Real(real)) if real.fract() == 0.0 && real.abs() <= EXACT => real as i64,
-        Some(Number::Real(_)) => return Err(refused()),
+    let Some(number) = Option::<serde_json::Number>::deserialize(field).map_err(|_| refused())? else {
+        return Ok(None);
     };
+    let real = || number.as_f64().filter(|real| real.fract() == 0.0 && real.abs() <= EXACT);
+    let number = number.as_i64().or_else(|| real().map(|real| real as i64)).ok_or_else(refused)?;
     T::try_from(number).map(Some).map_err(|_| refused())
 }

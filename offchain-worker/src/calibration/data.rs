@@ -9,6 +9,7 @@
 
 use super::fit::FOLDS;
 use serde::Deserialize;
+use serde_json::Value;
 use std::{
     collections::HashSet,
     io::{self, BufRead, Read as _},
@@ -105,14 +106,8 @@ pub fn parse_line(line: &[u8]) -> Result<Line, String> {
     struct Fields {
         question: String,
         answer: String,
-        label: Option<Label>,
+        label: Option<Value>,
         value: Option<f64>,
-    }
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Label {
-        Truth(bool),
-        Number(f64),
     }
     let text = std::str::from_utf8(line).map_err(|_| "is not UTF-8 text")?;
     let fields: Fields = serde_json::from_str(text).map_err(|error| {
@@ -121,11 +116,13 @@ pub fn parse_line(line: &[u8]) -> Result<Line, String> {
             .replace("line 1 column", "column")
     })?;
     let (value, graded) = match (fields.label, fields.value) {
-        (Some(Label::Truth(truth)), None) => (f64::from(u8::from(truth)), false),
-        (Some(Label::Number(number)), None) if number == 0.0 || number == 1.0 => (number, false),
-        (Some(Label::Number(number)), None) => {
-            return Err(format!("has the label {number}; a label is 0 or 1, and a grade is a \"value\""));
-        }
+        (Some(Value::Bool(truth)), None) => (f64::from(u8::from(truth)), false),
+        (Some(label), None) => match label.as_f64().filter(|number| [0.0, 1.0].contains(number)) {
+            Some(number) => (number, false),
+            None => {
+                return Err(format!("has the label {label}; a label is 0 or 1, and a grade is a \"value\""))
+            }
+        },
         (None, Some(value)) if value.is_finite() => (value, true),
         (None, Some(_)) => return Err("has a value that is not finite".to_owned()),
         (Some(_), Some(_)) => return Err("has a label and a value; give one of them".to_owned()),
@@ -287,13 +284,13 @@ mod tests {
         let cases = [
             (r#"{"question":"q","answer":"a"}"#, "neither"),
             (r#"{"question":"q","answer":"a","label":2}"#, "label 2"),
-            (r#"{"question":"q","answer":"a","label":"yes"}"#, "no JSON object"),
+            (r#"{"question":"q","answer":"a","label":"yes"}"#, "label \"yes\""),
             (r#"{"question":"q","answer":"a","label":1,"value":1}"#, "one of them"),
             (r#"{"question":"q","label":1}"#, "answer"),
             (r#"{"question":"q","answer":null,"label":1}"#, "no JSON object"),
             ("[1,2]", "no JSON object"),
             ("{", "no JSON object"),
-            (r#"{"question":"q","answer":"a","value":1e999}"#, "no JSON object"),
+            (r#"{"question":"q","answer":"a","value":1e999}"#, "line 21"),
         ];
         for (line, said) in cases {
             let error = read(&format!("{good}\n{line}\n"), Meaning::default()).unwrap_err();
