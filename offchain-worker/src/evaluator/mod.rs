@@ -39,7 +39,7 @@ pub struct EvaluatorOptions {
 impl Default for EvaluatorOptions {
     fn default() -> Self {
         let threads = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
-        Self { threads, batch_tokens: 4096 }
+        Self { threads, batch_tokens: 512 }
     }
 }
 
