@@ -111,10 +111,14 @@ struct Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        if let Some(held) = self.pool.lock().loaded.get_mut(&self.model.id) {
+        let mut state = self.pool.lock();
+        // A model that died may have been loaded anew meanwhile; that one's users are others.
+        let same = |held: &&mut Held| Arc::ptr_eq(&held.model, &self.model);
+        if let Some(held) = state.loaded.get_mut(&self.model.id).filter(same) {
             held.users = held.users.saturating_sub(1);
             held.last_used = Instant::now();
         }
+        drop(state);
         self.pool.tell();
     }
 }
