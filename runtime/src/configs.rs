@@ -21,10 +21,7 @@ use frame_support::{
 };
 use frame_system::{
     limits::{BlockLength, BlockWeights},
-    offchain::{
-        AppCrypto, CreateBare, CreateSignedTransaction, CreateTransaction, CreateTransactionBase,
-        SigningTypes,
-    },
+    offchain::{CreateBare, CreateTransaction},
     EnsureRoot,
 };
 use pallet_proof_of_quality::Parameters;
@@ -251,21 +248,12 @@ impl pallet_utility::Config for Runtime {
 
 // ---------------------------------------------------------------- transactions that a node signs
 
-/// Blocks for which a transaction signed by a node is good. Long enough for a full pool, short enough to be made anew.
-const SIGNED_BY_NODE_BLOCKS: u64 = 64;
-
-impl SigningTypes for Runtime {
-    type Public = <Signature as Verify>::Signer;
-    type Signature = Signature;
-}
-
-impl<LocalCall> CreateTransactionBase<LocalCall> for Runtime
-where
-    RuntimeCall: From<LocalCall>,
-{
-    type Extrinsic = UncheckedExtrinsic;
-    type RuntimeCall = RuntimeCall;
-}
+pallet_proof_of_quality::impl_create_signed_transaction!(
+    Runtime,
+    RuntimeCall,
+    UncheckedExtrinsic,
+    signed_extension
+);
 
 impl<LocalCall> CreateTransaction<LocalCall> for Runtime
 where
@@ -284,31 +272,6 @@ where
 {
     fn create_bare(call: RuntimeCall) -> UncheckedExtrinsic {
         UncheckedExtrinsic::new_bare(call)
-    }
-}
-
-impl<LocalCall> CreateSignedTransaction<LocalCall> for Runtime
-where
-    RuntimeCall: From<LocalCall>,
-{
-    fn create_signed_transaction<C: AppCrypto<Self::Public, Self::Signature>>(
-        call: RuntimeCall,
-        public: Self::Public,
-        account: AccountId,
-        nonce: Nonce,
-    ) -> Option<UncheckedExtrinsic> {
-        // The newest block whose hash is in this state is the parent.
-        let birth = System::block_number().saturating_sub(1);
-        let extension = signed_extension(Era::mortal(SIGNED_BY_NODE_BLOCKS, birth.saturated_into()), nonce);
-        let payload = SignedPayload::new(call, extension)
-            .inspect_err(
-                |error| log::error!(target: "poq::driver", "cannot make a payload to sign: {error:?}"),
-            )
-            .ok()?;
-        let signature = payload.using_encoded(|bytes| C::sign(bytes, public))?;
-        let (call, extension, _) = payload.deconstruct();
-        let sender = <Runtime as frame_system::Config>::Lookup::unlookup(account);
-        Some(UncheckedExtrinsic::new_signed(call, sender, signature, extension))
     }
 }
 
