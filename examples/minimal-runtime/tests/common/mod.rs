@@ -133,8 +133,8 @@ fn build(parent: &Header, transactions: Vec<Transaction>) -> (Header, Vec<Runtim
     for transaction in Runtime::inherent_extrinsics(data).into_iter().chain(transactions) {
         Runtime::apply_extrinsic(transaction).expect("is valid").expect("does what it says");
     }
-    let events = System::events().into_iter().map(|record| record.event).collect();
-    (Runtime::finalize_block(), events)
+    let header = Runtime::finalize_block();
+    (header, System::events().into_iter().map(|record| record.event).collect())
 }
 
 /// Puts a patch into a configuration, as a node does with that of a chain specification (RFC 7386).
