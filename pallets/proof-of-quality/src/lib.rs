@@ -148,10 +148,11 @@
 //!
 //! ## Embedding
 //!
-//! Worker keys have no balance: wrap the fee extension in `pallet_skip_feeless_payment::SkipCheckIfFeeless`, so that
-//! [`Pallet::report_work`] is free exactly when every report in it is due and valid. Implement
-//! `frame_system::offchain::CreateSignedTransaction` for the runtime, and run nodes with off-chain workers on. Begin with
-//! [`Parameters::recommended`]. A chain that had an older version takes in [`migrations`].
+//! `docs/embed.md` goes through it step by step, with a runtime of under 80 lines. In short: take [`config_preludes`] for
+//! what needs no thought and begin with [`Parameters::recommended`]; wrap the fee extension in
+//! `pallet_skip_feeless_payment::SkipCheckIfFeeless`, so that [`Pallet::report_work`] is free exactly when every report in
+//! it is due and valid (worker keys have no balance); let the runtime sign with [`impl_create_signed_transaction`]; and run
+//! nodes with off-chain workers on. A chain that had an older version takes in [`migrations`].
 
 #![cfg_attr(not(feature = "std"), no_std)]
 #![deny(clippy::arithmetic_side_effects)]
