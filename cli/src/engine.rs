@@ -8,7 +8,7 @@ use crate::{
 };
 use poq_primitives::keys::{EngineEndpoint, ENGINE_ENDPOINT_KEY};
 use serde_json::{json, Value};
-use std::{fs, path::Path};
+use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
 use subxt::{
     ext::codec::Encode,
     rpcs::{client::RpcClient, rpc_params, Error as RpcError},
@@ -54,7 +54,16 @@ fn token(file: &Path) -> Result<String, Failure> {
         let file = file.display();
         return Err(Failure::Input(format!("{file} holds no token: 16 to 256 visible ASCII characters")));
     }
+    warn_of_other_readers(file);
     Ok(token.to_owned())
+}
+
+fn warn_of_other_readers(file: &Path) {
+    let mode = fs::metadata(file).map_or(0, |metadata| metadata.permissions().mode());
+    if mode & 0o077 != 0 {
+        let file = file.display();
+        render::note_line(&format!("other users may read the token in {file}; `chmod 600 {file}`"));
+    }
 }
 
 /// Kind of storage, key and value.

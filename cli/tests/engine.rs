@@ -9,6 +9,7 @@ use serde_json::Value;
 use std::{
     fs,
     io::{BufRead as _, BufReader},
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
@@ -34,6 +35,7 @@ impl Engine {
             .arg(folder.join("data"))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
+            .stderr(Stdio::null())
             .spawn()
             .expect("the engine starts");
         let line = BufReader::new(process.stdout.take().unwrap()).lines().next().unwrap().unwrap();
@@ -53,6 +55,7 @@ impl Drop for Engine {
 fn token_file(folder: &TempDir) -> PathBuf {
     let file = folder.path().join("token");
     fs::write(&file, format!("{TOKEN}\n")).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
     file
 }
 
@@ -101,6 +104,7 @@ fn the_call_can_be_printed_and_made_by_other_means() {
     let output =
         node.poq(&["operator", "engine", "http://a:1/", "--token-file", token.to_str().unwrap(), "--print"]);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("chmod 600"), "others can read that file");
     let call: Value = parse(&output.stdout);
     assert_eq!(
         (&call["method"], &call["params"][0]),

@@ -6,8 +6,6 @@
 #![cfg_attr(not(feature = "std"), no_std)]
 #![allow(missing_docs, reason = "construct_runtime! makes public items that cannot be documented")]
 
-extern crate alloc;
-
 pub mod apis;
 
 use codec::Encode;
