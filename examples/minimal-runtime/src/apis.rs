@@ -1,6 +1,8 @@
 //! What every node asks of a runtime. Nothing here is particular to the pallet, but it cannot do without two of them:
 //! `OffchainWorkerApi` runs the driver, and `RuntimeViewFunction` answers clients.
 
+extern crate alloc;
+
 use crate::{
     AllPalletsWithSystem, Block, InherentDataExt, Runtime, RuntimeGenesisConfig, System, Transaction,
 };
