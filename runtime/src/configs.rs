@@ -5,10 +5,9 @@ use crate::{
     randomness::ParentVrf,
     time::{DAY, EPOCH_SLOTS, HOUR, MINUTE, SLOT_MILLIS},
     AccountId, Babe, Balance, Balances, Block, BlockNumber, Hash, Nonce, OriginCaller, PalletInfo, Runtime,
-    RuntimeCall, RuntimeEvent, RuntimeFreezeReason, RuntimeHoldReason, RuntimeOrigin, RuntimeTask, Signature,
-    SignedPayload, System, TxExtension, UncheckedExtrinsic, VERSION,
+    RuntimeCall, RuntimeEvent, RuntimeFreezeReason, RuntimeHoldReason, RuntimeOrigin, RuntimeTask, System,
+    TxExtension, UncheckedExtrinsic, VERSION,
 };
-use codec::Encode;
 use frame_support::{
     derive_impl,
     dispatch::DispatchClass,
@@ -27,11 +26,7 @@ use frame_system::{
 use pallet_proof_of_quality::Parameters;
 use pallet_transaction_payment::{FungibleAdapter, Multiplier, TargetedFeeAdjustment};
 use sp_consensus_babe::{AllowedSlots, BabeEpochConfiguration};
-use sp_runtime::{
-    generic::Era,
-    traits::{Bounded, SaturatedConversion, StaticLookup, Verify},
-    FixedPointNumber, FixedU64, Perbill, Perquintill,
-};
+use sp_runtime::{generic::Era, traits::Bounded, FixedPointNumber, FixedU64, Perbill, Perquintill};
 use sp_version::RuntimeVersion;
 
 // ---------------------------------------------------------------- what a block may hold
@@ -298,8 +293,9 @@ mod tests {
     use crate::{
         demo::{self, OPERATORS},
         genesis_presets::tests::state_of,
-        Executive, ProofOfQuality,
+        Executive, ProofOfQuality, SignedPayload,
     };
+    use codec::Encode;
     use frame_support::{traits::OnPoll, weights::WeightMeter};
     use pallet_proof_of_quality::{Duties, Report, ReportKind, ReportOf, Role, Sampling, Terms};
     use sp_core::{sr25519, Pair};

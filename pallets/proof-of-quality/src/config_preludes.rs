@@ -4,7 +4,7 @@
 //! What has no default is what nobody else can decide: the currency, the three origins, the parameters in units of the
 //! currency, and where seeds come from.
 
-use crate::DefaultConfig;
+use crate::{driver::crypto::WorkerCrypto, DefaultConfig, WeightedMedian};
 use frame_support::{
     derive_impl,
     pallet_prelude::inject_runtime_type,
@@ -34,8 +34,8 @@ impl frame_system::DefaultConfig for SolochainDefaultConfig {}
 impl DefaultConfig for SolochainDefaultConfig {
     #[inject_runtime_type]
     type RuntimeHoldReason = ();
-    type Aggregation = crate::WeightedMedian;
-    type WorkerCrypto = crate::driver::crypto::WorkerCrypto;
+    type Aggregation = WeightedMedian;
+    type WorkerCrypto = WorkerCrypto;
     // Both are burnt: nobody should gain by another's slash.
     type FeeHandler = ();
     type SlashHandler = ();

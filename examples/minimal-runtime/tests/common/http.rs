@@ -18,7 +18,7 @@ type Answer = Result<(u16, Vec<u8>), ()>;
 /// A call on its way.
 enum Call {
     /// Headers and body may still be added.
-    Open { request: Builder, body: Vec<u8> },
+    Open { request: Box<Builder>, body: Vec<u8> },
     /// Sent.
     Sent(Receiver<Answer>),
     /// Answered; the rest of the body.
@@ -34,7 +34,7 @@ pub struct RealHttp {
 
 impl RealHttp {
     /// Takes a call out that may still be added to.
-    fn open(&mut self, id: HttpRequestId) -> Option<(Builder, Vec<u8>)> {
+    fn open(&mut self, id: HttpRequestId) -> Option<(Box<Builder>, Vec<u8>)> {
         match self.calls.remove(&id.0)? {
             Call::Open { request, body } => Some((request, body)),
             other => {
@@ -103,13 +103,13 @@ impl Externalities for RealHttp {
         let request = Request::builder().method(method).uri(uri);
         let id = self.next;
         self.next = id.wrapping_add(1);
-        self.calls.insert(id, Call::Open { request, body: Vec::new() });
+        self.calls.insert(id, Call::Open { request: Box::new(request), body: Vec::new() });
         Ok(HttpRequestId(id))
     }
 
     fn http_request_add_header(&mut self, id: HttpRequestId, name: &str, value: &str) -> Result<(), ()> {
         let (request, body) = self.open(id).ok_or(())?;
-        self.calls.insert(id.0, Call::Open { request: request.header(name, value), body });
+        self.calls.insert(id.0, Call::Open { request: Box::new(request.header(name, value)), body });
         Ok(())
     }
 
@@ -123,7 +123,7 @@ impl Externalities for RealHttp {
         // An empty chunk is the end.
         let call = if chunk.is_empty() {
             let (answered, answer) = channel();
-            thread::spawn(move || answered.send(fetch(request, body)));
+            thread::spawn(move || answered.send(fetch(*request, body)));
             Call::Sent(answer)
         } else {
             body.extend_from_slice(chunk);
