@@ -54,6 +54,9 @@ features: export SKIP_WASM_BUILD = 1
 features: setup ## Test what the release build leaves out (runtime-benchmarks, try-runtime)
 	@$(CARGO) test --locked -p pallet-proof-of-quality --features runtime-benchmarks --lib bench
 	@$(CARGO) check --locked -p poq-runtime --lib --features runtime-benchmarks,try-runtime
+# A second runtime as Wasm would cost minutes of every build; that its code can be Wasm costs less.
+	@export RUSTFLAGS="--cfg substrate_runtime"; $(CARGO) $${WASM_BUILD_TOOLCHAIN:++$$WASM_BUILD_TOOLCHAIN} check --locked \
+		-p poq-minimal-runtime --lib --no-default-features --target wasm32v1-none
 
 bench: build ## Measure what is claimed, into benches/results.json (ONLY=engine or ONLY=consensus: one room)
 ifneq ($(ONLY),engine)

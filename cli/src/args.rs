@@ -76,6 +76,16 @@ Examples:
 In JSON, amounts are strings in units of 10^-12 POQ, parts are numbers from 0 to 1, times are blocks.
 Requests that are open keep the parameters under which they were made.";
 
+const ENGINE_EXAMPLES: &str = "\
+`poq-node` starts an engine of its own, or takes one with --engine. Any other node is told by RPC:
+the call is unsafe, so it needs the node's own machine (or a tunnel), and `--rpc-methods unsafe` on a
+node that answers others. The node keeps it over restarts.
+
+Examples:
+  poq operator engine http://127.0.0.1:9955 --token-file ~/.local/share/proof-of-quality/engine-token
+  poq operator engine http://127.0.0.1:9955 --token-file FILE --print | ssh NODE \\
+    curl -s -H content-type:application/json -d @- http://127.0.0.1:9944";
+
 /// Ask language models on a Proof of Quality chain, and pay by how good the answers are.
 ///
 /// The chain never runs a model: inference nodes answer, a random committee of quality validators scores the answers, and
@@ -249,6 +259,17 @@ const AUDIT: &str = "Audit";
 /// What an operator does.
 #[derive(Debug, Subcommand)]
 pub enum Operator {
+    /// On the chain
+    #[command(flatten)]
+    Call(OperatorCall),
+    /// Tell a node that starts no engine itself where its engine is
+    #[command(after_help = ENGINE_EXAMPLES)]
+    Engine(Engine),
+}
+
+/// What an operator does on the chain: each is one signed call.
+#[derive(Debug, Subcommand)]
+pub enum OperatorCall {
     /// Put balance on hold as stake
     Bond {
         /// How much, in POQ
@@ -274,6 +295,22 @@ pub enum Operator {
     },
     /// Take out the stake whose time has come
     Withdraw,
+}
+
+/// Where an engine is.
+#[derive(Debug, clap::Args)]
+pub struct Engine {
+    /// Base address of the engine
+    #[arg(value_name = "ENGINE-URL")]
+    pub engine: String,
+
+    /// File with the engine's token
+    #[arg(long, value_name = "FILE")]
+    pub token_file: PathBuf,
+
+    /// Print the JSON-RPC call instead of making it. It holds the token
+    #[arg(long)]
+    pub print: bool,
 }
 
 #[cfg(test)]

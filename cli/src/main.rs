@@ -24,6 +24,7 @@ mod args;
 mod ask;
 mod audit;
 mod chain;
+mod engine;
 mod failure;
 mod models;
 mod names;
@@ -37,7 +38,7 @@ mod status;
 mod types;
 mod watch;
 
-use args::{Args, AuditCommand, Command};
+use args::{Args, AuditCommand, Command, Operator};
 use chain::Chain;
 use clap::Parser;
 use failure::{Failure, Outcome};
@@ -57,6 +58,10 @@ async fn main() -> ExitCode {
 
 async fn run(args: Args) -> Result<Outcome, Failure> {
     let Args { command, shared } = args;
+    // Told to a node, whatever its chain.
+    if let Command::Operator(Operator::Engine(engine)) = &command {
+        return engine::run(engine, &shared).await;
+    }
     let chain = Chain::connect(&shared.url).await?;
     match command {
         Command::Ask(ask) => ask::run(chain, ask, &shared).await,
@@ -66,7 +71,8 @@ async fn run(args: Args) -> Result<Outcome, Failure> {
         Command::Operators { who: None } => operators::list(&chain, shared.json).await,
         Command::Operators { who: Some(who) } => operators::detail(&chain, &who, shared.json).await,
         Command::Watch => watch::run(&chain, shared.json).await,
-        Command::Operator(call) => operator::run(&chain, call, &shared).await,
+        Command::Operator(Operator::Call(call)) => operator::run(&chain, call, &shared).await,
+        Command::Operator(Operator::Engine(engine)) => engine::run(&engine, &shared).await,
         Command::Audit(AuditCommand::Open { file }) => audit::open(&chain, &file, &shared).await,
         Command::Parameters { command } => parameters::run(&chain, command, &shared).await,
     }

@@ -3,7 +3,7 @@
 use crate::{
     account,
     amount::Amount,
-    args::{Operator, Shared},
+    args::{OperatorCall, Shared},
     chain::{self, Chain},
     failure::{Failure, Outcome},
     names::{self, Names},
@@ -15,19 +15,19 @@ use subxt::utils::AccountId32;
 use subxt_signer::sr25519::Keypair;
 
 /// `poq operator …`.
-pub async fn run(chain: &Chain, call: Operator, shared: &Shared) -> Result<Outcome, Failure> {
+pub async fn run(chain: &Chain, call: OperatorCall, shared: &Shared) -> Result<Outcome, Failure> {
     let signer = account::signer(shared, chain).await?;
     let (done, included) = match call {
-        Operator::Bond { amount } => {
+        OperatorCall::Bond { amount } => {
             (format!("bonded {amount}"), chain.submit("bond", (amount.0,), &signer).await?)
         }
-        Operator::Register { worker, models } => register(chain, &worker, &models, &signer).await?,
-        Operator::Chill => ("chilled".into(), chain.submit("chill", (), &signer).await?),
-        Operator::Resume => ("resumed".into(), chain.submit("resume", (), &signer).await?),
-        Operator::Unbond { amount } => {
+        OperatorCall::Register { worker, models } => register(chain, &worker, &models, &signer).await?,
+        OperatorCall::Chill => ("chilled".into(), chain.submit("chill", (), &signer).await?),
+        OperatorCall::Resume => ("resumed".into(), chain.submit("resume", (), &signer).await?),
+        OperatorCall::Unbond { amount } => {
             (format!("unbonding {amount}"), chain.submit("unbond", (amount.0,), &signer).await?)
         }
-        Operator::Withdraw => ("withdrawn".into(), chain.submit("withdraw", (), &signer).await?),
+        OperatorCall::Withdraw => ("withdrawn".into(), chain.submit("withdraw", (), &signer).await?),
     };
     report(chain, &signer, &done, included.fee, shared.json).await?;
     Ok(Outcome::Done)

@@ -7,10 +7,8 @@ use crate::{
     time::{DAY, EPOCH_SLOTS, HOUR, MINUTE, SLOT_MILLIS},
     AccountId, Babe, Balance, Balances, Block, BlockAuthors, BlockNumber, Hash, Historical, Nonce, Offences,
     OriginCaller, PalletInfo, Runtime, RuntimeCall, RuntimeEvent, RuntimeFreezeReason, RuntimeHoldReason,
-    RuntimeOrigin, RuntimeTask, Session, SessionKeys, Signature, SignedPayload, System, TxExtension,
-    UncheckedExtrinsic, VERSION,
+    RuntimeOrigin, RuntimeTask, Session, SessionKeys, System, TxExtension, UncheckedExtrinsic, VERSION,
 };
-use codec::Encode;
 use frame_support::{
     derive_impl,
     dispatch::DispatchClass,
@@ -23,10 +21,7 @@ use frame_support::{
 };
 use frame_system::{
     limits::{BlockLength, BlockWeights},
-    offchain::{
-        AppCrypto, CreateBare, CreateSignedTransaction, CreateTransaction, CreateTransactionBase,
-        SigningTypes,
-    },
+    offchain::{CreateBare, CreateTransaction},
     EnsureRoot,
 };
 use pallet_grandpa::AuthorityId as GrandpaId;
@@ -37,7 +32,7 @@ use sp_consensus_babe::{AllowedSlots, AuthorityId as BabeId, BabeEpochConfigurat
 use sp_core::crypto::KeyTypeId;
 use sp_runtime::{
     generic::Era,
-    traits::{Bounded, ConvertInto, OpaqueKeys, SaturatedConversion, StaticLookup, Verify},
+    traits::{Bounded, ConvertInto, OpaqueKeys},
     FixedPointNumber, FixedU64, Perbill, Perquintill,
 };
 use sp_version::RuntimeVersion;
@@ -306,21 +301,12 @@ impl pallet_utility::Config for Runtime {
 
 // ---------------------------------------------------------------- transactions that a node signs
 
-/// Blocks for which a transaction signed by a node is good. Long enough for a full pool, short enough to be made anew.
-const SIGNED_BY_NODE_BLOCKS: u64 = 64;
-
-impl SigningTypes for Runtime {
-    type Public = <Signature as Verify>::Signer;
-    type Signature = Signature;
-}
-
-impl<LocalCall> CreateTransactionBase<LocalCall> for Runtime
-where
-    RuntimeCall: From<LocalCall>,
-{
-    type Extrinsic = UncheckedExtrinsic;
-    type RuntimeCall = RuntimeCall;
-}
+pallet_proof_of_quality::impl_create_signed_transaction!(
+    Runtime,
+    RuntimeCall,
+    UncheckedExtrinsic,
+    signed_extension
+);
 
 impl<LocalCall> CreateTransaction<LocalCall> for Runtime
 where
@@ -339,31 +325,6 @@ where
 {
     fn create_bare(call: RuntimeCall) -> UncheckedExtrinsic {
         UncheckedExtrinsic::new_bare(call)
-    }
-}
-
-impl<LocalCall> CreateSignedTransaction<LocalCall> for Runtime
-where
-    RuntimeCall: From<LocalCall>,
-{
-    fn create_signed_transaction<C: AppCrypto<Self::Public, Self::Signature>>(
-        call: RuntimeCall,
-        public: Self::Public,
-        account: AccountId,
-        nonce: Nonce,
-    ) -> Option<UncheckedExtrinsic> {
-        // The newest block whose hash is in this state is the parent.
-        let birth = System::block_number().saturating_sub(1);
-        let extension = signed_extension(Era::mortal(SIGNED_BY_NODE_BLOCKS, birth.saturated_into()), nonce);
-        let payload = SignedPayload::new(call, extension)
-            .inspect_err(
-                |error| log::error!(target: "poq::driver", "cannot make a payload to sign: {error:?}"),
-            )
-            .ok()?;
-        let signature = payload.using_encoded(|bytes| C::sign(bytes, public))?;
-        let (call, extension, _) = payload.deconstruct();
-        let sender = <Runtime as frame_system::Config>::Lookup::unlookup(account);
-        Some(UncheckedExtrinsic::new_signed(call, sender, signature, extension))
     }
 }
 
@@ -390,8 +351,9 @@ mod tests {
     use crate::{
         demo::{self, OPERATORS},
         genesis_presets::tests::state_of,
-        Executive, ProofOfQuality,
+        Executive, ProofOfQuality, SignedPayload,
     };
+    use codec::Encode;
     use frame_support::{traits::OnPoll, weights::WeightMeter};
     use pallet_proof_of_quality::{
         report_tags::PRIORITY, Duties, Report, ReportKind, ReportOf, Role, Sampling, Terms,

@@ -148,10 +148,11 @@
 //!
 //! ## Embedding
 //!
-//! Worker keys have no balance: wrap the fee extension in `pallet_skip_feeless_payment::SkipCheckIfFeeless`, so that
-//! [`Pallet::report_work`] is free exactly when every report in it is due and valid. Implement
-//! `frame_system::offchain::CreateSignedTransaction` for the runtime, and run nodes with off-chain workers on. Begin with
-//! [`Parameters::recommended`]. A chain that had an older version takes in [`migrations`].
+//! `docs/embed.md` goes through it step by step, with a runtime of under 80 lines. In short: take [`config_preludes`] for
+//! what needs no thought and begin with [`Parameters::recommended`]; wrap the fee extension in
+//! `pallet_skip_feeless_payment::SkipCheckIfFeeless`, so that [`Pallet::report_work`] is free exactly when every report in
+//! it is due and valid (worker keys have no balance); let the runtime sign with [`impl_create_signed_transaction`]; and run
+//! nodes with off-chain workers on. A chain that had an older version takes in [`migrations`].
 
 #![cfg_attr(not(feature = "std"), no_std)]
 #![deny(clippy::arithmetic_side_effects)]
@@ -163,6 +164,7 @@ mod agenda;
 mod audits;
 #[cfg(feature = "runtime-benchmarks")]
 mod benchmarking;
+pub mod config_preludes;
 pub mod consensus;
 mod draw;
 pub mod driver;
@@ -225,44 +227,54 @@ pub mod pallet {
     use poq_primitives::commitment::Salt;
     use sp_runtime::{FixedU64, Permill};
 
-    /// What a runtime decides.
-    #[pallet::config]
+    /// What a runtime decides. [`config_preludes`] has values to begin with.
+    #[pallet::config(with_default)]
     pub trait Config:
         frame_system::Config<RuntimeEvent: From<Event<Self>>> + CreateSignedTransaction<Call<Self>>
     {
         /// The currency of stakes and budgets.
+        #[pallet::no_default]
         type Currency: fungible::hold::Mutate<Self::AccountId, Reason = Self::RuntimeHoldReason>
             + fungible::hold::Balanced<Self::AccountId, Reason = Self::RuntimeHoldReason>;
 
         /// The runtime's composite reason for holds.
+        #[pallet::no_default_bounds]
         type RuntimeHoldReason: From<HoldReason>;
 
         /// Who registers and retires models.
+        #[pallet::no_default]
         type ModelOrigin: EnsureOrigin<Self::RuntimeOrigin>;
 
         /// Who sets the economic parameters.
+        #[pallet::no_default]
         type ParameterOrigin: EnsureOrigin<Self::RuntimeOrigin>;
 
         /// Who opens known-answer audits. It is trusted to tell the truth: the one part of the protocol that is.
+        #[pallet::no_default]
         type AuditOrigin: EnsureOrigin<Self::RuntimeOrigin>;
 
         /// The economic parameters until others are set.
+        #[pallet::no_default]
         type DefaultParameters: Get<ParametersOf<Self>>;
 
         /// Seeds of the draws. `None` means "not yet"; the block returned with a seed is the one since which anybody can
         /// know it.
+        #[pallet::no_default]
         type Randomness: Randomness<Option<Self::Hash>, BlockNumberFor<Self>>;
 
         /// The rule that makes a consensus score of a committee's scores.
         type Aggregation: Aggregation;
 
         /// How worker keys sign, and how the driver finds them in the keystore.
+        #[pallet::no_default_bounds]
         type WorkerCrypto: AppCrypto<Self::Public, Self::Signature>;
 
         /// Where the chain's fee goes.
+        #[pallet::no_default_bounds]
         type FeeHandler: OnUnbalanced<CreditOf<Self>>;
 
         /// Where slashed stake goes that harmed nobody in particular.
+        #[pallet::no_default_bounds]
         type SlashHandler: OnUnbalanced<CreditOf<Self>>;
 
         /// Longest prompt, in bytes.
@@ -322,14 +334,17 @@ pub mod pallet {
         type MaxBeta: Get<FixedU64>;
 
         /// Blocks to wait for a seed before a request is refunded.
+        #[pallet::no_default_bounds]
         #[pallet::constant]
         type SeedPatience: Get<BlockNumberFor<Self>>;
 
         /// Blocks for which a closed request is kept, the last one included.
+        #[pallet::no_default_bounds]
         #[pallet::constant]
         type Retention: Get<BlockNumberFor<Self>>;
 
         /// Longest window of a model, in blocks.
+        #[pallet::no_default_bounds]
         #[pallet::constant]
         type MaxWindow: Get<BlockNumberFor<Self>>;
 
@@ -340,6 +355,7 @@ pub mod pallet {
         /// How many blocks a duty must be old before the driver starts expensive work for it: protects against re-orgs
         /// at the price of latency. An operator can say otherwise for its node, see
         /// [`poq_primitives::keys::DEPTH_KEY`].
+        #[pallet::no_default_bounds]
         #[pallet::constant]
         type DriverDepth: Get<BlockNumberFor<Self>>;
 

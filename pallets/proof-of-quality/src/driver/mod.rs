@@ -19,6 +19,7 @@
 pub mod crypto;
 mod engine;
 mod local;
+pub mod signing;
 
 use crate::*;
 use alloc::{string::String, vec::Vec};

@@ -1,0 +1,131 @@
+//! Tells a node where its engine is, by the RPC with which any Substrate node lets its operator write to the off-chain
+//! database. Nothing of a chain is needed.
+
+use crate::{
+    args::{Engine, Shared},
+    failure::{Failure, Outcome},
+    render,
+};
+use poq_primitives::keys::{EngineEndpoint, ENGINE_ENDPOINT_KEY};
+use serde_json::{json, Value};
+use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
+use subxt::{
+    ext::codec::Encode,
+    rpcs::{client::RpcClient, rpc_params, Error as RpcError},
+};
+
+/// The RPC that writes to the node's off-chain database.
+const METHOD: &str = "offchain_localStorageSet";
+
+/// `poq operator engine`.
+pub async fn run(engine: &Engine, shared: &Shared) -> Result<Outcome, Failure> {
+    let url = engine.engine.trim_end_matches('/');
+    if !(url.starts_with("http://") || url.starts_with("https://")) {
+        return Err(Failure::Input(format!("`{url}` is no address of an engine: it begins with http://")));
+    }
+    let endpoint = EngineEndpoint { url: url.to_owned(), token: token(&engine.token_file)? };
+    if engine.print {
+        render::line(call(&endpoint).to_string())?;
+        return Ok(Outcome::Done);
+    }
+    refuse_to_tell_everybody(&shared.url)?;
+    let node = RpcClient::from_insecure_url(&shared.url)
+        .await
+        .map_err(|error| Failure::Unreachable(format!("no node answers at {} ({error})", shared.url)))?;
+    let [kind, key, value] = arguments(&endpoint);
+    node.request::<()>(METHOD, rpc_params![kind, key, value])
+        .await
+        .map_err(|error| refused(&error, &shared.url))?;
+    if shared.json {
+        render::json(&json!({ "engine": url, "node": shared.url }))?;
+    } else {
+        render::line(format!("the node at {} was told that its engine is at {url}", shared.url))?;
+    }
+    Ok(Outcome::Done)
+}
+
+/// The token in a file, as the engine reads it.
+fn token(file: &Path) -> Result<String, Failure> {
+    let text = fs::read_to_string(file)
+        .map_err(|error| Failure::Input(format!("cannot read {}: {error}", file.display())))?;
+    let token = text.trim();
+    let well_formed = (16..=256).contains(&token.len()) && token.bytes().all(|byte| byte.is_ascii_graphic());
+    if !well_formed {
+        let file = file.display();
+        return Err(Failure::Input(format!("{file} holds no token: 16 to 256 visible ASCII characters")));
+    }
+    warn_of_other_readers(file);
+    Ok(token.to_owned())
+}
+
+fn warn_of_other_readers(file: &Path) {
+    let mode = fs::metadata(file).map_or(0, |metadata| metadata.permissions().mode());
+    if mode & 0o077 != 0 {
+        let file = file.display();
+        render::note_line(&format!("other users may read the token in {file}; `chmod 600 {file}`"));
+    }
+}
+
+/// Kind of storage, key and value.
+fn arguments(endpoint: &EngineEndpoint) -> [String; 3] {
+    let hex = |bytes: &[u8]| format!("0x{}", hex::encode(bytes));
+    ["PERSISTENT".into(), hex(ENGINE_ENDPOINT_KEY), hex(&endpoint.encode())]
+}
+
+fn call(endpoint: &EngineEndpoint) -> Value {
+    json!({ "jsonrpc": "2.0", "id": 1, "method": METHOD, "params": arguments(endpoint) })
+}
+
+/// The token must not cross a network where others can read it.
+fn refuse_to_tell_everybody(node: &str) -> Result<(), Failure> {
+    let Some(host) = node.strip_prefix("ws://").or_else(|| node.strip_prefix("http://")) else {
+        return Ok(());
+    };
+    let own = ["127.0.0.1", "localhost", "[::1]"];
+    if own.iter().any(|name| {
+        host.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with([':', '/']))
+    }) {
+        return Ok(());
+    }
+    Err(Failure::Input(format!(
+        "the token would travel to {node} for all to read: run this on the node's own machine, use a tunnel or wss://, or see --print"
+    )))
+}
+
+fn refused(error: &RpcError, node: &str) -> Failure {
+    let text = error.to_string();
+    if text.contains("unsafe") {
+        return Failure::Input(format!(
+            "the node at {node} takes no unsafe calls: connect to a port of its own machine, or start it with `--rpc-methods unsafe` \
+             (never on a port that others reach)"
+        ));
+    }
+    if text.contains("Method not found") {
+        return Failure::Input(format!("the node at {node} has no `{METHOD}`: is it a Substrate node?"));
+    }
+    crate::chain::failure(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_call_is_the_one_in_the_handbook() {
+        let endpoint =
+            EngineEndpoint { url: "http://127.0.0.1:9955".into(), token: "0123456789abcdef".into() };
+        let text = call(&endpoint).to_string();
+        let handbook = include_str!("../../docs/embed.md");
+        assert!(handbook.contains(&text), "docs/embed.md does not have\n{text}");
+    }
+
+    #[test]
+    fn the_token_stays_on_this_machine() {
+        for own in ["ws://127.0.0.1:9944", "ws://localhost", "ws://[::1]:9944/", "wss://node.example"] {
+            assert_eq!(refuse_to_tell_everybody(own), Ok(()), "{own}");
+        }
+        for other in ["ws://node.example:9944", "ws://127.0.0.1.example:9944", "http://10.0.0.1:9944"] {
+            assert!(refuse_to_tell_everybody(other).is_err(), "{other}");
+        }
+    }
+}
