@@ -63,7 +63,9 @@ try {
   const { budget, paid, fee, refund } = bill(request);
   if (options.json) {
     const units = (_: string, value: unknown) => (typeof value === "bigint" ? value.toString() : value);
-    const result = { request: id, phase, ...answer, budget, paid, fee, refund, transactionFee };
+    const state = phase.type.toLowerCase();
+    const reason = phase.type === "Refunded" ? phase.value.reason.type : undefined;
+    const result = { request: id, state, reason, ...answer, budget, paid, fee, refund, transactionFee };
     console.log(JSON.stringify(result, units, 2));
   } else {
     if (answer) console.log(`${answer.answer}\n\nQuality ${answer.quality}, by ${answer.by}`);
