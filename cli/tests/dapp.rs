@@ -94,6 +94,14 @@ async fn both_libraries_read_the_chain_and_get_a_question_answered() {
     let node = Node::start();
     let examples = Examples::of(&node);
     examples.succeed(&["node_modules/typescript/bin/tsc"]);
+    // A page can have them: nothing in it is of Node.js.
+    examples.succeed(&[
+        "node_modules/esbuild/bin/esbuild",
+        "page.ts",
+        "--bundle",
+        "--platform=browser",
+        "--outfile=page.js",
+    ]);
     for walk in ["metadata.ts", "metadata-pjs.ts"] {
         examples.succeed(&[walk, &node.url()]);
     }
@@ -101,10 +109,9 @@ async fn both_libraries_read_the_chain_and_get_a_question_answered() {
     let log = examples.folder.path().join("watch.log");
     let mut watch = examples.command(&["watch.ts", &node.url()]);
     let mut watch = watch.stdout(File::create(&log).unwrap()).spawn().unwrap();
-    let chain = Chain::connect(&node.url()).await;
     let shown = [
-        ask_and_check(&node, &chain, &examples, "ask.ts").await,
-        ask_and_check(&node, &chain, &examples, "ask-pjs.ts").await,
+        ask_and_check(&node, &examples, "ask.ts").await,
+        ask_and_check(&node, &examples, "ask-pjs.ts").await,
     ];
     for request in shown {
         let paid = format!(
@@ -125,9 +132,14 @@ async fn both_libraries_read_the_chain_and_get_a_question_answered() {
     node.assert_invariants();
 }
 
+/// All that Bob has. On a connection of its own: one that is not looked after while Node.js runs is lost.
+async fn bobs(node: &Node) -> u128 {
+    Chain::connect(&node.url()).await.total("//Bob").await
+}
+
 /// Asks as Bob, and holds what the example says against what `poq` and the balances say. Returns what `poq` says.
-async fn ask_and_check(node: &Node, chain: &Chain, examples: &Examples, example: &str) -> Value {
-    let before = chain.total("//Bob").await;
+async fn ask_and_check(node: &Node, examples: &Examples, example: &str) -> Value {
+    let before = bobs(node).await;
     let output = examples.ask(example, &[QUESTION]);
     assert_eq!(output.status.code(), Some(0), "{example}: {}", text(&output.stderr));
     let asked = parse(&output.stdout);
@@ -144,7 +156,7 @@ async fn ask_and_check(node: &Node, chain: &Chain, examples: &Examples, example:
     let spent = paid + amount(&asked["fee"]);
     assert_eq!(spent + amount(&asked["refund"]), amount(&asked["budget"]));
     assert!(paid > 0 && amount(&asked["transactionFee"]) > 0);
-    assert_eq!(before - chain.total("//Bob").await, spent + amount(&asked["transactionFee"]));
+    assert_eq!(before - bobs(node).await, spent + amount(&asked["transactionFee"]));
 
     let request = node.request(asked["request"].as_str().unwrap().parse().unwrap()).unwrap();
     for same in ["answer", "quality", "budget", "fee", "refund"] {
@@ -157,9 +169,8 @@ async fn ask_and_check(node: &Node, chain: &Chain, examples: &Examples, example:
 #[tokio::test]
 async fn what_comes_to_nothing_is_refunded_and_what_is_refused_is_said_by_name() {
     let node = Node::start_with(&["--engine", "off"]);
-    let chain = Chain::connect(&node.url()).await;
     // The windows of the demo's models are minutes long; these are blocks.
-    chain.register_hasty_generator("hasty").await;
+    Chain::connect(&node.url()).await.register_hasty_generator("hasty").await;
     for name in ["operator-0", "operator-1"] {
         let worker = node.operator(name)["worker"].as_str().unwrap().to_owned();
         node.json(&["--from", name, "operator", "register", "--worker", &worker, "--model", "hasty"]);
@@ -169,7 +180,7 @@ async fn what_comes_to_nothing_is_refunded_and_what_is_refused_is_said_by_name()
     refused(&examples);
     assert_eq!(node.json(&["status"])["requests"]["made"], 0);
     for example in ["ask.ts", "ask-pjs.ts"] {
-        let before = chain.total("//Bob").await;
+        let before = bobs(&node).await;
         let output = examples.ask(example, &[QUESTION]);
         assert_eq!(output.status.code(), Some(4), "{example}: {}", text(&output.stderr));
         let asked = parse(&output.stdout);
@@ -179,22 +190,20 @@ async fn what_comes_to_nothing_is_refunded_and_what_is_refused_is_said_by_name()
         // Who waited for nothing gets what the work would have been paid, out of the stake of who was absent.
         let request = node.request(asked["request"].as_str().unwrap().parse().unwrap()).unwrap();
         let lost = amount(&request["budget_parts"]["inference"]) / 2 * 2;
-        let after = chain.total("//Bob").await;
-        assert_eq!(before + lost - after, amount(&asked["transactionFee"]));
+        assert_eq!(before + lost - bobs(&node).await, amount(&asked["transactionFee"]));
     }
     node.assert_invariants();
+    drop(node);
+    said_that_nobody_answers(&examples);
 }
 
 /// Each of these is one line with the name of the chain's error.
 fn refused(examples: &Examples) {
     let long = "x".repeat(8 * 1024 + 1);
-    let both: &[(&str, &[&str])] = &[
-        ("EmptyPrompt", &[""]),
-        ("PromptTooLong", &[&long]),
-        ("BudgetTooSmall", &["?", "--budget", "1"]),
-        ("InsufficientBalance", &["?", "--budget", "2000000000000000000"]),
-    ];
+    let both: &[(&str, &[&str])] = &[("EmptyPrompt", &[""]), ("BudgetTooSmall", &["?", "--budget", "1"])];
     let only_papi: &[(&str, &[&str])] = &[
+        ("PromptTooLong", &[&long]),
+        ("InsufficientBalance", &["?", "--budget", "2000000000000000000"]),
         ("InvalidSampling", &["?", "--max-tokens", "0"]),
         ("InvalidResponders", &["?", "--responders", "9"]),
         ("NotEnoughInferenceNodes", &["?", "--responders", "3"]),
@@ -212,14 +221,11 @@ fn refused(examples: &Examples) {
     }
 }
 
-#[test]
-fn a_node_that_is_not_there_is_said() {
-    let node = Node::start_with(&["--engine", "off"]);
-    let examples = Examples::of(&node);
-    drop(node);
+fn said_that_nobody_answers(examples: &Examples) {
     for example in ["ask.ts", "ask-pjs.ts"] {
         let output = examples.ask(example, &[QUESTION]);
         assert_eq!(output.status.code(), Some(1));
-        assert!(text(&output.stderr).contains("error: no node answers at ws://"), "{}", text(&output.stderr));
+        let said = text(&output.stderr);
+        assert!(said.contains("error: no node answers at ws://"), "{example}: {said}");
     }
 }
