@@ -30,7 +30,8 @@ checkDocumentation(metadata);
 const unknown = [...faults].filter((fault) => !KNOWN.includes(fault));
 const gone = KNOWN.filter((fault) => !faults.has(fault)).map((fault) => `no longer there, strike it from the list: ${fault}`);
 for (const fault of [...unknown, ...gone]) console.error(`error: ${fault}`);
-console.log(`polkadot-api: ${metadata.lookup.length} types, ${metadata.pallets.length} pallets, ${metadata.apis.length} runtime APIs`);
+const { lookup, pallets, apis } = metadata;
+console.log(`polkadot-api: ${lookup.length} types, ${pallets.length} pallets, ${apis.length} runtime APIs`);
 process.exitCode = unknown.length + gone.length === 0 ? 0 : 1;
 
 /** The generated types are those of this node, and say what everything is. */
