@@ -12,7 +12,7 @@ CARGO := [ ! -f "$(POQ_CACHE)/env.sh" ] || . "$(POQ_CACHE)/env.sh"; cargo
 BUILD := build --release --locked --workspace --all-targets
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo lint minilm test compat features bench adversaries weights image
+.PHONY: help setup build demo lint minilm dapp test compat features bench adversaries weights image
 
 help: ## Say what can be made
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:[^#]*## /\t/' | expand -t 12
@@ -35,7 +35,10 @@ lint: setup ## Check format and lints
 minilm: setup
 	@scripts/setup-minilm.sh
 
-test: lint minilm ## Check format and lints, run all tests (POQ_QUICK=1: a shorter random walk)
+dapp: setup
+	@scripts/setup-dapp.sh
+
+test: lint minilm dapp ## Check format and lints, run all tests (POQ_QUICK=1: a shorter random walk)
 	@$(CARGO) $(if $(shell command -v cargo-nextest),nextest run,test --lib --bins --tests) --release --locked --workspace
 	@$(CARGO) test --release --locked --workspace --doc
 

@@ -1,0 +1,231 @@
+//! What a dApp sees: the TypeScript examples, type-checked against a real node and run by Node.js.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "these are tests")]
+
+#[path = "common/chain.rs"]
+mod chain;
+mod common;
+
+use chain::Chain;
+use common::{amount, parse, text, wait_for, Node};
+use serde_json::Value;
+use std::{
+    env,
+    fs::{self, File},
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+    process::{Command, Output, Stdio},
+};
+use tempfile::TempDir;
+
+/// The URL in the example's configuration.
+const USUAL_URL: &str = "ws://127.0.0.1:9944";
+
+const QUESTION: &str = "What is the capital of Peru?";
+
+/// A copy of the examples, with types made from what a node says of itself.
+struct Examples {
+    folder: TempDir,
+    tools: PathBuf,
+    url: String,
+}
+
+impl Examples {
+    fn of(node: &Node) -> Self {
+        let cache = env::var_os("POQ_CACHE").map(PathBuf::from).unwrap_or_else(|| {
+            PathBuf::from(env::var_os("HOME").expect("there is a home")).join(".cache/proof-of-quality")
+        });
+        let tools = cache.join("dapp");
+        let there = tools.join("recipe").is_file();
+        assert!(there, "{} is not complete; run scripts/setup-dapp.sh", tools.display());
+        let folder = tempfile::Builder::new().prefix("poq-dapp-").tempdir().expect("a folder");
+        copy_sources(folder.path());
+        symlink(tools.join("node_modules"), folder.path().join("node_modules")).expect("can be linked");
+        let examples = Self { folder, tools, url: node.url() };
+        examples.generate_types();
+        examples
+    }
+
+    /// As `npm run types` does, but for this node.
+    fn generate_types(&self) {
+        let path = self.folder.path().join(".papi/polkadot-api.json");
+        let configuration = fs::read_to_string(&path).unwrap();
+        assert!(configuration.contains(USUAL_URL));
+        fs::write(&path, configuration.replace(USUAL_URL, &self.url)).unwrap();
+        self.succeed(&["node_modules/polkadot-api/bin/cli.js", "generate"]);
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(self.tools.join("bin/node"));
+        command.current_dir(self.folder.path()).args(args).stdin(Stdio::null()).env_remove("NODE_OPTIONS");
+        command
+    }
+
+    fn run(&self, args: &[&str]) -> Output {
+        self.command(args).output().expect("Node.js runs")
+    }
+
+    fn succeed(&self, args: &[&str]) -> Output {
+        let output = self.run(args);
+        let (out, said) = (text(&output.stdout), text(&output.stderr));
+        assert_eq!(output.status.code(), Some(0), "node {args:?}: {out}{said}");
+        output
+    }
+
+    /// Runs an example that asks, with `--json`.
+    fn ask(&self, example: &str, args: &[&str]) -> Output {
+        self.run(&[&[example, "--url", &self.url, "--json"], args].concat())
+    }
+}
+
+/// The files of the examples, and nothing that `npm` may have put beside them.
+fn copy_sources(to: &Path) {
+    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/dapp");
+    let sources = fs::read_dir(&from).expect("there are examples").map(|entry| entry.unwrap());
+    for source in sources.filter(|source| source.file_type().unwrap().is_file()) {
+        fs::copy(source.path(), to.join(source.file_name())).unwrap();
+    }
+    fs::create_dir(to.join(".papi")).unwrap();
+    fs::copy(from.join(".papi/polkadot-api.json"), to.join(".papi/polkadot-api.json")).unwrap();
+}
+
+#[tokio::test]
+async fn both_libraries_read_the_chain_and_get_a_question_answered() {
+    let node = Node::start();
+    let examples = Examples::of(&node);
+    examples.succeed(&["node_modules/typescript/bin/tsc"]);
+    // A page can have them: nothing in it is of Node.js.
+    examples.succeed(&[
+        "node_modules/esbuild/bin/esbuild",
+        "page.ts",
+        "--bundle",
+        "--platform=browser",
+        "--outfile=page.js",
+    ]);
+    for walk in ["metadata.ts", "metadata-pjs.ts"] {
+        examples.succeed(&[walk, &node.url()]);
+    }
+
+    let log = examples.folder.path().join("watch.log");
+    let mut watch = examples.command(&["watch.ts", &node.url()]);
+    let mut watch = watch.stdout(File::create(&log).unwrap()).spawn().unwrap();
+    let shown = [
+        ask_and_check(&node, &examples, "ask.ts").await,
+        ask_and_check(&node, &examples, "ask-pjs.ts").await,
+    ];
+    for request in shown {
+        let paid = format!(
+            " paid {}, fee {}, ",
+            request["paid"].as_str().unwrap(),
+            request["fee"].as_str().unwrap()
+        );
+        wait_for("the settlement in what is watched", || {
+            assert!(watch.try_wait().unwrap().is_none(), "watch.ts goes on");
+            let seen = fs::read_to_string(&log).unwrap();
+            let settled =
+                |line: &str| line.starts_with("final ") && line.contains("Lima") && line.contains(&paid);
+            seen.lines().any(settled).then_some(())
+        });
+    }
+    watch.kill().unwrap();
+    watch.wait().unwrap();
+    node.assert_invariants();
+}
+
+/// All that Bob has. On a connection of its own: one that is not looked after while Node.js runs is lost.
+async fn bobs(node: &Node) -> u128 {
+    Chain::connect(&node.url()).await.total("//Bob").await
+}
+
+/// Asks as Bob, and holds what the example says against what `poq` and the balances say. Returns what `poq` says.
+async fn ask_and_check(node: &Node, examples: &Examples, example: &str) -> Value {
+    let before = bobs(node).await;
+    let output = examples.ask(example, &[QUESTION]);
+    assert_eq!(output.status.code(), Some(0), "{example}: {}", text(&output.stderr));
+    let asked = parse(&output.stdout);
+    assert_eq!(asked["state"], "settled");
+    assert!(asked["answer"].as_str().unwrap().contains("Lima"), "{asked}");
+    let progress = text(&output.stderr);
+    for phase in ["Answering", "Scoring", "Revealing", "Settled"] {
+        assert!(progress.contains(phase), "{phase} is missing: {progress}");
+    }
+
+    let parts = asked["paid"].as_array().unwrap();
+    assert_eq!(parts.len(), 2 + 5);
+    let paid: u128 = parts.iter().map(|part| amount(&part["amount"])).sum();
+    let spent = paid + amount(&asked["fee"]);
+    assert_eq!(spent + amount(&asked["refund"]), amount(&asked["budget"]));
+    assert!(paid > 0 && amount(&asked["transactionFee"]) > 0);
+    assert_eq!(before - bobs(node).await, spent + amount(&asked["transactionFee"]));
+
+    let request = node.request(asked["request"].as_str().unwrap().parse().unwrap()).unwrap();
+    for same in ["answer", "quality", "budget", "fee", "refund"] {
+        assert_eq!(request[same], asked[same], "{same}");
+    }
+    assert_eq!(amount(&request["paid"]), paid);
+    request
+}
+
+#[tokio::test]
+async fn what_comes_to_nothing_is_refunded_and_what_is_refused_is_said_by_name() {
+    let node = Node::start_with(&["--engine", "off"]);
+    // The windows of the demo's models are minutes long; these are blocks.
+    Chain::connect(&node.url()).await.register_hasty_generator("hasty").await;
+    for name in ["operator-0", "operator-1"] {
+        let worker = node.operator(name)["worker"].as_str().unwrap().to_owned();
+        node.json(&["--from", name, "operator", "register", "--worker", &worker, "--model", "hasty"]);
+    }
+    let examples = Examples::of(&node);
+
+    refused(&examples);
+    assert_eq!(node.json(&["status"])["requests"]["made"], 0);
+    for example in ["ask.ts", "ask-pjs.ts"] {
+        let before = bobs(&node).await;
+        let output = examples.ask(example, &[QUESTION]);
+        assert_eq!(output.status.code(), Some(4), "{example}: {}", text(&output.stderr));
+        let asked = parse(&output.stdout);
+        assert_eq!((&asked["state"], &asked["reason"]), (&"refunded".into(), &"NoCommitment".into()));
+        assert_eq!(asked["refund"], asked["budget"]);
+        assert_eq!(asked["paid"].as_array().unwrap().len(), 0);
+        // Who waited for nothing gets what the work would have been paid, out of the stake of who was absent.
+        let request = node.request(asked["request"].as_str().unwrap().parse().unwrap()).unwrap();
+        let lost = amount(&request["budget_parts"]["inference"]) / 2 * 2;
+        assert_eq!(before + lost - bobs(&node).await, amount(&asked["transactionFee"]));
+    }
+    node.assert_invariants();
+    drop(node);
+    said_that_nobody_answers(&examples);
+}
+
+/// Each of these is one line with the name of the chain's error.
+fn refused(examples: &Examples) {
+    let long = "x".repeat(8 * 1024 + 1);
+    let both: &[(&str, &[&str])] = &[("EmptyPrompt", &[""]), ("BudgetTooSmall", &["?", "--budget", "1"])];
+    let only_papi: &[(&str, &[&str])] = &[
+        ("PromptTooLong", &[&long]),
+        ("InsufficientBalance", &["?", "--budget", "2000000000000000000"]),
+        ("InvalidSampling", &["?", "--max-tokens", "0"]),
+        ("InvalidResponders", &["?", "--responders", "9"]),
+        ("NotEnoughInferenceNodes", &["?", "--responders", "3"]),
+        ("NotEnoughQualityValidators", &["?", "--committee", "6"]),
+        ("Payment", &["?", "--from", "//Nobody"]),
+    ];
+    let papi = both.iter().chain(only_papi).map(|case| ("ask.ts", case));
+    for (example, (name, args)) in papi.chain(both.iter().map(|case| ("ask-pjs.ts", case))) {
+        let output = examples.ask(example, args);
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{example} {args:?}: {said}");
+        let last = said.lines().last().unwrap();
+        assert!(last.starts_with(&format!("error: {name}: ")), "{example}, {name} expected: {said}");
+        assert!(output.stdout.is_empty());
+    }
+}
+
+fn said_that_nobody_answers(examples: &Examples) {
+    for example in ["ask.ts", "ask-pjs.ts"] {
+        let output = examples.ask(example, &[QUESTION]);
+        assert_eq!(output.status.code(), Some(1));
+        let said = text(&output.stderr);
+        assert!(said.contains("error: no node answers at ws://"), "{example}: {said}");
+    }
+}

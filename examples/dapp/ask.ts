@@ -1,0 +1,82 @@
+// Asks a question and follows it to settlement, on polkadot-api.
+//
+//   node ask.ts "What is the capital of Peru?" [--url ws://127.0.0.1:9944] [--from //Bob] [--json]
+//               [--max-tokens 64] [--responders 2] [--committee 5] [--min-quality 0.5] [--budget UNITS]
+//
+// Exit codes: 0 settled, 1 refused or failed, 4 refunded.
+
+import { parseArgs } from "node:util";
+import { poq } from "#descriptors";
+import { sr25519CreateDerive } from "@polkadot-labs/hdkd";
+import { DEV_MINI_SECRET, ss58Address } from "@polkadot-labs/hdkd-helpers";
+import { getPolkadotSigner } from "polkadot-api/signer";
+import { createWsClient, WsEvent } from "polkadot-api/ws";
+import { ask, best, bill, follow, REASON, terms } from "./poq.ts";
+
+const { values: options, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    url: { type: "string", default: "ws://127.0.0.1:9944" },
+    from: { type: "string", default: "//Bob" },
+    json: { type: "boolean", default: false },
+    "max-tokens": { type: "string" },
+    responders: { type: "string" },
+    committee: { type: "string" },
+    "min-quality": { type: "string" },
+    budget: { type: "string" },
+  },
+});
+const number = (text: string | undefined) => (text === undefined ? undefined : Number(text));
+const POQ = 10n ** 12n;
+const amount = (units: bigint) => `${units / POQ}.${String(units % POQ).padStart(12, "0")} POQ`;
+
+// A key that everybody knows, for a development chain. In a web page a wallet signs instead: see wallet.ts.
+const key = sr25519CreateDerive(DEV_MINI_SECRET)(options.from);
+const signer = getPolkadotSigner(key.publicKey, "Sr25519", key.sign);
+const requester = ss58Address(key.publicKey);
+
+// Later losses of the connection mend themselves; a node that never answers is a mistake.
+const answers = Promise.withResolvers<void>();
+const client = createWsClient(options.url, {
+  onStatusChanged: ({ type }) => {
+    if (type === WsEvent.CONNECTED) answers.resolve();
+    if (type === WsEvent.ERROR) answers.reject(new Error(`no node answers at ${options.url}; \`poq-node --dev\` starts one`));
+  },
+});
+try {
+  await answers.promise;
+  const api = client.getTypedApi(poq);
+  const wanted = await terms(api, requester, {
+    maxTokens: number(options["max-tokens"]),
+    responders: number(options.responders),
+    committee: number(options.committee),
+    minQuality: number(options["min-quality"]),
+    budget: options.budget === undefined ? undefined : BigInt(options.budget),
+  });
+  console.error(`${amount(wanted.budget)} go on hold`);
+  const { id, transactionFee } = await ask(api, signer, positionals[0] ?? "", wanted);
+  console.error(`request ${id} is on the chain; the transaction cost ${amount(transactionFee)}`);
+  const request = await follow(api, id, (phase, block) => console.error(`block ${block}: ${phase.type}`));
+
+  const { phase } = request;
+  const answer = best(request);
+  const { budget, paid, fee, refund } = bill(request);
+  if (options.json) {
+    const units = (_: string, value: unknown) => (typeof value === "bigint" ? value.toString() : value);
+    const state = phase.type.toLowerCase();
+    const reason = phase.type === "Refunded" ? phase.value.reason.type : undefined;
+    const result = { request: id, state, reason, ...answer, budget, paid, fee, refund, transactionFee };
+    console.log(JSON.stringify(result, units, 2));
+  } else {
+    if (answer) console.log(`${answer.answer}\n\nQuality ${answer.quality}, by ${answer.by}`);
+    if (phase.type === "Refunded") console.log(`No answer: ${REASON[phase.value.reason.type]}.`);
+    for (const part of paid) console.log(`${part.operator} ${part.role.padEnd(8)} ${amount(part.amount)}`);
+    console.log(`Of the budget of ${amount(budget)}, the chain took ${amount(fee)}, and ${amount(refund)} came back.`);
+  }
+  process.exitCode = phase.type === "Settled" ? 0 : 4;
+} catch (error) {
+  console.error(`error: ${error instanceof Error ? error.message : error}`);
+  process.exitCode = 1;
+} finally {
+  client.destroy();
+}

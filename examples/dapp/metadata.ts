@@ -1,0 +1,133 @@
+// Walks all that the chain says of itself, as polkadot-api reads it, and fails on whatever an app would stumble on: a type
+// that cannot be read, a field or a variant without a name, an entry without a word of explanation, types that are not those
+// of this node.
+//
+//   node metadata.ts [ws://127.0.0.1:9944]
+
+import { readFileSync } from "node:fs";
+import { poq } from "#descriptors";
+import { getDynamicBuilder, getLookupFn } from "@polkadot-api/metadata-builders";
+import { decAnyMetadata, unifyMetadata, type UnifiedMetadata, type V14Lookup } from "@polkadot-api/substrate-bindings";
+import { createWsClient } from "polkadot-api/ws";
+
+const PALLET = "ProofOfQuality";
+
+/** What is not clean yet and is known; what is not found any more must leave this list. */
+const KNOWN = ["tuple of u64, Role, Work in pallet_proof_of_quality::views::OperatorView.duties"];
+
+const client = createWsClient(process.argv[2] ?? "ws://127.0.0.1:9944");
+const { hash } = await client.getFinalizedBlock();
+const raw = await client.getMetadata(hash);
+client.destroy();
+const metadata = unifyMetadata(decAnyMetadata(raw));
+const faults = new Set<string>();
+
+await checkDescriptors(raw);
+checkCodecs(metadata);
+checkNames(metadata);
+checkDocumentation(metadata);
+
+const unknown = [...faults].filter((fault) => !KNOWN.includes(fault));
+const gone = KNOWN.filter((fault) => !faults.has(fault)).map((fault) => `no longer there, strike it from the list: ${fault}`);
+for (const fault of [...unknown, ...gone]) console.error(`error: ${fault}`);
+const { lookup, pallets, apis } = metadata;
+console.log(`polkadot-api: ${lookup.length} types, ${pallets.length} pallets, ${apis.length} runtime APIs`);
+process.exitCode = unknown.length + gone.length === 0 ? 0 : 1;
+
+/** The generated types are those of this node, and say what everything is. */
+async function checkDescriptors(raw: Uint8Array) {
+  const generated = await poq.getMetadata();
+  if (Buffer.compare(generated, raw) !== 0) faults.add("the descriptors are of another runtime: npm run types");
+  const types = readFileSync(new URL("./.papi/descriptors/dist/common-types.d.ts", import.meta.url), "utf8");
+  for (const line of types.split("\n")) {
+    if (/[:<] *(unknown|any)\b/.test(line) && !line.startsWith("type ")) faults.add(`a generated type is not known: ${line.trim()}`);
+  }
+}
+
+/** Whatever the chain has can be read and written. */
+function checkCodecs({ lookup, pallets, apis }: UnifiedMetadata) {
+  const builder = getDynamicBuilder(getLookupFn(metadata));
+  const attempt = (what: string, build: () => unknown) => {
+    try {
+      build();
+    } catch (error) {
+      faults.add(`${what} cannot be read: ${error}`);
+    }
+  };
+  for (const { id, path } of lookup) attempt(`type ${id} ${path.join("::")}`, () => builder.buildDefinition(id));
+  for (const { name, storage, constants, viewFns } of pallets) {
+    for (const item of storage?.items ?? []) attempt(`storage ${name}.${item.name}`, () => builder.buildStorage(name, item.name));
+    for (const view of viewFns) attempt(`view function ${name}.${view.name}`, () => builder.buildViewFn(name, view.name));
+    for (const constant of constants) {
+      attempt(`constant ${name}.${constant.name}`, () => builder.buildConstant(name, constant.name).dec(constant.value));
+    }
+  }
+  for (const { name, methods } of apis) {
+    for (const method of methods) attempt(`runtime API ${name}.${method.name}`, () => builder.buildRuntimeCall(name, method.name));
+  }
+}
+
+/** Every type that an app meets in the pallet has names all through. */
+function checkNames({ lookup, pallets }: UnifiedMetadata) {
+  const entry = (id: number) => lookup[id] as V14Lookup[number];
+  const seen = new Set<number>();
+  const label = (id: number): string => {
+    const { path, def } = entry(id);
+    return path.at(-1) ?? (def.tag === "primitive" ? def.value.tag : def.tag);
+  };
+  const fields = (some: { name?: string | undefined; type: number }[], where: string) => {
+    // A single value needs no name: it has that of its type or of its variant.
+    if (some.length > 1 && some.some(({ name }) => !name)) faults.add(`fields without names in ${where}`);
+    for (const { name, type } of some) visit(type, name ? `${where}.${name}` : where);
+  };
+  const visit = (id: number, where: string) => {
+    if (seen.has(id)) return;
+    seen.add(id);
+    const { path, def } = entry(id);
+    const name = path.join("::");
+    if (def.tag === "composite") fields(def.value, name || where);
+    if (def.tag === "variant") {
+      if (!name) faults.add(`an enum without a name in ${where}`);
+      if (def.value.length === 0) faults.add(`an enum without variants in ${where}: ${name}`);
+      for (const variant of def.value) fields(variant.fields, `${name}::${variant.name}`);
+    }
+    if (def.tag === "tuple") {
+      if (def.value.length > 1) faults.add(`tuple of ${def.value.map(label).join(", ")} in ${where}`);
+      for (const type of def.value) visit(type, where);
+    }
+    if (def.tag === "sequence") visit(def.value, where);
+    if (def.tag === "array") visit(def.value.type, where);
+    if (def.tag === "compact") visit(def.value, where);
+    if (def.tag === "bitSequence") faults.add(`a sequence of bits in ${where}`);
+  };
+  const pallet = pallets.find(({ name }) => name === PALLET);
+  if (!pallet) throw new Error(`the chain has no pallet ${PALLET}`);
+  for (const part of ["calls", "events", "errors"] as const) {
+    const types = pallet[part];
+    if (types) visit(types.type, part);
+    else faults.add(`the pallet has no ${part}`);
+  }
+  for (const { name, type } of pallet.storage?.items ?? []) {
+    // A key of several parts is a tuple and given as arguments.
+    visit(type.tag === "plain" ? type.value : type.value.value, `storage ${name}`);
+  }
+  for (const { name, type } of pallet.constants) visit(type, `constant ${name}`);
+  for (const { name, inputs, output } of pallet.viewFns) {
+    fields(inputs, `view function ${name}`);
+    visit(output, `view function ${name}`);
+  }
+}
+
+/** Everything of the pallet that an app can name says what it is: editors show it. */
+function checkDocumentation({ lookup, pallets }: UnifiedMetadata) {
+  const pallet = pallets.find(({ name }) => name === PALLET);
+  if (!pallet) return;
+  const variants = ["calls", "events", "errors"] as const;
+  const named = variants.flatMap((part) => {
+    const def = lookup[pallet[part]?.type ?? -1]?.def;
+    return def?.tag === "variant" ? def.value : [];
+  });
+  for (const { name, docs } of [...named, ...(pallet.storage?.items ?? []), ...pallet.constants, ...pallet.viewFns]) {
+    if (docs.join("").trim() === "") faults.add(`${PALLET}.${name} is not documented`);
+  }
+}

@@ -1,0 +1,18 @@
+// What a web page does: a wallet, then three calls.
+
+import { poq } from "#descriptors";
+import { createWsClient } from "polkadot-api/ws";
+import { ask, best, follow, terms } from "./poq.ts";
+import { walletAccount } from "./wallet.ts";
+
+const api = createWsClient("ws://127.0.0.1:9944").getTypedApi(poq);
+
+/** Asks; `show` hears how far it is. The answer is `undefined` if the budget came back instead. */
+export async function answer(question: string, show: (state: string) => void) {
+  const { address, signer } = await walletAccount("My dApp");
+  const wanted = await terms(api, address, { responders: 2, committee: 5, minQuality: 0.5 });
+  show(`${wanted.budget} units go on hold`);
+  const { id } = await ask(api, signer, question, wanted);
+  const request = await follow(api, id, (phase) => show(phase.type));
+  return best(request); // { answer: "The capital of Peru is Lima.", quality: 0.984969, by: "5HGR…" }
+}

@@ -1,0 +1,198 @@
+// What a dApp needs of the chain, on polkadot-api: find models, ask, follow, read the bill.
+// Nothing here is Node.js: a web page uses this file as it is.
+
+import { poq } from "#descriptors";
+import { type ErrorsFromPalletsDef, InvalidTxError, type PolkadotSigner, type TypedApi } from "polkadot-api";
+import { distinctUntilChanged, filter, firstValueFrom } from "rxjs";
+
+export type Api = TypedApi<typeof poq>;
+export type RequestInfo = NonNullable<Awaited<ReturnType<Api["view"]["ProofOfQuality"]["request_info"]>>>;
+export type Phase = RequestInfo["phase"];
+export type Terms = Parameters<Api["tx"]["ProofOfQuality"]["request_inference"]>[0]["terms"];
+type Reason = (Phase & { type: "Refunded" })["value"]["reason"]["type"];
+type ErrorName = keyof ErrorsFromPalletsDef<(typeof poq)["descriptors"]["pallets"]>["ProofOfQuality"];
+
+/** What the user chooses; everything else has a default. */
+export type Wishes = {
+  /** Most tokens in the answer, 1 to 4,096. They are paid for whether used or not. */
+  maxTokens?: number;
+  /** How many inference nodes answer, 1 to 8. */
+  responders?: number;
+  /** How many quality validators score the answers, 1 to 15. */
+  committee?: number;
+  /** Answers with a lower score, 0 to 1, are not paid. */
+  minQuality?: number;
+  /** Most to pay, in units of 10^-12 POQ; by default the least that the chain takes. */
+  budget?: bigint;
+};
+
+/** Where a budget went: `paid + fee + refund` is the whole of it. */
+export type Bill = {
+  budget: bigint;
+  paid: { operator: string; role: "answered" | "scored"; amount: bigint }[];
+  fee: bigint;
+  refund: bigint;
+};
+
+/** The chain, or the pool of transactions, said no. `message` begins with the name of the error. */
+export class Refused extends Error {
+  override name = "Refused";
+}
+
+// Fixed-point numbers of the chain are integers; a Permill counts millionths.
+const PERMILL = 1_000_000;
+
+/** A request that keeps the chain's rules, at the least price unless the user names one. */
+export async function terms(api: Api, requester: string, wishes: Wishes = {}): Promise<Terms> {
+  const models = await api.view.ProofOfQuality.models({ at: "best" });
+  const served = models.filter((model) => !model.retired && model.roster.length > 0);
+  const generators = served.filter((model) => model.kind.type === "Generator");
+  const evaluator = served.find((model) => model.kind.type === "Evaluator");
+  if (generators.length === 0 || !evaluator) throw new Refused("nobody serves a generator and an evaluator now");
+
+  // Nobody has two parts in a request, nor one in its own.
+  const serving = (some: typeof models) =>
+    new Set(some.flatMap((model) => model.roster.map((place) => place.operator)).filter((who) => who !== requester));
+  const nodes = serving(generators);
+  const responders = wishes.responders ?? Math.max(1, Math.min(nodes.size, 2));
+  const scorers = serving([evaluator]);
+  const both = Math.min(nodes.intersection(scorers).size, responders);
+  const committee = wishes.committee ?? Math.max(1, Math.min(scorers.size - both, 5));
+
+  const ids = generators.map((model) => model.id).slice(0, 8);
+  const maxTokens = wishes.maxTokens ?? 64;
+  const estimate = await api.view.ProofOfQuality.estimate_budget(ids, evaluator.id, maxTokens, responders, committee, {
+    at: "best",
+  });
+  if (!estimate.success) throw refused(estimate.value);
+  const { inference, scoring, fee } = estimate.value;
+  return {
+    generators: ids,
+    evaluator: evaluator.id,
+    sampling: { max_tokens: maxTokens, temperature_milli: 0, seed: 0 },
+    responders,
+    committee,
+    min_quality: Math.round((wishes.minQuality ?? 0) * PERMILL),
+    budget: wishes.budget ?? inference + scoring + fee,
+    // As random as it looks: nobody shall tell ordinary requests from audits.
+    audit: hex(crypto.getRandomValues(new Uint8Array(32))),
+  };
+}
+
+/** Puts the budget on hold and asks. Comes back when the question is in a finalized block, with the request's number. */
+export async function ask(api: Api, signer: PolkadotSigner, question: string, terms: Terms) {
+  const call = api.tx.ProofOfQuality.request_inference({ prompt: new TextEncoder().encode(question), terms });
+  const included = await call.signAndSubmit(signer).catch((error: unknown) => {
+    throw error instanceof InvalidTxError ? refused(error.error) : error;
+  });
+  if (!included.ok) throw refused(included.dispatchError);
+  const [requested] = api.event.ProofOfQuality.Requested.filter(included.events);
+  const [charged] = api.event.TransactionPayment.TransactionFeePaid.filter(included.events);
+  if (!requested) throw new Error("the transaction succeeded, but no request came of it");
+  return { id: requested.payload.request, transactionFee: charged?.payload.actual_fee ?? 0n };
+}
+
+/**
+ * Follows a request to its end and returns it as it then stands.
+ *
+ * `onPhase` hears of every phase as soon as a block has it; a fork can take a block back, so this is for progress bars. What
+ * is returned stands in a finalized block.
+ */
+export async function follow(api: Api, id: bigint, onPhase: (phase: Phase, block: number) => void): Promise<RequestInfo> {
+  const { Requests } = api.query.ProofOfQuality;
+  const phases = Requests.watchValue(id, { at: "best" }).pipe(
+    distinctUntilChanged((last, next) => last.value?.phase.type === next.value?.phase.type),
+  );
+  const progress = phases.subscribe({
+    next: ({ value, block }) => value && onPhase(value.phase, block.number),
+    // The same connection tells the one below.
+    error: () => {},
+  });
+  try {
+    const over = Requests.watchValue(id, { at: "finalized" }).pipe(filter(({ value }) => !value || isOver(value.phase)));
+    await firstValueFrom(over);
+  } finally {
+    progress.unsubscribe();
+  }
+  const request = await api.view.ProofOfQuality.request_info(id, { at: "finalized" });
+  if (!request) throw new Error(`the chain has no request ${id}: it was never made, or it was long ago and is pruned`);
+  return request;
+}
+
+/** Whether nothing happens to a request any more. */
+export const isOver = (phase: Phase) => phase.type === "Settled" || phase.type === "Refunded";
+
+/** The best answer of a settled request and its quality, 0 to 1. */
+export function best(request: RequestInfo) {
+  if (request.phase.type !== "Settled") return undefined;
+  const response = request.responses[request.phase.value.best];
+  return response && { answer: text(response.output), quality: (response.quality ?? 0) / PERMILL, by: response.operator };
+}
+
+/** Where the budget of a request that is over went. */
+export function bill(request: RequestInfo): Bill {
+  const { inference, scoring, fee } = request.budget;
+  const budget = inference + scoring + fee;
+  // Who worked for a request that is refunded is paid out of the stake of the absent, not out of the budget.
+  if (request.phase.type !== "Settled") return { budget, paid: [], fee: 0n, refund: budget };
+  const answered = request.responses.map(({ operator, paid }) => ({ operator, role: "answered" as const, amount: paid }));
+  // A committee that was dismissed is not paid out of the budget either.
+  const members = request.committees.at(-1) ?? [];
+  const scored = members.map(({ operator, paid }) => ({ operator, role: "scored" as const, amount: paid }));
+  const paid = [...answered, ...scored];
+  return { budget, paid, fee, refund: budget - fee - paid.reduce((sum, { amount }) => sum + amount, 0n) };
+}
+
+/** Text of the chain: UTF-8 bytes. */
+export const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+
+const hex = (bytes: Uint8Array) => `0x${Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("")}` as const;
+
+/** What to tell a user. The names are the pallet's: a compiler says when one of them is gone. */
+const MEANING: Partial<Record<ErrorName, string>> = {
+  EmptyPrompt: "ask something.",
+  PromptTooLong: "a question has at most 8,192 bytes of UTF-8.",
+  NotUtf8: "a question is UTF-8.",
+  InvalidSampling: "an answer has 1 to 4,096 tokens, and the temperature is at most 2.",
+  InvalidResponders: "1 to 8 nodes can answer.",
+  InvalidCommittee: "1 to 15 quality validators can score.",
+  InvalidModelList: "name 1 to 8 generators, each once.",
+  UnknownModel: "the chain has no such model; the view function `models` lists them.",
+  WrongModelKind: "generators answer, evaluators score.",
+  ModelRetired: "the model takes no more requests; take another.",
+  NotEnoughInferenceNodes: "fewer nodes than that serve these generators.",
+  NotEnoughQualityValidators: "fewer quality validators than that serve this evaluator.",
+  BudgetTooSmall: "the budget is below the estimate.",
+  InsufficientBalance: "the account's free balance does not cover the budget.",
+};
+
+/** Why a request was refunded, in words for a user. A compiler says when a reason is missing. */
+export const REASON: Record<Reason, string> = {
+  NoRandomness: "the chain had no randomness to draw by",
+  NoInferenceNode: "no inference node could be drawn",
+  NoCommitment: "no inference node answered in time",
+  NoOutput: "no inference node showed its answer in time",
+  NoCommittee: "too few quality validators could be drawn",
+  NoQuorum: "too few quality validators revealed their scores",
+};
+
+/** What to tell a user when the pool of transactions takes one not even to try it. */
+const INVALID: Record<string, string> = {
+  Payment: "the account cannot pay the transaction's fee.",
+  Stale: "another transaction of this account came first; try again.",
+  Future: "earlier transactions of this account are missing.",
+  BadProof: "the signature does not fit: was it made for another chain, or another version of it?",
+  AncientBirthBlock: "the transaction was signed too long ago; sign it again.",
+};
+
+/** An error of a pallet has its name at `value.value.type`; others, of the pool say, at `type` or `value.type`. */
+function refused(error: { type: string; value?: unknown }): Refused {
+  const names: string[] = [];
+  for (let at: unknown = error; isVariant(at); at = at.value) names.push(at.type);
+  const name = names.at(-1) ?? "Unknown";
+  const meaning = error.type === "Module" ? MEANING[name as ErrorName] : INVALID[name];
+  return new Refused(`${name}: ${meaning ?? `the chain says ${names.join(".")}.`}`);
+}
+
+const isVariant = (value: unknown): value is { type: string; value?: unknown } =>
+  typeof value === "object" && value !== null && "type" in value && typeof value.type === "string";

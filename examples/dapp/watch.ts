@@ -1,0 +1,24 @@
+// Prints what happens to all requests, as blocks tell it, on polkadot-api: the beginning of an explorer.
+//
+//   node watch.ts [ws://127.0.0.1:9944]
+
+import { poq } from "#descriptors";
+import { createWsClient } from "polkadot-api/ws";
+import { text } from "./poq.ts";
+
+const client = createWsClient(process.argv[2] ?? "ws://127.0.0.1:9944");
+const { event, query } = client.getTypedApi(poq);
+
+// Best blocks: at once, but a fork can take them back ("drop").
+event.ProofOfQuality.PhaseEntered.watchBest().subscribe(({ type, block, events }) => {
+  if (type === "finalized") return;
+  for (const { payload } of events) console.log(`${type} ${block.number}: request ${payload.request} is ${payload.phase.type}`);
+});
+
+// Finalized blocks: what they say stays.
+event.ProofOfQuality.Settled.watch().subscribe(async ({ block, events }) => {
+  for (const { payload: { request, best, paid, fee, refund } } of events) {
+    const output = await query.ProofOfQuality.Outputs.getValue(request, best);
+    console.log(`final ${block.number}: request ${request} "${text(output)}" paid ${paid}, fee ${fee}, refund ${refund}`);
+  }
+});

