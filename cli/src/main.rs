@@ -9,6 +9,7 @@
 //! | `progress.rs` | one live line for each phase of a request |
 //! | `request.rs` | showing a request |
 //! | `models.rs`, `operators.rs`, `status.rs`, `watch.rs` | showing models, operators, the chain, events |
+//! | `health.rs` | whether a node is well |
 //! | `operator.rs` | what an operator does: bond, register, chill, resume, unbond, withdraw |
 //! | `chain.rs` | the connection: view functions, transactions, typed errors |
 //! | `types.rs` | the chain's types, matched by name against the node's metadata |
@@ -25,6 +26,7 @@ mod ask;
 mod audit;
 mod chain;
 mod failure;
+mod health;
 mod models;
 mod names;
 mod operator;
@@ -61,6 +63,7 @@ async fn run(args: Args) -> Result<Outcome, Failure> {
     match command {
         Command::Ask(ask) => ask::run(chain, ask, &shared).await,
         Command::Request { id } => request::run(&chain, id, shared.json).await,
+        Command::Health(limits) => health::run(&chain, &limits, shared.json).await,
         Command::Status => status::run(&chain, shared.json).await,
         Command::Models => models::run(&chain, shared.json).await,
         Command::Operators { who: None } => operators::list(&chain, shared.json).await,
