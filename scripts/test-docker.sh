@@ -5,10 +5,11 @@
 # Where a Docker answers, it is used. Where none does, root gets one of the test's own from Debian's packages, in a folder that
 # is removed afterwards; it pulls nothing, so its base image is made with debootstrap.
 #
-# DOCKER             the client to use (default: docker)
-# CARGO_TARGET_DIR   where the programs were built
-# POQ_CACHE          where ONNX Runtime is, and where the base image is kept
-# POQ_DOCKER_KEEP    1: leave the network running (needs a Docker that was there before)
+# DOCKER                the client to use (default: docker)
+# CARGO_TARGET_DIR      where the programs were built
+# POQ_CACHE             where ONNX Runtime is, and where the base image is kept
+# POQ_PROMETHEUS_IMAGE  what runs as Prometheus (default: prom/prometheus of compose.yaml)
+# POQ_DOCKER_KEEP       1: leave the network running (needs a Docker that was there before)
 set -euo pipefail
 
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
@@ -114,7 +115,7 @@ clean_up() {
     local code=$?
     trap - EXIT
     if [[ -n "$up" ]]; then
-        if ((code != 0)); then
+        if [[ "$code" != 0 && "$up" == yes ]]; then
             say "the last lines of each container that is not well:"
             show_unwell || true
         fi
@@ -139,28 +140,32 @@ trap 'exit 130' INT TERM
 
 # ---------------------------------------------------------------- what is asked of containers
 
-container() { compose ps --quiet "$1"; }
+# Asks the daemon and not compose, which takes a second each time.
+container() {
+    "$docker" ps --all --quiet --filter "label=com.docker.compose.project=$COMPOSE_PROJECT_NAME" \
+        --filter "label=com.docker.compose.service=$1"
+}
 inspect() { "$docker" inspect --format "$1" "$2"; }
 inside() { "$docker" exec "$(container "$1")" "${@:2}"; }
 # field KEY, of one line of JSON: a number or a word
 field() { sed -n "s/.*\"$1\":\"\{0,1\}\([^,\"}]*\).*/\1/p"; }
 
-health_of() {
-    local id
-    id="$(container "$1")"
-    [[ -n "$id" ]] || { echo missing; return; }
-    inspect '{{if .State.Running}}{{.State.Health.Status}}{{else}}ended with {{.State.ExitCode}}{{end}}' "$id"
+# One line for each of the services: its name and how it is.
+health() {
+    local state='{{if .State.Running}}{{.State.Health.Status}}{{else}}ended with code {{.State.ExitCode}}{{end}}' ids
+    mapfile -t ids < <("$docker" ps --all --quiet --filter "label=com.docker.compose.project=$COMPOSE_PROJECT_NAME")
+    "$docker" inspect --format "{{index .Config.Labels \"com.docker.compose.service\"}} $state" "${ids[@]}" |
+        grep -E "^($(IFS='|' && echo "${services[*]}")) "
 }
 
 # shellcheck disable=SC2317
 show_unwell() {
-    local service health
-    for service in "${services[@]}"; do
-        health="$(health_of "$service")"
-        [[ "$health" == healthy ]] && continue
-        echo "--- $service: $health"
-        inspect '{{range .State.Health.Log}}{{.Output}}{{end}}' "$(container "$service")" 2>/dev/null | tail -n 3
-        compose logs --no-color --tail 15 "$service" 2>&1 | tail -n 15
+    local service how
+    health | while read -r service how; do
+        [[ "$how" != healthy ]] || continue
+        echo "--- $service: $how"
+        inspect '{{range .State.Health.Log}}{{.Output}}{{end}}' "$(container "$service")" | tail -n 2
+        "$docker" logs --tail 12 "$(container "$service")" 2>&1
     done
 }
 
@@ -201,22 +206,21 @@ start_network() {
     # Secrets of this run alone.
     DOCKER="$docker" POQ_SECRETS="$state/secrets" POQ_ENV_FILE="$state/env" "$root/docker/prepare.sh" >"$state/prepare.log" ||
         fail "docker/prepare.sh"
-    up=1
+    up=starting
     compose up --detach >"$state/up.log" 2>&1 || {
-        tail -n 20 "$state/up.log" >&2
+        tail -n 5 "$state/up.log" >&2
+        compose logs --no-color setup models 2>/dev/null >&2 || true
         fail "compose up"
     }
+    up=yes
 }
 
 wait_until_all_are_well() {
-    local service health well seen="" start=$SECONDS
+    local all well seen="" start=$SECONDS
     while ((SECONDS - start < patience)); do
-        well=0
-        for service in "${services[@]}"; do
-            health="$(health_of "$service")"
-            [[ "$health" != healthy ]] || well=$((well + 1))
-            [[ "$health" != ended* ]] || fail "$service $health"
-        done
+        all="$(health)"
+        ! grep ' ended ' <<<"$all" || fail "a container ended"
+        well="$(grep -c ' healthy$' <<<"$all" || true)"
         [[ "$well" == "$seen" ]] || say "$well of ${#services[@]} containers are healthy after $((SECONDS - start)) s"
         seen="$well"
         ((well < ${#services[@]})) || return 0
@@ -269,33 +273,34 @@ check_prometheus() {
 
 check_ports() {
     local ids open
-    ids="$(compose ps --quiet)"
-    # shellcheck disable=SC2086 # These are many words.
-    open="$("$docker" inspect --format '{{range .NetworkSettings.Ports}}{{range .}}{{.HostIp}} {{end}}{{end}}' $ids |
+    mapfile -t ids < <("$docker" ps --quiet --filter "label=com.docker.compose.project=$COMPOSE_PROJECT_NAME")
+    open="$("$docker" inspect --format '{{range .NetworkSettings.Ports}}{{range .}}{{.HostIp}} {{end}}{{end}}' "${ids[@]}" |
         tr ' ' '\n' | sort -u | grep -v '^$')"
     [[ "$open" == 127.0.0.1 ]] || fail "ports are published on: $open"
     say "ports are published on 127.0.0.1 alone"
 }
 
 check_memory() {
-    local service id mib worst=0
-    printf '\n %-12s %10s %10s  %s\n' Container 'Now MiB' 'Limit MiB' Restarts
+    local ids service id used limit restarts worst=0
+    mapfile -t ids < <("$docker" ps --quiet --filter "label=com.docker.compose.project=$COMPOSE_PROJECT_NAME")
+    "$docker" stats --no-stream --no-trunc --format '{{.ID}} {{.MemUsage}}' "${ids[@]}" >"$state/memory"
+    printf '\n %-12s %10s %10s %9s\n' Container 'Used MiB' 'Limit MiB' Restarts
     printf ' %s\n' '────────────────────────────────────────────'
     for service in "${services[@]}"; do
         id="$(container "$service")"
-        mib="$("$docker" stats --no-stream --format '{{.MemUsage}}' "$id" | in_mib)"
-        printf ' %-12s %10s %10s  %s\n' "$service" "$mib" $(($(inspect '{{.HostConfig.Memory}}' "$id") / 1048576)) \
-            "$(inspect '{{.RestartCount}}' "$id")"
-        ((mib <= worst)) || worst="$mib"
-        [[ "$(inspect '{{.State.OOMKilled}} {{.RestartCount}}' "$id")" == "false 0" ]] ||
-            fail "$service was restarted: $(inspect '{{json .State}}' "$id")"
+        used="$(grep "^$id" "$state/memory" | cut -d' ' -f2 | in_mib)"
+        limit=$(($(inspect '{{.HostConfig.Memory}}' "$id") / 1048576))
+        restarts="$(inspect '{{.RestartCount}}' "$id")"
+        printf ' %-12s %10s %10s %9s\n' "$service" "$used" "$limit" "$restarts"
+        ((used <= worst)) || worst="$used"
+        [[ "$restarts $(inspect '{{.State.OOMKilled}}' "$id")" == "0 false" ]] || fail "$service was restarted"
     done
     echo
-    ((worst < limit_mib)) || fail "a container needs $worst MiB"
+    ((worst > 0 && worst < limit_mib)) || fail "a container needs $worst MiB"
 }
 
-# The first number of "123.4MiB / 600MiB", in MiB.
-in_mib() { sed 's| /.*||' | awk '/GiB/ {print int($1 * 1024); next} /MiB/ {print int($1); next} {print 0}'; }
+# "123.4MiB" and the like, in whole MiB.
+in_mib() { awk '/GiB/ {print int($1 * 1024); next} /MiB/ {print int($1); next} {print 0}'; }
 
 check_stop() {
     local service id
