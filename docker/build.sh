@@ -4,6 +4,7 @@
 # DOCKER             the client to use (default: docker)
 # CARGO_TARGET_DIR   where the programs were built
 # POQ_CACHE          where ONNX Runtime is
+# POQ_IMAGE_TAG      the images' tag (default: latest)
 set -euo pipefail
 
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
@@ -23,5 +24,5 @@ commit="$("$programs/poq-node" --version | sed 's/.*-//')"
 for image in node worker; do
     # The host's network: the image's packages come the same way as the host's.
     DOCKER_BUILDKIT=1 "${DOCKER:-docker}" build --network host --file "$here/Dockerfile" --target "$image" \
-        --build-arg PROGRAMS=prebuilt --build-arg "COMMIT=$commit" --tag "poq-$image" "$context"
+        --build-arg PROGRAMS=prebuilt --build-arg "COMMIT=$commit" --tag "poq-$image:${POQ_IMAGE_TAG:-latest}" "$context"
 done

@@ -21,9 +21,10 @@ state="$(mktemp -d -t poq-docker-XXXXXX)"
 daemon=
 up=
 
-# Its own names, ports and secrets, so that a network that runs already is not touched.
+# Its own names, images, ports and secrets, so that a network that runs already is not touched.
 export COMPOSE_PROJECT_NAME="poq-test-$$"
-export POQ_NODE_IMAGE=poq-node POQ_WORKER_IMAGE=poq-worker
+export POQ_IMAGE_TAG=test
+export POQ_NODE_IMAGE="poq-node:$POQ_IMAGE_TAG" POQ_WORKER_IMAGE="poq-worker:$POQ_IMAGE_TAG"
 export POQ_RPC_PORT="${POQ_RPC_PORT:-19944}" POQ_PROMETHEUS_PORT="${POQ_PROMETHEUS_PORT:-19090}"
 question="What is the capital of Peru?"
 answer="The capital of Peru is Lima."
@@ -115,7 +116,7 @@ clean_up() {
     local code=$?
     trap - EXIT
     if [[ -n "$up" ]]; then
-        if [[ "$code" != 0 && "$up" == yes ]]; then
+        if [[ "$code" == 1 && "$up" == yes ]]; then
             say "the last lines of each container that is not well:"
             show_unwell || true
         fi
@@ -126,6 +127,7 @@ clean_up() {
         say "stopping"
         compose down --volumes --timeout 20 >/dev/null 2>&1 || true
     fi
+    [[ -n "$daemon" ]] || "$docker" rmi "$POQ_NODE_IMAGE" "$POQ_WORKER_IMAGE" >/dev/null 2>&1 || true
     if [[ -n "$daemon" ]]; then
         kill "$daemon" 2>/dev/null || true
         wait "$daemon" 2>/dev/null || true
@@ -280,6 +282,18 @@ check_ports() {
     say "ports are published on 127.0.0.1 alone"
 }
 
+check_secrets() {
+    local ids secret
+    mapfile -t ids < <("$docker" ps --all --quiet --filter "label=com.docker.compose.project=$COMPOSE_PROJECT_NAME")
+    "$docker" inspect "${ids[@]}" >"$state/inspected"
+    for secret in "$state"/secrets/*; do
+        ! grep --quiet --fixed-strings --file "$secret" "$state/inspected" || fail "a container shows the secret ${secret##*/}"
+    done
+    ! inside operator-3 sh -c 'ls /secrets' >/dev/null 2>&1 || fail "operator-3 sees the secrets of all"
+    [[ "$(inside operator-0 stat --format '%a %u' /data/engine-token)" == "600 10001" ]] || fail "others may read the engine's token"
+    say "no command line and no environment shows a secret"
+}
+
 check_memory() {
     local ids service id used limit restarts worst=0
     mapfile -t ids < <("$docker" ps --quiet --filter "label=com.docker.compose.project=$COMPOSE_PROJECT_NAME")
@@ -317,14 +331,15 @@ check_stop() {
 check_programs
 [[ -z "$daemon" ]] || make_base_images
 build_images
-check_image poq-node
-check_image poq-worker
+check_image "$POQ_NODE_IMAGE"
+check_image "$POQ_WORKER_IMAGE"
 start_network
 wait_until_all_are_well
 check_finality
 check_question
 check_prometheus
 check_ports
+check_secrets
 check_memory
 check_stop
 say "all is well"
