@@ -161,18 +161,6 @@ pub enum Command {
     },
 }
 
-/// When a node is well
-#[derive(Clone, Copy, Debug, clap::Args)]
-pub struct Health {
-    /// The newest block may be this old
-    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
-    pub block_age: u64,
-
-    /// The finalized block may be so many blocks behind the best
-    #[arg(long, value_name = "BLOCKS", default_value_t = 50)]
-    pub finality_lag: u64,
-}
-
 /// What is done with audits.
 #[derive(Debug, Subcommand)]
 pub enum AuditCommand {
@@ -269,6 +257,18 @@ pub struct Ask {
 
 /// What the options of audits stand under.
 const AUDIT: &str = "Audit";
+
+/// When a node is well
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub struct Health {
+    /// The newest block may be this old
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    pub block_age: u64,
+
+    /// The finalized block may be so many blocks behind the best
+    #[arg(long, value_name = "BLOCKS", default_value_t = 50)]
+    pub finality_lag: u64,
+}
 
 /// What an operator does.
 #[derive(Debug, Subcommand)]

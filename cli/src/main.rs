@@ -7,9 +7,9 @@
 //! | `audit.rs` | known-answer audits: keeping an answer key, opening it |
 //! | `parameters.rs` | showing, checking and setting the economic parameters |
 //! | `progress.rs` | one live line for each phase of a request |
+//! | `health.rs` | whether a node is well |
 //! | `request.rs` | showing a request |
 //! | `models.rs`, `operators.rs`, `status.rs`, `watch.rs` | showing models, operators, the chain, events |
-//! | `health.rs` | whether a node is well |
 //! | `operator.rs` | what an operator does: bond, register, chill, resume, unbond, withdraw |
 //! | `chain.rs` | the connection: view functions, transactions, typed errors |
 //! | `types.rs` | the chain's types, matched by name against the node's metadata |
