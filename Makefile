@@ -12,10 +12,10 @@ CARGO := [ ! -f "$(POQ_CACHE)/env.sh" ] || . "$(POQ_CACHE)/env.sh"; cargo
 BUILD := build --release --locked --workspace --all-targets
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo lint minilm test compat features bench adversaries weights image docker-test
+.PHONY: help setup build demo lint minilm test compat features bench adversaries weights image
 
 help: ## Say what can be made
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:[^#]*## /\t/' | expand -t 12
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:[^#]*## /\t/' | expand -t 12
 
 setup: ## Install what a build needs (packages, the Wasm target, ONNX Runtime)
 	@scripts/setup.sh
@@ -76,5 +76,6 @@ image: build ## Build Docker images of the node and of the engine
 	@docker/build.sh
 
 # Needs a Docker, or root on Debian.
+.PHONY: docker-test
 docker-test: build ## Start the network of docker/compose.yaml, ask it a question, stop it
 	@scripts/test-docker.sh
