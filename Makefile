@@ -78,5 +78,10 @@ weights: setup ## Measure the pallet's weights and write them into its source
 
 # An image goes to other machines.
 image: export POQ_PORTABLE := 1
-image: build ## Build a Docker image of the node
+image: build ## Build Docker images of the node and of the engine
 	@docker/build.sh
+
+# Needs a Docker, or root on Debian.
+.PHONY: docker-test
+docker-test: build ## Start the network of docker/compose.yaml, ask it a question, stop it
+	@scripts/test-docker.sh

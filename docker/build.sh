@@ -1,14 +1,28 @@
 #!/usr/bin/env bash
-# Builds the image `poq-node` from the programs that `make build` left. DOCKER: the client to use (default: docker).
+# Builds the images `poq-node` and `poq-worker` from the programs that `make build` left.
+#
+# DOCKER             the client to use (default: docker)
+# CARGO_TARGET_DIR   where the programs were built
+# POQ_CACHE          where ONNX Runtime is
+# POQ_IMAGE_TAG      the images' tag (default: latest)
 set -euo pipefail
 
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
-programs="${CARGO_TARGET_DIR:-$HOME/.cache/proof-of-quality/target}/release"
 cache="${POQ_CACHE:-$HOME/.cache/proof-of-quality}"
+programs="${CARGO_TARGET_DIR:-$cache/target}/release"
 context="$(mktemp -d)"
 trap 'rm -rf "$context"' EXIT
 
-install -D -t "$context/bin" "$programs/poq-node" "$programs/poq-worker" "$programs/poq"
+for file in "$programs"/{poq-node,poq-worker,poq} "$cache/onnxruntime/libonnxruntime.so"; do
+    [[ -f "$file" ]] || { echo "docker/build.sh: there is no $file: run \`make build\`" >&2; exit 1; }
+done
+install -D -t "$context/bin" "$programs"/{poq-node,poq-worker,poq}
 install -D -t "$context/lib" "$cache/onnxruntime/libonnxruntime.so"
-# The host's network: the image's packages come the same way as the host's.
-${DOCKER:-docker} build --network host --tag poq-node --file "$here/Dockerfile" "$context"
+
+# The version says which commit the programs are of, whatever is checked out by now.
+commit="$("$programs/poq-node" --version | sed 's/.*-//')"
+for image in node worker; do
+    # The host's network: the image's packages come the same way as the host's.
+    DOCKER_BUILDKIT=1 "${DOCKER:-docker}" build --network host --file "$here/Dockerfile" --target "$image" \
+        --build-arg PROGRAMS=prebuilt --build-arg "COMMIT=$commit" --tag "poq-$image:${POQ_IMAGE_TAG:-latest}" "$context"
+done

@@ -66,6 +66,15 @@ With --json, `open` prints one object:
   responses[{operator, operator_name, output, quality, truth, compensated}],
   committee[{operator, operator_name, scores[], error, slashed, compensated}]";
 
+const HEALTH_EXAMPLES: &str = "\
+A node is well if it answers, has caught up with the chain, has peers (where it should), its newest
+block is new, and finality is not far behind. It costs the node next to nothing.
+
+Exit codes: 0 well; 1 not well, and the line says why; 3 it does not answer within 10 seconds.
+
+Example:
+  poq health --json | jq .block_age_seconds";
+
 const PARAMETERS_EXAMPLES: &str = "\
 Examples:
   poq parameters
@@ -134,6 +143,9 @@ pub enum Command {
     },
     /// Show the chain: version, blocks, peers, open requests, invariants
     Status,
+    /// Say whether a node is well; the exit code is made for health checks
+    #[command(after_help = HEALTH_EXAMPLES)]
+    Health(Health),
     /// Show the models: prices, windows, rewards, who serves them
     Models,
     /// Show the operators, or one of them in detail: standing, latest duties and why each was paid or not
@@ -255,6 +267,18 @@ pub struct Ask {
 
 /// What the options of audits stand under.
 const AUDIT: &str = "Audit";
+
+/// When a node is well
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub struct Health {
+    /// The newest block may be this old
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    pub block_age: u64,
+
+    /// The finalized block may be so many blocks behind the best
+    #[arg(long, value_name = "BLOCKS", default_value_t = 50)]
+    pub finality_lag: u64,
+}
 
 /// What an operator does.
 #[derive(Debug, Subcommand)]

@@ -4,12 +4,15 @@ use crate::{
     failure::Failure,
     types::{ModelView, PalletCall, RootCall, Sudid, TransactionFeePaid},
 };
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 use subxt::ext::codec::{Decode, Encode};
 use subxt::{
     backend::LegacyBackend,
     client::{Blocks, OnlineClientAtBlockImpl},
-    config::{DefaultExtrinsicParamsBuilder, RpcConfigFor},
+    config::{DefaultExtrinsicParamsBuilder, Header as _, RpcConfigFor},
     dynamic::{self, At as _, Value},
     error::{DispatchError, TransactionEventsError},
     ext::{
@@ -39,6 +42,12 @@ const SUDO: &str = "Sudo";
 /// Length of a view function's id.
 const VIEW_FUNCTION_ID_BYTES: usize = 32;
 
+/// Where every chain keeps the time of a block: `Timestamp.Now`, 8 bytes of milliseconds since 1970.
+const TIMESTAMP_NOW: [u8; 32] = [
+    0xf0, 0xc3, 0x65, 0xc3, 0xcf, 0x59, 0xd6, 0x71, 0xeb, 0x72, 0xda, 0x0e, 0x7a, 0x41, 0x13, 0xc4, 0x9f,
+    0x1f, 0x05, 0x15, 0xf4, 0x62, 0xcd, 0xcf, 0x84, 0xe0, 0xf1, 0xd6, 0x04, 0x5d, 0xfc, 0xbb,
+];
+
 /// A transaction is good for this many blocks.
 const MORTALITY: u64 = 64;
 
@@ -58,6 +67,24 @@ pub struct Chain {
     api: OnlineClient<SubstrateConfig>,
     rpc: LegacyRpcMethods<RpcConfigFor<SubstrateConfig>>,
     url: String,
+}
+
+/// Where the chain stands, as a node sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct Pulse {
+    /// Number of the best block.
+    pub best: u64,
+    /// Number of the newest finalized block.
+    pub finalized: u64,
+    /// When the best block was made.
+    pub time: SystemTime,
+}
+
+impl Pulse {
+    /// How old the best block is at `now`; nothing, if its author's clock is ahead.
+    pub fn age(&self, now: SystemTime) -> Duration {
+        now.duration_since(self.time).unwrap_or_default()
+    }
 }
 
 /// A transaction in a block, and what came of it.
@@ -165,6 +192,26 @@ impl Chain {
     /// Peers, and whether the node catches up.
     pub async fn health(&self) -> Result<SystemHealth, Failure> {
         self.rpc.system_health().await.map_err(failure)
+    }
+
+    /// Where the chain stands. Needs no metadata, so it costs the node next to nothing.
+    pub async fn pulse(&self) -> Result<Pulse, Failure> {
+        let gone = || Failure::Unexpected("the node does not know its own newest block".into());
+        let best = self.rpc.chain_get_block_hash(None).await.map_err(failure)?.ok_or_else(gone)?;
+        let finalized = self.rpc.chain_get_finalized_head().await.map_err(failure)?;
+        let now = self.rpc.state_get_storage(&TIMESTAMP_NOW, Some(best)).await.map_err(failure)?;
+        // No time is set before the first block.
+        let millis = now.map_or(Ok(0), |bytes| u64::decode(&mut &bytes[..])).map_err(failure)?;
+        Ok(Pulse {
+            best: self.number(best).await?.ok_or_else(gone)?,
+            finalized: self.number(finalized).await?.ok_or_else(gone)?,
+            time: SystemTime::UNIX_EPOCH + Duration::from_millis(millis),
+        })
+    }
+
+    async fn number(&self, block: H256) -> Result<Option<u64>, Failure> {
+        let header = self.rpc.chain_get_header(Some(block)).await.map_err(failure)?;
+        Ok(header.map(|header| header.number()))
     }
 
     /// Signs `call` of the pallet with `signer`, sends it, and waits until it is in a best block.

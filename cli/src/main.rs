@@ -7,6 +7,7 @@
 //! | `audit.rs` | known-answer audits: keeping an answer key, opening it |
 //! | `parameters.rs` | showing, checking and setting the economic parameters |
 //! | `progress.rs` | one live line for each phase of a request |
+//! | `health.rs` | whether a node is well |
 //! | `request.rs` | showing a request |
 //! | `models.rs`, `operators.rs`, `status.rs`, `watch.rs` | showing models, operators, the chain, events |
 //! | `operator.rs` | what an operator does: bond, register, chill, resume, unbond, withdraw |
@@ -26,6 +27,7 @@ mod audit;
 mod chain;
 mod engine;
 mod failure;
+mod health;
 mod models;
 mod names;
 mod operator;
@@ -66,6 +68,7 @@ async fn run(args: Args) -> Result<Outcome, Failure> {
     match command {
         Command::Ask(ask) => ask::run(chain, ask, &shared).await,
         Command::Request { id } => request::run(&chain, id, shared.json).await,
+        Command::Health(limits) => health::run(&chain, &limits, shared.json).await,
         Command::Status => status::run(&chain, shared.json).await,
         Command::Models => models::run(&chain, shared.json).await,
         Command::Operators { who: None } => operators::list(&chain, shared.json).await,

@@ -32,6 +32,8 @@ enum Command {
     Serve(commands::serve::ServeArgs),
     /// Look at configuration and models, load every model, and say what works and what to do about the rest
     Check(commands::check::CheckArgs),
+    /// Say whether the engine that listens there takes requests; for health checks
+    Health(commands::health::HealthArgs),
     /// Do one job and print the result, without a server
     Run(commands::run::RunArgs),
     /// Bring models here, list them, check them, remove them
@@ -50,6 +52,7 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Serve(args) => commands::serve::run(args),
         Command::Check(args) => commands::check::run(args),
+        Command::Health(args) => commands::health::run(args),
         Command::Run(args) => commands::run::run(args),
         Command::Models(args) => commands::models::run(args),
         Command::Calibrate(args) => commands::calibrate::run(args),

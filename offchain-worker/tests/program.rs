@@ -91,3 +91,31 @@ fn a_missing_onnx_runtime_is_explained() {
         text(&output.stdout)
     );
 }
+
+#[test]
+fn health_says_whether_an_engine_answers() {
+    let folder = tempfile::tempdir().unwrap();
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let (token, address) = (folder.path().join("token"), format!("127.0.0.1:{port}"));
+    let output = poq_worker(folder.path(), &["health", "--listen", &address]);
+    let said = text(&output.stderr);
+    assert!(!output.status.success() && said.contains("is not well") && said.lines().count() == 1, "{said}");
+
+    let mut engine = std::process::Command::new(env!("CARGO_BIN_EXE_poq-worker"))
+        .args(["serve", "--listen", &address, "--token-file", token.to_str().unwrap()])
+        .env("POQ_MODELS", folder.path().join("models"))
+        .env("POQ_ENGINE_DATA", folder.path().join("data"))
+        .env("XDG_CONFIG_HOME", folder.path())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let everywhere = format!("0.0.0.0:{port}");
+    let well = (0..600).any(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        let output = poq_worker(folder.path(), &["health", "--listen", &everywhere]);
+        output.status.success() && text(&output.stdout).starts_with("ok: version ")
+    });
+    engine.kill().unwrap();
+    engine.wait().unwrap();
+    assert!(well);
+}

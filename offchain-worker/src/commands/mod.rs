@@ -2,6 +2,7 @@
 
 pub mod calibrate;
 pub mod check;
+pub mod health;
 pub mod models;
 pub mod run;
 pub mod serve;

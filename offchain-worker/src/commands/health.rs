@@ -1,0 +1,79 @@
+//! `poq-worker health`.
+
+use anyhow::{bail, Context as _};
+use poq_worker::{
+    api::health::Health,
+    config::{loopback, ConfigFile, DEFAULT_PORT},
+};
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
+use ureq::Agent;
+
+/// An engine that says nothing for so long is not well.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Options of `poq-worker health`.
+#[derive(clap::Args)]
+pub struct HealthArgs {
+    /// Where the engine listens [default: 127.0.0.1:9955]
+    #[arg(long, value_name = "ADDRESS", env = "POQ_LISTEN")]
+    listen: Option<SocketAddr>,
+
+    /// The engine's configuration file [default: ~/.config/proof-of-quality/worker.toml, if it is there]
+    #[arg(long, value_name = "FILE", env = "POQ_CONFIG")]
+    config: Option<PathBuf>,
+}
+
+/// Asks the engine whether it takes requests. Fails if it does not.
+pub fn run(args: HealthArgs) -> anyhow::Result<()> {
+    let file = ConfigFile::load(args.config.as_deref())?;
+    let listen = args.listen.or(file.api.listen).unwrap_or_else(|| loopback(DEFAULT_PORT));
+    let url = format!("http://{}/health", reachable(listen));
+    let Health { status, version } = ask(&url).with_context(|| format!("the engine at {url} is not well"))?;
+    println!("{status}: version {version}");
+    Ok(())
+}
+
+fn ask(url: &str) -> anyhow::Result<Health> {
+    let agent: Agent = Agent::config_builder()
+        .http_status_as_error(false)
+        .timeout_global(Some(PATIENCE))
+        // The engine is near; a proxy of the environment is for what is far.
+        .proxy(None)
+        .build()
+        .into();
+    let mut response = agent.get(url).call()?;
+    if !response.status().is_success() {
+        bail!("it says {}", response.status());
+    }
+    let body = response.body_mut().read_to_string()?;
+    serde_json::from_str(&body).context("what answers there is no engine of this version")
+}
+
+/// Where to reach who listens at `address`: an engine that listens everywhere is here, too.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_listens_everywhere_is_here() {
+        for (listen, reach) in
+            [("0.0.0.0:9955", "127.0.0.1:9955"), ("[::]:9955", "[::1]:9955"), ("10.0.0.2:1", "10.0.0.2:1")]
+        {
+            let (listen, reach): (SocketAddr, SocketAddr) = (listen.parse().unwrap(), reach.parse().unwrap());
+            assert_eq!(reachable(listen), reach);
+        }
+    }
+}
