@@ -9,6 +9,7 @@
 //! | `progress.rs` | one live line for each phase of a request |
 //! | `request.rs` | showing a request |
 //! | `models.rs`, `operators.rs`, `status.rs`, `watch.rs` | showing models, operators, the chain, events |
+//! | `why.rs`, `diagnosis.rs`, `own_node.rs` | why an operator earns nothing: what is asked, what it means, its own node |
 //! | `operator.rs` | what an operator does: bond, register, chill, resume, unbond, withdraw |
 //! | `chain.rs` | the connection: view functions, transactions, typed errors |
 //! | `types.rs` | the chain's types, matched by name against the node's metadata |
@@ -24,11 +25,13 @@ mod args;
 mod ask;
 mod audit;
 mod chain;
+mod diagnosis;
 mod failure;
 mod models;
 mod names;
 mod operator;
 mod operators;
+mod own_node;
 mod parameters;
 mod progress;
 mod render;
@@ -36,6 +39,7 @@ mod request;
 mod status;
 mod types;
 mod watch;
+mod why;
 
 use args::{Args, AuditCommand, Command};
 use chain::Chain;
@@ -65,6 +69,7 @@ async fn run(args: Args) -> Result<Outcome, Failure> {
         Command::Models => models::run(&chain, shared.json).await,
         Command::Operators { who: None } => operators::list(&chain, shared.json).await,
         Command::Operators { who: Some(who) } => operators::detail(&chain, &who, shared.json).await,
+        Command::Why(why) => why::run(&chain, why, shared.json).await,
         Command::Watch => watch::run(&chain, shared.json).await,
         Command::Operator(call) => operator::run(&chain, call, &shared).await,
         Command::Audit(AuditCommand::Open { file }) => audit::open(&chain, &file, &shared).await,

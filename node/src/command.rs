@@ -5,13 +5,14 @@ use crate::{
     cli::{Cli, Command, Engine},
     engine,
     service::{self, Backend, Client, Options, Parts},
+    watch::{Part, Place},
 };
 use anyhow::Context as _;
 use poq_runtime::opaque::Block;
 use sc_cli::SubstrateCli;
 use sc_network::{config::NetworkBackendType, Litep2pNetworkBackend, NetworkWorker};
-use sc_service::{ChainSpec, Configuration, TaskManager};
-use std::sync::Arc;
+use sc_service::{config::KeystoreConfig, ChainSpec, Configuration, TaskManager};
+use std::{path::Path, sync::Arc};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -86,8 +87,45 @@ pub fn run() -> anyhow::Result<()> {
 fn run_node(cli: &Cli) -> anyhow::Result<()> {
     let engine = engine_choice(cli)?;
     let runner = cli.create_runner(&cli.run)?;
-    let options = Options { engine, dev: cli.run.shared_params.dev };
+    let part = part(cli, runner.config());
+    let options = Options { engine, dev: cli.run.shared_params.dev, part };
     runner.run_node_until_exit(|config| async move { start(config, options) }).context("the node stopped")
+}
+
+/// What the watch is to know.
+fn part(cli: &Cli, config: &Configuration) -> Part {
+    let child = cli.engine.engine == Engine::Auto;
+    let keystore = match &config.keystore {
+        KeystoreConfig::Path { path, .. } => Some(path.clone()),
+        KeystoreConfig::InMemory => None,
+    };
+    let token = match child {
+        true => Some(engine::token_file(&config.data_path)),
+        false => cli.engine.engine_token_file.clone(),
+    };
+    Part {
+        author: config.role.is_authority(),
+        offchain_workers: config.offchain_worker.enabled,
+        wants_work: matches!(cli.engine.engine, Engine::Url(_)) || cli.engine.models.is_some(),
+        child,
+        secrets: keystore.into_iter().chain(token).collect(),
+        place: Place { options: place(cli), models: engine::models(&cli.engine.models, &config.data_path) },
+    }
+}
+
+/// What other commands are called with to find the data of this node.
+fn place(cli: &Cli) -> String {
+    let shared = &cli.run.shared_params;
+    let path = |path: &Path| path.display().to_string();
+    let chain = match (&shared.chain, shared.dev) {
+        (Some(chain), _) => format!("--chain {chain}"),
+        (None, true) => "--dev".to_owned(),
+        (None, false) => "--chain local".to_owned(),
+    };
+    let base = shared.base_path.as_deref().map(|base| format!(" --base-path {}", path(base)));
+    let keystore = cli.run.keystore_params.keystore_path.as_deref();
+    let keystore = keystore.map(|keystore| format!(" --keystore-path {}", path(keystore)));
+    chain + &base.unwrap_or_default() + &keystore.unwrap_or_default()
 }
 
 fn start(config: Configuration, options: Options) -> Result<TaskManager, sc_service::Error> {

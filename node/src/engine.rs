@@ -32,6 +32,19 @@ pub const SUBCOMMAND: &str = "engine";
 /// How often the keystore is asked for worker keys until it has one.
 const KEY_POLL: Duration = Duration::from_secs(2);
 
+/// The child's own folder, in that of the chain's data.
+const FOLDER: &str = "engine";
+
+/// The file with the child's token.
+pub fn token_file(data: &Path) -> PathBuf {
+    data.join(FOLDER).join("token")
+}
+
+/// The folder of the child's models.
+pub fn models(chosen: &Option<PathBuf>, data: &Path) -> PathBuf {
+    chosen.clone().unwrap_or_else(|| data.join("models"))
+}
+
 /// Where the engine is.
 #[derive(Clone, Debug)]
 pub enum Choice {
@@ -92,7 +105,7 @@ impl<S: OffchainStorage> Engine<S> {
         demo: bool,
     ) -> anyhow::Result<()> {
         let program = own_executable().context("this program does not know where it is")?;
-        let folder = self.data.join("engine");
+        let folder = self.data.join(FOLDER);
         let args = self.child_args(&folder, models, config, demo);
         let token = Token::load_or_create(&args.token_file)?;
         let command = || {
@@ -117,9 +130,9 @@ impl<S: OffchainStorage> Engine<S> {
         config: Option<PathBuf>,
         demo: bool,
     ) -> ChildArgs {
-        let models = models.unwrap_or_else(|| self.data.join("models"));
+        let models = self::models(&models, &self.data);
         let engine = EngineArgs { demo_models: demo, config, ..EngineArgs::new(models, folder.to_owned()) };
-        ChildArgs { listen: loopback(0), token_file: folder.join("token"), engine }
+        ChildArgs { listen: loopback(0), token_file: token_file(&self.data), engine }
     }
 
     async fn wait_for_worker_key(&self) {
