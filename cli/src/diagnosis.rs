@@ -160,7 +160,9 @@ fn of_node(node: &Condition, operator: &OperatorView) -> Vec<Finding> {
             continue;
         }
         let severity = match kind.as_str() {
-            "open_file" | "old_node" | "engine_version" | "no_session_key" | "not_an_author" => Severity::Note,
+            "open_file" | "old_node" | "engine_version" | "no_session_key" | "not_an_author" => {
+                Severity::Note
+            }
             "two_processes" => Severity::Costs,
             _ => Severity::Stops,
         };
@@ -169,11 +171,21 @@ fn of_node(node: &Condition, operator: &OperatorView) -> Vec<Finding> {
     }
     if node.health.is_syncing {
         let text = "its node is still catching up with the chain, and reports nothing until then.";
-        found.push(finding("syncing", Severity::Stops, text, "wait until `poq status --url NODE` says `up to date`."));
+        found.push(finding(
+            "syncing",
+            Severity::Stops,
+            text,
+            "wait until `poq status --url NODE` says `up to date`.",
+        ));
     }
     if node.health.should_have_peers && node.health.peers == 0 {
         let step = "let the network reach the node (port 30333), or give it a peer: --bootnodes ADDRESS.";
-        found.push(finding("no_peers", Severity::Stops, "its node has no peers: nothing it sends arrives.", step));
+        found.push(finding(
+            "no_peers",
+            Severity::Stops,
+            "its node has no peers: nothing it sends arrives.",
+            step,
+        ));
     }
     match (node.has_key, operator.worker) {
         (Some(false), Some(worker)) => found.push(finding(
@@ -263,7 +275,12 @@ fn standing(operator: &OperatorView, facts: &Facts<'_>) -> Vec<Finding> {
             percent(operator.standing.reliability),
             percent(newcomer.reliability)
         );
-        found.push(finding("low_reliability", Severity::Costs, text, "keep node and engine up; reliability rises with each duty that is done."));
+        found.push(finding(
+            "low_reliability",
+            Severity::Costs,
+            text,
+            "keep node and engine up; reliability rises with each duty that is done.",
+        ));
     }
     found
 }

@@ -7,7 +7,8 @@ use crate::{
     diagnosis::{self, Draws, Facts, Finding, Severity},
     failure::{Failure, Outcome},
     names::Names,
-    operators, own_node::OwnNode,
+    operators,
+    own_node::OwnNode,
     parameters, render,
     types::{text, ModelKind, OperatorView, Parameters, RequestView},
 };
@@ -36,7 +37,13 @@ pub async fn run(chain: &Chain, why: Why, as_json: bool) -> Result<Outcome, Fail
         }
         None => None,
     };
-    let facts = Facts { account, operator: operator.as_ref(), parameters: &parameters, draws: &draws, node: node.as_ref() };
+    let facts = Facts {
+        account,
+        operator: operator.as_ref(),
+        parameters: &parameters,
+        draws: &draws,
+        node: node.as_ref(),
+    };
     let findings = diagnosis::findings(&facts);
     if as_json {
         render::json(&to_json(&facts, &findings, &names))?;
@@ -91,12 +98,18 @@ async fn draws(at: &At, operator: &OperatorView, names: &Names) -> Result<Vec<Dr
 fn has_part(request: &RequestView, kind: ModelKind, operator: &AccountId32) -> bool {
     match kind {
         ModelKind::Generator => request.responses.iter().any(|response| response.operator == *operator),
-        ModelKind::Evaluator => request.committees.iter().flatten().any(|member| member.operator == *operator),
+        ModelKind::Evaluator => {
+            request.committees.iter().flatten().any(|member| member.operator == *operator)
+        }
     }
 }
 
 fn show(facts: &Facts<'_>, findings: &[Finding], names: &Names) -> Result<(), Failure> {
-    render::line(format!("Operator    {} ({})", render::bold(&names.account(&facts.account)), facts.account))?;
+    render::line(format!(
+        "Operator    {} ({})",
+        render::bold(&names.account(&facts.account)),
+        facts.account
+    ))?;
     if let Some(operator) = facts.operator {
         for (name, value) in summary(operator, facts.parameters) {
             render::line(format!("{name:11} {value}"))?;
@@ -107,8 +120,15 @@ fn show(facts: &Facts<'_>, findings: &[Finding], names: &Names) -> Result<(), Fa
         render::line(format!("Its node    {} peers, {sync}", node.health.peers))?;
     }
     if !facts.draws.is_empty() {
-        let mut table =
-            render::table(&["Model", "Does", ">Part of draws", ">Operators", ">Asked lately", ">Drawn", ">Audits"]);
+        let mut table = render::table(&[
+            "Model",
+            "Does",
+            ">Part of draws",
+            ">Operators",
+            ">Asked lately",
+            ">Drawn",
+            ">Audits",
+        ]);
         for draws in facts.draws {
             table.add_row(row(draws));
         }
@@ -146,7 +166,12 @@ fn summary(operator: &OperatorView, parameters: &Parameters) -> Vec<(&'static st
         ("Earned", format!("{}, slashed {}", Amount(operator.earned), Amount(operator.slashed))),
         (
             "Duties",
-            format!("{} done, {} missed, {} open", operator.completed, operator.missed, operator.duties.len()),
+            format!(
+                "{} done, {} missed, {} open",
+                operator.completed,
+                operator.missed,
+                operator.duties.len()
+            ),
         ),
         (
             "Standing",

@@ -19,6 +19,7 @@ use sp_core::{
 use sp_keystore::KeystorePtr;
 use std::{
     future::pending,
+    net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -56,6 +57,8 @@ pub enum Choice {
         config: Option<PathBuf>,
         /// Whether the demo's models are put there.
         demo: bool,
+        /// Its port on loopback; 0 is a free one.
+        port: u16,
     },
     /// Somewhere that somebody else wrote into the off-chain database, or nowhere.
     Off,
@@ -89,9 +92,10 @@ impl<S: OffchainStorage> Engine<S> {
         match self.choice.clone() {
             Choice::Off => {}
             Choice::Running(endpoint) => self.tell_driver(&endpoint),
-            Choice::Child { models, config, demo } => {
+            Choice::Child { models, config, demo, port } => {
                 self.wait_for_worker_key().await;
-                if let Err(error) = self.supervise(models, config, demo).await {
+                let listen = loopback(port);
+                if let Err(error) = self.supervise(models, config, demo, listen).await {
                     log::error!(target: LOG, "No engine, so this node's operators cannot work: {error:#}");
                 }
             }
@@ -103,10 +107,11 @@ impl<S: OffchainStorage> Engine<S> {
         models: Option<PathBuf>,
         config: Option<PathBuf>,
         demo: bool,
+        listen: SocketAddr,
     ) -> anyhow::Result<()> {
         let program = own_executable().context("this program does not know where it is")?;
         let folder = self.data.join(FOLDER);
-        let args = self.child_args(&folder, models, config, demo);
+        let args = ChildArgs { listen, ..self.child_args(&folder, models, config, demo) };
         let token = Token::load_or_create(&args.token_file)?;
         let command = || {
             let mut command = Command::new(&program);

@@ -4,7 +4,7 @@
 //! and the tasks that make it a node.
 
 use crate::{
-    dev, engine, rpc,
+    chain_spec, dev, engine, rpc,
     watch::{Part, Recorded, Sent, Watch},
 };
 use futures::FutureExt as _;
@@ -80,6 +80,8 @@ pub struct Options {
     pub dev: bool,
     /// What the watch is to know of the command line.
     pub part: Part,
+    /// Whether the chain's specification is a file.
+    pub spec_is_a_file: bool,
 }
 
 /// Makes what is needed to read and write the chain.
@@ -183,6 +185,10 @@ pub fn start<N: NetworkBackend<Block, Hash>>(
         transaction_pool,
         other: Consensus { block_import, babe_link, babe_worker, grandpa_link, mut telemetry },
     } = parts(&config)?;
+    if options.spec_is_a_file {
+        let kept = client.chain_info().genesis_hash;
+        chain_spec::check_genesis(&*config.chain_spec, &backend, kept).map_err(ServiceError::Other)?;
+    }
     let keystore = keystore_container.keystore();
     let votes = SharedVoterState::empty();
     let network = connect::<N>(

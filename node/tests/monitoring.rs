@@ -12,7 +12,8 @@ const ALERTS: &str = include_str!("../../docker/monitoring/alerts.yml");
 
 /// Words that look like names of metrics of ours or of the SDK.
 fn names(text: &str) -> BTreeSet<&str> {
-    let is_part = |character: char| character.is_ascii_lowercase() || character.is_ascii_digit() || character == '_';
+    let is_part =
+        |character: char| character.is_ascii_lowercase() || character.is_ascii_digit() || character == '_';
     let words = text.split(|character: char| !is_part(character));
     words.filter(|word| word.starts_with("poq_") || word.starts_with("substrate_")).collect()
 }
@@ -51,11 +52,14 @@ fn every_metric_of_the_dashboard_and_the_alerts_exists() {
         std::net::TcpStream::connect(found.0).ok().map(|_| found)
     });
     // The watch has looked, and found the engine.
-    wait_for("the engine's metric", || shown(address, "").contains("poq_engine_up{chain=\"poq_dev\"} 1").then_some(()));
+    wait_for("the engine's metric", || {
+        shown(address, "").contains("poq_engine_up{chain=\"poq_dev\"} 1").then_some(())
+    });
     let of_node = shown(address, "");
     let of_engine = shown(engine, &token);
     // Labels of these come with work; that they are declared is tested with the engine.
-    let with_work = ["poq_model_deaths_total", "poq_work_total", "poq_errors_total", "poq_work_seconds_bucket"];
+    let with_work =
+        ["poq_model_deaths_total", "poq_work_total", "poq_errors_total", "poq_work_seconds_bucket"];
 
     let queries = queries();
     let (dashboard, alerts) = (names(&queries), names(ALERTS));
@@ -69,7 +73,11 @@ fn every_metric_of_the_dashboard_and_the_alerts_exists() {
 
     // All seven operators of the demo are this node's.
     for name in ["poq_operator_drawable", "poq_operator_stake_poq"] {
-        assert_eq!(of_node.lines().filter(|line| line.starts_with(&format!("{name}{{"))).count(), 7, "{name}");
+        assert_eq!(
+            of_node.lines().filter(|line| line.starts_with(&format!("{name}{{"))).count(),
+            7,
+            "{name}"
+        );
     }
     assert!(of_node.contains("poq_worker_keys{chain=\"poq_dev\"} 7"));
     let problems = of_node.lines().filter(|line| line.starts_with("poq_problems{"));

@@ -16,12 +16,13 @@ fn a_node_without_keys_and_engine_says_what_is_missing() {
     fs::set_permissions(&token, fs::Permissions::from_mode(0o644)).unwrap();
     let token = token.to_str().unwrap();
     let nobody = format!("http://127.0.0.1:{}", common::free_port());
-    let node = Node::start(&[
-        "--chain", "local", "--validator", "--engine", &nobody, "--engine-token-file", token,
-    ]);
+    let node =
+        Node::start(&["--chain", "local", "--validator", "--engine", &nobody, "--engine-token-file", token]);
     let base = node.base().to_str().unwrap().to_owned();
 
-    for (key, options) in [("BABE", "--key-type babe --scheme sr25519"), ("GRANDPA", "--key-type gran --scheme ed25519")] {
+    for (key, options) in
+        [("BABE", "--key-type babe --scheme sr25519"), ("GRANDPA", "--key-type gran --scheme ed25519")]
+    {
         let line = node.wait_for_line(&["Mend this (no_session_key)", key]);
         let command = format!("`poq-node key insert --chain local --base-path {base} {options} --suri FILE`");
         assert!(line.contains(&command), "{line}");
@@ -66,7 +67,10 @@ fn an_operator_whose_engine_lacks_its_model_is_told() {
     let line = node.wait_for_line(&["not_an_author", "BABE"]);
     assert!(line.contains("knows none of this node's BABE keys"), "{line}");
     let line = node.wait_for_line(&["model_missing", "poq-demo-strong"]);
-    assert!(line.contains(&format!("poq-worker models add SOURCE --models {}", models.path().display())), "{line}");
+    assert!(
+        line.contains(&format!("poq-worker models add SOURCE --models {}", models.path().display())),
+        "{line}"
+    );
     assert_eq!(node.count_lines(&["Mend this", "(unknown_worker)"]), 0);
 
     // Found as soon as it is there.

@@ -86,7 +86,9 @@ mod tests {
                 _ => (StatusCode::UNAUTHORIZED, Json(json!({"error": {}}))),
             }
         };
-        let routes = Router::new().route("/health", get(move || async move { health })).route("/v1/models/x", get(guarded));
+        let routes = Router::new()
+            .route("/health", get(move || async move { health }))
+            .route("/v1/models/x", get(guarded));
         let socket = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = socket.local_addr().unwrap();
         tokio::spawn(async move { axum::serve(socket, routes).await });

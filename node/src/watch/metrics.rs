@@ -180,7 +180,8 @@ impl Metrics {
 
     /// An operator of this node.
     pub fn set_operator(&self, account: &AccountId, operator: &Operator<Runtime>, drawable: bool) {
-        let label = &[account.to_string()];
+        let account = account.to_string();
+        let label = &[account.as_str()];
         self.drawable.with_label_values(label).set(u64::from(drawable));
         self.stake.with_label_values(label).set(poq(operator.stake));
         self.earned.with_label_values(label).set(poq(operator.earned));

@@ -116,7 +116,10 @@ struct OwnModel {
 
 impl OwnModel {
     fn name(&self) -> String {
-        String::from_utf8_lossy(&self.model.name).chars().filter(|character| !character.is_control()).collect()
+        String::from_utf8_lossy(&self.model.name)
+            .chars()
+            .filter(|character| !character.is_control())
+            .collect()
     }
 }
 
@@ -183,7 +186,9 @@ impl<S: OffchainStorage> Watch<S> {
             (Vec::new(), Vec::new())
         });
         found.extend(problems);
-        found.extend(memory.history.strangers().map(|worker| Problem::TwoProcesses { worker: worker.clone() }));
+        found.extend(
+            memory.history.strangers().map(|worker| Problem::TwoProcesses { worker: worker.clone() }),
+        );
         let engine = self.engine_problems(memory.probe.as_ref(), &owned).await;
         memory.operators = owned.iter().map(|own| own.account.clone()).collect();
         if let Some(metrics) = memory.metrics.clone() {
@@ -228,7 +233,8 @@ impl<S: OffchainStorage> Watch<S> {
     }
 
     fn open_files(&self) -> Vec<Problem> {
-        let open = |path: &PathBuf| std::fs::metadata(path).is_ok_and(|file| file.permissions().mode() & 0o077 != 0);
+        let open =
+            |path: &PathBuf| std::fs::metadata(path).is_ok_and(|file| file.permissions().mode() & 0o077 != 0);
         let holds_open = |path: &PathBuf| match std::fs::read_dir(path) {
             // A folder shows no more than names. What is in it matters.
             Ok(files) => files.filter_map(Result::ok).any(|file| open(&file.path())),
@@ -251,9 +257,9 @@ impl<S: OffchainStorage> Watch<S> {
         let epoch = api.current_epoch(best).map(|epoch| {
             epoch.authorities.into_iter().map(|(key, _)| sp_core::ByteArray::to_raw_vec(&key)).collect()
         });
-        let voters = api.grandpa_authorities(best).map(|voters| {
-            voters.into_iter().map(|(key, _)| sp_core::ByteArray::to_raw_vec(&key)).collect()
-        });
+        let voters = api
+            .grandpa_authorities(best)
+            .map(|voters| voters.into_iter().map(|(key, _)| sp_core::ByteArray::to_raw_vec(&key)).collect());
         [
             session_problem(SessionKey::Babe, &babe, epoch.ok()),
             session_problem(SessionKey::Grandpa, &grandpa, voters.ok()),
@@ -304,9 +310,7 @@ impl<S: OffchainStorage> Watch<S> {
         let Some(EngineEndpoint { url, token }) = endpoint else { return Err(Problem::NoEngine) };
         let silent = |silence| match silence {
             Silence::Refused => Problem::EngineRefuses { url: url.clone() },
-            Silence::Down(why) => {
-                Problem::EngineDown { url: (!self.part.child).then(|| url.clone()), why }
-            }
+            Silence::Down(why) => Problem::EngineDown { url: (!self.part.child).then(|| url.clone()), why },
         };
         let mut problems = Vec::new();
         let engine = probe.health(&url).await.map_err(silent)?.version;

@@ -332,9 +332,9 @@ impl Board {
             }
             self.looks.insert(problem, looks);
         }
-        let gone = before.into_iter().filter(|(problem, looks)| {
-            *looks >= problem.patience() && !self.looks.contains_key(problem)
-        });
+        let gone = before
+            .into_iter()
+            .filter(|(problem, looks)| *looks >= problem.patience() && !self.looks.contains_key(problem));
         change.mended = gone.map(|(problem, _)| problem).collect();
         change
     }

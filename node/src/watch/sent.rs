@@ -115,7 +115,8 @@ pub struct SignedReport {
 
 /// What a transaction of block `number` is, if it is a report of work.
 pub fn report_in(transaction: &OpaqueExtrinsic, number: BlockNumber) -> Option<SignedReport> {
-    let transaction: UncheckedExtrinsic = codec::Decode::decode(&mut &codec::Encode::encode(transaction)[..]).ok()?;
+    let transaction: UncheckedExtrinsic =
+        codec::Decode::decode(&mut &codec::Encode::encode(transaction)[..]).ok()?;
     let call = matches!(
         transaction.function,
         RuntimeCall::ProofOfQuality(pallet_proof_of_quality::Call::report_work { .. })

@@ -3,12 +3,12 @@
 
 use crate::service::Client;
 use codec::Decode;
+use frame_support::storage::storage_prefix;
 use frame_system::EventRecord;
 use pallet_proof_of_quality::{
     types::{Model, Operator},
     EconomicParameters, ModelId, Models, OpenRequests, Operators, ParametersOf, Rosters, Workers,
 };
-use frame_support::{storage::storage_prefix, traits::Get as _};
 use poq_runtime::{AccountId, Hash, Nonce, Runtime, RuntimeEvent};
 use sc_client_api::{StorageKey, StorageProvider as _};
 

@@ -57,7 +57,8 @@ impl Node {
             let ended = process.try_wait().unwrap();
             assert!(ended.is_none(), "the node ended: {ended:?}");
             let lines = log.lock().unwrap();
-            let (_, rest) = lines.iter().find_map(|line: &String| line.split_once("Running JSON-RPC server: addr="))?;
+            let (_, rest) =
+                lines.iter().find_map(|line: &String| line.split_once("Running JSON-RPC server: addr="))?;
             let end = rest.find([',', ' ']).unwrap_or(rest.len());
             Some(rest[..end].parse().unwrap())
         });
