@@ -99,7 +99,7 @@ fn finding(kind: &str, severity: Severity, text: impl Into<String>, step: &str) 
 /// What the facts mean, the most pressing first.
 pub fn findings(facts: &Facts<'_>) -> Vec<Finding> {
     let Some(operator) = facts.operator else {
-        let least = Amount(facts.parameters.min_stake);
+        let least = plain(facts.parameters.min_stake);
         let step = format!("`poq --suri-file FILE operator bond {least}`, then `poq --suri-file FILE operator register --worker KEY --model NAME`.");
         let text = "the account is no operator, nor the worker key of one: it has no stake.";
         return vec![finding("not_an_operator", Severity::Stops, text, &step)];
@@ -116,6 +116,11 @@ pub fn findings(facts: &Facts<'_>) -> Vec<Finding> {
     found
 }
 
+/// An amount as an argument.
+fn plain(amount: u128) -> String {
+    Amount(amount).to_string().trim_end_matches(" POQ").to_owned()
+}
+
 /// Why it cannot be drawn.
 fn registration(operator: &OperatorView, parameters: &Parameters) -> Option<Finding> {
     let stops = |kind, text: String, step: &str| Some(finding(kind, Severity::Stops, text, step));
@@ -123,11 +128,11 @@ fn registration(operator: &OperatorView, parameters: &Parameters) -> Option<Find
         return None;
     }
     if operator.stake < parameters.min_stake {
-        let missing = Amount(parameters.min_stake.saturating_sub(operator.stake));
+        let missing = parameters.min_stake.saturating_sub(operator.stake);
         return stops(
             "stake_too_small",
-            format!("it cannot be drawn: its stake is below the minimum by {missing}."),
-            &format!("`poq --suri-file FILE operator bond {missing}`."),
+            format!("it cannot be drawn: its stake is below the minimum by {}.", Amount(missing)),
+            &format!("`poq --suri-file FILE operator bond {}`.", plain(missing)),
         );
     }
     if operator.worker.is_none() {
@@ -159,7 +164,11 @@ fn of_node(node: &Condition, operator: &OperatorView) -> Vec<Finding> {
         if matches!(kind.as_str(), "stake_too_small" | "chilled" | "not_on_a_roster" | "no_models") {
             continue;
         }
+        // A node may work for several operators.
+        let about_others = matches!(kind.as_str(), "unknown_worker" | "model_missing" | "two_processes")
+            && !names(line, operator);
         let severity = match kind.as_str() {
+            _ if about_others => Severity::Note,
             "open_file" | "old_node" | "engine_version" | "no_session_key" | "not_an_author" => {
                 Severity::Note
             }
@@ -203,6 +212,12 @@ fn of_node(node: &Condition, operator: &OperatorView) -> Vec<Finding> {
         _ => {}
     }
     found
+}
+
+/// Whether a line of the node is about this operator.
+fn names(line: &str, operator: &OperatorView) -> bool {
+    let accounts = [Some(operator.operator), operator.worker];
+    accounts.into_iter().flatten().any(|account| line.contains(&account.to_string()))
 }
 
 /// What came of its latest duties.
@@ -304,4 +319,168 @@ fn competition(operator: &OperatorView, draws: &[Draws]) -> Vec<Finding> {
         found.push(finding("not_drawn_yet", Severity::Note, text, step));
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::{ClosedDuty, FailureReason, Role, Standing};
+    use subxt::rpcs::methods::legacy::SystemHealth;
+
+    const ACCOUNT: AccountId32 = AccountId32([1; 32]);
+    const WORKER: AccountId32 = AccountId32([2; 32]);
+
+    fn standing(part: Parts) -> Standing {
+        Standing { agreement: part, veracity: part, reliability: part, quality: part }
+    }
+
+    fn parameters() -> Parameters {
+        Parameters {
+            min_stake: 1_000,
+            stake_cap: 10,
+            unbonding_period: 1,
+            fee: 0,
+            absence_slash: 1,
+            audit_slash: 1,
+            gross_error: 1,
+            audit_window: 1,
+            tolerance_spreads: 1,
+            tolerance_least: 1,
+            tolerance_most: 1,
+            newcomer: standing(500_000),
+            floor: standing(100_000),
+            rise: 1,
+            fall: 1,
+            audit_rise: 1,
+            audit_fall: 1,
+        }
+    }
+
+    fn operator() -> OperatorView {
+        OperatorView {
+            operator: ACCOUNT,
+            stake: 2_000,
+            unbonding: None,
+            worker: Some(WORKER),
+            models: vec![[3; 32]],
+            chilled: false,
+            drawable: true,
+            duties: Vec::new(),
+            completed: 0,
+            missed: 0,
+            earned: 0,
+            slashed: 0,
+            standing: standing(600_000),
+            trust: 600_000,
+            recent: Vec::new(),
+        }
+    }
+
+    fn draws(asked: usize, drawn: usize) -> Draws {
+        Draws {
+            model: "m".into(),
+            id: [3; 32],
+            kind: ModelKind::Evaluator,
+            retired: false,
+            weight: Some(1),
+            all_weight: 4,
+            operators: 4,
+            looked_at: 20,
+            asked,
+            drawn,
+            audited: 0,
+        }
+    }
+
+    fn node(problems: &[(&str, &str)]) -> Condition {
+        let problems = problems.iter().map(|(kind, line)| ((*kind).to_owned(), (*line).to_owned()));
+        Condition {
+            health: SystemHealth { peers: 3, is_syncing: false, should_have_peers: true },
+            has_key: Some(true),
+            problems: Some(problems.collect()),
+        }
+    }
+
+    fn kinds(
+        operator: Option<&OperatorView>,
+        draws: &[Draws],
+        node: Option<&Condition>,
+    ) -> Vec<(String, Severity)> {
+        let facts = Facts { account: ACCOUNT, operator, parameters: &parameters(), draws, node };
+        findings(&facts).into_iter().map(|finding| (finding.kind, finding.severity)).collect()
+    }
+
+    #[test]
+    fn the_first_reason_that_it_cannot_be_drawn_is_said() {
+        let cannot = OperatorView { drawable: false, ..operator() };
+        let cases = [
+            (None, "not_an_operator"),
+            (Some(OperatorView { stake: 999, chilled: true, ..cannot.clone() }), "stake_too_small"),
+            (Some(OperatorView { worker: None, ..cannot.clone() }), "not_registered"),
+            (Some(OperatorView { chilled: true, ..cannot.clone() }), "chilled"),
+            (Some(cannot), "not_on_a_roster"),
+        ];
+        for (operator, kind) in cases {
+            assert_eq!(kinds(operator.as_ref(), &[draws(5, 1)], None), [(kind.to_owned(), Severity::Stops)]);
+        }
+    }
+
+    #[test]
+    fn where_nothing_is_wrong_it_says_whether_anybody_asked() {
+        assert_eq!(kinds(Some(&operator()), &[draws(0, 0)], None), [("no_demand".into(), Severity::Note)]);
+        assert_eq!(
+            kinds(Some(&operator()), &[draws(9, 0)], None),
+            [("not_drawn_yet".into(), Severity::Note)]
+        );
+        assert_eq!(kinds(Some(&operator()), &[draws(9, 2)], Some(&node(&[]))), []);
+    }
+
+    #[test]
+    fn what_its_node_says_comes_before_what_costs() {
+        let duty = |outcome| ClosedDuty { request: 1, role: Role::QualityValidator, paid: 0, outcome };
+        let recent = vec![
+            duty(Outcome::Disagreed),
+            duty(Outcome::Failed(FailureReason::Internal)),
+            duty(Outcome::Paid(1)),
+        ];
+        let operator = OperatorView { recent, standing: standing(400_000), ..operator() };
+        let node = node(&[("open_file", "f"), ("engine_down", "the engine does not answer")]);
+        let found = kinds(Some(&operator), &[draws(9, 2)], Some(&node));
+        let expected = [
+            ("engine_down", Severity::Stops),
+            ("failed", Severity::Costs),
+            ("disagreed", Severity::Costs),
+            ("low_veracity", Severity::Costs),
+            ("open_file", Severity::Note),
+        ];
+        assert_eq!(found, expected.map(|(kind, severity)| (kind.to_owned(), severity)));
+    }
+
+    #[test]
+    fn a_problem_of_another_operator_on_the_same_node_is_a_note() {
+        let mine = format!("operator {ACCOUNT} serves m, but");
+        for (line, severity) in
+            [(mine.as_str(), Severity::Stops), ("operator 5Other serves m, but", Severity::Note)]
+        {
+            let found = kinds(Some(&operator()), &[draws(9, 2)], Some(&node(&[("model_missing", line)])));
+            assert_eq!(found, [("model_missing".to_owned(), severity)]);
+        }
+    }
+
+    #[test]
+    fn a_node_that_is_cut_off_or_has_another_key_stops_everything() {
+        let mut cut_off = node(&[]);
+        cut_off.health = SystemHealth { peers: 0, is_syncing: true, should_have_peers: true };
+        cut_off.has_key = Some(false);
+        let found = kinds(Some(&operator()), &[draws(9, 2)], Some(&cut_off));
+        let expected = ["syncing", "no_peers", "no_key_in_keystore"];
+        assert_eq!(found, expected.map(|kind| (kind.to_owned(), Severity::Stops)));
+    }
+
+    #[test]
+    fn a_share_is_a_part_of_all_weight() {
+        assert_eq!(draws(0, 0).share(), Some(250_000));
+        assert_eq!(Draws { weight: None, ..draws(0, 0) }.share(), None);
+        assert_eq!(Draws { all_weight: 0, ..draws(0, 0) }.share(), None);
+    }
 }
