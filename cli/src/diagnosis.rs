@@ -160,8 +160,9 @@ fn registration(operator: &OperatorView, parameters: &Parameters) -> Option<Find
 fn of_node(node: &Condition, operator: &OperatorView) -> Vec<Finding> {
     let mut found = Vec::new();
     for (kind, line) in node.problems.iter().flatten() {
-        // What the chain says of the operator was found already.
-        if matches!(kind.as_str(), "stake_too_small" | "chilled" | "not_on_a_roster" | "no_models") {
+        // What the chain and the node's health say is found without the node's word.
+        let known = ["stake_too_small", "chilled", "not_on_a_roster", "no_models", "no_peers"];
+        if known.contains(&kind.as_str()) {
             continue;
         }
         // A node may work for several operators.

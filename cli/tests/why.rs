@@ -95,7 +95,7 @@ fn why_says_what_is_wrong_and_what_to_do_first() {
 }
 
 /// Peer id of the node key 0…01.
-const PEER: &str = "12D3KooWEyoppNCUx8Yx66oV9fJnriXwCcXwDDUj2kj6vnc6iDEp";
+const PEER: &str = "12D3KooWEyoppNCUx8Yx66oV9fJnriXwCcXwDDUA2kj6vnc6iDEp";
 
 /// A second node of the same chain, which does not author.
 struct Second {

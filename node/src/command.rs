@@ -11,7 +11,7 @@ use anyhow::Context as _;
 use poq_runtime::opaque::Block;
 use sc_cli::{RpcMethods, RpcParams, SubstrateCli};
 use sc_network::{config::NetworkBackendType, Litep2pNetworkBackend, NetworkWorker};
-use sc_service::{config::KeystoreConfig, ChainSpec, Configuration, TaskManager};
+use sc_service::{config::KeystoreConfig, ChainSpec, ChainType, Configuration, TaskManager};
 use std::{num::NonZeroU32, path::Path, sync::Arc};
 
 const EXAMPLES: &str = "\
@@ -141,6 +141,7 @@ fn part(cli: &Cli, config: &Configuration) -> Part {
     Part {
         author: config.role.is_authority(),
         offchain_workers: config.offchain_worker.enabled,
+        wants_peers: config.chain_spec.chain_type() != ChainType::Development,
         wants_work: matches!(cli.engine.engine, Engine::Url(_)) || cli.engine.models.is_some(),
         child,
         secrets: keystore.into_iter().chain(token).collect(),

@@ -72,6 +72,8 @@ pub struct Part {
     pub author: bool,
     /// Whether off-chain workers run.
     pub offchain_workers: bool,
+    /// Whether the chain has other nodes.
+    pub wants_peers: bool,
     /// Whether somebody asked for an engine, so that a node without a worker key makes no sense.
     pub wants_work: bool,
     /// Whether the engine is this node's child.
@@ -170,13 +172,19 @@ impl<S: OffchainStorage> Watch<S> {
     }
 
     async fn look(&mut self, memory: &mut Memory) {
+        let mut found = self.open_files();
+        if self.part.wants_peers && self.sync.num_connected_peers() == 0 {
+            found.push(Problem::NoPeers);
+        }
         if self.catches_up().await {
+            // What it knows of the chain is old. What was said before stands.
+            found.extend(memory.board.said().filter(|problem| **problem != Problem::NoPeers).cloned());
+            self.say(found, memory);
             return;
         }
         let best = self.client.info().best_hash;
         let spec_version = self.client.runtime_version_at(best, sp_core::traits::CallContext::Offchain);
         let spec_version = spec_version.map_or(VERSION.spec_version, |version| version.spec_version);
-        let mut found = self.open_files();
         if spec_version > VERSION.spec_version {
             found.push(Problem::OldNode { chain: spec_version, node: VERSION.spec_version });
         }

@@ -85,6 +85,8 @@ pub enum Problem {
         /// The file or folder.
         path: PathBuf,
     },
+    /// Nobody to learn blocks from.
+    NoPeers,
     /// The chain's runtime is younger than this node.
     OldNode {
         /// The chain's `spec_version`.
@@ -147,12 +149,13 @@ impl Problem {
             Self::ModelMissing { .. } => "model_missing",
             Self::TwoProcesses { .. } => "two_processes",
             Self::OpenFile { .. } => "open_file",
+            Self::NoPeers => "no_peers",
             Self::OldNode { .. } => "old_node",
         }
     }
 
     /// Every kind, so that metrics show zeros.
-    pub const KINDS: [&'static str; 17] = [
+    pub const KINDS: [&'static str; 18] = [
         "no_session_key",
         "not_an_author",
         "no_worker_key",
@@ -169,6 +172,7 @@ impl Problem {
         "model_missing",
         "two_processes",
         "open_file",
+        "no_peers",
         "old_node",
     ];
 
@@ -176,7 +180,7 @@ impl Problem {
     pub const fn patience(&self) -> u32 {
         match self {
             // A child takes a while to start, and is started again when it dies.
-            Self::NoEngine | Self::EngineDown { url: None, .. } => 12,
+            Self::NoEngine | Self::NoPeers | Self::EngineDown { url: None, .. } => 12,
             Self::EngineDown { .. } | Self::EngineRefuses { .. } | Self::EngineVersion { .. } => 2,
             Self::ModelMissing { .. } => 2,
             _ => 1,
@@ -283,6 +287,10 @@ impl fmt::Display for Line<'_> {
             Problem::OpenFile { path } => {
                 write!(f, "other users can read {0}: `chmod -R go= {0}`", path.display())
             }
+            Problem::NoPeers => f.write_str(
+                "the node has no peers, so it learns of no blocks and nothing that it sends arrives: let others reach its port \
+                 (30333), or start the node with --bootnodes ADDRESS of a node of the same genesis",
+            ),
             Problem::OldNode { chain, node } => write!(
                 f,
                 "the chain's runtime is of version {chain} and this node was built for {node}: it follows the chain, but install the newer release; what it says of operators may be wrong until then",
@@ -376,6 +384,7 @@ mod tests {
             Problem::ModelMissing { model: "m".into(), id: "00".into(), operator, broken: None },
             Problem::TwoProcesses { worker },
             Problem::OpenFile { path: "keystore".into() },
+            Problem::NoPeers,
             Problem::OldNode { chain: 3, node: 2 },
         ]
     }
