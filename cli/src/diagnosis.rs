@@ -221,52 +221,64 @@ fn names(line: &str, operator: &OperatorView) -> bool {
     accounts.into_iter().flatten().any(|account| line.contains(&account.to_string()))
 }
 
+/// What duties end in that earn nothing: a word for scripts, what happened, what to do first. The worst comes first.
+const FAULTS: [(&str, &str, &str); 6] = [
+    (
+        "absent",
+        "nothing came in time, and that was slashed: node or engine was down, or too slow for the model's windows",
+        "on its machine: `poq why OPERATOR --node ws://127.0.0.1:9944`; and until it is mended, `poq --suri-file FILE operator chill`, so that no more stake is lost.",
+    ),
+    (
+        "not_revealed",
+        "a commitment was not followed by what matches it, and that was slashed: two nodes with one worker key, a lost off-chain database, or a node that stopped in between",
+        "see that one process alone has the worker key, and that its data folder is kept.",
+    ),
+    (
+        "failed",
+        "the engine could not do the work and said so",
+        "`poq-worker check --models DIR`, and the engine's log, say why.",
+    ),
+    (
+        "disagreed",
+        "the scores were too far from those of the others",
+        "`poq-worker check --models DIR` verifies the evaluator's files; the engine must run the registered one, unchanged.",
+    ),
+    (
+        "below_min_quality",
+        "the answers were worse than the requesters asked for",
+        "serve a better generator: `poq models` lists what is registered.",
+    ),
+    (
+        "too_slow",
+        "the work came so late that latency took all of the pay",
+        "give the engine more threads or a GPU, or serve a smaller model.",
+    ),
+];
+
+/// The fault that a duty ended in.
+fn fault(outcome: &Outcome) -> Option<&'static str> {
+    match outcome {
+        Outcome::NotCommitted => Some("absent"),
+        Outcome::NotRevealed => Some("not_revealed"),
+        Outcome::Failed(_) => Some("failed"),
+        Outcome::Disagreed => Some("disagreed"),
+        Outcome::BelowMinQuality(_) => Some("below_min_quality"),
+        Outcome::TooSlow(_) => Some("too_slow"),
+        Outcome::Paid(_) | Outcome::Refunded(_) | Outcome::Dismissed | Outcome::NotPayable => None,
+    }
+}
+
 /// What came of its latest duties.
 fn recent(operator: &OperatorView) -> Vec<Finding> {
-    let count = |is: fn(&Outcome) -> bool| operator.recent.iter().filter(|duty| is(&duty.outcome)).count();
-    let of = operator.recent.len();
-    let cases: [(&str, usize, &str, &str); 6] = [
-        (
-            "absent",
-            count(|outcome| matches!(outcome, Outcome::NotCommitted)),
-            "nothing came in time, and that was slashed: node or engine was down, or too slow for the model's windows",
-            "on its machine: `poq why OPERATOR --node ws://127.0.0.1:9944`; and until it is mended, `poq --suri-file FILE operator chill`, so that no more stake is lost.",
-        ),
-        (
-            "not_revealed",
-            count(|outcome| matches!(outcome, Outcome::NotRevealed)),
-            "a commitment was not followed by what matches it, and that was slashed: two nodes with one worker key, a lost off-chain database, or a node that stopped in between",
-            "see that one process alone has the worker key, and that its data folder is kept.",
-        ),
-        (
-            "failed",
-            count(|outcome| matches!(outcome, Outcome::Failed(_))),
-            "the engine could not do the work and said so",
-            "`poq-worker check --models DIR`, and the engine's log, say why.",
-        ),
-        (
-            "disagreed",
-            count(|outcome| matches!(outcome, Outcome::Disagreed)),
-            "the scores were too far from those of the others",
-            "`poq-worker check --models DIR` verifies the evaluator's files; the engine must run the registered one, unchanged.",
-        ),
-        (
-            "below_min_quality",
-            count(|outcome| matches!(outcome, Outcome::BelowMinQuality(_))),
-            "the answers were worse than the requesters asked for",
-            "serve a better generator: `poq models` lists what is registered.",
-        ),
-        (
-            "too_slow",
-            count(|outcome| matches!(outcome, Outcome::TooSlow(_))),
-            "the work came so late that latency took all of the pay",
-            "give the engine more threads or a GPU (`poq-worker check` measures it), or serve a smaller model.",
-        ),
-    ];
-    let happened = cases.into_iter().filter(|(_, times, _, _)| *times > 0);
-    happened
-        .map(|(kind, times, text, step)| {
-            finding(kind, Severity::Costs, format!("in {times} of its latest {of} duties {text}."), step)
+    let duties: Vec<_> = operator.recent.iter().map(|duty| fault(&duty.outcome)).collect();
+    FAULTS
+        .iter()
+        .filter_map(|(kind, text, step)| {
+            let times = duties.iter().filter(|fault| **fault == Some(kind)).count();
+            let since = duties.iter().rev().position(|fault| *fault == Some(kind))?;
+            let since = if since > 0 { format!("; the newest {since} were not so") } else { String::new() };
+            let text = format!("in {times} of its latest {} duties {text}{since}.", duties.len());
+            Some(finding(kind, Severity::Costs, text, step))
         })
         .collect()
 }
@@ -411,6 +423,10 @@ mod tests {
         findings(&facts).into_iter().map(|finding| (finding.kind, finding.severity)).collect()
     }
 
+    fn recent_texts(operator: &OperatorView) -> Vec<String> {
+        recent(operator).into_iter().map(|finding| finding.text).collect()
+    }
+
     #[test]
     fn the_first_reason_that_it_cannot_be_drawn_is_said() {
         let cannot = OperatorView { drawable: false, ..operator() };
@@ -444,8 +460,14 @@ mod tests {
             duty(Outcome::Failed(FailureReason::Internal)),
             duty(Outcome::Paid(1)),
         ];
-        let operator = OperatorView { recent, standing: standing(400_000), ..operator() };
+        let operator = OperatorView { recent: latest, standing: standing(400_000), ..operator() };
         let node = node(&[("open_file", "f"), ("engine_down", "the engine does not answer")]);
+        let latest = recent_texts(&operator);
+        assert!(
+            latest.iter().any(|text| text.contains("in 1 of its latest 3 duties")
+                && text.ends_with("; the newest 1 were not so.")),
+            "{latest:?}"
+        );
         let found = kinds(Some(&operator), &[draws(9, 2)], Some(&node));
         let expected = [
             ("engine_down", Severity::Stops),
