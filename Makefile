@@ -41,6 +41,7 @@ dapp: setup
 test: lint minilm dapp ## Check format and lints, run all tests (POQ_QUICK=1: a shorter random walk)
 	@$(CARGO) $(if $(shell command -v cargo-nextest),nextest run,test --lib --bins --tests) --release --locked --workspace
 	@$(CARGO) test --release --locked --workspace --doc
+	@scripts/test-monitoring.sh
 
 # Minutes of compiling and gigabytes of Python packages, so it is not part of `make test`.
 compat: build ## Test the engine with other people's software (OpenAI client, llama.cpp's server, Infinity)

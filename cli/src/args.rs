@@ -11,6 +11,7 @@ Examples:
   poq ask \"Name a colour.\" --json | jq -r .answer
   poq request 0                      how request 0 was answered, scored and paid
   poq operators operator-1           why an operator was paid or not
+  poq why operator-1                 why it earns nothing, and what to do first
   poq --from //Bob operator bond 1000
   poq parameters                     what work earns and what faults cost
 
@@ -44,6 +45,23 @@ agreements are numbers from 0 to 1; what is not known (yet) is null:
   committee[{operator, operator_name, round, weight, work, scores[], latency, agreement, paid}],
   budget, budget_parts{inference, scoring, fee}, paid, fee, refund, transaction_fee,
   audited, audit_file (only with --reference), blocks{created, since, closed}";
+
+const WHY_EXAMPLES: &str = "\
+It reads the chain: stake, worker key, models and who else serves them, the latest duties and what
+came of them, standing, and how often its models were asked for. With --node it also asks the
+operator's own node, best on its own machine: a node shows its keys to nobody else.
+
+Examples:
+  poq why operator-1
+  poq why 5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY --node ws://127.0.0.1:9944
+  poq why operator-1 --json | jq -r .first
+
+With --json it prints one object:
+  account, earns, first (what to do first), operator (as `poq operators NAME --json`),
+  findings[{kind, severity (stops, costs, note), text, first_step}],
+  draws[{model, id, retired, share, operators, requests_looked_at, requests_for_it,
+         requests_with_it, audits_with_it}],
+  node{peers, syncing, has_worker_key, problems[{kind, text}]}";
 
 const AUDIT_EXAMPLES: &str = "\
 An audit is a question whose answer is known. It is asked like any other, and nobody can tell it
@@ -154,6 +172,9 @@ pub enum Command {
         #[arg(value_name = "ADDRESS|NAME")]
         who: Option<String>,
     },
+    /// Say why an operator earns nothing, or little, and what to do first
+    #[command(after_help = WHY_EXAMPLES)]
+    Why(Why),
     /// Print what happens on the chain, as it happens
     Watch,
     /// Be an operator: stake, name a worker key and models, pause, leave
@@ -169,6 +190,17 @@ pub enum Command {
         #[command(subcommand)]
         command: Option<ParametersCommand>,
     },
+}
+
+/// Say why an operator earns nothing, or little, and what to do first
+#[derive(Debug, clap::Args)]
+pub struct Why {
+    /// The operator: an address, the name that `poq operators` shows, or its worker key
+    pub operator: String,
+
+    /// The operator's own node, asked about keys, peers and what its log calls wrong
+    #[arg(long, value_name = "URL")]
+    pub node: Option<String>,
 }
 
 /// What is done with audits.

@@ -155,7 +155,14 @@ impl Chain {
     }
 
     async fn at(&self, hash: H256) -> Result<At, Failure> {
-        self.api.at_block(hash).await.map_err(failure)
+        let at = self.api.at_block(hash).await.map_err(failure)?;
+        if at.metadata_ref().pallet_by_name(PALLET).is_none() {
+            return Err(Failure::Input(format!(
+                "the chain at {} has no Proof of Quality; --url URL names a node of one that has",
+                self.url
+            )));
+        }
+        Ok(at)
     }
 
     /// Best blocks, as they come.

@@ -10,6 +10,7 @@
 //! | `health.rs` | whether a node is well |
 //! | `request.rs` | showing a request |
 //! | `models.rs`, `operators.rs`, `status.rs`, `watch.rs` | showing models, operators, the chain, events |
+//! | `why.rs`, `diagnosis.rs`, `own_node.rs` | why an operator earns nothing: what is asked, what it means, its own node |
 //! | `operator.rs` | what an operator does: bond, register, chill, resume, unbond, withdraw |
 //! | `chain.rs` | the connection: view functions, transactions, typed errors |
 //! | `types.rs` | the chain's types, matched by name against the node's metadata |
@@ -25,6 +26,7 @@ mod args;
 mod ask;
 mod audit;
 mod chain;
+mod diagnosis;
 mod engine;
 mod failure;
 mod health;
@@ -32,6 +34,7 @@ mod models;
 mod names;
 mod operator;
 mod operators;
+mod own_node;
 mod parameters;
 mod progress;
 mod render;
@@ -39,6 +42,7 @@ mod request;
 mod status;
 mod types;
 mod watch;
+mod why;
 
 use args::{Args, AuditCommand, Command, Operator};
 use chain::Chain;
@@ -73,6 +77,7 @@ async fn run(args: Args) -> Result<Outcome, Failure> {
         Command::Models => models::run(&chain, shared.json).await,
         Command::Operators { who: None } => operators::list(&chain, shared.json).await,
         Command::Operators { who: Some(who) } => operators::detail(&chain, &who, shared.json).await,
+        Command::Why(why) => why::run(&chain, why, shared.json).await,
         Command::Watch => watch::run(&chain, shared.json).await,
         Command::Operator(Operator::Call(call)) => operator::run(&chain, call, &shared).await,
         Command::Operator(Operator::Engine(engine)) => engine::run(&engine, &shared).await,

@@ -95,7 +95,8 @@ fn standing(operator: &OperatorView, floor: &Standing, names: &Names) -> String 
     promise.into_iter().chain(trust).collect::<Vec<_>>().join(", ")
 }
 
-fn drawable(operator: &OperatorView) -> &'static str {
+/// Whether it can be drawn, for people.
+pub fn drawable(operator: &OperatorView) -> &'static str {
     match (operator.drawable, operator.chilled, operator.worker.is_some()) {
         (true, _, _) => "yes",
         (false, true, _) => "no: chilled",
@@ -157,14 +158,19 @@ fn show(operator: &OperatorView, floor: &Standing, names: &Names) -> Result<(), 
         render::line(table.to_string())?;
     }
     if !operator.recent.is_empty() {
-        let mut table = render::table(&[">Request", "Duty", ">Paid", "Why"]);
-        for duty in operator.recent.iter().rev() {
-            let role = duty.role.meaning().to_owned();
-            table.add_row([duty.request.to_string(), role, Amount(duty.paid).to_string(), why(duty)]);
-        }
-        render::line(table.to_string())?;
+        render::line(recent_table(operator).to_string())?;
     }
     Ok(())
+}
+
+/// Its latest duties, the newest first, with what was paid and why.
+pub fn recent_table(operator: &OperatorView) -> comfy_table::Table {
+    let mut table = render::table(&[">Request", "Duty", ">Paid", "Why"]);
+    for duty in operator.recent.iter().rev() {
+        let role = duty.role.meaning().to_owned();
+        table.add_row([duty.request.to_string(), role, Amount(duty.paid).to_string(), why(duty)]);
+    }
+    table
 }
 
 /// Why a duty was paid or not, for people.
@@ -197,7 +203,8 @@ fn merit(role: Role) -> &'static str {
     }
 }
 
-fn to_json(operator: &OperatorView, floor: &Standing, names: &Names) -> Value {
+/// All of its record.
+pub fn to_json(operator: &OperatorView, floor: &Standing, names: &Names) -> Value {
     let duty = |(request, role, work): &(u64, Role, Work)| json!({ "request": request, "role": role.name(), "work": work.name() });
     let recent = |duty: &ClosedDuty| {
         let (outcome, value, reason) = outcome_parts(&duty.outcome);

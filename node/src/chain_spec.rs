@@ -1,9 +1,12 @@
 //! The chains that come with the node.
 
-use poq_runtime::WASM_BINARY;
-use sc_service::{ChainType, GenericChainSpec, Properties};
+use crate::service::Backend;
+use poq_runtime::{opaque::Block, Hash, WASM_BINARY};
+use sc_client_api::{Backend as _, BlockImportOperation as _};
+use sc_service::{construct_genesis_block, ChainType, GenericChainSpec, Properties};
 use serde_json::json;
 use sp_genesis_builder::{DEV_RUNTIME_PRESET, LOCAL_TESTNET_RUNTIME_PRESET};
+use sp_runtime::{traits::Block as _, StateVersion};
 use std::path::PathBuf;
 
 /// A chain specification. Its genesis is made by the runtime; nothing is added to it.
@@ -20,6 +23,32 @@ pub fn load(id: &str) -> Result<ChainSpec, String> {
         }
         path => ChainSpec::from_json_file(PathBuf::from(path)),
     }
+}
+
+/// Whether the chain comes from a file and not with the node.
+pub fn is_a_file(shared: &sc_cli::SharedParams) -> bool {
+    !shared.dev && shared.chain.as_deref().is_some_and(|chain| !matches!(chain, "dev" | "local" | ""))
+}
+
+/// Refuses data that were made of another genesis than this specification's, as when two chains have one id.
+///
+/// Not for the chains that come with the node: their genesis changes with each release, and who upgrades keeps the chain.
+pub fn check_genesis(spec: &dyn sc_service::ChainSpec, backend: &Backend, kept: Hash) -> Result<(), String> {
+    let storage = spec.as_storage_builder().build_storage()?;
+    let version = StateVersion::V1;
+    let root = backend
+        .begin_operation()
+        .and_then(|mut operation| operation.set_genesis_state(storage, false, version))
+        .map_err(|error| error.to_string())?;
+    let made = construct_genesis_block::<Block>(root, version).header().hash();
+    if made == kept {
+        return Ok(());
+    }
+    Err(format!(
+        "the data are of another chain: their genesis is {kept:?}, and that of \"{}\" is {made:?}. Give another --base-path, \
+         or the specification that the data were made with",
+        spec.name(),
+    ))
 }
 
 fn built_in(name: &str, id: &str, kind: ChainType, preset: &str) -> Result<ChainSpec, String> {

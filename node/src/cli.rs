@@ -45,6 +45,10 @@ pub struct EngineOptions {
     /// ~/.config/proof-of-quality/worker.toml, if it is there]
     #[arg(long, value_name = "FILE", env = "POQ_CONFIG")]
     pub engine_config: Option<PathBuf>,
+
+    /// Port of the child engine on this machine's loopback, for who wants to ask it too (Prometheus) [default: a free one]
+    #[arg(long, value_name = "PORT", default_value_t = 0, hide_default_value = true)]
+    pub engine_port: u16,
 }
 
 /// The value of `--engine`.

@@ -5,13 +5,14 @@ use crate::{
     cli::{Cli, Command, Engine},
     engine,
     service::{self, Backend, Client, Options, Parts},
+    watch::{Part, Place},
 };
 use anyhow::Context as _;
 use poq_runtime::opaque::Block;
-use sc_cli::SubstrateCli;
+use sc_cli::{RpcMethods, RpcParams, SubstrateCli};
 use sc_network::{config::NetworkBackendType, Litep2pNetworkBackend, NetworkWorker};
-use sc_service::{ChainSpec, Configuration, TaskManager};
-use std::sync::Arc;
+use sc_service::{config::KeystoreConfig, ChainSpec, ChainType, Configuration, TaskManager};
+use std::{num::NonZeroU32, path::Path, sync::Arc};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -78,16 +79,89 @@ pub fn run() -> anyhow::Result<()> {
         shared.log.push(CHATTER.to_owned());
     }
     match &cli.subcommand {
-        None => run_node(&cli),
+        None => {
+            guard_rpc(&mut cli.run.rpc_params)?;
+            run_node(&cli)
+        }
         Some(command) => Ok(run_command(&cli, command)?),
     }
+}
+
+/// Calls of one connection per minute that a node answers which listens for others. A person's wallet makes tens, a busy
+/// explorer hundreds.
+const RPC_CALLS_A_MINUTE: NonZeroU32 = NonZeroU32::MIN.saturating_add(2_999);
+
+/// Who may call is limited where others can reach the RPC, and what lets them take the node over is refused.
+fn guard_rpc(rpc: &mut RpcParams) -> anyhow::Result<()> {
+    if !rpc.rpc_external && !rpc.unsafe_rpc_external {
+        return Ok(());
+    }
+    if rpc.rpc_methods == RpcMethods::Unsafe && !rpc.unsafe_rpc_external {
+        anyhow::bail!(
+            "--rpc-external with --rpc-methods unsafe lets anyone who reaches the port insert keys, read the engine's token \
+             and stop the node: leave --rpc-methods out, which serves the safe methods (or say --unsafe-rpc-external if \
+             something in front of the node filters what comes in)"
+        );
+    }
+    rpc.rpc_rate_limit.get_or_insert(RPC_CALLS_A_MINUTE);
+    Ok(())
 }
 
 fn run_node(cli: &Cli) -> anyhow::Result<()> {
     let engine = engine_choice(cli)?;
     let runner = cli.create_runner(&cli.run)?;
-    let options = Options { engine, dev: cli.run.shared_params.dev };
+    let part = part(cli, runner.config());
+    let rpc = &cli.run.rpc_params;
+    if rpc.unsafe_rpc_external && rpc.rpc_methods == RpcMethods::Unsafe {
+        log::warn!(
+            target: "poq::rpc",
+            "Anyone who reaches the RPC port can insert keys, read the engine's token and stop this node: let something in front of it filter"
+        );
+    }
+    let options = Options {
+        engine,
+        dev: cli.run.shared_params.dev,
+        part,
+        spec_is_a_file: chain_spec::is_a_file(&cli.run.shared_params),
+    };
     runner.run_node_until_exit(|config| async move { start(config, options) }).context("the node stopped")
+}
+
+/// What the watch is to know.
+fn part(cli: &Cli, config: &Configuration) -> Part {
+    let child = cli.engine.engine == Engine::Auto;
+    let keystore = match &config.keystore {
+        KeystoreConfig::Path { path, .. } => Some(path.clone()),
+        KeystoreConfig::InMemory => None,
+    };
+    let token = match child {
+        true => Some(engine::token_file(&config.data_path)),
+        false => cli.engine.engine_token_file.clone(),
+    };
+    Part {
+        author: config.role.is_authority(),
+        offchain_workers: config.offchain_worker.enabled,
+        wants_peers: config.chain_spec.chain_type() != ChainType::Development,
+        wants_work: matches!(cli.engine.engine, Engine::Url(_)) || cli.engine.models.is_some(),
+        child,
+        secrets: keystore.into_iter().chain(token).collect(),
+        place: Place { options: place(cli), models: engine::models(&cli.engine.models, &config.data_path) },
+    }
+}
+
+/// What other commands are called with to find the data of this node.
+fn place(cli: &Cli) -> String {
+    let shared = &cli.run.shared_params;
+    let path = |path: &Path| path.display().to_string();
+    let chain = match (&shared.chain, shared.dev) {
+        (Some(chain), _) => format!("--chain {chain}"),
+        (None, true) => "--dev".to_owned(),
+        (None, false) => "--chain local".to_owned(),
+    };
+    let base = shared.base_path.as_deref().map(|base| format!(" --base-path {}", path(base)));
+    let keystore = cli.run.keystore_params.keystore_path.as_deref();
+    let keystore = keystore.map(|keystore| format!(" --keystore-path {}", path(keystore)));
+    chain + &base.unwrap_or_default() + &keystore.unwrap_or_default()
 }
 
 fn start(config: Configuration, options: Options) -> Result<TaskManager, sc_service::Error> {
@@ -105,6 +179,7 @@ fn engine_choice(cli: &Cli) -> anyhow::Result<engine::Choice> {
             models: options.models.clone(),
             config: options.engine_config.clone(),
             demo: cli.run.shared_params.dev,
+            port: options.engine_port,
         },
         (Engine::Url(url), Some(token_file)) => {
             engine::Choice::running(url, token_file).context("--engine-token-file")?
@@ -154,5 +229,40 @@ fn run_command(cli: &Cli, command: &Command) -> sc_cli::Result<()> {
             });
             Ok((command.run(client, backend, Some(consensus)), task_manager))
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser as _;
+
+    fn rpc(options: &[&str]) -> anyhow::Result<RpcParams> {
+        let mut rpc = Cli::try_parse_from([&["poq-node"], options].concat())?.run.rpc_params;
+        guard_rpc(&mut rpc)?;
+        Ok(rpc)
+    }
+
+    #[test]
+    fn an_rpc_for_others_is_limited_and_safe() {
+        assert_eq!(rpc(&[]).unwrap().rpc_rate_limit, None, "who is on the machine is not limited");
+        let external = rpc(&["--rpc-external"]).unwrap();
+        assert_eq!(external.rpc_rate_limit.map(NonZeroU32::get), Some(3_000));
+        let chosen = rpc(&["--rpc-external", "--rpc-rate-limit", "7"]).unwrap();
+        assert_eq!(chosen.rpc_rate_limit.map(NonZeroU32::get), Some(7));
+        let refused = rpc(&["--rpc-external", "--rpc-methods", "unsafe"]).unwrap_err().to_string();
+        assert!(refused.contains("insert keys") && refused.lines().count() == 1, "{refused}");
+        assert!(rpc(&["--unsafe-rpc-external", "--rpc-methods", "unsafe"]).is_ok(), "who says so twice may");
+        assert!(rpc(&["--rpc-methods", "unsafe"]).is_ok(), "on loopback");
+    }
+
+    #[test]
+    fn commands_are_called_with_what_the_node_was() {
+        let place =
+            |options: &[&str]| place(&Cli::try_parse_from([&["poq-node"], options].concat()).unwrap());
+        assert_eq!(place(&[]), "--chain local");
+        assert_eq!(place(&["--dev"]), "--dev");
+        assert_eq!(place(&["--chain", "x.json", "--base-path", "d"]), "--chain x.json --base-path d");
+        assert_eq!(place(&["--keystore-path", "k"]), "--chain local --keystore-path k");
     }
 }

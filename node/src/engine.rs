@@ -19,6 +19,7 @@ use sp_core::{
 use sp_keystore::KeystorePtr;
 use std::{
     future::pending,
+    net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -32,6 +33,19 @@ pub const SUBCOMMAND: &str = "engine";
 /// How often the keystore is asked for worker keys until it has one.
 const KEY_POLL: Duration = Duration::from_secs(2);
 
+/// The child's own folder, in that of the chain's data.
+const FOLDER: &str = "engine";
+
+/// The file with the child's token.
+pub fn token_file(data: &Path) -> PathBuf {
+    data.join(FOLDER).join("token")
+}
+
+/// The folder of the child's models.
+pub fn models(chosen: &Option<PathBuf>, data: &Path) -> PathBuf {
+    chosen.clone().unwrap_or_else(|| data.join("models"))
+}
+
 /// Where the engine is.
 #[derive(Clone, Debug)]
 pub enum Choice {
@@ -43,6 +57,8 @@ pub enum Choice {
         config: Option<PathBuf>,
         /// Whether the demo's models are put there.
         demo: bool,
+        /// Its port on loopback; 0 is a free one.
+        port: u16,
     },
     /// Somewhere that somebody else wrote into the off-chain database, or nowhere.
     Off,
@@ -76,9 +92,10 @@ impl<S: OffchainStorage> Engine<S> {
         match self.choice.clone() {
             Choice::Off => {}
             Choice::Running(endpoint) => self.tell_driver(&endpoint),
-            Choice::Child { models, config, demo } => {
+            Choice::Child { models, config, demo, port } => {
                 self.wait_for_worker_key().await;
-                if let Err(error) = self.supervise(models, config, demo).await {
+                let listen = loopback(port);
+                if let Err(error) = self.supervise(models, config, demo, listen).await {
                     log::error!(target: LOG, "No engine, so this node's operators cannot work: {error:#}");
                 }
             }
@@ -90,10 +107,11 @@ impl<S: OffchainStorage> Engine<S> {
         models: Option<PathBuf>,
         config: Option<PathBuf>,
         demo: bool,
+        listen: SocketAddr,
     ) -> anyhow::Result<()> {
         let program = own_executable().context("this program does not know where it is")?;
-        let folder = self.data.join("engine");
-        let args = self.child_args(&folder, models, config, demo);
+        let folder = self.data.join(FOLDER);
+        let args = ChildArgs { listen, ..self.child_args(&folder, models, config, demo) };
         let token = Token::load_or_create(&args.token_file)?;
         let command = || {
             let mut command = Command::new(&program);
@@ -117,9 +135,9 @@ impl<S: OffchainStorage> Engine<S> {
         config: Option<PathBuf>,
         demo: bool,
     ) -> ChildArgs {
-        let models = models.unwrap_or_else(|| self.data.join("models"));
+        let models = self::models(&models, &self.data);
         let engine = EngineArgs { demo_models: demo, config, ..EngineArgs::new(models, folder.to_owned()) };
-        ChildArgs { listen: loopback(0), token_file: folder.join("token"), engine }
+        ChildArgs { listen: loopback(0), token_file: token_file(&self.data), engine }
     }
 
     async fn wait_for_worker_key(&self) {

@@ -9,6 +9,7 @@
 //! | `rpc.rs` | what it answers beyond what every Substrate node does |
 //! | `engine.rs` | the engine beside it, and how the driver learns where that is |
 //! | `dev.rs` | what `--dev` adds |
+//! | `watch/` | what keeps this node from its part, in words, and metrics of the protocol |
 
 #![allow(clippy::result_large_err, reason = "the errors of the SDK are what they are")]
 
@@ -19,6 +20,7 @@ mod dev;
 mod engine;
 mod rpc;
 mod service;
+mod watch;
 
 fn main() -> anyhow::Result<()> {
     command::run()

@@ -3,7 +3,10 @@
 //! [`parts`] makes what is needed to read and write the chain (the sub-commands need no more); [`start`] adds the network
 //! and the tasks that make it a node.
 
-use crate::{dev, engine, rpc};
+use crate::{
+    chain_spec, dev, engine, rpc,
+    watch::{Part, Recorded, Sent, Watch},
+};
 use futures::FutureExt as _;
 use poq_runtime::{opaque::Block, Hash, RuntimeApi};
 use sc_client_api::Backend as _;
@@ -75,6 +78,10 @@ pub struct Options {
     pub engine: engine::Choice,
     /// Whether it plays all operators of the demo.
     pub dev: bool,
+    /// What the watch is to know of the command line.
+    pub part: Part,
+    /// Whether the chain's specification is a file.
+    pub spec_is_a_file: bool,
 }
 
 /// Makes what is needed to read and write the chain.
@@ -178,6 +185,10 @@ pub fn start<N: NetworkBackend<Block, Hash>>(
         transaction_pool,
         other: Consensus { block_import, babe_link, babe_worker, grandpa_link, mut telemetry },
     } = parts(&config)?;
+    if options.spec_is_a_file {
+        let kept = client.chain_info().genesis_hash;
+        chain_spec::check_genesis(&*config.chain_spec, &backend, kept).map_err(ServiceError::Other)?;
+    }
     let keystore = keystore_container.keystore();
     let votes = SharedVoterState::empty();
     let network = connect::<N>(
@@ -229,6 +240,7 @@ pub fn start<N: NetworkBackend<Block, Hash>>(
         network: network.service,
         sync: network.sync,
         telemetry: telemetry.as_ref().map(Telemetry::handle),
+        sent: Arc::default(),
         task_manager: &task_manager,
     };
     if options.dev {
@@ -236,6 +248,7 @@ pub fn start<N: NetworkBackend<Block, Hash>>(
     }
     worker.run_offchain_workers()?;
     worker.run_engine(options.engine)?;
+    worker.keep_watch(options.part);
     worker.author_blocks(block_import, babe_link)?;
     worker.vote_on_finality(grandpa_link, network.finality, votes)?;
     if options.dev {
@@ -342,6 +355,8 @@ struct Tasks<'a> {
     network: Arc<dyn NetworkService>,
     sync: SyncService,
     telemetry: Option<TelemetryHandle>,
+    /// What the driver sends.
+    sent: Arc<Sent>,
     task_manager: &'a TaskManager,
 }
 
@@ -355,7 +370,10 @@ impl Tasks<'_> {
             runtime_api_provider: self.client.clone(),
             keystore: Some(self.keystore.clone()),
             offchain_db: self.backend.offchain_storage(),
-            transaction_pool: Some(OffchainTransactionPoolFactory::new(self.transaction_pool.clone())),
+            transaction_pool: Some(OffchainTransactionPoolFactory::new(Recorded::new(
+                self.transaction_pool.clone(),
+                self.sent.clone(),
+            ))),
             network_provider: Arc::new(self.network.clone()),
             is_validator: self.plan.role.is_authority(),
             enable_http_requests: true,
@@ -384,6 +402,20 @@ impl Tasks<'_> {
         // Not essential: a node whose engine fails still follows the chain, and the driver reports what it cannot do.
         self.task_manager.spawn_handle().spawn("engine", "engine", task.run());
         Ok(())
+    }
+
+    /// Says what keeps this node from its part.
+    fn keep_watch(&self, part: Part) {
+        let Some(storage) = self.backend.offchain_storage() else { return };
+        let watch = Watch {
+            client: self.client.clone(),
+            storage,
+            keystore: self.keystore.clone(),
+            sync: self.sync.clone(),
+            sent: self.sent.clone(),
+            part,
+        };
+        self.task_manager.spawn_handle().spawn("watch", None, watch.run(self.plan.prometheus.clone()));
     }
 
     /// Authors blocks with BABE, if this node is an author.

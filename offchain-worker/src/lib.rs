@@ -29,6 +29,7 @@ pub mod metrics;
 pub mod models;
 pub mod onnx;
 pub mod pool;
+pub mod probe;
 pub mod queue;
 pub mod remote;
 pub mod runner;

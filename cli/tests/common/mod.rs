@@ -162,7 +162,8 @@ impl Node {
         });
     }
 
-    fn log(&self) -> String {
+    /// All that it logged.
+    pub fn log(&self) -> String {
         fs::read_to_string(log_path(self.folder.path())).expect("there is a log")
     }
 }

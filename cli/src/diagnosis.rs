@@ -1,0 +1,509 @@
+//! What facts about an operator mean: what stops it from earning, what costs it, and what mends that. The most pressing
+//! comes first.
+
+use crate::{
+    amount::{percent, Amount},
+    own_node::Condition,
+    types::{ModelId, ModelKind, OperatorView, Outcome, Parameters, Parts},
+};
+use subxt::utils::AccountId32;
+
+/// What is known.
+pub struct Facts<'a> {
+    /// The account.
+    pub account: AccountId32,
+    /// Its record, if it is an operator.
+    pub operator: Option<&'a OperatorView>,
+    /// The chain's parameters.
+    pub parameters: &'a Parameters,
+    /// Its models.
+    pub draws: &'a [Draws],
+    /// Its own node, if it was asked.
+    pub node: Option<&'a Condition>,
+}
+
+/// How an operator stands in the draws for one of its models.
+pub struct Draws {
+    /// The model's name.
+    pub model: String,
+    /// The model's id.
+    pub id: ModelId,
+    /// What it does.
+    pub kind: ModelKind,
+    /// Takes no new work.
+    pub retired: bool,
+    /// The operator's weight; `None` if it cannot be drawn.
+    pub weight: Option<u64>,
+    /// The weight of all who can be drawn.
+    pub all_weight: u128,
+    /// How many can be drawn.
+    pub operators: usize,
+    /// Requests that were looked at.
+    pub looked_at: usize,
+    /// Of these, requests for this model.
+    pub asked: usize,
+    /// Of these, requests in which the operator has a part.
+    pub drawn: usize,
+    /// Of these, known-answer audits.
+    pub audited: usize,
+}
+
+impl Draws {
+    /// The operator's part of the weight.
+    pub fn share(&self) -> Option<Parts> {
+        let weight = u128::from(self.weight?).saturating_mul(1_000_000);
+        weight.checked_div(self.all_weight).and_then(|parts| Parts::try_from(parts).ok())
+    }
+}
+
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// As long as it is so, nothing is earned.
+    Stops,
+    /// It costs pay or stake.
+    Costs,
+    /// Good to know.
+    Note,
+}
+
+impl Severity {
+    /// Its name in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Stops => "stops",
+            Self::Costs => "costs",
+            Self::Note => "note",
+        }
+    }
+}
+
+/// One thing that is so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// A word for scripts.
+    pub kind: String,
+    /// How bad it is.
+    pub severity: Severity,
+    /// In words.
+    pub text: String,
+    /// What mends it.
+    pub first_step: Option<String>,
+}
+
+fn finding(kind: &str, severity: Severity, text: impl Into<String>, step: &str) -> Finding {
+    let first_step = (!step.is_empty()).then(|| step.to_owned());
+    Finding { kind: kind.to_owned(), severity, text: text.into(), first_step }
+}
+
+/// What the facts mean, the most pressing first.
+pub fn findings(facts: &Facts<'_>) -> Vec<Finding> {
+    let Some(operator) = facts.operator else {
+        let least = plain(facts.parameters.min_stake);
+        let step = format!("`poq --suri-file FILE operator bond {least}`, then `poq --suri-file FILE operator register --worker KEY --model NAME`.");
+        let text = "the account is no operator, nor the worker key of one: it has no stake.";
+        return vec![finding("not_an_operator", Severity::Stops, text, &step)];
+    };
+    let mut found: Vec<Finding> = registration(operator, facts.parameters).into_iter().collect();
+    found.extend(facts.node.into_iter().flat_map(|node| of_node(node, operator)));
+    found.extend(recent(operator));
+    found.extend(standing(operator, facts));
+    if found.iter().all(|finding| finding.severity != Severity::Stops) {
+        found.extend(competition(operator, facts.draws));
+    }
+    // Stable: within one severity the order is that of the checks.
+    found.sort_by_key(|finding| finding.severity);
+    found
+}
+
+/// An amount as an argument.
+fn plain(amount: u128) -> String {
+    Amount(amount).to_string().trim_end_matches(" POQ").to_owned()
+}
+
+/// Why it cannot be drawn.
+fn registration(operator: &OperatorView, parameters: &Parameters) -> Option<Finding> {
+    let stops = |kind, text: String, step: &str| Some(finding(kind, Severity::Stops, text, step));
+    if operator.drawable {
+        return None;
+    }
+    if operator.stake < parameters.min_stake {
+        let missing = parameters.min_stake.saturating_sub(operator.stake);
+        return stops(
+            "stake_too_small",
+            format!("it cannot be drawn: its stake is below the minimum by {}.", Amount(missing)),
+            &format!("`poq --suri-file FILE operator bond {}`.", plain(missing)),
+        );
+    }
+    if operator.worker.is_none() {
+        return stops(
+            "not_registered",
+            "it cannot be drawn: it has named no worker key and no models.".into(),
+            "`poq --suri-file FILE operator register --worker KEY --model NAME`; `poq models` lists models.",
+        );
+    }
+    if operator.chilled {
+        return stops(
+            "chilled",
+            "it cannot be drawn: it is chilled.".into(),
+            "`poq --suri-file FILE operator resume`.",
+        );
+    }
+    stops(
+        "not_on_a_roster",
+        "it cannot be drawn: it stands on the roster of none of its models (they are retired, or it was struck out when its stake fell).".into(),
+        "`poq --suri-file FILE operator register --worker KEY --model NAME` again, with models that `poq models` does not call retired.",
+    )
+}
+
+/// What its own node says.
+fn of_node(node: &Condition, operator: &OperatorView) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for (kind, line) in node.problems.iter().flatten() {
+        // What the chain and the node's health say is found without the node's word.
+        let known = ["stake_too_small", "chilled", "not_on_a_roster", "no_models", "no_peers"];
+        if known.contains(&kind.as_str()) {
+            continue;
+        }
+        // A node may work for several operators.
+        let about_others = matches!(kind.as_str(), "unknown_worker" | "model_missing" | "two_processes")
+            && !names(line, operator);
+        let severity = match kind.as_str() {
+            _ if about_others => Severity::Note,
+            "open_file" | "old_node" | "engine_version" | "no_session_key" | "not_an_author" => {
+                Severity::Note
+            }
+            "two_processes" => Severity::Costs,
+            _ => Severity::Stops,
+        };
+        let text = format!("its node says: {line}.");
+        found.push(finding(kind, severity, text, &format!("what its node says: {line}.")));
+    }
+    if node.health.is_syncing {
+        let text = "its node is still catching up with the chain, and reports nothing until then.";
+        found.push(finding(
+            "syncing",
+            Severity::Stops,
+            text,
+            "wait until `poq status --url NODE` says `up to date`.",
+        ));
+    }
+    if node.health.should_have_peers && node.health.peers == 0 {
+        let step = "let the network reach the node (port 30333), or give it a peer: --bootnodes ADDRESS.";
+        found.push(finding(
+            "no_peers",
+            Severity::Stops,
+            "its node has no peers: nothing it sends arrives.",
+            step,
+        ));
+    }
+    match (node.has_key, operator.worker) {
+        (Some(false), Some(worker)) => found.push(finding(
+            "no_key_in_keystore",
+            Severity::Stops,
+            format!("its node's keystore does not hold its worker key {worker}."),
+            "`poq-node key insert --key-type 'poq!' --scheme sr25519 --suri FILE` with the node's --chain and --base-path; or `poq operator register` with the key that the node has.",
+        )),
+        (None, Some(_)) => found.push(finding(
+            "node_does_not_say",
+            Severity::Note,
+            "the node does not say which keys it has: ask it on its own machine (--node ws://127.0.0.1:9944).",
+            "",
+        )),
+        _ => {}
+    }
+    found
+}
+
+/// Whether a line of the node is about this operator.
+fn names(line: &str, operator: &OperatorView) -> bool {
+    let accounts = [Some(operator.operator), operator.worker];
+    accounts.into_iter().flatten().any(|account| line.contains(&account.to_string()))
+}
+
+/// What duties end in that earn nothing: a word for scripts, what happened, what to do first. The worst comes first.
+const FAULTS: [(&str, &str, &str); 6] = [
+    (
+        "absent",
+        "nothing came in time, and that was slashed: node or engine was down, or too slow for the model's windows",
+        "on its machine: `poq why OPERATOR --node ws://127.0.0.1:9944`; and until it is mended, `poq --suri-file FILE operator chill`, so that no more stake is lost.",
+    ),
+    (
+        "not_revealed",
+        "a commitment was not followed by what matches it, and that was slashed: two nodes with one worker key, a lost off-chain database, or a node that stopped in between",
+        "see that one process alone has the worker key, and that its data folder is kept.",
+    ),
+    (
+        "failed",
+        "the engine could not do the work and said so",
+        "`poq-worker check --models DIR`, and the engine's log, say why.",
+    ),
+    (
+        "disagreed",
+        "the scores were too far from those of the others",
+        "`poq-worker check --models DIR` verifies the evaluator's files; the engine must run the registered one, unchanged.",
+    ),
+    (
+        "below_min_quality",
+        "the answers were worse than the requesters asked for",
+        "serve a better generator: `poq models` lists what is registered.",
+    ),
+    (
+        "too_slow",
+        "the work came so late that latency took all of the pay",
+        "give the engine more threads or a GPU, or serve a smaller model.",
+    ),
+];
+
+/// The fault that a duty ended in.
+fn fault(outcome: &Outcome) -> Option<&'static str> {
+    match outcome {
+        Outcome::NotCommitted => Some("absent"),
+        Outcome::NotRevealed => Some("not_revealed"),
+        Outcome::Failed(_) => Some("failed"),
+        Outcome::Disagreed => Some("disagreed"),
+        Outcome::BelowMinQuality(_) => Some("below_min_quality"),
+        Outcome::TooSlow(_) => Some("too_slow"),
+        Outcome::Paid(_) | Outcome::Refunded(_) | Outcome::Dismissed | Outcome::NotPayable => None,
+    }
+}
+
+/// What came of its latest duties.
+fn recent(operator: &OperatorView) -> Vec<Finding> {
+    let duties: Vec<_> = operator.recent.iter().map(|duty| fault(&duty.outcome)).collect();
+    FAULTS
+        .iter()
+        .filter_map(|(kind, text, step)| {
+            let times = duties.iter().filter(|fault| **fault == Some(kind)).count();
+            let since = duties.iter().rev().position(|fault| *fault == Some(kind))?;
+            let since = if since > 0 { format!("; the newest {since} were not so") } else { String::new() };
+            let text = format!("in {times} of its latest {} duties {text}{since}.", duties.len());
+            Some(finding(kind, Severity::Costs, text, step))
+        })
+        .collect()
+}
+
+/// What its standing costs it.
+fn standing(operator: &OperatorView, facts: &Facts<'_>) -> Vec<Finding> {
+    let newcomer = &facts.parameters.newcomer;
+    let serves = |kind| facts.draws.iter().any(|draws| draws.kind == kind);
+    let mut found = Vec::new();
+    if serves(ModelKind::Evaluator) && operator.standing.veracity < newcomer.veracity {
+        let text = format!(
+            "audits found its scores far from the truth: its veracity is {}, a newcomer's {}. That counts twice in draws.",
+            percent(operator.standing.veracity),
+            percent(newcomer.veracity)
+        );
+        let step = "`poq-worker check --models DIR` verifies the evaluator; veracity rises again with each audit that it passes.";
+        found.push(finding("low_veracity", Severity::Costs, text, step));
+    }
+    if serves(ModelKind::Generator) && operator.standing.reliability < newcomer.reliability {
+        let text = format!(
+            "it missed duties: its reliability is {}, a newcomer's {}, so it is drawn less.",
+            percent(operator.standing.reliability),
+            percent(newcomer.reliability)
+        );
+        found.push(finding(
+            "low_reliability",
+            Severity::Costs,
+            text,
+            "keep node and engine up; reliability rises with each duty that is done.",
+        ));
+    }
+    found
+}
+
+/// What remains if nothing is wrong: nobody asks, or others are drawn.
+fn competition(operator: &OperatorView, draws: &[Draws]) -> Vec<Finding> {
+    let mut found = Vec::new();
+    let asked: usize = draws.iter().map(|draws| draws.asked).sum();
+    let drawn: usize = draws.iter().map(|draws| draws.drawn).sum();
+    if asked == 0 {
+        let text = "nobody asked for its models lately: there was no work to be paid for.";
+        let step = "nothing is wrong; `poq watch` shows requests as they come, `poq models` which models others serve.";
+        found.push(finding("no_demand", Severity::Note, text, step));
+    } else if drawn == 0 && operator.recent.is_empty() {
+        let share = draws.iter().filter_map(Draws::share).max().unwrap_or_default();
+        let text = format!(
+            "others were drawn: its part of the draws is at most {}. Chance per place is that part.",
+            percent(share)
+        );
+        let step = "wait for more draws, or bond more: a stake counts up to a cap (`poq parameters`).";
+        found.push(finding("not_drawn_yet", Severity::Note, text, step));
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::{ClosedDuty, FailureReason, Role, Standing};
+    use subxt::rpcs::methods::legacy::SystemHealth;
+
+    const ACCOUNT: AccountId32 = AccountId32([1; 32]);
+    const WORKER: AccountId32 = AccountId32([2; 32]);
+
+    fn standing(part: Parts) -> Standing {
+        Standing { agreement: part, veracity: part, reliability: part, quality: part }
+    }
+
+    fn parameters() -> Parameters {
+        Parameters {
+            min_stake: 1_000,
+            stake_cap: 10,
+            unbonding_period: 1,
+            fee: 0,
+            absence_slash: 1,
+            audit_slash: 1,
+            gross_error: 1,
+            audit_window: 1,
+            tolerance_spreads: 1,
+            tolerance_least: 1,
+            tolerance_most: 1,
+            newcomer: standing(500_000),
+            floor: standing(100_000),
+            rise: 1,
+            fall: 1,
+            audit_rise: 1,
+            audit_fall: 1,
+        }
+    }
+
+    fn operator() -> OperatorView {
+        OperatorView {
+            operator: ACCOUNT,
+            stake: 2_000,
+            unbonding: None,
+            worker: Some(WORKER),
+            models: vec![[3; 32]],
+            chilled: false,
+            drawable: true,
+            duties: Vec::new(),
+            completed: 0,
+            missed: 0,
+            earned: 0,
+            slashed: 0,
+            standing: standing(600_000),
+            trust: 600_000,
+            recent: Vec::new(),
+        }
+    }
+
+    fn draws(asked: usize, drawn: usize) -> Draws {
+        Draws {
+            model: "m".into(),
+            id: [3; 32],
+            kind: ModelKind::Evaluator,
+            retired: false,
+            weight: Some(1),
+            all_weight: 4,
+            operators: 4,
+            looked_at: 20,
+            asked,
+            drawn,
+            audited: 0,
+        }
+    }
+
+    fn node(problems: &[(&str, &str)]) -> Condition {
+        let problems = problems.iter().map(|(kind, line)| ((*kind).to_owned(), (*line).to_owned()));
+        Condition {
+            health: SystemHealth { peers: 3, is_syncing: false, should_have_peers: true },
+            has_key: Some(true),
+            problems: Some(problems.collect()),
+        }
+    }
+
+    fn kinds(
+        operator: Option<&OperatorView>,
+        draws: &[Draws],
+        node: Option<&Condition>,
+    ) -> Vec<(String, Severity)> {
+        let facts = Facts { account: ACCOUNT, operator, parameters: &parameters(), draws, node };
+        findings(&facts).into_iter().map(|finding| (finding.kind, finding.severity)).collect()
+    }
+
+    fn recent_texts(operator: &OperatorView) -> Vec<String> {
+        recent(operator).into_iter().map(|finding| finding.text).collect()
+    }
+
+    #[test]
+    fn the_first_reason_that_it_cannot_be_drawn_is_said() {
+        let cannot = OperatorView { drawable: false, ..operator() };
+        let cases = [
+            (None, "not_an_operator"),
+            (Some(OperatorView { stake: 999, chilled: true, ..cannot.clone() }), "stake_too_small"),
+            (Some(OperatorView { worker: None, ..cannot.clone() }), "not_registered"),
+            (Some(OperatorView { chilled: true, ..cannot.clone() }), "chilled"),
+            (Some(cannot), "not_on_a_roster"),
+        ];
+        for (operator, kind) in cases {
+            assert_eq!(kinds(operator.as_ref(), &[draws(5, 1)], None), [(kind.to_owned(), Severity::Stops)]);
+        }
+    }
+
+    #[test]
+    fn where_nothing_is_wrong_it_says_whether_anybody_asked() {
+        assert_eq!(kinds(Some(&operator()), &[draws(0, 0)], None), [("no_demand".into(), Severity::Note)]);
+        assert_eq!(
+            kinds(Some(&operator()), &[draws(9, 0)], None),
+            [("not_drawn_yet".into(), Severity::Note)]
+        );
+        assert_eq!(kinds(Some(&operator()), &[draws(9, 2)], Some(&node(&[]))), []);
+    }
+
+    #[test]
+    fn what_its_node_says_comes_before_what_costs() {
+        let duty = |outcome| ClosedDuty { request: 1, role: Role::QualityValidator, paid: 0, outcome };
+        let recent = vec![
+            duty(Outcome::Disagreed),
+            duty(Outcome::Failed(FailureReason::Internal)),
+            duty(Outcome::Paid(1)),
+        ];
+        let operator = OperatorView { recent: latest, standing: standing(400_000), ..operator() };
+        let node = node(&[("open_file", "f"), ("engine_down", "the engine does not answer")]);
+        let latest = recent_texts(&operator);
+        assert!(
+            latest.iter().any(|text| text.contains("in 1 of its latest 3 duties")
+                && text.ends_with("; the newest 1 were not so.")),
+            "{latest:?}"
+        );
+        let found = kinds(Some(&operator), &[draws(9, 2)], Some(&node));
+        let expected = [
+            ("engine_down", Severity::Stops),
+            ("failed", Severity::Costs),
+            ("disagreed", Severity::Costs),
+            ("low_veracity", Severity::Costs),
+            ("open_file", Severity::Note),
+        ];
+        assert_eq!(found, expected.map(|(kind, severity)| (kind.to_owned(), severity)));
+    }
+
+    #[test]
+    fn a_problem_of_another_operator_on_the_same_node_is_a_note() {
+        let mine = format!("operator {ACCOUNT} serves m, but");
+        for (line, severity) in
+            [(mine.as_str(), Severity::Stops), ("operator 5Other serves m, but", Severity::Note)]
+        {
+            let found = kinds(Some(&operator()), &[draws(9, 2)], Some(&node(&[("model_missing", line)])));
+            assert_eq!(found, [("model_missing".to_owned(), severity)]);
+        }
+    }
+
+    #[test]
+    fn a_node_that_is_cut_off_or_has_another_key_stops_everything() {
+        let mut cut_off = node(&[]);
+        cut_off.health = SystemHealth { peers: 0, is_syncing: true, should_have_peers: true };
+        cut_off.has_key = Some(false);
+        let found = kinds(Some(&operator()), &[draws(9, 2)], Some(&cut_off));
+        let expected = ["syncing", "no_peers", "no_key_in_keystore"];
+        assert_eq!(found, expected.map(|kind| (kind.to_owned(), Severity::Stops)));
+    }
+
+    #[test]
+    fn a_share_is_a_part_of_all_weight() {
+        assert_eq!(draws(0, 0).share(), Some(250_000));
+        assert_eq!(Draws { weight: None, ..draws(0, 0) }.share(), None);
+        assert_eq!(Draws { all_weight: 0, ..draws(0, 0) }.share(), None);
+    }
+}

@@ -1,0 +1,242 @@
+//! "My node earns nothing": what the chain and the operator's own node say, and what to do first.
+
+use crate::{
+    amount::{percent, Amount},
+    args::Why,
+    chain::{self, At, Chain, PALLET},
+    diagnosis::{self, Draws, Facts, Finding, Severity},
+    failure::{Failure, Outcome},
+    names::Names,
+    operators,
+    own_node::OwnNode,
+    parameters, render,
+    types::{text, ModelKind, OperatorView, Parameters, RequestView},
+};
+use serde_json::{json, Value};
+use subxt::{dynamic, utils::AccountId32};
+
+/// How many of the newest requests are looked at.
+const LATELY: u64 = 20;
+
+/// `poq why`.
+pub async fn run(chain: &Chain, why: Why, as_json: bool) -> Result<Outcome, Failure> {
+    let at = chain.best().await?;
+    let names = Names::load(chain, &at).await?;
+    let account = operator_of(&at, names.find_account(&why.operator)?).await?;
+    let parameters = parameters::fetch(&at).await?;
+    let operator: Option<OperatorView> = chain::view(&at, "operator_info", (account,)).await?;
+    let draws = match &operator {
+        Some(operator) => draws(&at, operator, &names).await?,
+        None => Vec::new(),
+    };
+    let node = match &why.node {
+        Some(url) => {
+            let node = OwnNode::connect(url, chain.genesis()).await?;
+            let worker = operator.as_ref().and_then(|operator| operator.worker);
+            Some(node.condition(worker.as_ref()).await?)
+        }
+        None => None,
+    };
+    let facts = Facts {
+        account,
+        operator: operator.as_ref(),
+        parameters: &parameters,
+        draws: &draws,
+        node: node.as_ref(),
+    };
+    let findings = diagnosis::findings(&facts);
+    if as_json {
+        render::json(&to_json(&facts, &findings, &names))?;
+    } else {
+        show(&facts, &findings, &names)?;
+    }
+    Ok(Outcome::Done)
+}
+
+/// The operator that has named this worker key, or the account itself.
+async fn operator_of(at: &At, account: AccountId32) -> Result<AccountId32, Failure> {
+    let workers = dynamic::storage::<(AccountId32,), AccountId32>(PALLET, "Workers");
+    let operator = at.storage().try_fetch(workers, (account,)).await.map_err(chain::failure)?;
+    let operator = operator.map(|operator| operator.decode().map_err(chain::failure)).transpose()?;
+    Ok(operator.unwrap_or(account))
+}
+
+/// How the operator stands in the draws of its models, and how many there were lately.
+async fn draws(at: &At, operator: &OperatorView, names: &Names) -> Result<Vec<Draws>, Failure> {
+    let newest: u64 = chain::value(at, PALLET, "NextRequest").await?;
+    let mut lately = Vec::new();
+    for id in newest.saturating_sub(LATELY)..newest {
+        let request: Option<RequestView> = chain::view(at, "request_info", (id,)).await?;
+        lately.extend(request);
+    }
+    let models = names.models.iter().filter(|model| operator.models.contains(&model.id));
+    Ok(models
+        .map(|model| {
+            let asks = |request: &&RequestView| match model.kind {
+                ModelKind::Generator => request.generators.contains(&model.id),
+                ModelKind::Evaluator => request.evaluator == model.id,
+            };
+            let has_part = |request: &&RequestView| has_part(request, model.kind, &operator.operator);
+            let own = model.roster.iter().find(|candidate| candidate.operator == operator.operator);
+            Draws {
+                model: render::printable(&text(&model.name)),
+                id: model.id,
+                kind: model.kind,
+                retired: model.retired,
+                weight: own.map(|candidate| candidate.weight),
+                all_weight: model.roster.iter().map(|candidate| u128::from(candidate.weight)).sum(),
+                operators: model.roster.len(),
+                looked_at: lately.len(),
+                asked: lately.iter().filter(asks).count(),
+                drawn: lately.iter().filter(|request| asks(request) && has_part(request)).count(),
+                audited: lately.iter().filter(|request| request.audited && has_part(request)).count(),
+            }
+        })
+        .collect())
+}
+
+fn has_part(request: &RequestView, kind: ModelKind, operator: &AccountId32) -> bool {
+    match kind {
+        ModelKind::Generator => request.responses.iter().any(|response| response.operator == *operator),
+        ModelKind::Evaluator => {
+            request.committees.iter().flatten().any(|member| member.operator == *operator)
+        }
+    }
+}
+
+fn show(facts: &Facts<'_>, findings: &[Finding], names: &Names) -> Result<(), Failure> {
+    render::line(format!(
+        "Operator    {} ({})",
+        render::bold(&names.account(&facts.account)),
+        facts.account
+    ))?;
+    if let Some(operator) = facts.operator {
+        for (name, value) in summary(operator, facts.parameters) {
+            render::line(format!("{name:11} {value}"))?;
+        }
+    }
+    if let Some(node) = facts.node {
+        let sync = if node.health.is_syncing { "catching up" } else { "up to date" };
+        render::line(format!("Its node    {} peers, {sync}", node.health.peers))?;
+    }
+    if !facts.draws.is_empty() {
+        let mut table = render::table(&[
+            "Model",
+            "Does",
+            ">Part of draws",
+            ">Operators",
+            ">Asked lately",
+            ">Drawn",
+            ">Audits",
+        ]);
+        for draws in facts.draws {
+            table.add_row(row(draws));
+        }
+        render::line(table.to_string())?;
+        let looked_at = facts.draws.first().map_or(0, |draws| draws.looked_at);
+        render::line(format!(
+            "Part of draws: its weight among all who serve the model. Lately: of the newest {looked_at} requests."
+        ))?;
+    }
+    if let Some(operator) = facts.operator.filter(|operator| !operator.recent.is_empty()) {
+        render::line(operators::recent_table(operator).to_string())?;
+    }
+    for finding in findings {
+        let mark = match finding.severity {
+            Severity::Stops => "It earns nothing:",
+            Severity::Costs => "It earns less:",
+            Severity::Note => "Note:",
+        };
+        render::line(format!("{} {}", render::bold(mark), render::printable(&finding.text)))?;
+    }
+    let first = findings.iter().find_map(|finding| finding.first_step.as_deref());
+    render::line(format!(
+        "{} {}",
+        render::bold("First thing to do:"),
+        first.unwrap_or("nothing; all that the chain shows is in order.")
+    ))
+}
+
+fn summary(operator: &OperatorView, parameters: &Parameters) -> Vec<(&'static str, String)> {
+    let worker = operator.worker.map_or_else(|| "none".to_owned(), |worker| worker.to_string());
+    vec![
+        ("Worker key", worker),
+        ("Stake", format!("{} (minimum {})", Amount(operator.stake), Amount(parameters.min_stake))),
+        ("Drawn", operators::drawable(operator).to_owned()),
+        ("Earned", format!("{}, slashed {}", Amount(operator.earned), Amount(operator.slashed))),
+        (
+            "Duties",
+            format!(
+                "{} done, {} missed, {} open",
+                operator.completed,
+                operator.missed,
+                operator.duties.len()
+            ),
+        ),
+        (
+            "Standing",
+            format!(
+                "trust {}, promise {}",
+                percent(operator.trust),
+                percent(operator.standing.promise(&parameters.floor))
+            ),
+        ),
+    ]
+}
+
+fn row(draws: &Draws) -> [String; 7] {
+    let does = match draws.kind {
+        ModelKind::Generator => "answers",
+        ModelKind::Evaluator => "scores",
+    };
+    [
+        draws.model.clone(),
+        does.to_owned(),
+        draws.share().map_or_else(|| "none".to_owned(), percent),
+        draws.operators.to_string(),
+        draws.asked.to_string(),
+        draws.drawn.to_string(),
+        draws.audited.to_string(),
+    ]
+}
+
+fn to_json(facts: &Facts<'_>, findings: &[Finding], names: &Names) -> Value {
+    let draws = |draws: &Draws| {
+        json!({
+            "model": draws.model,
+            "id": hex::encode(draws.id),
+            "retired": draws.retired,
+            "share": draws.share().map(|share| f64::from(share) / 1e6),
+            "operators": draws.operators,
+            "requests_looked_at": draws.looked_at,
+            "requests_for_it": draws.asked,
+            "requests_with_it": draws.drawn,
+            "audits_with_it": draws.audited,
+        })
+    };
+    let finding = |finding: &Finding| {
+        json!({
+            "kind": finding.kind,
+            "severity": finding.severity.name(),
+            "text": finding.text,
+            "first_step": finding.first_step,
+        })
+    };
+    let floor = &facts.parameters.floor;
+    json!({
+        "account": facts.account.to_string(),
+        "operator": facts.operator.map(|operator| operators::to_json(operator, floor, names)),
+        "draws": facts.draws.iter().map(draws).collect::<Vec<_>>(),
+        "node": facts.node.map(|node| json!({
+            "peers": node.health.peers,
+            "syncing": node.health.is_syncing,
+            "has_worker_key": node.has_key,
+            "problems": node.problems.as_ref().map(|problems| {
+                problems.iter().map(|(kind, text)| json!({ "kind": kind, "text": text })).collect::<Vec<_>>()
+            }),
+        })),
+        "findings": findings.iter().map(finding).collect::<Vec<_>>(),
+        "earns": !findings.iter().any(|finding| finding.severity == Severity::Stops),
+        "first": findings.iter().find_map(|finding| finding.first_step.as_deref()),
+    })
+}

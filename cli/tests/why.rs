@@ -1,0 +1,201 @@
+//! `poq why`: what a real chain and a real node say of operators that earn nothing.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "these are tests")]
+
+#[path = "common/chain.rs"]
+mod chain;
+mod common;
+
+use common::{text, wait_for, Node};
+use serde_json::Value;
+use std::{
+    fs::{self, File},
+    net::TcpListener,
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+/// The kinds of what was found.
+fn kinds(answer: &Value) -> Vec<&str> {
+    answer["findings"].as_array().unwrap().iter().map(|finding| finding["kind"].as_str().unwrap()).collect()
+}
+
+#[test]
+fn why_says_what_is_wrong_and_what_to_do_first() {
+    let node = Node::start();
+    let url = node.url();
+
+    let answer = node.json(&["why", "operator-1"]);
+    assert_eq!((kinds(&answer), &answer["earns"]), (vec!["no_demand"], &true.into()));
+    assert_eq!(answer["draws"][0]["requests_for_it"], 0);
+
+    // A healthy operator, of whom its own node has nothing to say.
+    node.json(&["ask", "What is the capital of Peru?"]);
+    let answer = node.json(&["why", "operator-2", "--node", &url]);
+    assert_eq!((kinds(&answer), &answer["first"]), (vec![], &Value::Null), "{answer}");
+    let draws = &answer["draws"][0];
+    assert_eq!((&draws["requests_for_it"], &draws["requests_with_it"]), (&1.into(), &1.into()));
+    assert_eq!(draws["operators"], 5);
+    let share = draws["share"].as_f64().unwrap();
+    assert!((0.15..0.25).contains(&share), "five equals: {share}");
+    let own = &answer["node"];
+    assert_eq!((&own["has_worker_key"], &own["syncing"]), (&true.into(), &false.into()));
+
+    // Nobody: what it takes.
+    let answer = node.json(&["why", "bob"]);
+    assert_eq!((kinds(&answer), &answer["earns"]), (vec!["not_an_operator"], &false.into()));
+    assert!(answer["first"].as_str().unwrap().contains("operator bond 1000"), "{answer}");
+
+    // Chilled; asked for by its worker key; and the node says it in its log, until it is mended.
+    let worker = node.operator("operator-3")["worker"].as_str().unwrap().to_owned();
+    node.json(&["--from", "operator-3", "operator", "chill"]);
+    let answer = node.json(&["why", &worker]);
+    assert_eq!(answer["operator"]["operator_name"], "operator-3");
+    assert_eq!(kinds(&answer), ["chilled"]);
+    assert!(answer["first"].as_str().unwrap().contains("operator resume"), "{answer}");
+    let people = text(&node.poq(&["why", "operator-3", "--node", &url]).stdout);
+    assert!(people.contains("It earns nothing: it cannot be drawn: it is chilled."), "{people}");
+    assert!(people.lines().last().unwrap().starts_with("First thing to do: `poq --suri-file"), "{people}");
+    wait_for("the line of the log", || node.log().contains("Mend this (chilled)").then_some(()));
+    node.json(&["--from", "operator-3", "operator", "resume"]);
+    wait_for("the line of the log", || node.log().contains("Mended (chilled)").then_some(()));
+
+    // A worker key that the node does not have.
+    let other = chain::account("//Elsewhere").public_key().to_account_id().to_string();
+    node.json(&[
+        "--from",
+        "operator-4",
+        "operator",
+        "register",
+        "--worker",
+        &other,
+        "--model",
+        "poq-demo-evaluator",
+    ]);
+    let answer = node.json(&["why", "operator-4", "--node", &url]);
+    assert!(kinds(&answer).contains(&"no_key_in_keystore"), "{answer}");
+    assert!(answer["first"].as_str().unwrap().contains("poq-node key insert"), "{answer}");
+    // The key that it had works for nobody now, and its node says so.
+    let answer = wait_for("the node's line", || {
+        let answer = node.json(&["why", "operator-4", "--node", &url]);
+        kinds(&answer).contains(&"unknown_worker").then_some(answer)
+    });
+    assert_eq!(answer["earns"], false);
+
+    // All stake on its way out.
+    node.json(&["--from", "operator-5", "operator", "unbond", "10000"]);
+    assert_eq!(kinds(&node.json(&["why", "operator-5"])), ["stake_too_small"]);
+
+    let wrong = node.poq(&["why", "nobody-at-all"]);
+    assert_eq!(wrong.status.code(), Some(1), "{}", text(&wrong.stderr));
+    let silent = node.poq(&["why", "operator-1", "--node", "ws://127.0.0.1:1"]);
+    assert_eq!(silent.status.code(), Some(3), "{}", text(&silent.stderr));
+    assert!(text(&silent.stderr).contains("the operator's node does not answer"));
+}
+
+/// Peer id of the node key 0…01.
+const PEER: &str = "12D3KooWEyoppNCUx8Yx66oV9fJnriXwCcXwDDUA2kj6vnc6iDEp";
+
+/// A second node of the same chain, which does not author.
+struct Second {
+    process: Child,
+    url: String,
+    folder: tempfile::TempDir,
+}
+
+impl Second {
+    /// Listens for peers on `port` and works with the worker key of `uri`.
+    fn start(port: u16, uri: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let program = Path::new(env!("CARGO_BIN_EXE_poq")).with_file_name("poq-node");
+        let base = folder.path().join("data");
+        let suri = folder.path().join("suri");
+        fs::write(&suri, uri).unwrap();
+        let insert =
+            ["key", "insert", "--chain", "dev", "--key-type", "poq!", "--scheme", "sr25519", "--suri"];
+        let inserted =
+            Command::new(&program).args(insert).arg(&suri).arg("--base-path").arg(&base).output().unwrap();
+        assert!(inserted.status.success(), "{}", text(&inserted.stderr));
+        let rpc = free_port();
+        let models = concat!(env!("CARGO_MANIFEST_DIR"), "/../models");
+        let key = format!("{:064x}", 1);
+        let log = File::create(folder.path().join("log")).unwrap();
+        let process = Command::new(&program)
+            .args(["--chain", "dev", "--no-prometheus", "--no-telemetry", "--no-mdns", "--models", models])
+            .args(["--port", &port.to_string(), "--rpc-port", &rpc.to_string(), "--node-key", &key])
+            .arg("--base-path")
+            .arg(&base)
+            .env_remove("POQ_ENGINE")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        Self { process, url: format!("ws://127.0.0.1:{rpc}"), folder }
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("log")).unwrap()
+    }
+}
+
+impl Drop for Second {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        if std::thread::panicking() {
+            eprintln!("--- the second node's log ---\n{}", self.log());
+        }
+    }
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// Longer than a node waits until it takes blocks for younger than itself.
+const CERTAINTY: Duration = Duration::from_secs(45);
+
+#[test]
+fn two_processes_with_one_worker_key_are_told_and_a_restart_is_not_one() {
+    const SAID: &str = "Mend this (two_processes)";
+    let port = free_port();
+    let peer = format!("/ip4/127.0.0.1/tcp/{port}/p2p/{PEER}");
+    let mut node = Node::start_with(&["--reserved-nodes", &peer]);
+    let engine = node.wait_for_engine(None);
+
+    // A node that is killed in the middle of work and started again finds reports in blocks that it does not remember.
+    let ask = node.poq_in_background(&["ask", "What is the capital of Peru?", "--timeout", "600"]);
+    node.wait_until_in_work(0);
+    node.kill();
+    node.restart();
+    node.wait_for_engine(Some(engine));
+    ask.wait_with_output().unwrap();
+    let restarted = Instant::now();
+    while restarted.elapsed() < CERTAINTY {
+        node.json(&["ask", "What colour is the sky?", "--timeout", "600"]);
+    }
+    assert!(!node.log().contains(SAID), "a restart is no second process");
+
+    // Both work for operator-2 now, who is in every committee.
+    let second = Second::start(port, "//PoQ//worker//2");
+    let questions = ["What is the capital of Peru?", "What colour is the sky?", "What is 2 plus 3?"];
+    let mut questions = questions.iter().cycle();
+    wait_for("the line about two processes", || {
+        node.poq(&["ask", questions.next().unwrap(), "--timeout", "600", "--json"]);
+        (second.log().contains(SAID) || node.log().contains(SAID)).then_some(())
+    });
+    let worker = node.operator("operator-2")["worker"].as_str().unwrap().to_owned();
+    let said = if second.log().contains(SAID) {
+        (second.log(), second.url.clone())
+    } else {
+        (node.log(), node.url())
+    };
+    let line = said.0.lines().find(|line| line.contains(SAID)).unwrap().to_owned();
+    assert!(line.contains(&worker) && line.contains("stop one"), "{line}");
+    assert_eq!(said.0.matches(SAID).count(), 1);
+    let answer = node.json(&["why", "operator-2", "--node", &said.1]);
+    assert!(kinds(&answer).contains(&"two_processes"), "{answer}");
+    node.assert_invariants();
+}

@@ -1,0 +1,456 @@
+//! The watch: says in one line what keeps this node from its part and how to mend it, and shows Prometheus how its
+//! operators fare.
+//!
+//! It looks every few seconds at the best block, the keystore and the engine. A line is written when something changes and
+//! not again. What it finds is also kept in the off-chain database, where `poq why --node` reads it.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `state.rs` | what is read from the chain's state |
+//! | `problems.rs` | what can be wrong, in words, and what of it was said |
+//! | `history.rs` | what finalized blocks tell: phases, duties, reports of another process |
+//! | `sent.rs` | what this process has sent |
+//! | `metrics.rs` | what Prometheus sees |
+
+mod history;
+mod metrics;
+mod problems;
+mod sent;
+mod state;
+
+pub use problems::{Line, Place, Problem};
+pub use sent::{Recorded, Sent};
+
+use crate::service::Client;
+use codec::{Decode as _, Encode as _};
+use futures::StreamExt as _;
+use history::History;
+use metrics::Metrics;
+use pallet_proof_of_quality::types::{Model, Operator};
+use poq_primitives::keys::{EngineEndpoint, ENGINE_ENDPOINT_KEY, WORKER_KEY_TYPE};
+use poq_runtime::{opaque::Block, AccountId, Nonce, Runtime, VERSION};
+use poq_worker::{
+    api::models::{ModelInfo, ModelState},
+    probe::{Probe, Silence},
+};
+use problems::{Board, SessionKey};
+use sc_client_api::{BlockchainEvents as _, FinalityNotification, HeaderBackend as _};
+use sp_api::{CallApiAt as _, ProvideRuntimeApi as _};
+use sp_consensus_babe::BabeApi as _;
+use sp_consensus_grandpa::GrandpaApi as _;
+use sp_core::{
+    crypto::{key_types, KeyTypeId},
+    offchain::{OffchainStorage, STORAGE_PREFIX},
+};
+use sp_keystore::KeystorePtr;
+use state::{State, Unreadable};
+use std::{
+    collections::BTreeSet, os::unix::fs::PermissionsExt as _, path::PathBuf, sync::Arc, time::Duration,
+};
+use substrate_prometheus_endpoint::Registry;
+
+/// Log target of the watch.
+const LOG: &str = "poq::watch";
+
+/// How often it looks.
+const LOOK: Duration = Duration::from_secs(5);
+
+/// Key of the off-chain database (persistent) under which the node keeps what is wrong: SCALE of a list of pairs of strings,
+/// kind and line. `poq why --node` reads it.
+pub const PROBLEMS_KEY: &[u8] = b"poq/problems";
+
+/// Where the driver keeps the nonce and block of a worker key's last report.
+const IN_FLIGHT_PREFIX: &[u8] = b"poq/in-flight/";
+
+/// Blocks after which the driver sends a report again.
+const RESEND_AFTER: u32 = pallet_proof_of_quality::driver::RESEND_AFTER;
+
+/// What the command line says of this node's part.
+#[derive(Clone, Debug)]
+pub struct Part {
+    /// Whether it is to author blocks.
+    pub author: bool,
+    /// Whether off-chain workers run.
+    pub offchain_workers: bool,
+    /// Whether the chain has other nodes.
+    pub wants_peers: bool,
+    /// Whether somebody asked for an engine, so that a node without a worker key makes no sense.
+    pub wants_work: bool,
+    /// Whether the engine is this node's child.
+    pub child: bool,
+    /// Files and folders with secrets.
+    pub secrets: Vec<PathBuf>,
+    /// What commands are called with here.
+    pub place: Place,
+}
+
+/// The task.
+pub struct Watch<S> {
+    /// The chain.
+    pub client: Arc<Client>,
+    /// The off-chain database.
+    pub storage: S,
+    /// The node's keys.
+    pub keystore: KeystorePtr,
+    /// The network: while the node catches up, what it knows is old.
+    pub sync: Arc<sc_network_sync::SyncingService<Block>>,
+    /// What was sent.
+    pub sent: Arc<Sent>,
+    /// What the command line says.
+    pub part: Part,
+}
+
+/// An operator of this node.
+struct Own {
+    worker: AccountId,
+    account: AccountId,
+    operator: Operator<Runtime>,
+    models: Vec<OwnModel>,
+}
+
+/// A model that an operator of this node serves.
+struct OwnModel {
+    id: String,
+    model: Model<Runtime>,
+    enlisted: bool,
+    roster: usize,
+}
+
+impl OwnModel {
+    fn name(&self) -> String {
+        String::from_utf8_lossy(&self.model.name)
+            .chars()
+            .filter(|character| !character.is_control())
+            .collect()
+    }
+}
+
+/// What goes on from look to look.
+struct Memory {
+    board: Board,
+    history: History,
+    metrics: Option<Metrics>,
+    operators: BTreeSet<AccountId>,
+    probe: Option<Probe>,
+}
+
+impl<S: OffchainStorage> Watch<S> {
+    /// Runs as long as the node.
+    pub async fn run(mut self, registry: Option<Registry>) {
+        let metrics = registry.and_then(|registry| {
+            Metrics::new(&registry)
+                .inspect_err(|error| log::warn!(target: LOG, "no metrics of the protocol: {error}"))
+                .ok()
+        });
+        let history = History::new(Arc::clone(&self.client), Arc::clone(&self.sent), metrics.clone());
+        let probe = Probe::new()
+            .inspect_err(|error| log::warn!(target: LOG, "the engine cannot be asked how it is: {error}"))
+            .ok();
+        let mut memory =
+            Memory { board: Board::default(), history, metrics, operators: BTreeSet::new(), probe };
+        self.keep(&memory.board);
+        let mut finality = self.client.finality_notification_stream();
+        let mut clock = tokio::time::interval(LOOK);
+        clock.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                Some(notification) = finality.next() => self.finalized(&notification, &mut memory).await,
+                _ = clock.tick() => self.look(&mut memory).await,
+            }
+        }
+    }
+
+    async fn finalized(&self, notification: &FinalityNotification<Block>, memory: &mut Memory) {
+        if !self.catches_up().await {
+            memory.history.finalized(notification, &self.worker_keys(), &memory.operators);
+        }
+    }
+
+    /// Whether the node is far behind the others.
+    async fn catches_up(&self) -> bool {
+        self.sync.status().await.is_ok_and(|status| status.state.is_major_syncing())
+    }
+
+    async fn look(&mut self, memory: &mut Memory) {
+        let mut found = self.open_files();
+        if self.part.wants_peers && self.sync.num_connected_peers() == 0 {
+            found.push(Problem::NoPeers);
+        }
+        if self.catches_up().await {
+            // What it knows of the chain is old. What was said before stands.
+            found.extend(memory.board.said().filter(|problem| **problem != Problem::NoPeers).cloned());
+            self.say(found, memory);
+            return;
+        }
+        let best = self.client.info().best_hash;
+        let spec_version = self.client.runtime_version_at(best, sp_core::traits::CallContext::Offchain);
+        let spec_version = spec_version.map_or(VERSION.spec_version, |version| version.spec_version);
+        if spec_version > VERSION.spec_version {
+            found.push(Problem::OldNode { chain: spec_version, node: VERSION.spec_version });
+        }
+        found.extend(self.author_problems());
+        let (owned, problems) = self.operators_at(best).unwrap_or_else(|error| {
+            log::debug!(target: LOG, "nothing is known of this node's operators: {error}");
+            (Vec::new(), Vec::new())
+        });
+        found.extend(problems);
+        found.extend(
+            memory.history.strangers().map(|worker| Problem::TwoProcesses { worker: worker.clone() }),
+        );
+        let engine = self.engine_problems(memory.probe.as_ref(), &owned).await;
+        memory.operators = owned.iter().map(|own| own.account.clone()).collect();
+        if let Some(metrics) = memory.metrics.clone() {
+            let up = engine.as_ref().is_ok_and(|(up, _)| *up);
+            if let Err(error) = self.count(&metrics, &owned, best, spec_version, up) {
+                log::debug!(target: LOG, "some metrics are old: {error}");
+            }
+        }
+        found.extend(engine.map_or_else(|problem| vec![problem], |(_, problems)| problems));
+        self.say(found, memory);
+    }
+
+    /// Writes lines for what is new and for what is mended.
+    fn say(&mut self, found: Vec<Problem>, memory: &mut Memory) {
+        let change = memory.board.look(found);
+        for problem in &change.mended {
+            log::info!(target: LOG, "Mended ({}): it was so that {}", problem.kind(), Line(problem, &self.part.place));
+        }
+        for problem in &change.new {
+            log::warn!(target: LOG, "Mend this ({}): {}", problem.kind(), Line(problem, &self.part.place));
+        }
+        if !change.new.is_empty() || !change.mended.is_empty() {
+            self.keep(&memory.board);
+        }
+        if let Some(metrics) = &memory.metrics {
+            metrics.set_problems(memory.board.said());
+        }
+    }
+
+    /// Keeps what is wrong where others can read it.
+    fn keep(&mut self, board: &Board) {
+        let lines: Vec<(String, String)> = board
+            .said()
+            .map(|problem| (problem.kind().to_owned(), Line(problem, &self.part.place).to_string()))
+            .collect();
+        self.storage.set(STORAGE_PREFIX, PROBLEMS_KEY, &lines.encode());
+    }
+
+    fn worker_keys(&self) -> Vec<AccountId> {
+        let keys = self.keystore.sr25519_public_keys(KeyTypeId(WORKER_KEY_TYPE));
+        keys.into_iter().map(AccountId::from).collect()
+    }
+
+    fn open_files(&self) -> Vec<Problem> {
+        let open =
+            |path: &PathBuf| std::fs::metadata(path).is_ok_and(|file| file.permissions().mode() & 0o077 != 0);
+        let holds_open = |path: &PathBuf| match std::fs::read_dir(path) {
+            // A folder shows no more than names. What is in it matters.
+            Ok(files) => files.filter_map(Result::ok).any(|file| open(&file.path())),
+            Err(_) => open(path),
+        };
+        let paths = self.part.secrets.iter().filter(|path| holds_open(path));
+        paths.map(|path| Problem::OpenFile { path: path.clone() }).collect()
+    }
+
+    /// What is wrong with the session keys of a node that is to author blocks.
+    fn author_problems(&self) -> Vec<Problem> {
+        if !self.part.author {
+            return Vec::new();
+        }
+        let (best, api) = (self.client.info().best_hash, self.client.runtime_api());
+        let babe: Vec<Vec<u8>> =
+            self.keystore.sr25519_public_keys(key_types::BABE).iter().map(|key| key.to_vec()).collect();
+        let grandpa: Vec<Vec<u8>> =
+            self.keystore.ed25519_public_keys(key_types::GRANDPA).iter().map(|key| key.to_vec()).collect();
+        let epoch = api.current_epoch(best).map(|epoch| {
+            epoch.authorities.into_iter().map(|(key, _)| sp_core::ByteArray::to_raw_vec(&key)).collect()
+        });
+        let voters = api
+            .grandpa_authorities(best)
+            .map(|voters| voters.into_iter().map(|(key, _)| sp_core::ByteArray::to_raw_vec(&key)).collect());
+        [
+            session_problem(SessionKey::Babe, &babe, epoch.ok()),
+            session_problem(SessionKey::Grandpa, &grandpa, voters.ok()),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+
+    /// The operators of this node's worker keys, and what is wrong with keys and operators.
+    fn operators_at(&self, best: poq_runtime::Hash) -> Result<(Vec<Own>, Vec<Problem>), Unreadable> {
+        let state = State::new(&self.client, best);
+        let keys = self.worker_keys();
+        let (mut owned, mut problems) = (Vec::new(), Vec::new());
+        if keys.is_empty() && self.part.wants_work {
+            problems.push(Problem::NoWorkerKey);
+        }
+        if !keys.is_empty() && !self.part.offchain_workers {
+            problems.push(Problem::NoOffchainWorkers);
+        }
+        let least = state.parameters()?.min_stake;
+        for worker in keys {
+            let Some(account) = state.operator_of(&worker)? else {
+                problems.push(Problem::UnknownWorker { worker });
+                continue;
+            };
+            let Some(operator) = state.operator(&account)? else { continue };
+            let models = own_models(&state, &account, &operator)?;
+            let own = Own { worker, account, operator, models };
+            problems.extend(operator_problem(&own, least));
+            owned.push(own);
+        }
+        Ok((owned, problems))
+    }
+
+    /// Whether the engine is up and what is wrong with it, or why it is of no use at all.
+    async fn engine_problems(
+        &self,
+        probe: Option<&Probe>,
+        owned: &[Own],
+    ) -> Result<(bool, Vec<Problem>), Problem> {
+        let (Some(probe), true) = (probe, self.part.offchain_workers) else { return Ok((false, Vec::new())) };
+        let stored = self.storage.get(STORAGE_PREFIX, ENGINE_ENDPOINT_KEY);
+        let endpoint = stored.and_then(|bytes| EngineEndpoint::decode(&mut &bytes[..]).ok());
+        if self.worker_keys().is_empty() {
+            return Ok((false, Vec::new()));
+        }
+        let Some(EngineEndpoint { url, token }) = endpoint else { return Err(Problem::NoEngine) };
+        let silent = |silence| match silence {
+            Silence::Refused => Problem::EngineRefuses { url: url.clone() },
+            Silence::Down(why) => Problem::EngineDown { url: (!self.part.child).then(|| url.clone()), why },
+        };
+        let mut problems = Vec::new();
+        let engine = probe.health(&url).await.map_err(silent)?.version;
+        if engine != env!("CARGO_PKG_VERSION") {
+            problems.push(Problem::EngineVersion { engine, node: env!("CARGO_PKG_VERSION") });
+        }
+        for own in owned {
+            for model in own.models.iter().filter(|model| !model.model.retired) {
+                let info = probe.model(&url, &token, &model.id).await.map_err(silent)?;
+                problems.extend(model_problem(own, model, info));
+            }
+        }
+        Ok((true, problems))
+    }
+
+    /// Brings the metrics up to date.
+    fn count(
+        &self,
+        metrics: &Metrics,
+        owned: &[Own],
+        best: poq_runtime::Hash,
+        spec_version: u32,
+        engine_up: bool,
+    ) -> Result<(), Unreadable> {
+        let state = State::new(&self.client, best);
+        metrics.set_engine(engine_up);
+        metrics.set_sent(self.sent.taken(), self.sent.refused());
+        metrics.set_chain(state.open_requests()?, spec_version);
+        metrics.show_operators(owned.iter().map(|own| own.account.clone()).collect());
+        let mut in_flight = 0usize;
+        for own in owned {
+            let drawable = own.models.iter().any(|model| model.enlisted);
+            metrics.set_operator(&own.account, &own.operator, drawable);
+            for model in &own.models {
+                metrics.set_roster(&model.name(), model.roster);
+            }
+            in_flight = in_flight.saturating_add(usize::from(self.is_in_flight(&state, &own.worker)?));
+        }
+        metrics.set_keys(self.worker_keys().len(), in_flight);
+        Ok(())
+    }
+
+    /// Whether the worker key's last report is on its way, as the driver would say.
+    fn is_in_flight(&self, state: &State<'_>, worker: &AccountId) -> Result<bool, Unreadable> {
+        let key = [IN_FLIGHT_PREFIX, &worker.encode()[..]].concat();
+        let stored = self.storage.get(STORAGE_PREFIX, &key);
+        let sent = stored.and_then(|bytes| <(Nonce, u32)>::decode(&mut &bytes[..]).ok());
+        let Some((nonce, block)) = sent else { return Ok(false) };
+        let recent = self.client.info().best_number.saturating_sub(block) < RESEND_AFTER;
+        Ok(recent && state.nonce(worker)? == nonce)
+    }
+}
+
+/// What is wrong with one kind of session key, given the keys that the chain knows.
+fn session_problem(kind: SessionKey, own: &[Vec<u8>], known: Option<Vec<Vec<u8>>>) -> Option<Problem> {
+    if own.is_empty() {
+        return Some(Problem::NoSessionKey(kind));
+    }
+    let known = known?;
+    (!own.iter().any(|key| known.contains(key))).then_some(Problem::NotAnAuthor(kind))
+}
+
+fn own_models(
+    state: &State<'_>,
+    account: &AccountId,
+    operator: &Operator<Runtime>,
+) -> Result<Vec<OwnModel>, Unreadable> {
+    let mut models = Vec::new();
+    for id in &operator.models {
+        let Some(model) = state.model(id)? else { continue };
+        let roster = state.roster(id)?;
+        let enlisted = roster.contains(account);
+        models.push(OwnModel {
+            id: sp_core::hexdisplay::HexDisplay::from(id).to_string(),
+            model,
+            enlisted,
+            roster: roster.len(),
+        });
+    }
+    Ok(models)
+}
+
+/// Why an operator cannot be drawn, if it cannot: the first reason, which hides the others.
+fn operator_problem(own: &Own, least: poq_runtime::Balance) -> Option<Problem> {
+    let operator = own.account.clone();
+    let stake = own.operator.stake;
+    if stake < least {
+        return Some(Problem::StakeTooSmall { operator, stake, least });
+    }
+    if own.operator.chilled {
+        return Some(Problem::Chilled { operator });
+    }
+    if own.models.iter().all(|model| model.model.retired) {
+        return Some(Problem::NoModels { operator });
+    }
+    let enlisted = own.models.iter().any(|model| model.enlisted);
+    (!enlisted).then_some(Problem::NotOnARoster { operator })
+}
+
+/// What is wrong with a model that an operator serves, given what the engine says of it.
+fn model_problem(own: &Own, model: &OwnModel, info: Option<ModelInfo>) -> Option<Problem> {
+    let broken = match info {
+        None => None,
+        Some(info) => match info.state {
+            ModelState::Available | ModelState::Loading | ModelState::Loaded => return None,
+            ModelState::Broken | ModelState::SetAside => {
+                Some(info.error.unwrap_or_else(|| "it does not say why".to_owned()))
+            }
+        },
+    };
+    Some(Problem::ModelMissing {
+        model: model.name(),
+        id: model.id.clone(),
+        operator: own.account.clone(),
+        broken,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_author_needs_keys_that_the_chain_knows() {
+        let kind = SessionKey::Babe;
+        let (mine, other) = (vec![1u8; 32], vec![2u8; 32]);
+        assert_eq!(session_problem(kind, &[], Some(vec![mine.clone()])), Some(Problem::NoSessionKey(kind)));
+        assert_eq!(
+            session_problem(kind, &[mine.clone()], Some(vec![other.clone()])),
+            Some(Problem::NotAnAuthor(kind))
+        );
+        assert_eq!(session_problem(kind, &[mine.clone(), other], Some(vec![mine.clone()])), None);
+        assert_eq!(session_problem(kind, &[mine], None), None, "what is not known is not said");
+    }
+}

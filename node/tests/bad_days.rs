@@ -1,0 +1,62 @@
+//! What must not start does not, and says why in one line.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "these are tests")]
+
+mod common;
+
+use common::{program, text, wait_for, Node};
+use serde_json::{json, Value};
+use std::{fs, path::Path};
+
+/// Runs a node that ends of itself; returns what it said.
+fn refused(options: &[&str]) -> String {
+    let output = program().args(options).output().unwrap();
+    assert!(!output.status.success(), "{options:?}");
+    text(&output.stderr)
+}
+
+#[test]
+fn an_unsafe_rpc_for_others_is_refused() {
+    let said = refused(&["--chain", "local", "--tmp", "--rpc-external", "--rpc-methods", "unsafe"]);
+    let error = said.lines().find(|line| line.starts_with("Error: ")).unwrap();
+    assert!(error.contains("insert keys") && error.contains("leave --rpc-methods out"), "{said}");
+}
+
+/// Writes the local chain's specification, and one of the same id whose sudo key is another.
+fn specifications(folder: &Path) -> [String; 2] {
+    let path = |name: &str| folder.join(name).to_str().unwrap().to_owned();
+    let (right, wrong) = (path("right.json"), path("wrong.json"));
+    let output = program().args(["export-chain-spec", "--chain", "local", "--raw"]).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let mut spec: Value = serde_json::from_slice(&output.stdout).unwrap();
+    fs::write(&right, spec.to_string()).unwrap();
+    let sudo = format!("0x{}", common::hex(&frame_support::storage::storage_prefix(b"Sudo", b"Key")));
+    let key = &mut spec["genesis"]["raw"]["top"][&sudo];
+    assert!(key.is_string(), "the sudo key is in the genesis");
+    *key = json!(format!("0x{}", "07".repeat(32)));
+    fs::write(&wrong, spec.to_string()).unwrap();
+    [right, wrong]
+}
+
+#[test]
+fn data_of_another_chain_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let [right, wrong] = specifications(folder.path());
+    let mut node = Node::start(&["--chain", &right]);
+    wait_for("its genesis", || node.call("chain_getBlockHash", json!([0])).is_string().then_some(()));
+    node.end("-TERM");
+    let base = node.base().to_str().unwrap().to_owned();
+    let said = refused(&[
+        "--chain",
+        &wrong,
+        "--base-path",
+        &base,
+        "--rpc-port",
+        "0",
+        "--port",
+        "0",
+        "--no-prometheus",
+    ]);
+    assert!(said.contains("the data are of another chain: their genesis is 0x"), "{said}");
+    assert!(said.contains("Give another --base-path"), "{said}");
+}

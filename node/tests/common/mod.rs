@@ -1,0 +1,218 @@
+//! A real node for a test: started as a user would, spoken to over RPC, its log read line by line.
+
+#![allow(dead_code, reason = "each test program uses its part")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "what fails here fails a test"
+)]
+
+use codec::Decode as _;
+use poq_primitives::keys::{EngineEndpoint, ENGINE_ENDPOINT_KEY};
+use serde_json::{json, Value};
+use sp_core::{sr25519, Pair as _};
+use std::{
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::{SocketAddr, TcpListener, TcpStream},
+    path::{Path, PathBuf},
+    process::{Child, ChildStderr, Command, Stdio},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+use tempfile::TempDir;
+
+/// How long to wait for anything: far more than it takes, because test machines are busy.
+const PATIENCE: Duration = Duration::from_secs(240);
+
+/// A node, which ends with the test.
+pub struct Node {
+    process: Child,
+    rpc: SocketAddr,
+    log: Arc<Mutex<Vec<String>>>,
+    folder: TempDir,
+}
+
+impl Node {
+    /// A whole network in one process tree.
+    pub fn dev(options: &[&str]) -> Self {
+        Self::start(&[&["--dev"], options].concat())
+    }
+
+    /// A node with these options besides those that keep it to itself.
+    pub fn start(options: &[&str]) -> Self {
+        let folder = TempDir::new().unwrap();
+        let mut command = program();
+        command.args(["--rpc-port", "0", "--port", "0", "--no-mdns", "--no-telemetry", "--base-path"]);
+        if !options.contains(&"--prometheus-port") {
+            command.arg(folder.path()).arg("--no-prometheus");
+        } else {
+            command.arg(folder.path());
+        }
+        let mut process = command.args(options).stderr(Stdio::piped()).spawn().unwrap();
+        let log = Arc::default();
+        read(process.stderr.take().unwrap(), Arc::clone(&log));
+        let address = wait_for("the node's RPC", || {
+            let ended = process.try_wait().unwrap();
+            assert!(ended.is_none(), "the node ended: {ended:?}");
+            let lines = log.lock().unwrap();
+            let (_, rest) =
+                lines.iter().find_map(|line: &String| line.split_once("Running JSON-RPC server: addr="))?;
+            let end = rest.find([',', ' ']).unwrap_or(rest.len());
+            Some(rest[..end].parse().unwrap())
+        });
+        Self { process, rpc: address, log, folder }
+    }
+
+    /// The folder of its data.
+    pub fn base(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The folder of its chain.
+    pub fn chain(&self) -> PathBuf {
+        let mut chains = std::fs::read_dir(self.base().join("chains")).unwrap();
+        chains.next().unwrap().unwrap().path()
+    }
+
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// The result of an RPC.
+    pub fn call(&self, method: &str, params: Value) -> Value {
+        let body = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).to_string();
+        let head = format!("Content-Type: application/json\r\nContent-Length: {}\r\n", body.len());
+        let (status, answer) = http(self.rpc, &format!("POST / HTTP/1.1\r\n{head}"), &body);
+        let mut reply: Value =
+            serde_json::from_str(&answer).unwrap_or_else(|_| panic!("no JSON: {status} {answer}"));
+        assert_eq!(reply.get("error"), None, "{method}");
+        reply["result"].take()
+    }
+
+    /// Number of the newest finalized block.
+    pub fn finalized(&self) -> u64 {
+        let hash = self.call("chain_getFinalizedHead", json!([]));
+        let header = self.call("chain_getHeader", json!([hash]));
+        u64::from_str_radix(header["number"].as_str().unwrap().trim_start_matches("0x"), 16).unwrap()
+    }
+
+    /// Where the driver is told to find the engine, and its token.
+    pub fn engine(&self) -> Option<(SocketAddr, String)> {
+        let key = format!("0x{}", hex(ENGINE_ENDPOINT_KEY));
+        let value = self.call("offchain_localStorageGet", json!(["PERSISTENT", key]));
+        let bytes = sp_core::bytes::from_hex(value.as_str()?).unwrap();
+        let endpoint = EngineEndpoint::decode(&mut &bytes[..]).unwrap();
+        let address = endpoint.url.strip_prefix("http://").unwrap().parse().unwrap();
+        Some((address, endpoint.token))
+    }
+
+    /// Inserts the sr25519 key of a secret URI.
+    pub fn insert_key(&self, kind: &str, uri: &str) {
+        let pair = sr25519::Pair::from_string(uri, None).unwrap();
+        self.call("author_insertKey", json!([kind, uri, format!("0x{}", hex(&pair.public().0))]));
+    }
+
+    /// All that was logged.
+    pub fn log(&self) -> Vec<String> {
+        self.log.lock().unwrap().clone()
+    }
+
+    /// The first line of the log with all these words, once it is there.
+    pub fn wait_for_line(&self, words: &[&str]) -> String {
+        wait_for(&format!("a line with {words:?}"), || {
+            self.log().into_iter().find(|line| words.iter().all(|word| line.contains(word)))
+        })
+    }
+
+    /// How many lines have all these words.
+    pub fn count_lines(&self, words: &[&str]) -> usize {
+        self.log().iter().filter(|line| words.iter().all(|word| line.contains(word))).count()
+    }
+
+    /// Ends the node as SIGTERM or SIGKILL would, and waits for its end.
+    pub fn end(&mut self, signal: &str) {
+        let killed = Command::new("kill").args([signal, &self.process.id().to_string()]).status().unwrap();
+        assert!(killed.success());
+        self.process.wait().unwrap();
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        let _already_gone = self.process.kill();
+        let _already_waited = self.process.wait();
+    }
+}
+
+/// The program, without what the environment says of engines.
+pub fn program() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_poq-node"));
+    for name in ["POQ_ENGINE", "POQ_ENGINE_TOKEN_FILE", "POQ_MODELS", "POQ_CONFIG"] {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// Keeps the log, and passes it on to the test's own.
+fn read(stream: ChildStderr, log: Arc<Mutex<Vec<String>>>) {
+    std::thread::spawn(move || {
+        for line in BufReader::new(stream).lines().map_while(Result::ok) {
+            eprintln!("{line}");
+            log.lock().unwrap().push(line);
+        }
+    });
+}
+
+/// Sends a request that begins with `head`; returns the status line and the body of the answer.
+pub fn http(address: SocketAddr, head: &str, body: &str) -> (String, String) {
+    let mut stream = TcpStream::connect(address).unwrap();
+    write!(stream, "{head}Host: localhost\r\nConnection: close\r\n\r\n{body}").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head.lines().next().unwrap().to_owned(), unchunked(head, body))
+}
+
+/// The body, if it came in one or a few chunks.
+fn unchunked(head: &str, body: &str) -> String {
+    if !head.to_lowercase().contains("transfer-encoding: chunked") {
+        return body.to_owned();
+    }
+    let (mut rest, mut whole) = (body, String::new());
+    while let Some((length, tail)) = rest.split_once("\r\n") {
+        let length = usize::from_str_radix(length.trim(), 16).unwrap();
+        whole.push_str(&tail[..length]);
+        rest = tail[length..].trim_start_matches("\r\n");
+    }
+    whole
+}
+
+/// A port that nobody listens on.
+pub fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// Bytes in hex.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Bytes as text.
+pub fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Waits until `poll` returns something.
+pub fn wait_for<T>(what: &str, mut poll: impl FnMut() -> Option<T>) -> T {
+    let begun = std::time::Instant::now();
+    loop {
+        if let Some(value) = poll() {
+            return value;
+        }
+        assert!(begun.elapsed() < PATIENCE, "{what} does not come");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
