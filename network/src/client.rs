@@ -454,13 +454,12 @@ impl Client {
     ///
     /// # Errors
     /// If the call does not fit the chain.
-    pub async fn sign<C: EncodeAsFields>(
-        &self,
+    pub fn sign<C: EncodeAsFields>(
+        at: &At,
         payload: &subxt::tx::DynamicPayload<C>,
         signer: &Keypair,
         nonce: u64,
     ) -> Result<Vec<u8>> {
-        let at = self.finalized().await?;
         let params = DefaultExtrinsicParamsBuilder::new().nonce(nonce).immortal().build();
         let signed = at.transactions().create_signable_offline(payload, params)?.sign(signer)?;
         Ok(signed.into_encoded())

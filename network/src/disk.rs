@@ -1,7 +1,7 @@
 //! Small disks, to fill.
 
 use anyhow::{ensure, Context as _, Result};
-use rustix::fs::{fallocate, statvfs, FallocateFlags};
+use rustix::fs::{fallocate, FallocateFlags};
 use std::{
     fs::{self, File},
     path::{Path, PathBuf},
@@ -10,6 +10,9 @@ use std::{
 
 /// The file that takes all the room.
 const BALLAST: &str = "ballast";
+
+/// How much is taken at a time, in bytes: most of it in large pieces, the rest by pages.
+const PIECES: [u64; 2] = [1024 * 1024, 4096];
 
 /// A file system in memory, of a size of its own. It is unmounted when it is dropped.
 #[derive(Debug)]
@@ -30,22 +33,20 @@ impl Disk {
         Ok(Self { path: path.to_owned() })
     }
 
-    /// Takes all the room there is. Returns how much that was, in bytes.
+    /// Takes all the room there is, piece by piece: who asks for all at once gets nothing if another one writes meanwhile.
+    /// Returns how much that was, in bytes.
     ///
     /// # Errors
-    /// If the file system does not answer.
+    /// If a file cannot be made.
     pub fn fill(&self) -> Result<u64> {
         let file = File::create(self.path.join(BALLAST)).context("cannot fill a disk")?;
         let mut taken = 0u64;
-        // Somebody else may take or free room meanwhile.
-        loop {
-            let stat = statvfs(&self.path)?;
-            let free = stat.f_bavail.saturating_mul(stat.f_frsize);
-            if free == 0 || fallocate(&file, FallocateFlags::empty(), taken, free).is_err() {
-                return Ok(taken);
+        for piece in PIECES {
+            while fallocate(&file, FallocateFlags::empty(), taken, piece).is_ok() {
+                taken = taken.saturating_add(piece);
             }
-            taken = taken.saturating_add(free);
         }
+        Ok(taken)
     }
 
     /// Gives the room back.

@@ -1,6 +1,9 @@
 //! What must hold when all is over, read from the events of every block.
 
-use crate::client::{variant, At, Client};
+use crate::{
+    client::{variant, At, Client},
+    members,
+};
 use anyhow::{Context as _, Result};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -35,6 +38,19 @@ pub struct Life {
     round: u128,
 }
 
+/// A duty that was not done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Missed {
+    /// The block in which that was found.
+    pub block: u64,
+    /// Whose it was: a member's name, or an account as hex.
+    pub operator: String,
+    /// The request.
+    pub request: u64,
+    /// `NotCommitted`, `NotRevealed` or `Failed`.
+    pub outcome: String,
+}
+
 /// The books of a chain from its first block on.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Ledger {
@@ -54,6 +70,8 @@ pub struct Ledger {
     pub dust: u128,
     /// How duties ended, and how often.
     pub duties: BTreeMap<String, u64>,
+    /// The duties that were not done.
+    pub missed: Vec<Missed>,
     /// How often work was reported.
     pub reports: u64,
     /// Transactions in blocks that failed.
@@ -134,11 +152,7 @@ impl Ledger {
             }
             ("ProofOfQuality", "Slashed") => add(&mut self.slashed, amount("amount")),
             ("ProofOfQuality", "Compensated") => add(&mut self.compensated, amount("amount")),
-            ("ProofOfQuality", "DutyClosed") => {
-                let outcome = fields.at("duty").and_then(|duty| duty.at("outcome")).and_then(variant);
-                let times = self.duties.entry(outcome.unwrap_or_default().to_owned()).or_default();
-                *times = times.saturating_add(1);
-            }
+            ("ProofOfQuality", "DutyClosed") => self.close_duty(block, fields),
             ("ProofOfQuality", "Unexpected") => {
                 self.faults.push(format!("block {block}: unexpected: {fields}"))
             }
@@ -147,11 +161,26 @@ impl Ledger {
     }
 
     fn enter_report(&mut self, block: u64, request: u64, operator: String, work: &str) {
+        let operator = name_of(&operator);
         self.reports = self.reports.saturating_add(1);
         let round = self.requests.get(&request).map_or(0, |life| life.round);
         let fault = format!("block {block}: {operator} reported {work} of request {request} twice");
         if !self.reported.insert((operator, request, round, work.to_owned())) {
             self.faults.push(fault);
+        }
+    }
+
+    fn close_duty(&mut self, block: u64, fields: &Value) {
+        let duty = fields.at("duty");
+        let outcome =
+            duty.and_then(|duty| duty.at("outcome")).and_then(variant).unwrap_or_default().to_owned();
+        let times = self.duties.entry(outcome.clone()).or_default();
+        *times = times.saturating_add(1);
+        if ["NotCommitted", "NotRevealed", "Failed"].contains(&outcome.as_str()) {
+            let operator = name_of(&fields.at("operator").map(hex_of).unwrap_or_default());
+            let request = duty.and_then(|duty| duty.at("request")).and_then(Value::as_u128).unwrap_or(0);
+            let request = u64::try_from(request).unwrap_or(u64::MAX);
+            self.missed.push(Missed { block, operator, request, outcome });
         }
     }
 
@@ -200,6 +229,13 @@ pub async fn issuance(at: &At) -> Result<u128> {
 
 fn add(sum: &mut u128, amount: u128) {
     *sum = sum.saturating_add(amount);
+}
+
+/// The name of the member with this account, if it is one.
+fn name_of(account: &str) -> String {
+    let members = members::all();
+    let member = members.iter().find(|member| member.account().is_some_and(|id| hex::encode(id) == account));
+    member.map_or_else(|| account.to_owned(), |member| member.name.clone())
 }
 
 /// The bytes of an account, however they are wrapped, as hex.

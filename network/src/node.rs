@@ -305,8 +305,10 @@ impl Node {
     /// The last line of its log that says what went wrong, or just the last.
     pub fn last_words(&self) -> String {
         let log = self.log_since_start().unwrap_or_default();
-        let wrong =
-            |line: &&str| line.contains("Error") || line.contains("error") || line.contains("panicked");
+        // Lines of a backtrace are indented and name errors of all kinds.
+        let wrong = |line: &&str| {
+            !line.starts_with(' ') && ["rror: ", "panicked"].iter().any(|mark| line.contains(mark))
+        };
         let line = log.lines().rev().find(wrong).or_else(|| log.lines().last());
         line.unwrap_or("nothing").trim().to_owned()
     }

@@ -4,7 +4,7 @@
 //! again until it is final: the nonce sees to it that it is made once.
 
 use super::world::World;
-use crate::client::{account, Question};
+use crate::client::{account, Client, Question};
 use anyhow::Result;
 use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
@@ -69,6 +69,7 @@ impl Flow {
         let mut rng = ChaCha8Rng::seed_from_u64(seed ^ 0x0f10_3f10);
         let client = world.anybody().await?;
         let terms = client.terms().await?;
+        let at = client.finalized().await?;
         let mut senders = Vec::new();
         for uri in REQUESTERS {
             let account = account(uri)?.public_key().0;
@@ -84,7 +85,7 @@ impl Flow {
                 committee: rng.random_range(3..=5),
             };
             let call = client.request_call(&question, &terms).await?;
-            let transaction = client.sign(&call, &account(uri)?, sender.letters.len() as u64).await?;
+            let transaction = Client::sign(&at, &call, &account(uri)?, sender.letters.len() as u64)?;
             let due = duration.mul_f64(number as f64 / requests.max(1) as f64);
             sender.letters.push(Letter { transaction, due, sent: None });
         }

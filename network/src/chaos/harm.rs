@@ -4,17 +4,28 @@ use super::{
     plan::{name, Fault, Kind},
     world::World,
 };
-use crate::{client::Client, members::Part, process};
-use anyhow::{Context as _, Result};
+use crate::{
+    client::{wait, Client},
+    members::Part,
+    node::Node,
+    process,
+};
+use anyhow::{anyhow, Context as _, Result};
 use rand::{seq::SliceRandom as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use rustix::process::Signal;
 use serde_json::Value as Json;
 use std::{collections::BTreeMap, time::Duration};
-use tokio::{task::block_in_place, time::sleep};
+use tokio::{
+    task::block_in_place,
+    time::{sleep, timeout},
+};
 
 /// How long to wait for a committee at work.
 const COMMITTEE_PATIENCE: Duration = Duration::from_secs(40);
+
+/// How long a node that is being started may take until it can be hurt.
+const START: Duration = Duration::from_secs(60);
 
 /// Key of the off-chain database under which the driver keeps what its commitments depend on.
 const SALT_SECRET: &[u8] = poq_primitives::keys::SALT_SECRET_KEY;
@@ -48,7 +59,7 @@ async fn harm_one(world: &World, fault: &Fault, index: usize) -> Result<()> {
             block_in_place(|| world.start_node(index))
         }
         Kind::KillEngine => {
-            let engine = block_in_place(|| node.engine()).context("it has no engine now")?;
+            let engine = engine_of(node).await?;
             process::send(engine, Signal::KILL);
             Ok(())
         }
@@ -59,7 +70,7 @@ async fn harm_one(world: &World, fault: &Fault, index: usize) -> Result<()> {
             Ok(())
         }
         Kind::PauseEngine => {
-            let engine = block_in_place(|| node.engine()).context("it has no engine now")?;
+            let engine = engine_of(node).await?;
             let all: Vec<u32> = block_in_place(|| node.runners()).into_iter().chain([engine]).collect();
             all.iter().for_each(|id| process::send(*id, Signal::STOP));
             sleep(fault.hold).await;
@@ -79,6 +90,12 @@ async fn harm_one(world: &World, fault: &Fault, index: usize) -> Result<()> {
         Kind::RestartWarp => start_anew(world, fault, index, &["--sync", "warp"]).await,
         Kind::Partition | Kind::KillMajority => Ok(()),
     }
+}
+
+/// The engine of a node; it may be starting still.
+async fn engine_of(node: &Node) -> Result<u32> {
+    let asked = wait("an engine", || async { Ok(block_in_place(|| node.engine())) });
+    timeout(START, asked).await.context("it has no engine")?
 }
 
 async fn partition(world: &World, fault: &Fault) -> Result<()> {
@@ -138,7 +155,7 @@ async fn committee_at_work(world: &World) -> (Option<u64>, Vec<usize>) {
         let nodes = world.network.nodes().iter().enumerate();
         nodes.filter(|(_, node)| node.member.scores()).map(|(index, _)| index).collect()
     };
-    tokio::time::timeout(COMMITTEE_PATIENCE, asking).await.unwrap_or_else(|_| (None, all()))
+    timeout(COMMITTEE_PATIENCE, asking).await.unwrap_or_else(|_| (None, all()))
 }
 
 async fn find_committee(world: &World) -> Result<Option<(u64, Vec<usize>)>> {
@@ -158,7 +175,9 @@ async fn find_committee(world: &World) -> Result<Option<(u64, Vec<usize>)>> {
 /// depend on lies in the database, and is carried over as an operator would.
 async fn start_anew(world: &World, fault: &Fault, index: usize, options: &[&str]) -> Result<()> {
     let node = world.node(index)?;
-    let secret = salt_secret(world, index).await;
+    // It may be starting still.
+    let asked = wait("the node's secret", || async { salt_secret(world, index).await.map(Some) });
+    let secret = timeout(START, asked).await.unwrap_or_else(|_| Err(anyhow!("it does not answer")));
     block_in_place(|| node.stop())?;
     block_in_place(|| node.wipe_database())?;
     world.set_options(index, options);
@@ -183,7 +202,7 @@ async fn salt_secret(world: &World, index: usize) -> Result<Json> {
 }
 
 async fn restore_secret(world: &World, index: usize, secret: &str) -> Result<()> {
-    crate::client::wait("the node that started anew", || async {
+    wait("the node that started anew", || async {
         let client = world.client(index).await?;
         let params = vec!["PERSISTENT".into(), secret_key(), secret.into()];
         client.call("offchain_localStorageSet", params).await.map(Some)
