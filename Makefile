@@ -13,9 +13,10 @@ BUILD := build --release --locked --workspace --all-targets
 
 .DEFAULT_GOAL := help
 .PHONY: help setup build demo lint minilm dapp test compat features bench adversaries weights image
+.PHONY: network network-down network-status chaos
 
 help: ## Say what can be made
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:[^#]*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:[^#]*## /\t/' | expand -t 16
 
 setup: ## Install what a build needs (packages, the Wasm target, ONNX Runtime)
 	@scripts/setup.sh
@@ -25,6 +26,21 @@ build: setup ## Compile everything
 
 demo: build ## Start a network, ask it a question (ASK="…"), stop it
 	@scripts/demo.sh
+
+# Stopping and looking need no build.
+POQ_NETWORK_PROGRAM = "$(CARGO_TARGET_DIR)/release/poq-network"
+
+network: build ## Start four block authors and seven operators, each a process of its own
+	@$(POQ_NETWORK_PROGRAM) up
+
+network-down: ## Stop them (FORGET=1: remove their data)
+	@$(POQ_NETWORK_PROGRAM) down $(if $(FORGET),--forget)
+
+network-status: ## Show them
+	@$(POQ_NETWORK_PROGRAM) status
+
+chaos: build ## Hurt such a network and see if anything is lost; as root (SEED=n REQUESTS=n FAULTS=n)
+	@$(POQ_NETWORK_PROGRAM) chaos
 
 # clippy looks at the native side, and its wrapper does not get along with the Wasm build.
 lint: export SKIP_WASM_BUILD = 1

@@ -1,0 +1,133 @@
+//! A steady flow of requests.
+//!
+//! All are signed before the first fault. Each is given to some node when its time has come, and to another one again and
+//! again until it is final: the nonce sees to it that it is made once.
+
+use super::world::World;
+use crate::client::{account, Client, Question};
+use anyhow::Result;
+use rand::{Rng as _, SeedableRng as _};
+use rand_chacha::ChaCha8Rng;
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    time::{Duration, Instant},
+};
+use tokio::time::sleep;
+
+/// Who asks. All have plenty at genesis. Each has its requests made one after the other.
+const REQUESTERS: [&str; 11] = [
+    "//Bob",
+    "//Charlie",
+    "//Dave",
+    "//Eve",
+    "//Ferdie",
+    "//Alice//stash",
+    "//Bob//stash",
+    "//Charlie//stash",
+    "//Dave//stash",
+    "//Eve//stash",
+    "//Ferdie//stash",
+];
+
+/// What is asked, one after the other.
+const COUNTRIES: [&str; 8] = ["Peru", "Malaysia", "Norway", "Kenya", "Japan", "Chile", "Egypt", "Portugal"];
+
+/// How often to see what has become final.
+const ROUND: Duration = Duration::from_secs(2);
+
+/// How long a node has to get a transaction into a block before another one is given it, too.
+const AGAIN: Duration = Duration::from_secs(10);
+
+/// One signed request.
+struct Letter {
+    transaction: Vec<u8>,
+    due: Duration,
+    sent: Option<Instant>,
+}
+
+/// The requests of one requester, in the order of their nonces.
+struct Sender {
+    account: [u8; 32],
+    letters: Vec<Letter>,
+    delivered: usize,
+}
+
+/// Requests that are signed and wait for their time.
+pub struct Flow {
+    senders: Vec<Sender>,
+    rng: ChaCha8Rng,
+    /// How many are final.
+    delivered: AtomicUsize,
+}
+
+impl Flow {
+    /// Signs `requests` requests, due evenly over `duration`.
+    ///
+    /// # Errors
+    /// If the chain does not take such requests.
+    pub async fn sign(world: &World, seed: u64, requests: usize, duration: Duration) -> Result<Self> {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed ^ 0x0f10_3f10);
+        let client = world.anybody().await?;
+        let terms = client.terms().await?;
+        let at = client.finalized().await?;
+        let mut senders = Vec::new();
+        for uri in REQUESTERS {
+            let account = account(uri)?.public_key().0;
+            senders.push(Sender { account, letters: Vec::new(), delivered: 0 });
+        }
+        for number in 0..requests {
+            let who = number % REQUESTERS.len();
+            let (Some(sender), Some(uri)) = (senders.get_mut(who), REQUESTERS.get(who)) else { continue };
+            let country = COUNTRIES.get(rng.random_range(0..COUNTRIES.len())).copied().unwrap_or("Peru");
+            let question = Question {
+                prompt: format!("What is the capital of {country}?"),
+                responders: rng.random_range(1..=2),
+                committee: rng.random_range(3..=5),
+            };
+            let call = client.request_call(&question, &terms).await?;
+            let transaction = Client::sign(&at, &call, &account(uri)?, sender.letters.len() as u64)?;
+            let due = duration.mul_f64(number as f64 / requests.max(1) as f64);
+            sender.letters.push(Letter { transaction, due, sent: None });
+        }
+        Ok(Self { senders, rng, delivered: AtomicUsize::new(0) })
+    }
+
+    /// How many requests are final.
+    pub fn delivered(&self) -> usize {
+        self.delivered.load(Ordering::Relaxed)
+    }
+
+    /// Sends what is due until all is final.
+    pub async fn run(&mut self, world: &World) {
+        while self.senders.iter().any(|sender| sender.delivered < sender.letters.len()) {
+            // A node that fails now is asked again, or another one.
+            let _later = self.round(world).await;
+            sleep(ROUND).await;
+        }
+    }
+
+    async fn round(&mut self, world: &World) -> Result<()> {
+        let reader = world.anybody().await?;
+        for sender in &mut self.senders {
+            let nonce = usize::try_from(reader.finalized_nonce(sender.account).await?)?;
+            // One that lags behind knows less than another one knew.
+            sender.delivered = sender.delivered.max(nonce);
+        }
+        self.delivered.store(self.senders.iter().map(|sender| sender.delivered).sum(), Ordering::Relaxed);
+        let now = world.elapsed();
+        for sender in &mut self.senders {
+            for letter in sender.letters.iter_mut().skip(sender.delivered) {
+                let waits = letter.sent.is_some_and(|sent| sent.elapsed() < AGAIN);
+                if letter.due > now || waits {
+                    continue;
+                }
+                let node = self.rng.random_range(0..world.network.nodes().len());
+                let Ok(client) = world.client(node).await else { continue };
+                // It may be there already, or not be next yet: what counts is what becomes final.
+                let _seen_later = client.send(&letter.transaction).await;
+                letter.sent = Some(Instant::now());
+            }
+        }
+        Ok(())
+    }
+}

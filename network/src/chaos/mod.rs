@@ -1,0 +1,191 @@
+//! Chaos: faults from a seed, under a steady flow of requests, and what must hold when all is over.
+//!
+//! The plan of faults is that of the seed: whom a fault hits, when it begins and how long it lasts. What the network makes of
+//! it depends on the machine too, so a second run hurts in the same places but need not find the same.
+
+mod flow;
+mod harm;
+pub mod plan;
+mod verdict;
+mod world;
+
+use crate::clock::Clock;
+use anyhow::{ensure, Context as _, Result};
+use flow::Flow;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use plan::{Fault, Kind};
+use std::{
+    env,
+    io::{self, IsTerminal as _, Write as _},
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
+use tokio::time::sleep;
+pub use verdict::Verdict;
+use world::World;
+
+/// How long requests go on after the last fault has begun.
+const AFTERMATH: Duration = Duration::from_secs(20);
+
+/// How often the bar moves.
+const TICK: Duration = Duration::from_millis(500);
+
+/// What to do.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    /// What all that is random comes from
+    #[arg(long, value_name = "N", env = "SEED", default_value_t = 1)]
+    pub seed: u64,
+    /// How many requests to make
+    #[arg(long, value_name = "N", env = "REQUESTS", default_value_t = 200)]
+    pub requests: usize,
+    /// How many faults to cause
+    #[arg(long, value_name = "N", env = "FAULTS", default_value_t = 50)]
+    pub faults: usize,
+    /// Cause only faults of these kinds
+    #[arg(long, value_name = "KIND", value_delimiter = ',', env = "ONLY")]
+    pub only: Vec<Kind>,
+    /// Folder for data and logs [default: chaos, in the project's cache]; what an earlier run left there is removed
+    #[arg(long, value_name = "DIR")]
+    pub folder: Option<PathBuf>,
+    /// Where to write what happened, as JSON [default: report.json, in that folder]
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
+    /// Folder with the demo's models
+    #[arg(long, value_name = "DIR", env = "POQ_MODELS", default_value = "models")]
+    pub models: PathBuf,
+}
+
+/// `poq-network chaos`.
+///
+/// # Errors
+/// If the network cannot be made, or does not answer any more. What the chaos found is no error but the exit code.
+pub async fn main(args: Args) -> Result<ExitCode> {
+    let running = run(args, say);
+    let verdict = tokio::select! {
+        verdict = running => verdict?,
+        _ = tokio::signal::ctrl_c() => anyhow::bail!("interrupted; the network is gone"),
+    };
+    for problem in &verdict.problems {
+        say(&format!("PROBLEM: {problem}"));
+    }
+    say(&verdict.to_string());
+    Ok(if verdict.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn say(line: &str) {
+    let _nobody_reads = writeln!(io::stdout(), "{line}");
+}
+
+/// Makes a network, hurts it, and says what came of it; `tell` hears what happens.
+///
+/// # Errors
+/// If the network cannot be made, or does not answer any more.
+pub async fn run(args: Args, tell: impl Fn(&str) + Clone + Send + Sync + 'static) -> Result<Verdict> {
+    let folder = args.folder.clone().map_or_else(default_folder, Ok)?;
+    let folder = std::path::absolute(folder)?;
+    make_empty(&folder)?;
+    let kinds = kinds(&args.only, &folder, &tell)?;
+    let faults = plan::plan(args.seed, args.faults, crate::members::all().len(), &kinds);
+    tell(&format!("the plan of seed {}:", args.seed));
+    for fault in &faults {
+        tell(&format!("{:5} s    #{:<4} {fault}", fault.at.as_secs(), fault.number));
+    }
+
+    tell("starting four block authors and seven operators, each in a network namespace and on a disk of its own");
+    let bar = bar();
+    let shown = bar.clone();
+    let said = tell.clone();
+    let above_bar = move |line: &str| shown.suspend(|| said(line));
+    let world = World::start(&folder, args.models.clone(), &faults, Box::new(above_bar)).await?;
+    let length = faults.last().map_or(Duration::ZERO, |fault| fault.at).saturating_add(AFTERMATH);
+    let flow = Flow::sign(&world, args.seed, args.requests, length).await?;
+    let verdict = storm(&world, flow, &faults, args.requests, &bar).await;
+    bar.finish_and_clear();
+    let verdict = verdict?;
+    let report = args.report.unwrap_or_else(|| folder.join("report.json"));
+    verdict.write(&report, args.seed, &faults, &world.events())?;
+    tell(&format!("what happened: {}; logs: {}", report.display(), folder.join("nodes").display()));
+    Ok(verdict)
+}
+
+/// All faults, all requests, and the audit.
+async fn storm(
+    world: &World,
+    mut flow: Flow,
+    faults: &[Fault],
+    requests: usize,
+    bar: &ProgressBar,
+) -> Result<Verdict> {
+    let hurt = async {
+        let harms = faults.iter().map(|fault| async move {
+            sleep(fault.at.saturating_sub(world.elapsed())).await;
+            harm::carry_out(world, fault).await;
+            bar.inc(1);
+        });
+        futures::future::join_all(harms).await;
+        world.happened(None, "the last fault is over".into());
+    };
+    bar.set_length(faults.len() as u64);
+    let ticking = async {
+        loop {
+            bar.tick();
+            sleep(TICK).await;
+        }
+    };
+    let work = async {
+        // Who sends gives up some time after the last fault: what is not final then is lost.
+        let sending = async {
+            flow.run(world).await;
+        };
+        let (_, delivered) = tokio::join!(hurt, tokio::time::timeout(verdict::patience(faults), sending));
+        if delivered.is_err() {
+            world.happened(None, format!("only {} of {requests} requests became final", flow.delivered()));
+        }
+        verdict::reach(world, requests, faults.len()).await
+    };
+    tokio::select! {
+        verdict = work => verdict,
+        () = world.supervise() => anyhow::bail!("the supervisor stopped"),
+        () = ticking => anyhow::bail!("the clock stopped"),
+    }
+}
+
+/// The kinds of faults that this machine can do.
+fn kinds(only: &[Kind], folder: &Path, tell: &impl Fn(&str)) -> Result<Vec<Kind>> {
+    let mut kinds: Vec<Kind> = if only.is_empty() { Kind::ALL.to_vec() } else { only.to_vec() };
+    if kinds.contains(&Kind::JumpClock) && Clock::new(&folder.join("clock"))?.is_none() {
+        tell("left out: clocks that jump (libfaketime is not installed: Debian's package `faketime`)");
+        kinds.retain(|kind| *kind != Kind::JumpClock);
+    }
+    ensure!(!kinds.is_empty(), "there is no fault left to cause");
+    Ok(kinds)
+}
+
+fn default_folder() -> Result<PathBuf> {
+    let cache = env::var_os("POQ_CACHE").map(PathBuf::from);
+    let home = || Some(PathBuf::from(env::var_os("HOME")?).join(".cache/proof-of-quality"));
+    Ok(cache.or_else(home).context("there is no home folder: say --folder DIR")?.join("chaos"))
+}
+
+/// An empty folder; what an earlier run left there is removed, and nothing else.
+fn make_empty(folder: &Path) -> Result<()> {
+    if folder.exists() {
+        let ours = folder.join("chain.json").exists() || folder.read_dir()?.next().is_none();
+        ensure!(ours, "{} holds something else: choose another --folder", folder.display());
+        std::fs::remove_dir_all(folder).with_context(|| format!("cannot remove {}", folder.display()))?;
+    }
+    std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))
+}
+
+/// A bar of faults, on a terminal only.
+fn bar() -> ProgressBar {
+    let terminal = io::stderr().is_terminal();
+    let target = if terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+    let bar = ProgressBar::with_draw_target(None, target);
+    if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos} of {len} faults are over, {elapsed}") {
+        bar.set_style(style);
+    }
+    bar
+}

@@ -1,0 +1,185 @@
+//! Faults from a seed.
+
+use rand::{seq::SliceRandom as _, Rng as _, SeedableRng as _};
+use rand_chacha::ChaCha8Rng;
+use serde::Serialize;
+use std::{collections::BTreeSet, fmt, time::Duration};
+
+/// The node that keeps the state of every block, for the audit at the end: its disk stays as it is.
+pub const ARCHIVE: usize = 0;
+
+/// How many authors there are; their nodes come first.
+const AUTHORS: usize = 4;
+
+/// The longest pause between two faults, in seconds; the shortest is a third of it.
+const LONGEST_PAUSE: u64 = 15;
+
+/// A kind of fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// `kill -9` of a node
+    KillNode,
+    /// `kill -9` of an engine
+    KillEngine,
+    /// `kill -9` of the nodes of the majority of a committee at work
+    KillMajority,
+    /// A node is stopped and goes on
+    PauseNode,
+    /// An engine is stopped and goes on
+    PauseEngine,
+    /// The network falls in two parts and grows together again
+    Partition,
+    /// A node's disk is full for a while
+    FillDisk,
+    /// A node's clock jumps, and back
+    JumpClock,
+    /// A node starts again without its database, and keeps little
+    RestartPruned,
+    /// A node starts again without its database, by warp sync
+    RestartWarp,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 10] = [
+        Self::KillNode,
+        Self::KillEngine,
+        Self::KillMajority,
+        Self::PauseNode,
+        Self::PauseEngine,
+        Self::Partition,
+        Self::FillDisk,
+        Self::JumpClock,
+        Self::RestartPruned,
+        Self::RestartWarp,
+    ];
+}
+
+/// A fault that is planned.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Fault {
+    /// Its number, from 1.
+    pub number: usize,
+    /// When it begins.
+    pub at: Duration,
+    /// How long it lasts.
+    pub hold: Duration,
+    /// What it does.
+    pub kind: Kind,
+    /// Whom it hits: indices of nodes. Empty for a majority, which is that of a committee at work then.
+    pub nodes: Vec<usize>,
+    /// By how many seconds a clock jumps.
+    pub seconds: i64,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let nodes = self.nodes.iter().map(|node| name(*node)).collect::<Vec<_>>().join(", ");
+        match self.kind {
+            Kind::KillNode => write!(f, "kill the node {nodes}")?,
+            Kind::KillEngine => write!(f, "kill the engine of {nodes}")?,
+            Kind::KillMajority => write!(f, "kill the majority of a committee")?,
+            Kind::PauseNode => write!(f, "stop the node {nodes}")?,
+            Kind::PauseEngine => write!(f, "stop the engine of {nodes}")?,
+            Kind::Partition => write!(f, "cut off {nodes}")?,
+            Kind::FillDisk => write!(f, "fill the disk of {nodes}")?,
+            Kind::JumpClock => write!(f, "put the clock of {nodes} {:+} s", self.seconds)?,
+            Kind::RestartPruned => write!(f, "start {nodes} anew, pruned")?,
+            Kind::RestartWarp => write!(f, "start {nodes} anew, by warp sync")?,
+        }
+        match self.kind {
+            Kind::KillEngine | Kind::RestartPruned | Kind::RestartWarp => Ok(()),
+            _ => write!(f, ", for {} s", self.hold.as_secs()),
+        }
+    }
+}
+
+/// The name of a node, as in [`crate::members::all`].
+pub fn name(node: usize) -> String {
+    match ["alice", "bob", "charlie", "dave"].get(node) {
+        Some(name) => (*name).to_owned(),
+        None => format!("operator-{}", node.saturating_sub(AUTHORS)),
+    }
+}
+
+/// The faults of `seed` for a network of `nodes` nodes, in the order of time. Every kind comes before any comes again.
+pub fn plan(seed: u64, faults: usize, nodes: usize, kinds: &[Kind]) -> Vec<Fault> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut bag: Vec<Kind> = Vec::new();
+    let mut at = 0;
+    let mut plan = Vec::new();
+    for number in 1..=faults {
+        at += rng.random_range(LONGEST_PAUSE / 3..=LONGEST_PAUSE);
+        if bag.is_empty() {
+            bag = kinds.to_vec();
+            bag.shuffle(&mut rng);
+        }
+        let Some(kind) = bag.pop() else { break };
+        let hold = Duration::from_secs(rng.random_range(2..=25));
+        let nodes = targets(kind, nodes, &mut rng);
+        let seconds = match kind {
+            Kind::JumpClock => rng.random_range(2..=60) * if rng.random() { 1 } else { -1 },
+            _ => 0,
+        };
+        plan.push(Fault { number, at: Duration::from_secs(at), hold, kind, nodes, seconds });
+    }
+    plan
+}
+
+fn targets(kind: Kind, nodes: usize, rng: &mut ChaCha8Rng) -> Vec<usize> {
+    let any = 0..nodes;
+    let operators = AUTHORS..nodes;
+    match kind {
+        Kind::KillMajority => Vec::new(),
+        Kind::KillNode | Kind::PauseNode | Kind::JumpClock => vec![rng.random_range(any)],
+        Kind::FillDisk => vec![rng.random_range(ARCHIVE + 1..nodes)],
+        // An author that forgets its votes could vote twice: authors keep their databases.
+        Kind::KillEngine | Kind::PauseEngine | Kind::RestartPruned | Kind::RestartWarp => {
+            vec![rng.random_range(operators)]
+        }
+        Kind::Partition => {
+            let wanted = rng.random_range(1..=nodes / 2);
+            let mut away = BTreeSet::new();
+            while away.len() < wanted {
+                away.insert(rng.random_range(any.clone()));
+            }
+            away.into_iter().collect()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plan_is_its_seed() {
+        let plan_of = |seed| plan(seed, 50, 11, &Kind::ALL);
+        assert_eq!(plan_of(7), plan_of(7));
+        assert_ne!(plan_of(7), plan_of(8));
+        assert_eq!(plan_of(7).len(), 50);
+    }
+
+    #[test]
+    fn every_kind_comes_and_the_archive_keeps_its_disk() {
+        for seed in 0..50 {
+            let faults = plan(seed, 50, 11, &Kind::ALL);
+            for kind in Kind::ALL {
+                assert_eq!(faults.iter().filter(|fault| fault.kind == kind).count(), 5, "{kind:?}");
+            }
+            for fault in faults {
+                let spares = matches!(fault.kind, Kind::FillDisk | Kind::RestartPruned | Kind::RestartWarp);
+                assert!(!spares || !fault.nodes.contains(&ARCHIVE), "{fault}");
+                assert!(fault.nodes.iter().all(|node| *node < 11), "{fault}");
+            }
+        }
+    }
+
+    #[test]
+    fn names_are_those_of_the_members() {
+        for (index, member) in crate::members::all().iter().enumerate() {
+            assert_eq!(name(index), member.name);
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! What must hold when all is over.
+
+use super::{
+    plan::{Fault, ARCHIVE},
+    world::{Happened, World},
+};
+use crate::{
+    client::{wait, Client},
+    ledger::{issuance, End, Ledger},
+};
+use anyhow::{Context as _, Result};
+use serde::Serialize;
+use serde_json::json;
+use std::{fmt, fs, path::Path, time::Duration};
+use tokio::time::sleep;
+
+/// How long requests have to become final, and to end, after the last fault.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+/// How often to look.
+const POLL: Duration = Duration::from_secs(2);
+
+/// How many more blocks finality has to reach, to be called alive.
+const FINALITY: u64 = 5;
+
+/// How much of what is wrong with a log is told.
+const LINES: usize = 3;
+
+/// What came of a run.
+#[derive(Clone, Debug, Serialize)]
+pub struct Verdict {
+    /// Requests that were asked.
+    pub requests: usize,
+    /// Requests that were settled.
+    pub settled: usize,
+    /// Requests that were refunded.
+    pub refunded: usize,
+    /// Requests that are not on the chain.
+    pub lost: usize,
+    /// Requests that do not end.
+    pub stuck: usize,
+    /// Faults that were caused.
+    pub faults: usize,
+    /// Whatever else is not as it must be.
+    pub problems: Vec<String>,
+    /// What the blocks say.
+    pub ledger: Ledger,
+}
+
+impl Verdict {
+    /// Whether all is as it must be.
+    pub fn is_good(&self) -> bool {
+        self.lost == 0 && self.stuck == 0 && self.problems.is_empty()
+    }
+
+    /// Writes the report.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub(super) fn write(&self, path: &Path, seed: u64, plan: &[Fault], events: &[Happened]) -> Result<()> {
+        let plan: Vec<_> = plan
+            .iter()
+            .map(|fault| {
+                let (at, hold) = (fault.at.as_secs(), fault.hold.as_secs());
+                let nodes: Vec<_> = fault.nodes.iter().map(|node| super::plan::name(*node)).collect();
+                json!({"number": fault.number, "at": at, "hold": hold, "kind": fault.kind, "nodes": nodes, "seconds": fault.seconds})
+            })
+            .collect();
+        let report = json!({"seed": seed, "verdict": self, "plan": plan, "events": events});
+        fs::write(path, serde_json::to_vec_pretty(&report)?)
+            .with_context(|| format!("cannot write {}", path.display()))
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { requests, settled, refunded, lost, stuck, faults, .. } = self;
+        write!(f, "requests {requests} settled {settled} refunded {refunded} lost {lost} stuck {stuck} faults {faults}")
+    }
+}
+
+/// How long requests have to become final, from the first on.
+pub fn patience(faults: &[Fault]) -> Duration {
+    faults.last().map_or(Duration::ZERO, |fault| fault.at.saturating_add(fault.hold)).saturating_add(PATIENCE)
+}
+
+/// Waits until all is quiet, and looks.
+pub async fn reach(world: &World, requests: usize, faults: usize) -> Result<Verdict> {
+    let mut problems = Vec::new();
+    if let Err(error) = quiet(world).await {
+        problems.push(format!("{error:#}"));
+    }
+    let archive = wait("the archive", || async { world.client(ARCHIVE).await.map(Some) }).await?;
+    let last = archive.finalized().await?;
+    let number = last.block_number();
+    world.happened(None, format!("reading all {number} finalized blocks"));
+    let ledger = Ledger::read(&archive, number).await?;
+    problems.extend(ledger.faults.iter().cloned());
+    if let Err(error) = Client::check_invariants(&last).await {
+        problems.push(format!("{error:#}"));
+    }
+    let (first, now) = (issuance(&archive.at_number(0).await?).await?, issuance(&last).await?);
+    if first.checked_sub(ledger.burnt()) != Some(now) {
+        problems
+            .push(format!("money: there were {first} units, {} were burnt, there are {now}", ledger.burnt()));
+    }
+    problems.extend(forks(world, &archive, number).await);
+    problems.extend(panics(world));
+    Ok(Verdict {
+        requests,
+        settled: ledger.ended(|end| *end == End::Settled),
+        refunded: ledger.ended(|end| matches!(end, End::Refunded(_))),
+        lost: requests.saturating_sub(ledger.requests.len()),
+        stuck: ledger.open().len(),
+        faults,
+        problems,
+        ledger,
+    })
+}
+
+/// Waits until every node runs and finalizes, and no request is open.
+async fn quiet(world: &World) -> Result<()> {
+    let archive = wait("the archive", || async { world.client(ARCHIVE).await.map(Some) }).await?;
+    let goal = archive.best().await?.block_number().saturating_add(FINALITY);
+    for node in world.network.nodes() {
+        let reached = || async {
+            let heights = Client::heights(&node.url()).await?;
+            Ok((heights.finalized >= goal).then_some(()))
+        };
+        wait(&format!("finality at {} (block {goal})", node.name()), reached).await?;
+    }
+    world.happened(None, format!("every node has finalized block {goal}"));
+    let deadline = tokio::time::Instant::now().checked_add(PATIENCE).context("a patience without end")?;
+    while tokio::time::Instant::now() < deadline {
+        let open: Option<u32> =
+            Client::value(&archive.finalized().await?, "ProofOfQuality", "OpenRequests").await?;
+        if open.unwrap_or(0) == 0 {
+            return Ok(());
+        }
+        sleep(POLL).await;
+    }
+    // Which ones, the ledger says.
+    Ok(())
+}
+
+/// Nodes that have finalized another block with this number.
+async fn forks(world: &World, archive: &Client, number: u64) -> Vec<String> {
+    let hash = |client: Client| async move { client.call("chain_getBlockHash", vec![number.into()]).await };
+    let Ok(ours) = hash(archive.clone()).await else { return vec!["the archive does not answer".into()] };
+    let mut problems = Vec::new();
+    for (index, node) in world.network.nodes().iter().enumerate() {
+        let what = format!("block {number} at {}", node.name());
+        let same = wait(&what, || async {
+            let client = world.client(index).await?;
+            client.wait_until_finalized(number).await?;
+            Ok(Some(hash(client).await? == ours))
+        });
+        match same.await {
+            Ok(true) => {}
+            Ok(false) => problems.push(format!("{} has finalized another block {number}", node.name())),
+            Err(error) => problems.push(format!("{}: {error:#}", node.name())),
+        }
+    }
+    problems
+}
+
+/// What the logs say of panics.
+fn panics(world: &World) -> Vec<String> {
+    let mut problems = Vec::new();
+    for node in world.network.nodes() {
+        let log = fs::read_to_string(node.log()).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().filter(|line| line.contains("panicked")).collect();
+        if let Some(first) = lines.first() {
+            problems.push(format!("{} panicked {} times, first: {}", node.name(), lines.len(), first.trim()));
+        }
+        let broken = log.lines().filter(|line| line.contains("overwritten") || line.contains("corrupt"));
+        problems.extend(broken.take(LINES).map(|line| format!("{}: {}", node.name(), line.trim())));
+    }
+    problems
+}

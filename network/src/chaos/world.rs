@@ -1,0 +1,236 @@
+//! A network with small disks and clocks of its own, and somebody who starts again what has ended, as an init system would.
+
+use super::plan::{Fault, Kind, ARCHIVE};
+use crate::{
+    client::Client,
+    clock::Clock,
+    disk::Disk,
+    members,
+    network::{Network, Options, Place},
+    node::Node,
+    wires::Wires,
+};
+use anyhow::{Context as _, Result};
+use serde::Serialize;
+use std::{
+    path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+use subxt::SubstrateConfig;
+use tokio::{task::block_in_place, time::sleep};
+
+/// Size of a node's disk, in mebibytes.
+const DISK: u32 = 384;
+
+/// How often to look for nodes that have ended.
+const ROUND: Duration = Duration::from_secs(2);
+
+/// A node that ends so many times in a row gets a new database: the old one is broken.
+const PATIENCE: u32 = 3;
+
+/// How long a node may take to answer while others may be asked.
+const QUICK: Duration = Duration::from_secs(3);
+
+/// The name of the node that keeps all states, for the audit at the end.
+pub struct World {
+    /// The nodes.
+    pub network: Network,
+    disks: Vec<Disk>,
+    clocks: Vec<Option<Clock>>,
+    /// One for each node: held by the fault that it suffers.
+    pub busy: Vec<tokio::sync::Mutex<()>>,
+    /// Held by the partition that there is.
+    pub cut: tokio::sync::Mutex<()>,
+    /// Options that a node has got since it was first started.
+    options: Vec<Mutex<Vec<String>>>,
+    /// How often in a row a node has ended by itself.
+    deaths: Vec<Mutex<u32>>,
+    events: Mutex<Vec<Happened>>,
+    config: SubstrateConfig,
+    began: Instant,
+    tell: Box<dyn Fn(&str) + Send + Sync>,
+}
+
+/// Something that happened, for the report.
+#[derive(Clone, Debug, Serialize)]
+pub struct Happened {
+    /// Seconds since the first request.
+    pub seconds: f64,
+    /// The number of the fault that it belongs to, if any.
+    pub fault: Option<usize>,
+    /// What.
+    pub what: String,
+}
+
+impl World {
+    /// Makes and starts the network for `plan`; `tell` hears what happens.
+    ///
+    /// # Errors
+    /// If this user may not, programs are missing, or the network does not come up.
+    pub async fn start(
+        folder: &Path,
+        models: PathBuf,
+        plan: &[Fault],
+        tell: Box<dyn Fn(&str) + Send + Sync>,
+    ) -> Result<Self> {
+        let members = members::all();
+        let wires = Wires::lay(u8::try_from(members.len())?)?;
+        let options = Options { models, ..Options::new(folder, Place::Wires(wires)) };
+        let mut network = Network::create(options, members).await?;
+        let mut disks = Vec::new();
+        let mut clocks = Vec::new();
+        for (index, node) in network.nodes_mut().iter_mut().enumerate() {
+            if index == ARCHIVE {
+                node.setup.options = ["--state-pruning", "archive"].map(str::to_owned).into();
+            }
+            disks.push(Disk::mount(&node.base(), DISK)?);
+            let jumps = |fault: &Fault| fault.kind == Kind::JumpClock && fault.nodes.contains(&index);
+            let clock = match plan.iter().any(jumps) {
+                true => Clock::new(&node.setup.folder.join("clock"))?,
+                false => None,
+            };
+            node.setup.environment = clock.iter().flat_map(Clock::environment).collect();
+            clocks.push(clock);
+        }
+        network.equip()?;
+        network.start().await?;
+        let each = 0..network.nodes().len();
+        Ok(Self {
+            disks,
+            clocks,
+            busy: each.clone().map(|_| tokio::sync::Mutex::default()).collect(),
+            cut: tokio::sync::Mutex::default(),
+            options: each.clone().map(|_| Mutex::default()).collect(),
+            deaths: each.map(|_| Mutex::default()).collect(),
+            events: Mutex::default(),
+            config: SubstrateConfig::new(),
+            began: Instant::now(),
+            network,
+            tell,
+        })
+    }
+
+    /// The node with this index.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub fn node(&self, index: usize) -> Result<&Node> {
+        self.network.nodes().get(index).context("no such node")
+    }
+
+    /// The disk of a node.
+    ///
+    /// # Errors
+    /// If there is no such node.
+    pub fn disk(&self, index: usize) -> Result<&Disk> {
+        self.disks.get(index).context("no such node")
+    }
+
+    /// The clock of a node, if it has one of its own.
+    pub fn clock(&self, index: usize) -> Option<&Clock> {
+        self.clocks.get(index)?.as_ref()
+    }
+
+    /// Since the first request.
+    pub fn elapsed(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    /// Writes down what happened, and says it.
+    pub fn happened(&self, fault: Option<usize>, what: String) {
+        let seconds = self.elapsed().as_secs_f64();
+        let mark = fault.map_or("      ".into(), |number| format!("#{number:<5}"));
+        (self.tell)(&format!("{seconds:7.1} s  {mark} {what}"));
+        self.events.lock().unwrap_or_else(PoisonError::into_inner).push(Happened { seconds, fault, what });
+    }
+
+    /// All that happened.
+    pub fn events(&self) -> Vec<Happened> {
+        self.events.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Starts a node with the options that it has got since.
+    ///
+    /// # Errors
+    /// If the program cannot be started.
+    pub fn start_node(&self, index: usize) -> Result<()> {
+        let options = self.options.get(index).context("no such node")?;
+        let options = options.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        self.node(index)?.start_with(&options.iter().map(String::as_str).collect::<Vec<_>>())
+    }
+
+    /// Sets the options that a node is started with from now on.
+    pub fn set_options(&self, index: usize, options: &[&str]) {
+        if let Some(place) = self.options.get(index) {
+            let options = options.iter().map(|option| (*option).to_owned()).collect();
+            *place.lock().unwrap_or_else(PoisonError::into_inner) = options;
+        }
+    }
+
+    /// A connection to one node.
+    ///
+    /// # Errors
+    /// If it does not answer soon.
+    pub async fn client(&self, index: usize) -> Result<Client> {
+        let url = self.node(index)?.url();
+        tokio::time::timeout(QUICK, Client::connect_with(&url, self.config.clone()))
+            .await
+            .context("no answer")?
+    }
+
+    /// A connection to whoever answers first in the order of nodes, and its index.
+    ///
+    /// # Errors
+    /// If nobody answers.
+    pub async fn anybody(&self) -> Result<Client> {
+        let mut last = None;
+        for index in 0..self.network.nodes().len() {
+            match self.client(index).await {
+                Ok(client) => return Ok(client),
+                Err(error) => last = Some(error),
+            }
+        }
+        Err(last.context("there are no nodes")?.context("no node answers"))
+    }
+
+    /// Starts again what has ended, for ever. A node that a fault holds is left to the fault.
+    pub async fn supervise(&self) {
+        loop {
+            for index in 0..self.network.nodes().len() {
+                if let Err(error) = self.look_after(index).await {
+                    self.happened(None, format!("{}: {error:#}", super::plan::name(index)));
+                }
+            }
+            sleep(ROUND).await;
+        }
+    }
+
+    async fn look_after(&self, index: usize) -> Result<()> {
+        let (Some(busy), Some(deaths)) = (self.busy.get(index), self.deaths.get(index)) else {
+            return Ok(());
+        };
+        let Ok(_mine) = busy.try_lock() else { return Ok(()) };
+        let node = self.node(index)?;
+        if block_in_place(|| node.is_running()) {
+            return Ok(());
+        }
+        let times = {
+            let mut deaths = deaths.lock().unwrap_or_else(PoisonError::into_inner);
+            *deaths = deaths.saturating_add(1);
+            *deaths
+        };
+        self.happened(
+            None,
+            format!("{} ended by itself ({}), starting it again", node.name(), node.last_words()),
+        );
+        if times.is_multiple_of(PATIENCE) {
+            self.happened(
+                None,
+                format!("{} does not stay up, starting it without its database", node.name()),
+            );
+            block_in_place(|| node.wipe_database())?;
+        }
+        block_in_place(|| self.start_node(index))
+    }
+}

@@ -1,0 +1,77 @@
+//! Small disks, to fill.
+
+use anyhow::{ensure, Context as _, Result};
+use rustix::fs::{fallocate, FallocateFlags};
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+/// The file that takes all the room.
+const BALLAST: &str = "ballast";
+
+/// How much is taken at a time, in bytes: most of it in large pieces, the rest by pages.
+const PIECES: [u64; 2] = [1024 * 1024, 4096];
+
+/// A file system in memory, of a size of its own. It is unmounted when it is dropped.
+#[derive(Debug)]
+pub struct Disk {
+    path: PathBuf,
+}
+
+impl Disk {
+    /// Mounts a disk of so many mebibytes at `path`.
+    ///
+    /// # Errors
+    /// If this user may not, or the folder cannot be made.
+    pub fn mount(path: &Path, mebibytes: u32) -> Result<Self> {
+        fs::create_dir_all(path).with_context(|| format!("cannot make {}", path.display()))?;
+        let options = format!("size={mebibytes}m,mode=700");
+        let mut mount = Command::new("mount");
+        run(mount.args(["-t", "tmpfs", "-o", &options, "poq-disk"]).arg(path))?;
+        Ok(Self { path: path.to_owned() })
+    }
+
+    /// Takes all the room there is, piece by piece: who asks for all at once gets nothing if another one writes meanwhile.
+    /// Returns how much that was, in bytes.
+    ///
+    /// # Errors
+    /// If a file cannot be made.
+    pub fn fill(&self) -> Result<u64> {
+        let file = File::create(self.path.join(BALLAST)).context("cannot fill a disk")?;
+        let mut taken = 0u64;
+        for piece in PIECES {
+            while fallocate(&file, FallocateFlags::empty(), taken, piece).is_ok() {
+                taken = taken.saturating_add(piece);
+            }
+        }
+        Ok(taken)
+    }
+
+    /// Gives the room back.
+    ///
+    /// # Errors
+    /// If the file cannot be removed.
+    pub fn free(&self) -> Result<()> {
+        let ballast = self.path.join(BALLAST);
+        if ballast.exists() {
+            fs::remove_file(ballast).context("cannot free a disk")?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        // Lazily: a process that was killed a moment ago may still hold a file.
+        let _gone = run(Command::new("umount").arg("--lazy").arg(&self.path));
+    }
+}
+
+fn run(command: &mut Command) -> Result<()> {
+    let output = command.stdin(Stdio::null()).output().with_context(|| format!("cannot run {command:?}"))?;
+    let error = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{command:?} failed: {}", error.trim());
+    Ok(())
+}

@@ -1,0 +1,260 @@
+//! `poq-network`: a network of eleven nodes on this machine, to use or to hurt.
+
+use anyhow::{bail, ensure, Context as _, Result};
+use clap::{Parser, Subcommand};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use network::{
+    chaos, members,
+    network::{Network, Options, Place},
+    programs, show,
+};
+use std::{
+    env,
+    fs::{self, File},
+    io::{self, IsTerminal as _, Write as _},
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
+
+/// A network of real nodes on this machine: four block authors and seven operators, each with its own data, keys and engine.
+#[derive(Debug, Parser)]
+#[command(name = "poq-network", version, after_help = EXAMPLES)]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  poq-network up                       start it, or go on where it was stopped
+  poq --from Bob ask \"What is the capital of Peru?\"
+  poq-network status                   who runs, memory, blocks
+  poq-network down                     stop it, keep its data
+  poq-network down --forget            stop it, remove its data
+  poq-network chaos --seed 7           another network, in namespaces of its own, and fifty faults (as root)";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start the network, in the background
+    Up {
+        #[command(flatten)]
+        place: Folder,
+        /// RPC port of the first node; the others have the next ones
+        #[arg(long, value_name = "PORT", default_value_t = 9944)]
+        rpc_port: u16,
+        /// Port of the first node for other nodes; the others have the next ones
+        #[arg(long, value_name = "PORT", default_value_t = 30333)]
+        port: u16,
+        /// Folder with the demo's models
+        #[arg(long, value_name = "DIR", env = "POQ_MODELS", default_value = "models")]
+        models: PathBuf,
+    },
+    /// Stop the network
+    Down {
+        #[command(flatten)]
+        place: Folder,
+        /// Remove its data, too
+        #[arg(long)]
+        forget: bool,
+    },
+    /// Show its nodes: processes, memory, blocks
+    Status {
+        #[command(flatten)]
+        place: Folder,
+        /// For scripts
+        #[arg(long)]
+        json: bool,
+    },
+    /// Hurt a network of its own, at random moments from a seed, and see whether anything is lost (as root)
+    Chaos(chaos::Args),
+}
+
+#[derive(Debug, clap::Args)]
+struct Folder {
+    /// Folder of the network's data [default: network, in the project's cache]
+    #[arg(long, value_name = "DIR", env = "POQ_NETWORK")]
+    folder: Option<PathBuf>,
+}
+
+impl Folder {
+    fn path(&self) -> Result<PathBuf> {
+        if let Some(folder) = &self.folder {
+            return Ok(std::path::absolute(folder)?);
+        }
+        let cache = env::var_os("POQ_CACHE").map(PathBuf::from);
+        let home = || Some(PathBuf::from(env::var_os("HOME")?).join(".cache/proof-of-quality"));
+        let cache = cache.or_else(home).context("there is no home folder: say --folder DIR")?;
+        Ok(cache.join("network"))
+    }
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run(Args::parse()).await {
+        Ok(code) => code,
+        Err(error) => {
+            let _nobody_reads = writeln!(io::stderr(), "error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(args: Args) -> Result<ExitCode> {
+    match args.command {
+        Command::Up { place, rpc_port, port, models } => up(&place.path()?, rpc_port, port, models).await?,
+        Command::Down { place, forget } => down(&place.path()?, forget)?,
+        Command::Status { place, json } => status(&place.path()?, json).await?,
+        Command::Chaos(args) => return chaos::main(args).await,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Holds off another `up` or `down` on the same folder.
+fn take_turn(folder: &Path) -> Result<File> {
+    fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let path = folder.join("turn");
+    let file = File::options().create(true).truncate(false).write(true).open(&path)?;
+    ensure!(file.try_lock().is_ok(), "the network in {} is being started or stopped", folder.display());
+    Ok(file)
+}
+
+async fn up(folder: &Path, rpc_port: u16, port: u16, models: PathBuf) -> Result<()> {
+    let _turn = take_turn(folder)?;
+    refuse_if_it_runs(folder)?;
+    let fresh = !folder.join("chain.json").exists();
+    let place = Place::ports_from(rpc_port, port)?;
+    let options = Options { models, ..Options::new(folder, place) };
+    programs::find("poq")?;
+    let mut network = Network::create(options, members::all()).await?;
+    refuse_if_ports_are_taken(&network)?;
+    network.equip()?;
+    network.save(folder)?;
+    say(&format!(
+        "{} a network of {} nodes in {}",
+        if fresh { "starting" } else { "going on with" },
+        network.nodes().len(),
+        folder.display()
+    ))?;
+
+    let bar = bar(network.nodes().len());
+    let started = tokio::select! {
+        started = start(&network, &bar) => started,
+        _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted; nothing runs")),
+    };
+    bar.finish_and_clear();
+    // On an error the nodes end with the value.
+    started?;
+    network.detach();
+    say(&show::table(&show::statuses(&network).await).trim_fmt())?;
+    let first = network.nodes().first().context("there are no nodes")?;
+    say(&format!(
+        "\nIt runs. Next:\n  export POQ_URL={}    # or any other of these\n  poq --from Bob ask \"What is the capital of Peru?\"\n  poq-network status\n  poq-network down",
+        first.url()
+    ))
+}
+
+async fn start(network: &Network, bar: &ProgressBar) -> Result<()> {
+    network.nodes().iter().try_for_each(network::node::Node::start)?;
+    network.wait_until_up(|up| bar.set_position(up as u64)).await
+}
+
+fn refuse_if_it_runs(folder: &Path) -> Result<()> {
+    let Some(network) = Network::open(folder)? else { return Ok(()) };
+    let (all, running) =
+        (network.nodes().len(), network.nodes().iter().filter(|node| node.is_running()).count());
+    match running {
+        0 => Ok(()),
+        running if running == all => bail!(
+            "the network in {} runs already: `make network-status` shows it, `make network-down` stops it",
+            folder.display()
+        ),
+        running => bail!(
+            "{running} of {all} nodes of the network in {} run: `make network-down` first",
+            folder.display()
+        ),
+    }
+}
+
+fn refuse_if_ports_are_taken(network: &Network) -> Result<()> {
+    for node in network.nodes() {
+        for address in [node.setup.address.rpc, node.setup.address.p2p] {
+            ensure!(
+                std::net::TcpListener::bind(address).is_ok(),
+                "port {} is taken: stop what listens there, or choose others with --rpc-port and --port",
+                address.port()
+            );
+        }
+    }
+    Ok(())
+}
+
+fn down(folder: &Path, forget: bool) -> Result<()> {
+    if !folder.exists() {
+        return say(&format!("there is no network in {}", folder.display()));
+    }
+    let turn = take_turn(folder)?;
+    let stopped = match Network::open(folder)? {
+        None => 0,
+        Some(network) => {
+            let running = network.nodes().iter().filter(|node| node.is_running()).count();
+            network.stop()?;
+            running
+        }
+    };
+    drop(turn);
+    if forget {
+        ensure!(
+            folder.join("chain.json").exists() || stopped == 0 && is_empty_but_for_the_turn(folder),
+            "{} does not look like a network's: remove it yourself",
+            folder.display()
+        );
+        fs::remove_dir_all(folder).with_context(|| format!("cannot remove {}", folder.display()))?;
+    }
+    match (stopped, forget) {
+        (0, false) => say("nothing runs"),
+        (0, true) => say("nothing runs; its data is gone"),
+        (_, false) => say(&format!("stopped {stopped} nodes; `make network` goes on where they were, `make network-down FORGET=1` removes their data")),
+        (_, true) => say(&format!("stopped {stopped} nodes; their data is gone")),
+    }
+}
+
+fn is_empty_but_for_the_turn(folder: &Path) -> bool {
+    fs::read_dir(folder)
+        .is_ok_and(|mut entries| entries.all(|entry| entry.is_ok_and(|entry| entry.file_name() == "turn")))
+}
+
+async fn status(folder: &Path, json: bool) -> Result<()> {
+    let Some(network) = Network::open(folder)? else {
+        bail!("there is no network in {}: `make network` makes one", folder.display());
+    };
+    let statuses = show::statuses(&network).await;
+    if json {
+        return say(&serde_json::to_string(&statuses)?);
+    }
+    say(&show::table(&statuses).trim_fmt())?;
+    if statuses.iter().all(|status| status.process.is_none()) {
+        say("\nNothing runs; `make network` goes on where it was.")?;
+    }
+    Ok(())
+}
+
+/// A bar for nodes that are up, on a terminal only.
+fn bar(nodes: usize) -> ProgressBar {
+    let target =
+        if io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+    let bar = ProgressBar::with_draw_target(Some(nodes as u64), target);
+    if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos} of {len} nodes are up, {elapsed}") {
+        bar.set_style(style);
+    }
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
+}
+
+/// Writes a line (or lines) of output.
+fn say(text: &str) -> Result<()> {
+    match writeln!(io::stdout(), "{text}") {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,356 @@
+//! All nodes together: creating, starting, waiting, stopping.
+
+use crate::{
+    client::Client,
+    members::{self, Member},
+    node::{Address, Node, Setup},
+    programs,
+    wires::Wires,
+};
+use anyhow::{bail, ensure, Context as _, Result};
+use serde::{Deserialize, Serialize};
+use std::{
+    fs::{self, File},
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+use tokio::time::sleep;
+
+/// How long to wait for a network: far more than it takes, because machines are busy.
+const PATIENCE: Duration = Duration::from_secs(420);
+
+/// How often to look.
+const POLL: Duration = Duration::from_millis(500);
+
+/// How many authors everybody is told of. One is not enough: it may be the one that is down.
+const BOOTNODES: usize = 4;
+
+/// Where the nodes of a network can be reached.
+#[derive(Debug)]
+pub enum Place {
+    /// On this machine's loopback, each with a port for RPC and one for other nodes.
+    Loopback(Vec<(u16, u16)>),
+    /// In namespaces of their own.
+    Wires(Wires),
+}
+
+impl Place {
+    /// Ports from these on, one of each kind for each member.
+    ///
+    /// # Errors
+    /// If there are not so many ports.
+    pub fn ports_from(rpc: u16, p2p: u16) -> Result<Self> {
+        let count = u16::try_from(members::all().len())?;
+        let ports = (0..count).map(|index| Some((rpc.checked_add(index)?, p2p.checked_add(index)?)));
+        let ports = ports.collect::<Option<_>>().context("ports end at 65535")?;
+        Ok(Self::Loopback(ports))
+    }
+
+    /// Any ports that are free now.
+    ///
+    /// # Errors
+    /// If there are none.
+    pub fn free_ports() -> Result<Self> {
+        let bind = |_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
+        // All at once, so that none is given twice.
+        let held: Vec<_> = (0..members::all().len().saturating_mul(2)).map(bind).collect::<Result<_, _>>()?;
+        let ports: Vec<_> = held.iter().map(TcpListener::local_addr).collect::<Result<_, _>>()?;
+        let pairs = ports.chunks_exact(2).filter_map(|pair| match pair {
+            [rpc, p2p] => Some((rpc.port(), p2p.port())),
+            _ => None,
+        });
+        Ok(Self::Loopback(pairs.collect()))
+    }
+
+    fn addresses(&self) -> Vec<Address> {
+        let on_loopback = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        match self {
+            Self::Wires(wires) => wires.addresses(),
+            Self::Loopback(ports) => ports
+                .iter()
+                .map(|(rpc, p2p)| Address { rpc: on_loopback(*rpc), p2p: on_loopback(*p2p), namespace: None })
+                .collect(),
+        }
+    }
+}
+
+/// The chain that a network runs.
+#[derive(Clone, Debug)]
+pub enum Spec {
+    /// One that comes with the node, by its name.
+    BuiltIn(String),
+    /// One in a file, as `poq-node export-chain-spec --raw` writes it.
+    File(PathBuf),
+}
+
+/// How a network is made.
+#[derive(Debug)]
+pub struct Options {
+    /// The folder of all that it leaves on disk.
+    pub folder: PathBuf,
+    /// Where its nodes are.
+    pub place: Place,
+    /// Which chain it runs.
+    pub spec: Spec,
+    /// The program of its nodes; `None` for the one beside this program.
+    pub program: Option<PathBuf>,
+    /// The folder of the demo's models.
+    pub models: PathBuf,
+}
+
+impl Options {
+    /// A network of the chain `local` with the models of this repository.
+    pub fn new(folder: impl Into<PathBuf>, place: Place) -> Self {
+        let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models");
+        Self { folder: folder.into(), place, spec: Spec::BuiltIn("local".into()), program: None, models }
+    }
+}
+
+/// The nodes of a network.
+#[derive(Debug)]
+pub struct Network {
+    nodes: Vec<Node>,
+    // Removes the namespaces when it is dropped; after the nodes, which live in them.
+    wires: Option<Wires>,
+    detached: bool,
+}
+
+/// What another run of this program has to know of a network.
+#[derive(Debug, Serialize, Deserialize)]
+struct Saved {
+    program: PathBuf,
+    models: PathBuf,
+    ports: Vec<(u16, u16)>,
+    bootnodes: Vec<String>,
+}
+
+impl Network {
+    /// Makes data folders and keys for `members`; starts nothing.
+    ///
+    /// # Errors
+    /// If a program or the models are missing, or files cannot be written.
+    pub async fn create(options: Options, members: Vec<Member>) -> Result<Self> {
+        let Options { folder, place, spec, program, models } = options;
+        let folder = std::path::absolute(folder)?;
+        let program = program.map_or_else(|| programs::find("poq-node"), Ok)?;
+        let models = programs::models(&models)?;
+        fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        let spec = write_spec(&program, &spec, &folder)?;
+        let addresses = place.addresses();
+        ensure!(addresses.len() >= members.len(), "there are more members than addresses");
+        let nodes = members.into_iter().zip(addresses).map(|(member, address)| {
+            let setup = Setup {
+                program: program.clone(),
+                spec: spec.clone(),
+                models: models.clone(),
+                folder: folder.join("nodes").join(&member.name),
+                address,
+                bootnodes: Vec::new(),
+                options: Vec::new(),
+                environment: Vec::new(),
+            };
+            Node::new(member, setup)
+        });
+        let wires = match place {
+            Place::Wires(wires) => Some(wires),
+            Place::Loopback(_) => None,
+        };
+        Ok(Self { nodes: nodes.collect(), wires, detached: false })
+    }
+
+    /// Gives every node its keys, and the addresses of the authors. Before this, disks can be mounted and options set.
+    ///
+    /// # Errors
+    /// If a program fails or a file cannot be written.
+    pub fn equip(&mut self) -> Result<()> {
+        let peers: Vec<String> = self.nodes.iter().map(Node::make_network_key).collect::<Result<_>>()?;
+        let authors = self.nodes.iter().zip(&peers).filter(|(node, _)| node.member.is_author());
+        let all: Vec<String> = authors.take(BOOTNODES).map(|(node, peer)| node.multiaddress(peer)).collect();
+        for (node, peer) in self.nodes.iter_mut().zip(&peers) {
+            node.insert_keys()?;
+            node.setup.bootnodes = all.iter().filter(|address| !address.ends_with(peer)).cloned().collect();
+        }
+        Ok(())
+    }
+
+    /// Starts all nodes and waits until the chain finalizes and every engine answers.
+    ///
+    /// # Errors
+    /// If a node ends, or the network does not come up.
+    pub async fn start(&self) -> Result<()> {
+        self.nodes.iter().try_for_each(Node::start)?;
+        self.wait_until_up(|_| {}).await
+    }
+
+    /// Waits until every node has a finalized block and every engine answers; `tell` hears how many nodes do.
+    ///
+    /// # Errors
+    /// If a node ends meanwhile, or it takes too long.
+    pub async fn wait_until_up(&self, tell: impl Fn(usize)) -> Result<()> {
+        let deadline = Instant::now().checked_add(PATIENCE).context("a patience without end")?;
+        loop {
+            let mut waiting = Vec::new();
+            for node in &self.nodes {
+                ensure!(
+                    node.is_running(),
+                    "{} ended: {} (its log: {})",
+                    node.name(),
+                    node.last_words(),
+                    node.log().display()
+                );
+                if !is_up(node).await {
+                    waiting.push(node.name());
+                }
+            }
+            tell(self.nodes.len().saturating_sub(waiting.len()));
+            if waiting.is_empty() {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                bail!("the network does not come up; waiting for {}", waiting.join(", "));
+            }
+            sleep(POLL).await;
+        }
+    }
+
+    /// Its nodes: authors first.
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// Its nodes, to set options before they are started.
+    pub fn nodes_mut(&mut self) -> &mut [Node] {
+        &mut self.nodes
+    }
+
+    /// The links between its nodes, if it has any of its own.
+    pub fn wires(&self) -> Option<&Wires> {
+        self.wires.as_ref()
+    }
+
+    /// Ends all nodes.
+    ///
+    /// # Errors
+    /// If one cannot be ended.
+    pub fn stop(&self) -> Result<()> {
+        // All are told before any is waited for.
+        for node in &self.nodes {
+            node.signal(rustix::process::Signal::TERM);
+        }
+        self.nodes.iter().try_for_each(Node::stop)
+    }
+
+    /// Lets the nodes run on when this value is gone.
+    pub fn detach(&mut self) {
+        self.detached = true;
+    }
+
+    /// Writes down what [`Network::open`] needs.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn save(&self, folder: &Path) -> Result<()> {
+        let Some(first) = self.nodes.first() else { return Ok(()) };
+        let mut bootnodes: Vec<String> =
+            self.nodes.iter().flat_map(|node| node.setup.bootnodes.clone()).collect();
+        bootnodes.sort();
+        bootnodes.dedup();
+        let ports =
+            self.nodes.iter().map(|node| (node.setup.address.rpc.port(), node.setup.address.p2p.port()));
+        let saved = Saved {
+            program: first.setup.program.clone(),
+            models: first.setup.models.clone(),
+            ports: ports.collect(),
+            bootnodes,
+        };
+        let path = folder.join(SAVED);
+        let json = serde_json::to_vec_pretty(&saved)?;
+        fs::write(&path, json).with_context(|| format!("cannot write {}", path.display()))
+    }
+
+    /// The network whose data lies in `folder`; `None` if there is none.
+    ///
+    /// # Errors
+    /// If what is there cannot be read.
+    pub fn open(folder: &Path) -> Result<Option<Self>> {
+        let path = folder.join(SAVED);
+        if !path.exists() {
+            return Ok(None);
+        }
+        let broken = || format!("{} is of another version: remove the folder", path.display());
+        let saved: Saved = serde_json::from_slice(&fs::read(&path)?).with_context(broken)?;
+        let addresses = Place::Loopback(saved.ports).addresses();
+        let nodes = members::all().into_iter().zip(addresses).map(|(member, address)| {
+            let setup = Setup {
+                program: saved.program.clone(),
+                spec: folder.join(CHAIN),
+                models: saved.models.clone(),
+                folder: folder.join("nodes").join(&member.name),
+                address,
+                bootnodes: saved.bootnodes.clone(),
+                options: Vec::new(),
+                environment: Vec::new(),
+            };
+            Node::new(member, setup)
+        });
+        Ok(Some(Self { nodes: nodes.collect(), wires: None, detached: true }))
+    }
+}
+
+impl Drop for Network {
+    fn drop(&mut self) {
+        if !self.detached {
+            for node in &self.nodes {
+                let _already_gone = node.kill();
+            }
+        }
+    }
+}
+
+/// The file of what a network is.
+const SAVED: &str = "network.json";
+
+/// The file of the chain's specification.
+const CHAIN: &str = "chain.json";
+
+/// Writes the chain's specification, once; returns where it is.
+fn write_spec(program: &Path, spec: &Spec, folder: &Path) -> Result<PathBuf> {
+    let file = folder.join(CHAIN);
+    match spec {
+        Spec::File(path) => {
+            fs::copy(path, &file).with_context(|| format!("cannot copy {}", path.display()))?;
+        }
+        Spec::BuiltIn(_) if file.exists() => {}
+        Spec::BuiltIn(name) => {
+            let mut command = Command::new(program);
+            command.args(["export-chain-spec", "--raw", "--chain", name, "--output"]).arg(&file);
+            let output = command.stdin(Stdio::null()).output();
+            let output = output.with_context(|| format!("cannot run {}", program.display()))?;
+            let error = String::from_utf8_lossy(&output.stderr);
+            ensure!(output.status.success(), "the chain's specification cannot be made: {}", error.trim());
+        }
+    }
+    Ok(file)
+}
+
+/// Puts another runtime into a raw specification: the same genesis, run by `wasm`.
+///
+/// # Errors
+/// If a file cannot be read or written, or the specification is not raw.
+pub fn spec_with_code(spec: &Path, wasm: &[u8], into: &Path) -> Result<()> {
+    let text = File::open(spec).with_context(|| format!("cannot read {}", spec.display()))?;
+    let mut json: serde_json::Value = serde_json::from_reader(std::io::BufReader::new(text))?;
+    let top = json.pointer_mut("/genesis/raw/top").and_then(serde_json::Value::as_object_mut);
+    let top = top.with_context(|| format!("{} is not a raw specification", spec.display()))?;
+    // `:code`, as hex.
+    top.insert("0x3a636f6465".into(), format!("0x{}", hex::encode(wasm)).into());
+    fs::write(into, json.to_string()).with_context(|| format!("cannot write {}", into.display()))
+}
+
+/// Whether a node has a finalized block, and an engine if it needs one.
+async fn is_up(node: &Node) -> bool {
+    let engine = !node.member.is_operator() || node.engine_answers();
+    engine && Client::heights(&node.url()).await.is_ok_and(|heights| heights.finalized > 0)
+}

@@ -1,0 +1,123 @@
+//! What Linux knows of a process.
+
+use anyhow::{bail, Context as _, Result};
+use rustix::process::{kill_process, Pid, Signal};
+use std::{
+    fs,
+    path::Path,
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+/// How often to look whether a process is over.
+const POLL: Duration = Duration::from_millis(50);
+
+/// A process and what it was started with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Process {
+    /// Its id.
+    pub id: u32,
+    /// The id of the one that started it.
+    pub parent: u32,
+    /// Its command line.
+    pub arguments: Vec<String>,
+}
+
+/// All processes that run; those that are over and only wait to be looked at are left out.
+pub fn all() -> Vec<Process> {
+    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+    let ids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
+    ids.filter_map(read).collect()
+}
+
+fn read(id: u32) -> Option<Process> {
+    let (state, parent) = stat(id)?;
+    if state == 'Z' || state == 'X' {
+        return None;
+    }
+    let line = fs::read(format!("/proc/{id}/cmdline")).ok()?;
+    let arguments =
+        line.split(|byte| *byte == 0).map(|part| String::from_utf8_lossy(part).into_owned()).collect();
+    Some(Process { id, parent, arguments })
+}
+
+/// State and parent of a process.
+fn stat(id: u32) -> Option<(char, u32)> {
+    let stat = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+    // The name, in parentheses, may hold anything.
+    let mut fields = stat.rsplit_once(") ")?.1.split(' ');
+    Some((fields.next()?.chars().next()?, fields.next()?.parse().ok()?))
+}
+
+/// Whether a process runs (or is stopped, but there).
+pub fn runs(id: u32) -> bool {
+    stat(id).is_some_and(|(state, _)| state != 'Z' && state != 'X')
+}
+
+/// The children of a process.
+pub fn children(parent: u32) -> Vec<Process> {
+    all().into_iter().filter(|process| process.parent == parent).collect()
+}
+
+/// Memory of a process that is in use now, in bytes.
+pub fn memory(id: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kibibytes = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+    kibibytes.unwrap_or(0).saturating_mul(1024)
+}
+
+/// Sends a signal. Nothing happens if the process is gone.
+pub fn send(id: u32, signal: Signal) {
+    if let Some(id) = i32::try_from(id).ok().and_then(Pid::from_raw) {
+        let _gone = kill_process(id, signal);
+    }
+}
+
+/// Waits until a process is over.
+///
+/// # Errors
+/// If it still runs after `patience`.
+pub fn wait_for_end(id: u32, patience: Duration) -> Result<()> {
+    let deadline = Instant::now().checked_add(patience).context("a patience without end")?;
+    while runs(id) {
+        if Instant::now() > deadline {
+            bail!("process {id} does not end");
+        }
+        sleep(POLL);
+    }
+    Ok(())
+}
+
+/// The process of the node whose data lies in `base`.
+pub fn node_of(base: &Path) -> Option<u32> {
+    let base = base.to_str()?;
+    let serves = |process: &Process| {
+        let mut pairs = process.arguments.iter().zip(process.arguments.iter().skip(1));
+        let program = process.arguments.first().is_some_and(|program| program.ends_with("poq-node"));
+        program && pairs.any(|(option, value)| option == "--base-path" && value == base)
+    };
+    // `poq-node key …` names the same folder, but does not stay.
+    all()
+        .into_iter()
+        .find(|process| serves(process) && !process.arguments.iter().any(|a| a == "key"))
+        .map(|p| p.id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::Command;
+
+    #[test]
+    fn a_process_is_seen_until_it_ends() {
+        let mut child = Command::new("sleep").arg("1000").spawn().unwrap();
+        let id = child.id();
+        assert!(runs(id) && children(std::process::id()).iter().any(|process| process.id == id));
+        assert!(memory(id) > 0);
+        send(id, Signal::KILL);
+        wait_for_end(id, Duration::from_secs(60)).unwrap();
+        assert!(!runs(id), "who is over and not waited for does not run");
+        child.wait().unwrap();
+    }
+}

@@ -1,0 +1,187 @@
+//! Abuse: floods that cost next to nothing stop neither blocks nor honest work.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "what fails here fails a test")]
+
+use futures::{stream, StreamExt as _};
+use network::{
+    client::{account, wait, Client, Question, PALLET},
+    ledger::Ledger,
+    members,
+    network::{Network, Options, Place},
+    node::Node,
+};
+use poq_runtime::demo::{Operator, OPERATORS};
+use std::{
+    fs,
+    io::{Read as _, Write as _},
+    net::TcpStream,
+    time::Duration,
+};
+use subxt::{
+    dynamic::{self, Value},
+    ext::scale_value::Composite,
+};
+
+/// Work reports that nobody asked for.
+const REPORTS: usize = 10_000;
+
+/// Requests with the least budget that the chain takes.
+const REQUESTS: u64 = 100;
+
+/// Bodies that are too large, for each door.
+const BODIES: usize = 20;
+
+/// How many calls are under way at a time.
+const ABREAST: usize = 16;
+
+/// Length of a body that no door takes, in bytes.
+const OVERSIZE: usize = 17 * 1024 * 1024;
+
+async fn start() -> (tempfile::TempDir, Network) {
+    let folder = tempfile::Builder::new().prefix("poq-abuse-").tempdir().unwrap();
+    let options = Options::new(folder.path(), Place::free_ports().unwrap());
+    let mut network = Network::create(options, members::all()).await.unwrap();
+    network.nodes_mut()[0].setup.options = ["--state-pruning", "archive"].map(str::to_owned).into();
+    network.equip().unwrap();
+    network.start().await.expect("the network comes up");
+    (folder, network)
+}
+
+/// Reports that are not due, half of them by operators' own keys and half by strangers. None has any balance.
+async fn flood_with_reports(url: &str) -> usize {
+    let client = Client::connect(url).await.unwrap();
+    let at = client.finalized().await.unwrap();
+    let report = |number: usize| {
+        let uri = match number % 2 {
+            0 => Operator::worker_uri(number / 2 % OPERATORS.len()),
+            _ => format!("//Stranger//{}", number % 64),
+        };
+        // Unknown requests, wrong kinds, and those of others: a few of the many ways to be wrong.
+        let kind = match number % 3 {
+            0 => Value::named_variant("CommitOutput", [("commitment", Value::from_bytes([7; 32]))]),
+            1 => Value::named_variant("CommitScores", [("commitment", Value::from_bytes([8; 32]))]),
+            _ => Value::named_variant("Fail", [("reason", Value::unnamed_variant("Internal", []))]),
+        };
+        let reports = Value::unnamed_composite([Value::named_composite([
+            ("request", Value::u128(1 << 40)),
+            ("kind", kind),
+        ])]);
+        let call = dynamic::tx(PALLET, "report_work", Composite::named([("reports", reports)]));
+        Client::sign(&at, &call, &account(&uri).unwrap(), (number / 128) as u64).unwrap()
+    };
+    let taken = stream::iter(0..REPORTS).map(|number| {
+        let (client, transaction) = (client.clone(), report(number));
+        async move { client.send(&transaction).await.is_ok() }
+    });
+    taken.buffer_unordered(ABREAST).filter(|taken| futures::future::ready(*taken)).count().await
+}
+
+/// Requests that pay for as little as the chain lets them.
+async fn flood_with_requests(url: &str) {
+    let client = Client::connect(url).await.unwrap();
+    let (at, terms) = (client.finalized().await.unwrap(), client.terms().await.unwrap());
+    let question = Question { prompt: "?".into(), responders: 1, committee: 1 };
+    let call = client.request_call(&question, &terms).await.unwrap();
+    let eve = account("//Eve").unwrap();
+    for nonce in 0..REQUESTS {
+        let transaction = Client::sign(&at, &call, &eve, nonce).unwrap();
+        client.send(&transaction).await.expect("the pool takes what is paid for");
+    }
+}
+
+/// Bodies that are larger than anybody may send, to RPC and to an engine. Both say no and live on.
+fn flood_with_bodies(rpc: &str, engine: &str, token: &str) {
+    let body = format!(
+        r#"{{"jsonrpc":"2.0","id":1,"method":"author_submitExtrinsic","params":["0x{}"]}}"#,
+        "00".repeat(OVERSIZE / 2)
+    );
+    for number in 0..BODIES {
+        let answer = post(rpc, "POST / HTTP/1.1", "", &body);
+        assert!(!answer.contains(" 200 "), "RPC takes {} bytes: {answer}", body.len());
+        let path = format!("PUT /v1/jobs/{number:064x} HTTP/1.1");
+        let stranger = post(engine, &path, "", &body);
+        assert!(!stranger.contains(" 200 "), "the engine takes work from strangers: {stranger}");
+        let answer = post(engine, &path, &format!("Authorization: Bearer {token}\r\n"), &body);
+        assert!(
+            !answer.contains(" 200 ") && !answer.contains(" 202 "),
+            "the engine takes {} bytes: {answer}",
+            body.len()
+        );
+    }
+}
+
+/// The first line of the answer; nothing if the door is shut in the middle of the body.
+fn post(address: &str, request: &str, headers: &str, body: &str) -> String {
+    let mut stream = TcpStream::connect(address).expect("the door is there");
+    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    let head = format!(
+        "{request}\r\nHost: localhost\r\nContent-Type: application/json\r\n{headers}Content-Length: {}\r\nConnection: close\r\n\r\n",
+        body.len()
+    );
+    let _shut_early = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body.as_bytes()));
+    let mut answer = vec![0; 512];
+    let read = stream.read(&mut answer).unwrap_or(0);
+    String::from_utf8_lossy(&answer[..read]).lines().next().unwrap_or_default().to_owned()
+}
+
+/// Address and token of a node's engine.
+fn engine_of(node: &Node) -> (String, String) {
+    let log = node.log_since_start().unwrap();
+    let (_, rest) = log.rsplit_once("The engine answers at ").expect("the engine answers");
+    let address = rest.split_whitespace().next().unwrap().to_owned();
+    let chains = fs::read_dir(node.base().join("chains")).unwrap();
+    let token =
+        chains.filter_map(|chain| fs::read_to_string(chain.unwrap().path().join("engine/token")).ok()).next();
+    (address, token.expect("the engine has a token").trim().to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn floods_stop_neither_blocks_nor_honest_work() {
+    let (_folder, network) = start().await;
+    let nodes = network.nodes();
+    // An author is flooded, because it is authors who make blocks.
+    let (author, operator) = (&nodes[1], &nodes[5]);
+    let before = Client::heights(&nodes[0].url()).await.unwrap();
+    let honest = Client::connect(&nodes[4].url()).await.unwrap();
+
+    let reports = tokio::spawn({
+        let url = author.url();
+        async move { flood_with_reports(&url).await }
+    });
+    flood_with_requests(&author.url()).await;
+    let bodies = tokio::task::spawn_blocking({
+        let (rpc, (engine, token)) = (author.setup.address.rpc.to_string(), engine_of(operator));
+        move || flood_with_bodies(&rpc, &engine, &token)
+    });
+    let request =
+        honest.ask("What is the capital of Peru?", "//Bob").await.expect("the chain takes an honest request");
+    let closed = honest.wait_until_closed(request).await.unwrap();
+    assert_eq!(
+        closed.phase(),
+        "Settled",
+        "an honest request is done in the middle of it: {:?}",
+        closed.phase
+    );
+    assert_eq!(reports.await.unwrap(), 0, "no pool takes a report that is not due");
+    bodies.await.unwrap();
+
+    for node in nodes {
+        assert!(node.is_running(), "{} lives", node.name());
+        let log = node.log_since_start().unwrap();
+        assert!(!log.contains("panicked"), "{}: {}", node.name(), node.last_words());
+    }
+    let archive = Client::connect(&nodes[0].url()).await.unwrap();
+    wait("the end of all requests", || async {
+        let at = archive.finalized().await?;
+        let open: Option<u32> = Client::value(&at, PALLET, "OpenRequests").await?;
+        Ok((at.block_number() > before.best + 10 && open.unwrap_or(0) == 0).then_some(()))
+    })
+    .await
+    .unwrap();
+    let last = archive.finalized().await.unwrap();
+    Client::check_invariants(&last).await.unwrap();
+    let ledger = Ledger::read(&archive, last.block_number()).await.unwrap();
+    println!("{} requests, duties: {:?}, slashed {}", ledger.requests.len(), ledger.duties, ledger.slashed);
+    assert_eq!(ledger.requests.len() as u64, REQUESTS + 1);
+    assert!(ledger.faults.is_empty(), "{:?}", ledger.faults);
+}

@@ -1,0 +1,24 @@
+//! Chaos in short: the same code as `make chaos`, with one fault of each kind that needs no more than this machine has.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "what fails here fails a test")]
+
+use network::chaos::{self, plan::Kind, Args};
+use std::path::Path;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_lost_when_nodes_engines_and_links_fail() {
+    let folder = tempfile::Builder::new().prefix("poq-chaos-").tempdir().unwrap();
+    let args = Args {
+        seed: 5,
+        requests: 8,
+        faults: 4,
+        only: vec![Kind::KillNode, Kind::KillEngine, Kind::KillMajority, Kind::Partition],
+        folder: Some(folder.path().join("chaos")),
+        report: None,
+        models: Path::new(env!("CARGO_MANIFEST_DIR")).join("../models"),
+    };
+    let verdict = chaos::run(args, |line| println!("{line}")).await.expect("the network runs");
+    println!("{verdict}");
+    assert!(verdict.is_good(), "{verdict}: {:#?}", verdict.problems);
+    assert_eq!((verdict.settled + verdict.refunded, verdict.faults), (8, 4), "{verdict}");
+}
