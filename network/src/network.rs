@@ -10,7 +10,7 @@ use crate::{
 use anyhow::{bail, ensure, Context as _, Result};
 use serde::{Deserialize, Serialize};
 use std::{
-    fs::{self, File},
+    fs,
     net::{Ipv4Addr, SocketAddr, TcpListener},
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -81,7 +81,7 @@ impl Place {
 pub enum Spec {
     /// One that comes with the node, by its name.
     BuiltIn(String),
-    /// One in a file, as `poq-node export-chain-spec --raw` writes it.
+    /// One in a file, as `poq-node export-chain-spec` writes it, raw or not.
     File(PathBuf),
 }
 
@@ -333,20 +333,6 @@ fn write_spec(program: &Path, spec: &Spec, folder: &Path) -> Result<PathBuf> {
         }
     }
     Ok(file)
-}
-
-/// Puts another runtime into a raw specification: the same genesis, run by `wasm`.
-///
-/// # Errors
-/// If a file cannot be read or written, or the specification is not raw.
-pub fn spec_with_code(spec: &Path, wasm: &[u8], into: &Path) -> Result<()> {
-    let text = File::open(spec).with_context(|| format!("cannot read {}", spec.display()))?;
-    let mut json: serde_json::Value = serde_json::from_reader(std::io::BufReader::new(text))?;
-    let top = json.pointer_mut("/genesis/raw/top").and_then(serde_json::Value::as_object_mut);
-    let top = top.with_context(|| format!("{} is not a raw specification", spec.display()))?;
-    // `:code`, as hex.
-    top.insert("0x3a636f6465".into(), format!("0x{}", hex::encode(wasm)).into());
-    fs::write(into, json.to_string()).with_context(|| format!("cannot write {}", into.display()))
 }
 
 /// Whether a node has a finalized block, and an engine if it needs one.

@@ -1,0 +1,37 @@
+//! One author, two nodes with the same keys: both make a block for a slot. The others prove it, and the author is out.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "what fails here fails a test")]
+
+use network::{
+    client::{account, wait, Client},
+    members::{self, Member},
+    network::{Network, Options, Place},
+};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_makes_two_blocks_for_a_slot_authors_no_more() {
+    let folder = tempfile::Builder::new().prefix("poq-equivocation-").tempdir().unwrap();
+    let mut authors: Vec<Member> = members::all().into_iter().filter(Member::is_author).collect();
+    let twin = Member { name: "bob-again".into(), ..authors[1].clone() };
+    authors.push(twin);
+    let options = Options::new(folder.path(), Place::free_ports().unwrap());
+    let mut network = Network::create(options, authors).await.unwrap();
+    network.equip().unwrap();
+    network.start().await.expect("the network comes up");
+
+    let bob = account("//Bob").unwrap().public_key().0;
+    let client = Client::connect(&network.nodes()[0].url()).await.unwrap();
+    let found = wait("the proof", || async {
+        let at = client.finalized().await?;
+        let authors: Vec<[u8; 32]> = Client::value(&at, "BlockAuthors", "Authors").await?.unwrap_or_default();
+        Ok((!authors.contains(&bob)).then_some((at, authors)))
+    });
+    let (at, authors) = found.await.unwrap();
+    assert_eq!(authors.len(), 3, "the others stay");
+    // Not from the next session on, but at once.
+    let disabled: Vec<(u32, u32)> =
+        Client::value(&at, "Session", "DisabledValidators").await.unwrap().unwrap_or_default();
+    assert_eq!(disabled.iter().map(|(place, _)| *place).collect::<Vec<_>>(), [1]);
+    let number = at.block_number();
+    client.wait_until_finalized(number + 10).await.expect("the other three finalize");
+}

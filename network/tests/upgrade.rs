@@ -1,0 +1,164 @@
+//! A runtime upgrade of a running network, in the middle of its work.
+//!
+//! The network begins with the runtime of version 2, as it was built then (`tests/data/version-2`: the Wasm and the genesis
+//! of the chain `local`), and gets today's. What that upgrade migrates: block authors get sessions.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "what fails here fails a test")]
+
+use network::{
+    client::{account, wait, At, Client, Question, Request, PALLET},
+    ledger::{issuance, Ledger},
+    members,
+    network::{Network, Options, Place, Spec},
+};
+use poq_runtime::{VERSION, WASM_BINARY};
+use serde_json::json;
+use std::{collections::BTreeSet, fs, path::Path};
+use subxt::{
+    dynamic::{self, Value},
+    ext::scale_value::Composite,
+};
+
+/// Every state of an open request.
+const STATES: [&str; 6] = ["Requested", "Answering", "Opening", "Selecting", "Scoring", "Revealing"];
+
+/// Requests that are made in each block until the upgrade.
+const REQUESTS_PER_BLOCK: u64 = 2;
+
+/// The chain `local` as version 2 began it.
+fn write_spec(path: &Path) {
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/version-2");
+    let genesis: serde_json::Value =
+        serde_json::from_slice(&fs::read(data.join("genesis.json")).unwrap()).unwrap();
+    let wasm = fs::read(data.join("runtime.wasm")).unwrap();
+    let spec = json!({
+        "name": "Proof of Quality local", "id": "poq_local", "chainType": "Local", "bootNodes": [],
+        "protocolId": "poq", "properties": { "ss58Format": 42, "tokenDecimals": 12, "tokenSymbol": "POQ" },
+        "genesis": { "runtimeGenesis": { "code": format!("0x{}", hex::encode(wasm)), "patch": genesis } },
+    });
+    fs::write(path, spec.to_string()).unwrap();
+}
+
+async fn version(client: &Client) -> u64 {
+    let version = client.call("state_getRuntimeVersion", Vec::new()).await.unwrap();
+    version["specVersion"].as_u64().unwrap()
+}
+
+/// Asks in every block, until the chain has another version.
+async fn ask_until_upgraded(client: Client) {
+    let question = Question { prompt: "What is the capital of Peru?".into(), responders: 2, committee: 5 };
+    let call = client.request_call(&question, &client.terms().await.unwrap()).await.unwrap();
+    let (bob, at) = (account("//Bob").unwrap(), client.finalized().await.unwrap());
+    let mut nonce = 0;
+    let mut last = 0;
+    while version(&client).await < u64::from(VERSION.spec_version) {
+        let best = wait("the next block", || async {
+            let best = client.best().await?.block_number();
+            Ok((best > last).then_some(best))
+        });
+        last = best.await.unwrap();
+        for _ in 0..REQUESTS_PER_BLOCK {
+            let transaction = Client::sign(&at, &call, &bob, nonce).unwrap();
+            // The last ones may meet the new version, which does not take what was signed for the old one.
+            if client.send(&transaction).await.is_ok() {
+                nonce += 1;
+            }
+        }
+    }
+}
+
+/// The states of the open requests at a block.
+async fn states(at: &At) -> BTreeSet<String> {
+    let next: Option<u64> = Client::value(at, PALLET, "NextRequest").await.unwrap();
+    let mut states = BTreeSet::new();
+    for id in 0..next.unwrap_or(0) {
+        let request: Option<Request> = Client::view(at, "request_info", (id,)).await.unwrap();
+        states
+            .extend(request.filter(|request| !request.is_closed()).map(|request| request.phase().to_owned()));
+    }
+    states
+}
+
+fn all_states() -> BTreeSet<String> {
+    STATES.iter().map(|state| (*state).to_owned()).collect()
+}
+
+async fn upgrade(client: &Client) {
+    let code = WASM_BINARY.expect("built with its Wasm");
+    let call = dynamic::tx("System", "set_code", Composite::named([("code", Value::from_bytes(code))]));
+    let weight = Value::named_composite([("ref_time", Value::u128(0)), ("proof_size", Value::u128(0))]);
+    client
+        .sudo_value("sudo_unchecked_weight", (call.into_value(), weight))
+        .await
+        .expect("sudo sets the code");
+}
+
+/// The block whose state the migration finds: the last one that the old runtime made.
+async fn last_of_the_old(archive: &Client) -> At {
+    let last = archive.finalized().await.unwrap().block_number();
+    for number in 1..=last {
+        let at = archive.at_number(number).await.unwrap();
+        let events = at.events().fetch().await.unwrap();
+        if events.iter().any(|event| event.unwrap().event_name() == "CodeUpdated") {
+            return at;
+        }
+    }
+    panic!("no block set the code");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_in_every_state_outlive_an_upgrade() {
+    let folder = tempfile::Builder::new().prefix("poq-upgrade-").tempdir().unwrap();
+    let spec = folder.path().join("version-2.json");
+    write_spec(&spec);
+    let options =
+        Options { spec: Spec::File(spec), ..Options::new(folder.path(), Place::free_ports().unwrap()) };
+    let mut network = Network::create(options, members::all()).await.unwrap();
+    network.nodes_mut()[0].setup.options = ["--state-pruning", "archive"].map(str::to_owned).into();
+    network.equip().unwrap();
+    network.start().await.expect("the network comes up with the old runtime");
+    let archive = Client::connect(&network.nodes()[0].url()).await.unwrap();
+    assert_eq!(version(&archive).await, 2);
+
+    let asking = tokio::spawn(ask_until_upgraded(archive.clone()));
+    wait("requests in every state", || async {
+        Ok((states(&archive.best().await?).await == all_states()).then_some(()))
+    })
+    .await
+    .unwrap();
+    upgrade(&archive).await;
+    asking.await.unwrap();
+    assert_eq!(states(&last_of_the_old(&archive).await).await, all_states(), "what the migration finds");
+
+    // A connection of its own: this one knows the old types.
+    let client = Client::connect(&network.nodes()[4].url()).await.unwrap();
+    assert_eq!(version(&client).await, u64::from(VERSION.spec_version));
+    let late =
+        client.ask("What is the capital of France?", "//Charlie").await.expect("the new one takes requests");
+    assert_eq!(client.wait_until_closed(late).await.unwrap().phase(), "Settled");
+    wait("the end of all requests", || async {
+        let open: Option<u32> = Client::value(&archive.finalized().await?, PALLET, "OpenRequests").await?;
+        Ok((open.unwrap_or(0) == 0).then_some(()))
+    })
+    .await
+    .unwrap();
+
+    let archive = Client::connect(&network.nodes()[0].url()).await.unwrap();
+    let last = archive.finalized().await.unwrap();
+    Client::check_invariants(&last).await.unwrap();
+    let authors: Option<Vec<[u8; 32]>> = Client::value(&last, "Session", "Validators").await.unwrap();
+    assert_eq!(authors.map(|authors| authors.len()), Some(4), "the authors go on, in sessions");
+    let ledger = Ledger::read(&archive, last.block_number()).await.unwrap();
+    assert_eq!(ledger.faults, Vec::<String>::new());
+    assert_eq!(ledger.open(), Vec::<u64>::new());
+    let first = issuance(&archive.at_number(0).await.unwrap()).await.unwrap();
+    assert_eq!(issuance(&last).await.unwrap(), first - ledger.burnt(), "no unit is lost");
+    println!("{} requests, duties: {:?}", ledger.requests.len(), ledger.duties);
+    for node in network.nodes() {
+        assert!(
+            node.is_running() && !node.log_since_start().unwrap().contains("panicked"),
+            "{}",
+            node.name()
+        );
+    }
+}
