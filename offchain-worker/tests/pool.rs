@@ -115,6 +115,37 @@ async fn all_who_wait_hear_of_a_death_and_it_counts_once() {
     pool.generate(&ask(&model, "Are you there?"), None).await.unwrap();
 }
 
+/// Who waited for a model that died and has not heard of it yet is no user of the one that was loaded in its place.
+#[tokio::test]
+async fn a_late_mourner_takes_nothing_from_the_next_model() {
+    let folder = folder_with_models();
+    let model = shelf(folder.path()).named("poq-demo-strong").unwrap().id.clone().unwrap();
+    let pool = pool(folder.path(), Settings::default());
+    pool.generate(&ask(&model, "Hello"), None).await.unwrap();
+    let first = pid_of(&pool, &model);
+    kill("-STOP", first);
+    let (early, late) = (ramble(&model, 1), ramble(&model, 2));
+    let (mut early, mut late) = (Box::pin(pool.generate(&early, None)), Box::pin(pool.generate(&late, None)));
+    while pool.users(&model) < 2 {
+        assert!(futures::poll!(&mut early).is_pending() && futures::poll!(&mut late).is_pending());
+        tokio::task::yield_now().await;
+    }
+    kill("-KILL", first);
+    assert!(matches!(early.await, Err(Unfinished::Died(_))));
+
+    let (pieces, mut shown) = mpsc::channel(100_000);
+    let using = tokio::spawn({
+        let (pool, work) = (Arc::clone(&pool), ramble(&model, 3));
+        async move { pool.generate(&work, Some(pieces)).await }
+    });
+    shown.recv().await.unwrap();
+    assert_ne!(pid_of(&pool, &model), first);
+    assert_eq!(pool.users(&model), 1);
+    drop(late);
+    assert_eq!(pool.users(&model), 1, "the one that is at work");
+    using.abort();
+}
+
 #[tokio::test]
 async fn the_model_unused_for_longest_makes_room() {
     let folder = folder_with_models();

@@ -9,6 +9,7 @@ use poq_worker::{generator::GeneratorOptions, models::shelf::Shelf, runner::prot
 use rand::{rngs::StdRng, Rng as _, SeedableRng as _};
 use reqwest::StatusCode;
 use rustix::process::{kill_process, Pid, Signal};
+use serde_json::json;
 use std::{
     collections::BTreeMap,
     fs,
@@ -294,6 +295,80 @@ async fn a_signal_or_many_stop_it_and_the_next_start_goes_on() {
     see_that_all_are_known(&engine.client, &jobs, &all, &mut results).await;
     engine.stop();
     assert_eq!(leftovers(&folder.path().join("data/jobs")), Vec::<PathBuf>::new());
+}
+
+async fn metrics(client: &Client) -> String {
+    let request = client.http.get(format!("{}/metrics", client.base)).bearer_auth(client.token.expose());
+    request.send().await.unwrap().text().await.unwrap()
+}
+
+/// What a chat gets when its model or its time fails: the status that clients of OpenAI's API know, and a reason.
+#[tokio::test]
+async fn a_chat_hears_why_it_got_no_answer() {
+    let folder = folder_with_models();
+    let models = folder.path().join("models");
+    let whole = fs::read(models.join("poq-demo-strong.gguf")).unwrap();
+    fs::write(models.join("cut.gguf"), &whole[..whole.len() / 2]).unwrap();
+    let engine = Serve::start(folder.path(), &["--job-seconds", "5"]);
+    let chat = |model: &str, stream: bool| {
+        let client = &engine.client;
+        let body = json!({
+            "model": model, "messages": [{ "role": "user", "content": "Tell me a story." }],
+            "temperature": 100, "max_tokens": 3000, "stream": stream,
+        });
+        let request = client.http.post(format!("{}/v1/chat/completions", client.base)).json(&body);
+        request.bearer_auth(client.token.expose()).send()
+    };
+    let error = |response: reqwest::Response| async {
+        let status = response.status().as_u16();
+        let body: serde_json::Value = response.json().await.unwrap();
+        assert!(body["error"]["message"].is_string(), "{body}");
+        (status, body["error"]["code"].as_str().unwrap().to_owned())
+    };
+
+    let broken = chat("cut", false).await.unwrap();
+    assert_eq!(error(broken).await, (503, "model_unavailable".to_owned()));
+
+    // Stopped, a model answers nobody: one that is killed then dies with the work in its hands, the other runs out of time.
+    for (killed, status, code) in [(true, 502, "engine_aborted"), (false, 504, "deadline_exceeded")] {
+        let mut shown = chat("poq-demo-weak", true).await.unwrap();
+        while shown.chunk().await.unwrap().is_some() {}
+        let [model] = engine.runners()[..] else { panic!("one model is loaded") };
+        kill_process(model, Signal::STOP).unwrap();
+        let waiting = tokio::spawn(chat("poq-demo-weak", false));
+        // The other one is the request for the metrics.
+        while !metrics(&engine.client).await.contains("poq_http_requests_in_flight 2") {
+            tokio::time::sleep(MOMENT).await;
+        }
+        if killed {
+            // The request was counted; give it the time to reach the model, or it finds a dead one and loads another.
+            tokio::time::sleep(MOMENT * 10).await;
+            kill_process(model, Signal::KILL).unwrap();
+        }
+        assert_eq!(error(waiting.await.unwrap().unwrap()).await, (status, code.to_owned()));
+    }
+    engine.kill();
+}
+
+/// A client that sends half of a request and then nothing holds its place for half a minute and no longer.
+#[tokio::test]
+async fn a_body_that_never_comes_is_not_waited_for() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let folder = folder_with_models();
+    let engine = Serve::start(folder.path(), &[]);
+    let address = engine.client.base.strip_prefix("http://").unwrap();
+    let mut slow = tokio::net::TcpStream::connect(address).await.unwrap();
+    let request = format!(
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {}\r\n\
+         content-type: application/json\r\ncontent-length: 1000\r\n\r\n{{\"model\":",
+        engine.client.token.expose(),
+    );
+    slow.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = vec![0; 4096];
+    let length = slow.read(&mut answer).await.unwrap();
+    let answer = String::from_utf8_lossy(&answer[..length]).into_owned();
+    assert!(answer.starts_with("HTTP/1.1 408 ") && answer.contains("too_slow"), "{answer}");
+    engine.stop();
 }
 
 /// A process that is stopped does nothing on its own, and still goes when its engine does.

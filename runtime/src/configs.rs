@@ -2,17 +2,18 @@
 
 use crate::{
     currency::{EXISTENTIAL_DEPOSIT, MICRO_POQ, POQ},
+    migrations,
     randomness::ParentVrf,
     time::{DAY, EPOCH_SLOTS, HOUR, MINUTE, SLOT_MILLIS},
-    AccountId, Babe, Balance, Balances, Block, BlockNumber, Hash, Nonce, OriginCaller, PalletInfo, Runtime,
-    RuntimeCall, RuntimeEvent, RuntimeFreezeReason, RuntimeHoldReason, RuntimeOrigin, RuntimeTask, System,
-    TxExtension, UncheckedExtrinsic, VERSION,
+    AccountId, Babe, Balance, Balances, Block, BlockAuthors, BlockNumber, Hash, Historical, Nonce, Offences,
+    OriginCaller, PalletInfo, Runtime, RuntimeCall, RuntimeEvent, RuntimeFreezeReason, RuntimeHoldReason,
+    RuntimeOrigin, RuntimeTask, Session, SessionKeys, System, TxExtension, UncheckedExtrinsic, VERSION,
 };
 use frame_support::{
     derive_impl,
     dispatch::DispatchClass,
     parameter_types,
-    traits::{ConstU128, ConstU32, ConstU64, ConstU8, VariantCountOf},
+    traits::{ConstU128, ConstU32, ConstU64, ConstU8, KeyOwnerProofSystem, VariantCountOf},
     weights::{
         constants::{ParityDbWeight, WEIGHT_REF_TIME_PER_SECOND},
         ConstantMultiplier, IdentityFee, Weight,
@@ -23,10 +24,17 @@ use frame_system::{
     offchain::{CreateBare, CreateTransaction},
     EnsureRoot,
 };
-use pallet_proof_of_quality::Parameters;
+use pallet_grandpa::AuthorityId as GrandpaId;
+use pallet_proof_of_quality::{report_tags::ReportTags, Parameters};
+use pallet_session::disabling::UpToLimitWithReEnablingDisablingStrategy;
 use pallet_transaction_payment::{FungibleAdapter, Multiplier, TargetedFeeAdjustment};
-use sp_consensus_babe::{AllowedSlots, BabeEpochConfiguration};
-use sp_runtime::{generic::Era, traits::Bounded, FixedPointNumber, FixedU64, Perbill, Perquintill};
+use sp_consensus_babe::{AllowedSlots, AuthorityId as BabeId, BabeEpochConfiguration};
+use sp_core::crypto::KeyTypeId;
+use sp_runtime::{
+    generic::Era,
+    traits::{Bounded, ConvertInto, OpaqueKeys},
+    FixedPointNumber, FixedU64, Perbill, Perquintill,
+};
 use sp_version::RuntimeVersion;
 
 // ---------------------------------------------------------------- what a block may hold
@@ -76,7 +84,7 @@ impl frame_system::Config for Runtime {
 }
 
 /// What an upgrade to this version does to the state of older ones.
-type Migrations = (pallet_proof_of_quality::migrations::MigrateV0ToV1<Runtime>,);
+type Migrations = (pallet_proof_of_quality::migrations::MigrateV0ToV1<Runtime>, migrations::AdoptSessions);
 
 // ---------------------------------------------------------------- consensus
 
@@ -103,15 +111,15 @@ impl pallet_timestamp::Config for Runtime {
 impl pallet_babe::Config for Runtime {
     type EpochDuration = ConstU64<EPOCH_SLOTS>;
     type ExpectedBlockTime = ConstU64<SLOT_MILLIS>;
-    // There is no staking of block authors yet: the authors at genesis stay.
-    type EpochChangeTrigger = pallet_babe::SameAuthoritiesForever;
-    type DisabledValidators = ();
+    // An epoch is a session.
+    type EpochChangeTrigger = pallet_babe::ExternalTrigger;
+    type DisabledValidators = Session;
     type WeightInfo = ();
     type MaxAuthorities = MaxAuthorities;
     type MaxNominators = ConstU32<0>;
-    // Without sessions nobody can prove who owned a key when, so equivocations are not reported.
-    type KeyOwnerProof = sp_core::Void;
-    type EquivocationReportSystem = ();
+    type KeyOwnerProof = <Historical as KeyOwnerProofSystem<(KeyTypeId, BabeId)>>::Proof;
+    type EquivocationReportSystem =
+        pallet_babe::EquivocationReportSystem<Self, Offences, Historical, ProvableSlots>;
 }
 
 impl pallet_grandpa::Config for Runtime {
@@ -119,9 +127,59 @@ impl pallet_grandpa::Config for Runtime {
     type WeightInfo = ();
     type MaxAuthorities = MaxAuthorities;
     type MaxNominators = ConstU32<0>;
-    type MaxSetIdSessionEntries = ConstU64<0>;
-    type KeyOwnerProof = sp_core::Void;
-    type EquivocationReportSystem = ();
+    type MaxSetIdSessionEntries = ConstU64<{ PROVABLE_SESSIONS as u64 }>;
+    type KeyOwnerProof = <Historical as KeyOwnerProofSystem<(KeyTypeId, GrandpaId)>>::Proof;
+    type EquivocationReportSystem =
+        pallet_grandpa::EquivocationReportSystem<Self, Offences, Historical, ProvableSlots>;
+}
+
+// ---------------------------------------------------------------- block authors
+
+/// Sessions of a day: so long an equivocation can be proven. Nodes report what they see within a block or two.
+const PROVABLE_SESSIONS: u32 = DAY / (EPOCH_SLOTS as u32);
+
+/// The same in slots.
+type ProvableSlots = ConstU64<{ DAY as u64 }>;
+
+impl pallet_block_authors::Config for Runtime {
+    type AuthorOrigin = EnsureRoot<AccountId>;
+    type MaxAuthors = MaxAuthorities;
+    type ProvableSessions = ConstU32<PROVABLE_SESSIONS>;
+}
+
+impl pallet_session::Config for Runtime {
+    type RuntimeEvent = RuntimeEvent;
+    type ValidatorId = AccountId;
+    // Anybody may set keys, which costs the deposit; who of them authors is for `BlockAuthors`.
+    type ValidatorIdOf = ConvertInto;
+    type ShouldEndSession = Babe;
+    type NextSessionRotation = Babe;
+    type SessionManager = pallet_session::historical::NoteHistoricalRoot<Self, BlockAuthors>;
+    type SessionHandler = <SessionKeys as OpaqueKeys>::KeyTypeIdProviders;
+    type Keys = SessionKeys;
+    // Never more than a third of the authors at once: the others could not finalize.
+    type DisablingStrategy = UpToLimitWithReEnablingDisablingStrategy;
+    type WeightInfo = pallet_session::weights::SubstrateWeight<Runtime>;
+    type Currency = Balances;
+    type KeyDeposit = ConstU128<POQ>;
+}
+
+impl pallet_session::historical::Config for Runtime {
+    type RuntimeEvent = RuntimeEvent;
+    type FullIdentification = ();
+    type FullIdentificationOf = pallet_block_authors::session::NoDetails;
+}
+
+// Names the author of a block, who counts as the reporter of what it proves.
+impl pallet_authorship::Config for Runtime {
+    type FindAuthor = pallet_session::FindAccountFromAuthorIndex<Self, Babe>;
+    type EventHandler = ();
+}
+
+impl pallet_offences::Config for Runtime {
+    type RuntimeEvent = RuntimeEvent;
+    type IdentificationTuple = pallet_block_authors::offences::Offender<Self>;
+    type OnOffenceHandler = BlockAuthors;
 }
 
 // ---------------------------------------------------------------- money
@@ -280,9 +338,9 @@ pub fn signed_extension(era: Era, nonce: Nonce) -> TxExtension {
         frame_system::CheckEra::from(era),
         frame_system::CheckNonce::from(nonce),
         frame_system::CheckWeight::new(),
-        pallet_skip_feeless_payment::SkipCheckIfFeeless::from(
+        ReportTags::from(pallet_skip_feeless_payment::SkipCheckIfFeeless::from(
             pallet_transaction_payment::ChargeTransactionPayment::from(0),
-        ),
+        )),
         frame_system::WeightReclaim::new(),
     )
 }
@@ -297,20 +355,26 @@ mod tests {
     };
     use codec::Encode;
     use frame_support::{traits::OnPoll, weights::WeightMeter};
-    use pallet_proof_of_quality::{Duties, Report, ReportKind, ReportOf, Role, Sampling, Terms};
+    use pallet_proof_of_quality::{
+        report_tags::PRIORITY, Duties, Report, ReportKind, ReportOf, Role, Sampling, Terms,
+    };
     use sp_core::{sr25519, Pair};
     use sp_keyring::Sr25519Keyring;
     use sp_runtime::{
         transaction_validity::{
             InvalidTransaction, TransactionSource, TransactionValidity, TransactionValidityError,
+            ValidTransaction,
         },
         Permill,
     };
 
     /// What the pool says of a report by operator `index`'s worker key, which has no balance.
     fn pool_says(index: usize, request: u64) -> TransactionValidity {
-        let report: ReportOf<Runtime> =
-            Report { request, kind: ReportKind::CommitOutput { commitment: [7; 32] } };
+        pool_says_of(index, request, [7; 32])
+    }
+
+    fn pool_says_of(index: usize, request: u64, commitment: [u8; 32]) -> TransactionValidity {
+        let report: ReportOf<Runtime> = Report { request, kind: ReportKind::CommitOutput { commitment } };
         let call = pallet_proof_of_quality::Call::<Runtime>::report_work {
             reports: vec![report].try_into().unwrap(),
         };
@@ -356,7 +420,15 @@ mod tests {
             let duty = Duties::<Runtime>::get(OPERATORS[0].account_id(), 0);
             assert_eq!(duty, Some(Role::InferenceNode));
 
-            assert!(pool_says(0, 0).is_ok(), "a due and valid report is free");
+            let first = pool_says(0, 0).expect("a due and valid report is free");
+            assert_eq!(first.priority, PRIORITY, "and goes before what is paid for");
+            let (second, other) = (pool_says_of(0, 0, [8; 32]).unwrap(), pool_says(1, 0).unwrap());
+            let shared = |other: &ValidTransaction| {
+                first.provides.iter().filter(|tag| other.provides.contains(tag)).count()
+            };
+            // Each also provides its sender's nonce, which differs in life.
+            assert_eq!(shared(&second), 2, "the pool keeps one report of a duty");
+            assert_eq!(shared(&other), 0, "and those of others");
             assert_eq!(pool_says(2, 0), unpaid, "a quality validator was not drawn");
             assert_eq!(pool_says(0, 1), unpaid, "another request");
         });

@@ -1,8 +1,8 @@
 //! The chains that come with the runtime, as patches to its genesis configuration.
 
 use crate::{
-    currency::POQ, demo, AccountId, BabeConfig, Balance, BalancesConfig, EpochConfiguration, GrandpaConfig,
-    RuntimeGenesisConfig, SudoConfig,
+    currency::POQ, demo, AccountId, BabeConfig, Balance, BalancesConfig, BlockAuthorsConfig,
+    EpochConfiguration, RuntimeGenesisConfig, SessionConfig, SessionKeys, SudoConfig,
 };
 use alloc::{vec, vec::Vec};
 use frame_support::build_struct_json_patch;
@@ -33,22 +33,26 @@ fn local_testnet() -> Option<Value> {
 fn genesis(authors: &[(Sr25519Keyring, Ed25519Keyring)]) -> Option<Value> {
     let proof_of_quality = demo::genesis()?;
     Some(build_struct_json_patch!(RuntimeGenesisConfig {
-        babe: BabeConfig {
-            authorities: authors
-                .iter()
-                .map(|(babe, _)| (UncheckedFrom::unchecked_from(babe.to_raw_public()), 1))
-                .collect(),
-            epoch_config: EpochConfiguration::GENESIS,
+        babe: BabeConfig { epoch_config: EpochConfiguration::GENESIS },
+        block_authors: BlockAuthorsConfig {
+            authors: authors.iter().map(|(account, _)| account.to_account_id()).collect(),
         },
-        grandpa: GrandpaConfig {
-            authorities: authors.iter().map(|(_, grandpa)| (GrandpaId::from(grandpa.public()), 1)).collect(),
-        },
+        session: SessionConfig { keys: authors.iter().map(session_keys).collect() },
         balances: BalancesConfig {
             balances: endowed().into_iter().map(|account| (account, ENDOWMENT)).collect(),
         },
         sudo: SudoConfig { key: Some(Sr25519Keyring::Alice.to_account_id()) },
         proof_of_quality,
     }))
+}
+
+/// The keys of an author at genesis: BABE's is that of its account.
+fn session_keys(
+    (account, grandpa): &(Sr25519Keyring, Ed25519Keyring),
+) -> (AccountId, AccountId, SessionKeys) {
+    let babe = UncheckedFrom::unchecked_from(account.to_raw_public());
+    let keys = SessionKeys { babe, grandpa: GrandpaId::from(grandpa.public()) };
+    (account.to_account_id(), account.to_account_id(), keys)
 }
 
 fn endowed() -> Vec<AccountId> {

@@ -5,6 +5,7 @@
 //! | this one | the types of the chain, the version |
 //! | `pallets.rs` | what the runtime is made of |
 //! | `configs.rs` | how each pallet is set up |
+//! | `migrations.rs` | what an upgrade does to the state of older versions |
 //! | `apis.rs` | what a node may ask of the runtime |
 //! | [`randomness`] | where draws get their seeds from |
 //! | [`genesis_presets`] | the chains that come with the runtime |
@@ -26,8 +27,11 @@ pub mod apis;
 mod configs;
 pub mod demo;
 pub mod genesis_presets;
+mod migrations;
 mod pallets;
 pub mod randomness;
+#[cfg(test)]
+mod tests;
 
 use alloc::{borrow::Cow, vec::Vec};
 use sp_runtime::{
@@ -72,8 +76,8 @@ pub mod opaque {
 
 /// What every transaction carries besides its call.
 ///
-/// `SkipCheckIfFeeless` is invisible from outside: clients see `ChargeTransactionPayment`. It lets a worker key without
-/// balance report work that is due.
+/// `ReportTags` and `SkipCheckIfFeeless` are invisible from outside: clients see `ChargeTransactionPayment`. The one keeps
+/// a second report of the same work out of the pool, the other lets a worker key without balance report work that is due.
 pub type TxExtension = (
     frame_system::CheckNonZeroSender<Runtime>,
     frame_system::CheckSpecVersion<Runtime>,
@@ -82,9 +86,12 @@ pub type TxExtension = (
     frame_system::CheckEra<Runtime>,
     frame_system::CheckNonce<Runtime>,
     frame_system::CheckWeight<Runtime>,
-    pallet_skip_feeless_payment::SkipCheckIfFeeless<
+    pallet_proof_of_quality::report_tags::ReportTags<
         Runtime,
-        pallet_transaction_payment::ChargeTransactionPayment<Runtime>,
+        pallet_skip_feeless_payment::SkipCheckIfFeeless<
+            Runtime,
+            pallet_transaction_payment::ChargeTransactionPayment<Runtime>,
+        >,
     >,
     frame_system::WeightReclaim<Runtime>,
 );
@@ -149,7 +156,7 @@ pub const VERSION: RuntimeVersion = RuntimeVersion {
     spec_name: Cow::Borrowed("proof-of-quality"),
     impl_name: Cow::Borrowed("proof-of-quality"),
     authoring_version: 1,
-    spec_version: 2,
+    spec_version: 3,
     impl_version: 1,
     apis: apis::RUNTIME_API_VERSIONS,
     transaction_version: 2,

@@ -45,6 +45,17 @@ mod runtime {
     pub type Utility = pallet_utility;
     #[runtime::pallet_index(9)]
     pub type ProofOfQuality = pallet_proof_of_quality;
+    // Before the sessions, whose genesis asks who the authors are.
+    #[runtime::pallet_index(10)]
+    pub type BlockAuthors = pallet_block_authors;
+    #[runtime::pallet_index(11)]
+    pub type Session = pallet_session;
+    #[runtime::pallet_index(12)]
+    pub type Historical = pallet_session::historical;
+    #[runtime::pallet_index(13)]
+    pub type Offences = pallet_offences;
+    #[runtime::pallet_index(14)]
+    pub type Authorship = pallet_authorship;
 }
 
 // The trait behind these two is made by the macro and seen in this module only.

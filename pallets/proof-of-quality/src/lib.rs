@@ -174,6 +174,7 @@ mod models;
 mod money;
 mod operators;
 mod parameters;
+pub mod report_tags;
 mod requests;
 mod settlement;
 mod slashing;
@@ -1011,15 +1012,15 @@ pub mod pallet {
         ///
         /// Origin: signed by a worker key.
         /// Details: all or nothing. Free exactly when every report is due and valid in the current state, so that a worker
-        /// key needs no balance and cannot be used to spam. When the report is the last that a phase waits for, the phase
-        /// ends at once.
+        /// key needs no balance and cannot be used to spam. Operational: full blocks keep room for it. When the report is the
+        /// last that a phase waits for, the phase ends at once.
         /// Errors: [`Error::UnknownWorker`], [`Error::NoReports`], [`Error::UnorderedReports`], [`Error::UnknownRequest`],
         /// [`Error::NotYourDuty`], [`Error::TooEarly`], [`Error::TooLate`], [`Error::AlreadyCommitted`],
         /// [`Error::AlreadyDone`], [`Error::NotCommitted`], [`Error::RevealMismatch`], [`Error::EmptyOutput`],
         /// [`Error::NotUtf8`], [`Error::WrongNumberOfScores`].
         /// Events: [`Event::WorkReported`] for each report, [`Event::PhaseEntered`] when it ends a phase.
         #[pallet::call_index(9)]
-        #[pallet::weight(Pallet::<T>::reports_weight(reports))]
+        #[pallet::weight((Pallet::<T>::reports_weight(reports), DispatchClass::Operational))]
         #[pallet::feeless_if(|origin: &OriginFor<T>, reports: &ReportsOf<T>| -> bool {
             Pallet::<T>::is_due_and_valid(origin, reports)
         })]

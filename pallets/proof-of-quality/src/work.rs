@@ -40,7 +40,10 @@ impl<T: Config> Pallet<T> {
     }
 
     /// Checks a batch without changing anything; returns the operator.
-    fn check_reports(worker: &T::AccountId, reports: &ReportsOf<T>) -> Result<T::AccountId, Error<T>> {
+    pub(crate) fn check_reports(
+        worker: &T::AccountId,
+        reports: &ReportsOf<T>,
+    ) -> Result<T::AccountId, Error<T>> {
         let operator = Workers::<T>::get(worker).ok_or(Error::<T>::UnknownWorker)?;
         ensure!(!reports.is_empty(), Error::<T>::NoReports);
         // One report for each request: so that each is valid on its own means that all are valid together.
