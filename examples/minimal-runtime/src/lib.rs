@@ -12,7 +12,7 @@ use codec::Encode;
 use frame_support::traits::{ConstU128, Randomness};
 use frame_support::{derive_impl, parameter_types, weights::IdentityFee};
 use frame_system::{CheckEra, CheckGenesis, CheckNonce, CheckSpecVersion, CheckTxVersion, CheckWeight};
-use pallet_proof_of_quality::Parameters;
+use pallet_proof_of_quality::{report_tags::ReportTags, Parameters};
 use pallet_skip_feeless_payment::SkipCheckIfFeeless;
 use pallet_transaction_payment::{ChargeTransactionPayment, FungibleAdapter};
 use sp_core::H256;
@@ -25,8 +25,8 @@ pub const TOKEN: u128 = 1_000_000_000_000;
 pub const DAY: u32 = 14_400;
 
 // [types]
-/// Fees, except for reports that are due and valid: worker keys have no balance.
-type Fees = SkipCheckIfFeeless<Runtime, ChargeTransactionPayment<Runtime>>;
+/// Fees, except for reports that are due and valid: worker keys have no balance. One report of each duty in the pool.
+type Fees = ReportTags<Runtime, SkipCheckIfFeeless<Runtime, ChargeTransactionPayment<Runtime>>>;
 type Versions = (CheckSpecVersion<Runtime>, CheckTxVersion<Runtime>, CheckGenesis<Runtime>);
 pub type TxExtension = (Versions, CheckEra<Runtime>, CheckNonce<Runtime>, CheckWeight<Runtime>, Fees);
 pub type Address = MultiAddress<AccountId32, ()>;
@@ -113,7 +113,7 @@ pallet_proof_of_quality::impl_create_signed_transaction!(Runtime, RuntimeCall, T
 /// What a transaction carries besides its call; without a tip.
 pub fn extension(era: generic::Era, nonce: u32) -> TxExtension {
     let versions = (CheckSpecVersion::new(), CheckTxVersion::new(), CheckGenesis::new());
-    let fees = SkipCheckIfFeeless::from(ChargeTransactionPayment::from(0));
+    let fees = ReportTags::from(SkipCheckIfFeeless::from(ChargeTransactionPayment::from(0)));
     (versions, CheckEra::from(era), CheckNonce::from(nonce), CheckWeight::new(), fees)
 }
 // [end]

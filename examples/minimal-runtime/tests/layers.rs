@@ -9,6 +9,7 @@ use std::{
 
 const NODE: &str = "poq-node";
 const RUNTIME: &str = "poq-runtime";
+const AUTHORS: &str = "pallet-block-authors";
 const PALLET: &str = "pallet-proof-of-quality";
 const PRIMITIVES: &str = "poq-primitives";
 const ENGINE: &str = "poq-worker";
@@ -16,12 +17,13 @@ const CLIENT: &str = "poq-cli";
 const EXAMPLE: &str = env!("CARGO_PKG_NAME");
 
 /// Everything that each room may use, directly or not. Whoever is not named here may use anything and be used by nobody.
-const ROOMS: [(&str, &[&str]); 7] = [
+const ROOMS: [(&str, &[&str]); 8] = [
     (PRIMITIVES, &[]),
     (PALLET, &[PRIMITIVES]),
-    (RUNTIME, &[PALLET, PRIMITIVES]),
+    (AUTHORS, &[]),
+    (RUNTIME, &[PALLET, PRIMITIVES, AUTHORS]),
     (ENGINE, &[PRIMITIVES]),
-    (NODE, &[RUNTIME, PALLET, PRIMITIVES, ENGINE]),
+    (NODE, &[RUNTIME, PALLET, PRIMITIVES, AUTHORS, ENGINE]),
     (CLIENT, &[PRIMITIVES]),
     (EXAMPLE, &[PALLET, PRIMITIVES]),
 ];

@@ -7,7 +7,8 @@ use codec::Encode;
 use common::{account, engine, pair, signed, Chain};
 use frame_support::traits::fungible::{Inspect, InspectHold};
 use pallet_proof_of_quality::{
-    Call, Event, Phase, RefundReason, Report, ReportKind, RequestView, Sampling, SlashReason, Terms, Work,
+    report_tags::PRIORITY, Call, Event, Phase, RefundReason, Report, ReportKind, RequestView, Sampling,
+    SlashReason, Terms, Work,
 };
 use poq_minimal_runtime::{Balances, ProofOfQuality, Runtime, RuntimeEvent, TOKEN};
 use poq_primitives::keys::{EngineEndpoint, ENGINE_ENDPOINT_KEY};
@@ -231,6 +232,10 @@ fn a_worker_key_without_balance_reports_what_is_due_and_nothing_else() {
     assert_eq!(says(&mut chain, &worker(0), 0), Ok(()), "it is due and valid, so it is free");
     assert_eq!(says(&mut chain, &worker(0), 1), unpaid, "another request");
     assert_eq!(says(&mut chain, &worker(2), 0), unpaid, "a quality validator is not drawn yet");
+    let due = chain.within(|| signed(&worker(0), report(0)));
+    let due = chain.validate(&due).unwrap();
+    assert_eq!(due.priority, PRIORITY, "it goes before what is paid for");
+    assert!(due.provides.len() > 1, "it carries a tag besides its nonce, so the pool keeps one of each duty");
     // An account that can pay may say what it likes, at its own cost.
     assert_eq!(says(&mut chain, REQUESTER, 0), Ok(()));
     let forged = chain.within(|| {
