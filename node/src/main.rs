@@ -22,6 +22,15 @@ mod rpc;
 mod service;
 mod watch;
 
-fn main() -> anyhow::Result<()> {
-    command::run()
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match command::run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // One line, with its causes. A panic has a backtrace; an error has an explanation.
+            eprintln!("Error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
 }

@@ -7,6 +7,15 @@ mod common;
 use common::{program, Node};
 use std::{fs, os::unix::fs::PermissionsExt as _};
 
+/// A node that is to author the local chain. An author must have a network key.
+const AUTHOR: [&str; 5] = [
+    "--chain",
+    "local",
+    "--validator",
+    "--node-key",
+    "0000000000000000000000000000000000000000000000000000000000000001",
+];
+
 /// A block author and operator that has nothing: no keys, no engine. What is missing is said bit by bit as it is given.
 #[test]
 fn a_node_without_keys_and_engine_says_what_is_missing() {
@@ -16,8 +25,7 @@ fn a_node_without_keys_and_engine_says_what_is_missing() {
     fs::set_permissions(&token, fs::Permissions::from_mode(0o644)).unwrap();
     let token = token.to_str().unwrap();
     let nobody = format!("http://127.0.0.1:{}", common::free_port());
-    let node =
-        Node::start(&["--chain", "local", "--validator", "--engine", &nobody, "--engine-token-file", token]);
+    let node = Node::start(&[&AUTHOR[..], &["--engine", &nobody, "--engine-token-file", token]].concat());
     let base = node.base().to_str().unwrap().to_owned();
 
     for (key, options) in
@@ -60,7 +68,7 @@ fn a_node_without_keys_and_engine_says_what_is_missing() {
 #[test]
 fn an_operator_whose_engine_lacks_its_model_is_told() {
     let models = tempfile::tempdir().unwrap();
-    let node = Node::start(&["--chain", "local", "--validator", "--models", models.path().to_str().unwrap()]);
+    let node = Node::start(&[&AUTHOR[..], &["--models", models.path().to_str().unwrap()]].concat());
     node.wait_for_line(&["no_worker_key"]);
     node.insert_key("poq!", "//PoQ//worker//0");
     node.insert_key("babe", "//Stranger");

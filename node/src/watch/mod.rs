@@ -213,7 +213,8 @@ impl<S: OffchainStorage> Watch<S> {
     fn say(&mut self, found: Vec<Problem>, memory: &mut Memory) {
         let change = memory.board.look(found);
         for problem in &change.mended {
-            log::info!(target: LOG, "Mended ({}): it was so that {}", problem.kind(), Line(problem, &self.part.place));
+            let line = Line(problem, &self.part.place);
+            log::info!(target: LOG, "Mended ({}), no more: {}", problem.kind(), line.what());
         }
         for problem in &change.new {
             log::warn!(target: LOG, "Mend this ({}): {}", problem.kind(), Line(problem, &self.part.place));

@@ -206,7 +206,7 @@ impl fmt::Display for Line<'_> {
         match problem {
             Problem::NoSessionKey(key) => write!(
                 f,
-                "started as a block author, but the keystore has no {} key, so this node {}: `poq-node key insert {options} {} --suri FILE`, then start it again",
+                "started as a block author, but the keystore has no {} key, so this node {}: `poq-node key insert {options} {} --suri FILE`",
                 key.name(),
                 key.does(),
                 key.options(),
@@ -296,6 +296,15 @@ impl fmt::Display for Line<'_> {
                 "the chain's runtime is of version {chain} and this node was built for {node}: it follows the chain, but install the newer release; what it says of operators may be wrong until then",
             ),
         }
+    }
+}
+
+impl Line<'_> {
+    /// What is wrong, without what to do.
+    pub fn what(&self) -> String {
+        let line = self.to_string();
+        // What to do begins after a colon, in most lines with a command.
+        line.split_once(": `").map_or(line.clone(), |(what, _)| what.to_owned())
     }
 }
 
@@ -405,7 +414,10 @@ mod tests {
     #[test]
     fn amounts_are_what_poq_takes() {
         let problem = &one_of_each()[5];
-        let line = Line(problem, &place()).to_string();
+        let place = place();
+        let line = Line(problem, &place);
+        assert!(line.what().ends_with("below the minimum of 1000"), "{}", line.what());
+        let line = line.to_string();
         assert!(line.contains("its stake of 0.5 POQ is below the minimum of 1000"), "{line}");
         assert!(line.ends_with("operator bond 999.5`"), "{line}");
     }
