@@ -93,6 +93,17 @@ Exit codes: 0 well; 1 not well, and the line says why; 3 it does not answer with
 Example:
   poq health --json | jq .block_age_seconds";
 
+const AUTHOR_EXAMPLES: &str = "\
+An author needs session keys, which its node makes and keeps, and a place on the list, which the
+chain's sudo key gives. Either counts after the session that follows the current one. One who is
+proven to have made two blocks for a slot loses its place by itself.
+
+Examples:
+  poq author                                                     who authors
+  poq --suri-file ACCOUNT author keys --node ws://127.0.0.1:9944   on the new author's machine
+  poq --suri-file SUDO-FILE author add ADDRESS
+  poq --suri-file SUDO-FILE author remove ADDRESS";
+
 const PARAMETERS_EXAMPLES: &str = "\
 Examples:
   poq parameters
@@ -180,6 +191,13 @@ pub enum Command {
     /// Be an operator: stake, name a worker key and models, pause, leave
     #[command(subcommand)]
     Operator(Operator),
+    /// Show the block authors; set session keys; add and remove authors
+    #[command(after_help = AUTHOR_EXAMPLES)]
+    Author {
+        /// What to do with them
+        #[command(subcommand)]
+        command: Option<AuthorCommand>,
+    },
     /// Open known-answer audits, which `poq ask --reference` makes
     #[command(subcommand, after_help = AUDIT_EXAMPLES)]
     Audit(AuditCommand),
@@ -211,6 +229,29 @@ pub enum AuditCommand {
     Open {
         /// What `poq ask --reference` has written
         file: PathBuf,
+    },
+}
+
+/// What is done with block authors.
+#[derive(Debug, Subcommand)]
+pub enum AuthorCommand {
+    /// Have a node make session keys, and set them for the account that signs
+    Keys {
+        /// The node that is to author [default: the one at --url]
+        #[arg(long, value_name = "URL")]
+        node: Option<String>,
+    },
+    /// Put an account with session keys on the list, as the chain's sudo key
+    Add {
+        /// Its address
+        #[arg(value_name = "ADDRESS")]
+        account: String,
+    },
+    /// Take an author off the list, as the chain's sudo key
+    Remove {
+        /// Its address
+        #[arg(value_name = "ADDRESS")]
+        account: String,
     },
 }
 

@@ -2,7 +2,7 @@
 
 use crate::{
     failure::Failure,
-    types::{ModelView, PalletCall, RootCall, Sudid, TransactionFeePaid},
+    types::{ModelView, RootCall, Sudid, TransactionFeePaid},
 };
 use std::{
     sync::Arc,
@@ -237,9 +237,9 @@ impl Chain {
     ///
     /// Sudo succeeds whatever becomes of the call, which therefore cannot be tried out first; an error of the call is an
     /// error here.
-    pub async fn sudo(&self, call: PalletCall, signer: &Keypair) -> Result<Included, Failure> {
+    pub async fn sudo(&self, call: impl Into<RootCall>, signer: &Keypair) -> Result<Included, Failure> {
         self.check_sudo(signer).await?;
-        let data = (RootCall::ProofOfQuality(call),);
+        let data = (call.into(),);
         let included = self.submit_to(SUDO, "sudo", data, signer).await?;
         let sudid: Sudid = find_event(&included.events, SUDO, "Sudid")
             .ok_or_else(|| Failure::Unexpected("sudo does not say what came of its call".into()))?;
@@ -267,7 +267,8 @@ impl Chain {
         }
     }
 
-    async fn submit_to<C: EncodeAsFields>(
+    /// The same for a call of another pallet.
+    pub async fn submit_to<C: EncodeAsFields>(
         &self,
         pallet: &str,
         call: &str,

@@ -110,6 +110,7 @@ fn advice(name: &str) -> Option<&'static str> {
         "OpenDuties" => "`poq operators` shows them; they are over in a few minutes. `poq operator chill` keeps new ones away.",
         "InvalidParameters" => "Nothing was changed.",
         "RequireSudo" => "Sign with the sudo key: --suri-file FILE, or --from NAME on a test net.",
+        "NoSessionKeys" => "The author's account sets them with `poq author keys`.",
         "NotSettled" => "Try again when `poq request N` shows it as settled; a refunded one cannot be opened.",
         "AlreadyAudited" => "Nothing is left to do.",
         _ => return None,

@@ -12,6 +12,7 @@
 //! | `models.rs`, `operators.rs`, `status.rs`, `watch.rs` | showing models, operators, the chain, events |
 //! | `why.rs`, `diagnosis.rs`, `own_node.rs` | why an operator earns nothing: what is asked, what it means, its own node |
 //! | `operator.rs` | what an operator does: bond, register, chill, resume, unbond, withdraw |
+//! | `author.rs` | block authors: who they are, session keys, joining and leaving |
 //! | `chain.rs` | the connection: view functions, transactions, typed errors |
 //! | `types.rs` | the chain's types, matched by name against the node's metadata |
 //! | `names.rs` | names of models and accounts, for people |
@@ -25,6 +26,7 @@ mod amount;
 mod args;
 mod ask;
 mod audit;
+mod author;
 mod chain;
 mod diagnosis;
 mod engine;
@@ -81,6 +83,7 @@ async fn run(args: Args) -> Result<Outcome, Failure> {
         Command::Watch => watch::run(&chain, shared.json).await,
         Command::Operator(Operator::Call(call)) => operator::run(&chain, call, &shared).await,
         Command::Operator(Operator::Engine(engine)) => engine::run(&engine, &shared).await,
+        Command::Author { command } => author::run(&chain, command, &shared).await,
         Command::Audit(AuditCommand::Open { file }) => audit::open(&chain, &file, &shared).await,
         Command::Parameters { command } => parameters::run(&chain, command, &shared).await,
     }

@@ -531,6 +531,55 @@ pub enum Audit {
 pub enum RootCall {
     /// The pallet.
     ProofOfQuality(PalletCall),
+    /// The list of block authors.
+    BlockAuthors(AuthorCall),
+}
+
+impl From<PalletCall> for RootCall {
+    fn from(call: PalletCall) -> Self {
+        Self::ProofOfQuality(call)
+    }
+}
+
+impl From<AuthorCall> for RootCall {
+    fn from(call: AuthorCall) -> Self {
+        Self::BlockAuthors(call)
+    }
+}
+
+/// See [`RootCall`].
+#[derive(Clone, Debug, EncodeAsType)]
+#[encode_as_type(crate_path = "subxt::ext::scale_encode")]
+#[allow(non_camel_case_types, reason = "the names are the chain's")]
+pub enum AuthorCall {
+    /// Adds one to the list.
+    add_author {
+        /// Its account.
+        author: AccountId32,
+    },
+    /// Takes one off the list.
+    remove_author {
+        /// Its account.
+        author: AccountId32,
+    },
+}
+
+/// The public keys of a block author.
+#[derive(Clone, Debug, EncodeAsType)]
+#[encode_as_type(crate_path = "subxt::ext::scale_encode")]
+pub struct SessionKeys {
+    /// Claims slots: sr25519.
+    babe: [u8; 32],
+    /// Votes on finality: ed25519.
+    grandpa: [u8; 32],
+}
+
+impl SessionKeys {
+    /// As a node gives them; `None` if they are of another kind.
+    pub fn read(bytes: &[u8]) -> Option<Self> {
+        let (babe, grandpa) = bytes.split_at_checked(32)?;
+        Some(Self { babe: babe.try_into().ok()?, grandpa: grandpa.try_into().ok()? })
+    }
 }
 
 /// See [`RootCall`].
