@@ -17,7 +17,7 @@ use pallet_skip_feeless_payment::SkipCheckIfFeeless;
 use pallet_transaction_payment::{ChargeTransactionPayment, FungibleAdapter};
 use sp_core::H256;
 use sp_io::hashing::blake2_256;
-use sp_runtime::{generic, traits::BlakeTwo256, AccountId32, MultiAddress, MultiSignature};
+use sp_runtime::{generic, traits::BlakeTwo256, AccountId32, MultiAddress, MultiSignature, Vec};
 
 /// One token, in the smallest units.
 pub const TOKEN: u128 = 1_000_000_000_000;

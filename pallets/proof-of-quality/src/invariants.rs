@@ -4,10 +4,9 @@
 use crate::*;
 use alloc::collections::BTreeMap;
 use frame_support::{ensure, traits::fungible::InspectHold};
-use sp_runtime::{
-    traits::{Get, One, Saturating, Zero},
-    FixedU64,
-};
+use sp_runtime::traits::{Get, Saturating, Zero};
+#[cfg(feature = "std")]
+use sp_runtime::{traits::One, FixedU64};
 
 impl<T: Config> Pallet<T> {
     /// What the constants of the configuration must satisfy.
