@@ -8,7 +8,8 @@
 //! use network::{client::Client, members, network::{Network, Options, Place}};
 //!
 //! let options = Options::new("/tmp/some-folder", Place::free_ports()?);
-//! let network = Network::create(options, members::all()).await?;
+//! let mut network = Network::create(options, members::all()).await?;
+//! network.equip()?;
 //! network.start().await?;
 //! let client = Client::connect(&network.nodes()[0].url()).await?;
 //! let request = client.ask("What is the capital of Peru?", "//Bob").await?;

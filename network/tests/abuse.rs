@@ -1,6 +1,12 @@
 //! Abuse: floods that cost next to nothing stop neither blocks nor honest work.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "what fails here fails a test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "what fails here fails a test"
+)]
 
 use futures::{stream, StreamExt as _};
 use network::{

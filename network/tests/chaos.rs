@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "what fails here fails a test")]
 
 use network::chaos::{self, plan::Kind, Args};
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_lost_when_nodes_engines_and_links_fail() {
@@ -17,7 +17,7 @@ async fn nothing_is_lost_when_nodes_engines_and_links_fail() {
         report: None,
         models: Path::new(env!("CARGO_MANIFEST_DIR")).join("../models"),
     };
-    let verdict = chaos::run(args, |line| println!("{line}")).await.expect("the network runs");
+    let verdict = chaos::run(args, Arc::new(|line| println!("{line}"))).await.expect("the network runs");
     println!("{verdict}");
     assert!(verdict.is_good(), "{verdict}: {:#?}", verdict.problems);
     assert_eq!((verdict.settled + verdict.refunded, verdict.faults), (8, 4), "{verdict}");

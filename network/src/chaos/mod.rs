@@ -19,11 +19,15 @@ use std::{
     io::{self, IsTerminal as _, Write as _},
     path::{Path, PathBuf},
     process::ExitCode,
+    sync::Arc,
     time::Duration,
 };
 use tokio::time::sleep;
 pub use verdict::Verdict;
 use world::World;
+
+/// Who hears, line by line, what happens.
+pub type Tell = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// How long requests go on after the last fault has begun.
 const AFTERMATH: Duration = Duration::from_secs(20);
@@ -62,7 +66,7 @@ pub struct Args {
 /// # Errors
 /// If the network cannot be made, or does not answer any more. What the chaos found is no error but the exit code.
 pub async fn main(args: Args) -> Result<ExitCode> {
-    let running = run(args, say);
+    let running = run(args, Arc::new(say));
     let verdict = tokio::select! {
         verdict = running => verdict?,
         _ = tokio::signal::ctrl_c() => anyhow::bail!("interrupted; the network is gone"),
@@ -82,7 +86,7 @@ fn say(line: &str) {
 ///
 /// # Errors
 /// If the network cannot be made, or does not answer any more.
-pub async fn run(args: Args, tell: impl Fn(&str) + Clone + Send + Sync + 'static) -> Result<Verdict> {
+pub async fn run(args: Args, tell: Tell) -> Result<Verdict> {
     let folder = args.folder.clone().map_or_else(default_folder, Ok)?;
     let folder = std::path::absolute(folder)?;
     make_empty(&folder)?;
@@ -97,8 +101,8 @@ pub async fn run(args: Args, tell: impl Fn(&str) + Clone + Send + Sync + 'static
     let bar = bar();
     let shown = bar.clone();
     let said = tell.clone();
-    let above_bar = move |line: &str| shown.suspend(|| said(line));
-    let world = World::start(&folder, args.models.clone(), &faults, Box::new(above_bar)).await?;
+    let above_bar: Tell = Arc::new(move |line| shown.suspend(|| said(line)));
+    let world = World::start(&folder, args.models.clone(), &faults, above_bar).await?;
     let length = faults.last().map_or(Duration::ZERO, |fault| fault.at).saturating_add(AFTERMATH);
     let flow = Flow::sign(&world, args.seed, args.requests, length).await?;
     let verdict = storm(&world, flow, &faults, args.requests, &bar).await;
@@ -153,7 +157,7 @@ async fn storm(
 }
 
 /// The kinds of faults that this machine can do.
-fn kinds(only: &[Kind], folder: &Path, tell: &impl Fn(&str)) -> Result<Vec<Kind>> {
+fn kinds(only: &[Kind], folder: &Path, tell: &Tell) -> Result<Vec<Kind>> {
     let mut kinds: Vec<Kind> = if only.is_empty() { Kind::ALL.to_vec() } else { only.to_vec() };
     if kinds.contains(&Kind::JumpClock) && Clock::new(&folder.join("clock"))?.is_none() {
         tell("left out: clocks that jump (libfaketime is not installed: Debian's package `faketime`)");

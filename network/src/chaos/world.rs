@@ -1,6 +1,9 @@
 //! A network with small disks and clocks of its own, and somebody who starts again what has ended, as an init system would.
 
-use super::plan::{Fault, Kind, ARCHIVE};
+use super::{
+    plan::{Fault, Kind, ARCHIVE},
+    Tell,
+};
 use crate::{
     client::Client,
     clock::Clock,
@@ -32,7 +35,7 @@ const PATIENCE: u32 = 3;
 /// How long a node may take to answer while others may be asked.
 const QUICK: Duration = Duration::from_secs(3);
 
-/// The name of the node that keeps all states, for the audit at the end.
+/// A network that is to be hurt, and all that hurts it.
 pub struct World {
     /// The nodes.
     pub network: Network,
@@ -49,7 +52,7 @@ pub struct World {
     events: Mutex<Vec<Happened>>,
     config: SubstrateConfig,
     began: Instant,
-    tell: Box<dyn Fn(&str) + Send + Sync>,
+    tell: Tell,
 }
 
 /// Something that happened, for the report.
@@ -68,12 +71,7 @@ impl World {
     ///
     /// # Errors
     /// If this user may not, programs are missing, or the network does not come up.
-    pub async fn start(
-        folder: &Path,
-        models: PathBuf,
-        plan: &[Fault],
-        tell: Box<dyn Fn(&str) + Send + Sync>,
-    ) -> Result<Self> {
+    pub async fn start(folder: &Path, models: PathBuf, plan: &[Fault], tell: Tell) -> Result<Self> {
         let members = members::all();
         let wires = Wires::lay(u8::try_from(members.len())?)?;
         let options = Options { models, ..Options::new(folder, Place::Wires(wires)) };
