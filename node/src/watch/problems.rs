@@ -206,14 +206,14 @@ impl fmt::Display for Line<'_> {
         match problem {
             Problem::NoSessionKey(key) => write!(
                 f,
-                "started as a block author, but the keystore has no {} key, so this node {}: `poq-node key insert {options} {} --suri FILE`",
+                "started as a block author, but the keystore has no {} key, so this node {}: `poq author keys` makes and registers one, `poq-node key insert {options} {} --suri FILE` brings one along",
                 key.name(),
                 key.does(),
                 key.options(),
             ),
             Problem::NotAnAuthor(key) => write!(
                 f,
-                "started as a block author, but the chain knows none of this node's {} keys as an author's, so it {}: insert the key that was registered (`poq-node key insert {options} {} --suri FILE`), have this one registered, or leave --validator out",
+                "started as a block author, but the chain knows none of this node's {} keys as an author's, so it {}: insert the key that was registered (`poq-node key insert {options} {} --suri FILE`), register this node's (`poq author`), or leave --validator out",
                 key.name(),
                 key.does(),
                 key.options(),
