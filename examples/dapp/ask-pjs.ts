@@ -2,7 +2,7 @@
 //
 //   node ask-pjs.ts "What is the capital of Peru?" [--url ws://127.0.0.1:9944] [--from //Bob] [--budget UNITS] [--json]
 //
-// Exit codes: 0 settled, 1 refused or failed, 4 refunded.
+// Exit codes: 0 settled, 1 refused or failed, 2 wrong usage, 4 refunded.
 
 import { parseArgs } from "node:util";
 import { ApiPromise, WsProvider } from "@polkadot/api";
@@ -23,6 +23,11 @@ const { values: options, positionals } = parseArgs({
     json: { type: "boolean", default: false },
   },
 });
+const [question] = positionals;
+if (question === undefined || positionals.length > 1) {
+  console.error('usage: node ask-pjs.ts "QUESTION" [--from //Bob] …; the head of this file has all of it');
+  process.exit(2);
+}
 
 // polkadot-js gives plain objects (`toJSON`) without types: these are what view functions answer, as far as it is read here.
 type Model = { id: string; kind: string; retired: boolean; roster: { operator: string }[] };
@@ -103,7 +108,7 @@ async function run(api: ApiPromise) {
   const estimate = await view<Estimate>(api, best, "estimate_budget", generators, evaluator, maxTokens, responders, committee);
   if (!estimate.ok) throw new Error(meaning(api, api.createType("DispatchError", estimate.err)));
 
-  const prompt = stringToHex(positionals[0] ?? "");
+  const prompt = stringToHex(question);
   const terms = {
     generators,
     evaluator,

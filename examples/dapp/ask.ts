@@ -3,7 +3,7 @@
 //   node ask.ts "What is the capital of Peru?" [--url ws://127.0.0.1:9944] [--from //Bob] [--json]
 //               [--max-tokens 64] [--responders 2] [--committee 5] [--min-quality 0.5] [--budget UNITS]
 //
-// Exit codes: 0 settled, 1 refused or failed, 4 refunded.
+// Exit codes: 0 settled, 1 refused or failed, 2 wrong usage, 4 refunded.
 
 import { parseArgs } from "node:util";
 import { poq } from "#descriptors";
@@ -26,7 +26,15 @@ const { values: options, positionals } = parseArgs({
     budget: { type: "string" },
   },
 });
-const number = (text: string | undefined) => (text === undefined ? undefined : Number(text));
+const [question] = positionals;
+if (question === undefined || positionals.length > 1 || !options.from.startsWith("//")) {
+  console.error('usage: node ask.ts "QUESTION" [--from //Bob] …; the head of this file has all of it');
+  process.exit(2);
+}
+const number = (text: string | undefined) => {
+  if (text !== undefined && Number.isNaN(Number(text))) throw new Error(`${text} is not a number`);
+  return text === undefined ? undefined : Number(text);
+};
 const POQ = 10n ** 12n;
 const amount = (units: bigint) => `${units / POQ}.${String(units % POQ).padStart(12, "0")} POQ`;
 
@@ -54,7 +62,7 @@ try {
     budget: options.budget === undefined ? undefined : BigInt(options.budget),
   });
   console.error(`${amount(wanted.budget)} go on hold`);
-  const { id, transactionFee } = await ask(api, signer, positionals[0] ?? "", wanted);
+  const { id, transactionFee } = await ask(api, signer, question, wanted);
   console.error(`request ${id} is on the chain; the transaction cost ${amount(transactionFee)}`);
   const request = await follow(api, id, (phase, block) => console.error(`block ${block}: ${phase.type}`));
 
