@@ -176,8 +176,8 @@ fn of_node(node: &Condition, operator: &OperatorView) -> Vec<Finding> {
             "two_processes" => Severity::Costs,
             _ => Severity::Stops,
         };
-        let text = format!("its node says: {line}.");
-        found.push(finding(kind, severity, text, &format!("what its node says: {line}.")));
+        let (what, step) = split(line);
+        found.push(finding(kind, severity, format!("its node says: {what}."), &format!("{step}.")));
     }
     if node.health.is_syncing {
         let text = "its node is still catching up with the chain, and reports nothing until then.";
@@ -213,6 +213,17 @@ fn of_node(node: &Condition, operator: &OperatorView) -> Vec<Finding> {
         _ => {}
     }
     found
+}
+
+/// What is wrong and what to do, of a line of the node: what to do begins with the first command, or after the last colon.
+fn split(line: &str) -> (&str, &str) {
+    let command = line.find(": `");
+    let at =
+        command.or_else(|| line.rfind(": ")).map(|at| (line.get(..at), line.get(at.saturating_add(2)..)));
+    match at {
+        Some((Some(what), Some(step))) => (what, step),
+        _ => (line, line),
+    }
 }
 
 /// Whether a line of the node is about this operator.
@@ -498,6 +509,16 @@ mod tests {
         let found = kinds(Some(&operator()), &[draws(9, 2)], Some(&cut_off));
         let expected = ["syncing", "no_peers", "no_key_in_keystore"];
         assert_eq!(found, expected.map(|kind| (kind.to_owned(), Severity::Stops)));
+    }
+
+    #[test]
+    fn a_line_of_the_node_is_what_is_wrong_and_what_to_do() {
+        assert_eq!(split("it is chilled: `poq x` (or: `y`)"), ("it is chilled", "`poq x` (or: `y`)"));
+        assert_eq!(
+            split("the engine at http://a does not: answer: start it"),
+            ("the engine at http://a does not: answer", "start it")
+        );
+        assert_eq!(split("as it is"), ("as it is", "as it is"));
     }
 
     #[test]

@@ -10,6 +10,9 @@ use std::{collections::BTreeSet, net::SocketAddr};
 const DASHBOARD: &str = include_str!("../../docker/monitoring/grafana-dashboard.json");
 const ALERTS: &str = include_str!("../../docker/monitoring/alerts.yml");
 
+/// Where the engine's metrics are declared.
+const ENGINE: &str = include_str!("../../offchain-worker/src/metrics.rs");
+
 /// Words that look like names of metrics of ours or of the SDK.
 fn names(text: &str) -> BTreeSet<&str> {
     let is_part =
@@ -37,7 +40,7 @@ fn shown(address: SocketAddr, token: &str) -> String {
     body
 }
 
-/// Whether a series or, of a counter or histogram that has not counted yet, its declaration is there.
+/// Whether there is a series of this name.
 fn has(text: &str, name: &str) -> bool {
     text.lines().any(|line| line.split(['{', ' ']).next() == Some(name))
 }

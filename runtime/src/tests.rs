@@ -8,6 +8,7 @@ use crate::{
 use codec::Encode;
 use frame_support::{
     assert_noop, assert_ok,
+    storage::unhashed,
     traits::{KeyOwnerProofSystem, OnFinalize, OnInitialize, OnRuntimeUpgrade},
 };
 use pallet_block_authors::{Authors, Error, Event};
@@ -15,7 +16,7 @@ use sp_consensus_babe::{
     digests::{CompatibleDigestItem, PreDigest, SecondaryPlainPreDigest},
     AuthorityId, AuthoritySignature, EquivocationProof,
 };
-use sp_core::{crypto::UncheckedFrom, ed25519, sr25519, Pair};
+use sp_core::{crypto::UncheckedFrom, ed25519, sr25519, twox_128, Pair};
 use sp_genesis_builder::{PresetId, DEV_RUNTIME_PRESET, LOCAL_TESTNET_RUNTIME_PRESET};
 use sp_keyring::Sr25519Keyring::{self, Alice, Bob, Charlie, Dave, Eve};
 use sp_runtime::{traits::Header as _, Digest, DigestItem, DispatchError};
@@ -28,8 +29,9 @@ fn pre_digest(slot: u64) -> DigestItem {
     DigestItem::babe_pre_digest(pre)
 }
 
-/// The block `number` of the slot that the number says, so far as sessions are concerned.
-fn block(number: u32, slot: u64) {
+/// The next block, in `slot`, so far as sessions are concerned.
+fn block(slot: u64) {
+    let number = System::block_number() + 1;
     System::reset_events();
     System::initialize(&number, &Default::default(), &Digest { logs: vec![pre_digest(slot)] });
     AllPalletsWithSystem::on_initialize(number);
@@ -39,7 +41,7 @@ fn block(number: u32, slot: u64) {
 
 /// The first block of session `session`.
 fn enter_session(session: u32) {
-    block(1 + session, FIRST_SLOT + u64::from(session) * EPOCH_SLOTS);
+    block(FIRST_SLOT + u64::from(session) * EPOCH_SLOTS);
     assert_eq!(Session::current_index(), session);
 }
 
@@ -157,16 +159,13 @@ fn who_makes_two_blocks_for_a_slot_is_off_the_list() {
 fn a_chain_of_version_2_goes_on_with_the_same_authors() {
     on_chain(LOCAL_TESTNET_RUNTIME_PRESET, || {
         let before = (Babe::authorities(), Grandpa::grandpa_authorities());
-        // Up to version 2 there was nothing of all this.
+        block(FIRST_SLOT + 5 * EPOCH_SLOTS);
+        // Up to version 2 there was nothing of all this, and BABE counted its epochs alone.
         for pallet in ["Session", "Historical", "BlockAuthors"] {
-            let _ = frame_support::storage::unhashed::clear_prefix(
-                &frame_support::storage::storage_prefix(pallet.as_bytes(), b"")[..16],
-                None,
-                None,
-            );
+            let prefix = twox_128(pallet.as_bytes());
+            let _ = unhashed::clear_prefix(&prefix, None, None);
         }
-        block(2, FIRST_SLOT + 5 * EPOCH_SLOTS);
-        pallet_babe::EpochIndex::<Runtime>::put(5);
+        unhashed::kill(&[twox_128(b"Babe"), twox_128(b"SkippedEpochs")].concat());
         AdoptSessions::on_runtime_upgrade();
         assert_eq!(Session::current_index(), 5);
         assert_eq!(Session::validators(), accounts(&[Alice, Bob, Charlie, Dave]));

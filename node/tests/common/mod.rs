@@ -169,7 +169,7 @@ fn read(stream: ChildStderr, log: Arc<Mutex<Vec<String>>>) {
 /// Sends a request that begins with `head`; returns the status line and the body of the answer.
 pub fn http(address: SocketAddr, head: &str, body: &str) -> (String, String) {
     let mut stream = TcpStream::connect(address).unwrap();
-    write!(stream, "{head}Host: localhost\r\nConnection: close\r\n\r\n{body}").unwrap();
+    write!(stream, "{head}Host: {address}\r\nConnection: close\r\n\r\n{body}").unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
