@@ -6,7 +6,7 @@ use crate::{
     failure::{Failure, Outcome},
     names::Names,
     parameters, render,
-    types::{ClosedDuty, ModelKind, OperatorView, Outcome as DutyOutcome, Parts, Role, Standing, Work},
+    types::{ClosedDuty, ModelKind, OpenDuty, OperatorView, Outcome as DutyOutcome, Parts, Role, Standing},
 };
 use serde_json::{json, Value};
 use subxt::utils::AccountId32;
@@ -152,8 +152,8 @@ fn show(operator: &OperatorView, floor: &Standing, names: &Names) -> Result<(), 
     }
     if !operator.duties.is_empty() {
         let mut table = render::table(&[">Request", "Open duty", "Work"]);
-        for (request, role, work) in &operator.duties {
-            table.add_row([request.to_string(), role.meaning().to_owned(), work.meaning()]);
+        for duty in &operator.duties {
+            table.add_row([duty.request.to_string(), duty.role.meaning().to_owned(), duty.work.meaning()]);
         }
         render::line(table.to_string())?;
     }
@@ -205,7 +205,7 @@ fn merit(role: Role) -> &'static str {
 
 /// All of its record.
 pub fn to_json(operator: &OperatorView, floor: &Standing, names: &Names) -> Value {
-    let duty = |(request, role, work): &(u64, Role, Work)| json!({ "request": request, "role": role.name(), "work": work.name() });
+    let duty = |duty: &OpenDuty| json!({ "request": duty.request, "role": duty.role.name(), "work": duty.work.name() });
     let recent = |duty: &ClosedDuty| {
         let (outcome, value, reason) = outcome_parts(&duty.outcome);
         json!({

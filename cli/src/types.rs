@@ -385,6 +385,18 @@ pub struct MemberView {
     pub paid: u128,
 }
 
+/// An open duty of an operator.
+#[derive(Clone, Debug, DecodeAsType)]
+#[decode_as_type(crate_path = "subxt::ext::scale_decode")]
+pub struct OpenDuty {
+    /// Of which request.
+    pub request: u64,
+    /// Which part.
+    pub role: Role,
+    /// How the work stands.
+    pub work: Work,
+}
+
 /// An operator.
 #[derive(Clone, Debug, DecodeAsType)]
 #[decode_as_type(crate_path = "subxt::ext::scale_decode")]
@@ -404,7 +416,7 @@ pub struct OperatorView {
     /// Can be drawn now.
     pub drawable: bool,
     /// Its open duties.
-    pub duties: Vec<(u64, Role, Work)>,
+    pub duties: Vec<OpenDuty>,
     /// Duties done and over.
     pub completed: u32,
     /// Duties over and not done.

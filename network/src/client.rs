@@ -140,7 +140,15 @@ pub struct Duty {
 #[derive(Clone, Debug, DecodeAsType)]
 #[decode_as_type(crate_path = "subxt::ext::scale_decode")]
 struct OperatorDuties {
-    duties: Vec<(u64, Value, Value)>,
+    duties: Vec<OpenDuty>,
+}
+
+#[derive(Clone, Debug, DecodeAsType)]
+#[decode_as_type(crate_path = "subxt::ext::scale_decode")]
+struct OpenDuty {
+    request: u64,
+    role: Value,
+    work: Value,
 }
 
 /// The name of an enum's variant.
@@ -396,10 +404,10 @@ impl Client {
         let named = |value: &Value| variant(value).unwrap_or_default().to_owned();
         Ok(duties
             .iter()
-            .map(|(request, role, work)| Duty {
-                request: *request,
-                scores: named(role) == "QualityValidator",
-                work: named(work),
+            .map(|duty| Duty {
+                request: duty.request,
+                scores: named(&duty.role) == "QualityValidator",
+                work: named(&duty.work),
             })
             .collect())
     }

@@ -408,7 +408,9 @@ impl Game {
             }
             Event::Slashed { operator, request, amount, .. } => (operator, request, 0, amount, 0),
             Event::Compensated { who, request, amount } => (who, request, amount, 0, 0),
-            Event::Unexpected(kind) => bail!("the pallet says that something impossible happened: {kind:?}"),
+            Event::Unexpected { kind } => {
+                bail!("the pallet says that something impossible happened: {kind:?}")
+            }
             _ => return Ok(()),
         };
         // The requester is compensated too.

@@ -715,7 +715,10 @@ pub mod pallet {
             request: RequestId,
         },
         /// Something that cannot happen did; the chain went on. Please report it.
-        Unexpected(UnexpectedKind),
+        Unexpected {
+            /// What it was.
+            kind: UnexpectedKind,
+        },
     }
 
     /// What cannot happen.

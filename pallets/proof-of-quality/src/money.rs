@@ -119,6 +119,6 @@ impl<T: Config> Pallet<T> {
     pub(crate) fn unexpected(kind: UnexpectedKind) {
         log::error!(target: crate::LOG_TARGET, "unexpected: {kind:?}");
         debug_assert!(false, "unexpected: {kind:?}");
-        Self::deposit_event(Event::Unexpected(kind));
+        Self::deposit_event(Event::Unexpected { kind });
     }
 }

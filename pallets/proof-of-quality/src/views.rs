@@ -106,8 +106,8 @@ pub struct OperatorView<T: Config> {
     pub chilled: bool,
     /// Whether it can be drawn now: registered, not chilled, stake of at least the minimum.
     pub drawable: bool,
-    /// Its open duties: request, part, and how the work stands.
-    pub duties: Vec<(RequestId, Role, Work)>,
+    /// Its open duties.
+    pub duties: Vec<DutyView>,
     /// Duties done and over.
     pub completed: u32,
     /// Duties over and not done.
@@ -122,6 +122,17 @@ pub struct OperatorView<T: Config> {
     pub trust: Permill,
     /// The latest duties that are over, oldest first, each with what was paid and why.
     pub recent: Vec<ClosedDuty<BalanceOf<T>>>,
+}
+
+/// An open duty of an operator.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo)]
+pub struct DutyView {
+    /// Of which request.
+    pub request: RequestId,
+    /// Which part.
+    pub role: Role,
+    /// How the work stands.
+    pub work: Work,
 }
 
 /// A model with those who serve it.
@@ -215,8 +226,9 @@ impl<T: Config> Pallet<T> {
         let operator = Operators::<T>::get(who)?;
         let drawable = is_drawable(&operator, EconomicParameters::<T>::get().min_stake)
             && operator.models.iter().any(|id| Self::is_enlisted(id, who));
-        let duties = Duties::<T>::iter_prefix(who)
-            .filter_map(|(id, role)| Some((id, role, Self::work_of(who, id, role)?)));
+        let duties = Duties::<T>::iter_prefix(who).filter_map(|(request, role)| {
+            Some(DutyView { request, role, work: Self::work_of(who, request, role)? })
+        });
         Some(OperatorView {
             operator: who.clone(),
             stake: operator.stake,

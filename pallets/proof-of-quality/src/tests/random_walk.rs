@@ -382,7 +382,7 @@ impl Walk {
                 Event::ParametersSet { .. } => self.see("parameters"),
                 Event::ModelRegistered { .. } => self.see("model"),
                 Event::ModelRetired { .. } => self.see("retired"),
-                Event::Unexpected(kind) => panic!("unexpected: {kind:?}"),
+                Event::Unexpected { kind } => panic!("unexpected: {kind:?}"),
                 _ => {}
             }
         }

@@ -33,7 +33,10 @@ fn an_operator_with_open_and_closed_duties() {
         let id = ask_and_draw(terms());
         let n = responders(id)[0];
         let view = Poq::operator_info(account(n)).unwrap();
-        assert_eq!(view.duties, vec![(id, Role::InferenceNode, Work::Pending)]);
+        assert_eq!(
+            view.duties,
+            vec![DutyView { request: id, role: Role::InferenceNode, work: Work::Pending }]
+        );
         assert!(view.drawable);
         answer_all(id);
         score_all(id, &[90, 20]);
