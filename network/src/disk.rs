@@ -11,6 +11,9 @@ use std::{
 /// The file that takes all the room.
 const BALLAST: &str = "ballast";
 
+/// What disks are called in the list of mounts.
+const NAME: &str = "poq-disk";
+
 /// How much is taken at a time, in bytes: most of it in large pieces, the rest by pages.
 const PIECES: [u64; 2] = [1024 * 1024, 4096];
 
@@ -29,7 +32,7 @@ impl Disk {
         fs::create_dir_all(path).with_context(|| format!("cannot make {}", path.display()))?;
         let options = format!("size={mebibytes}m,mode=700");
         let mut mount = Command::new("mount");
-        run(mount.args(["-t", "tmpfs", "-o", &options, "poq-disk"]).arg(path))?;
+        run(mount.args(["-t", "tmpfs", "-o", &options, NAME]).arg(path))?;
         Ok(Self { path: path.to_owned() })
     }
 
@@ -64,9 +67,23 @@ impl Disk {
 
 impl Drop for Disk {
     fn drop(&mut self) {
-        // Lazily: a process that was killed a moment ago may still hold a file.
-        let _gone = run(Command::new("umount").arg("--lazy").arg(&self.path));
+        let _gone = unmount(&self.path);
     }
+}
+
+/// Unmounts the disks below `folder` that a run left there which was killed.
+///
+/// # Errors
+/// If one cannot be unmounted.
+pub fn unmount_below(folder: &Path) -> Result<()> {
+    let mounts = fs::read_to_string("/proc/mounts").context("cannot read /proc/mounts")?;
+    let disks = mounts.lines().filter_map(|line| line.strip_prefix(NAME)?.split_whitespace().next());
+    disks.map(Path::new).filter(|path| path.starts_with(folder)).try_for_each(unmount)
+}
+
+/// Lazily: a process that was killed a moment ago may still hold a file.
+fn unmount(path: &Path) -> Result<()> {
+    run(Command::new("umount").arg("--lazy").arg(path))
 }
 
 fn run(command: &mut Command) -> Result<()> {

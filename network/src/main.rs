@@ -6,7 +6,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use network::{
     chaos, members,
     network::{Network, Options, Place},
-    programs, show,
+    process, programs, show,
 };
 use std::{
     env,
@@ -140,7 +140,7 @@ async fn up(folder: &Path, rpc_port: u16, port: u16, models: PathBuf) -> Result<
     let bar = bar(network.nodes().len());
     let started = tokio::select! {
         started = start(&network, &bar) => started,
-        _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted; nothing runs")),
+        _ = process::asked_to_end() => Err(anyhow::anyhow!("interrupted; nothing runs")),
     };
     bar.finish_and_clear();
     // On an error the nodes end with the value.

@@ -25,7 +25,7 @@ const LIGHT: [&str; 10] = [
     "--trie-cache-size",
     "16777216",
     "--max-runtime-instances",
-    "2",
+    "4",
     "--pool-limit",
     "2048",
     "--pool-kbytes",

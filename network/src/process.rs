@@ -8,6 +8,7 @@ use std::{
     thread::sleep,
     time::{Duration, Instant},
 };
+use tokio::signal::unix::{signal, SignalKind};
 
 /// How often to look whether a process is over.
 const POLL: Duration = Duration::from_millis(50);
@@ -71,6 +72,18 @@ pub fn memory(id: u32) -> u64 {
 pub fn send(id: u32, signal: Signal) {
     if let Some(id) = i32::try_from(id).ok().and_then(Pid::from_raw) {
         let _gone = kill_process(id, signal);
+    }
+}
+
+/// Waits until somebody wants this program to end: Ctrl-C, or what `kill` and an init system send.
+///
+/// # Errors
+/// If signals cannot be listened to.
+pub async fn asked_to_end() -> Result<()> {
+    let mut term = signal(SignalKind::terminate())?;
+    tokio::select! {
+        ended = tokio::signal::ctrl_c() => Ok(ended?),
+        _ = term.recv() => Ok(()),
     }
 }
 

@@ -9,7 +9,7 @@ pub mod plan;
 mod verdict;
 mod world;
 
-use crate::clock::Clock;
+use crate::{clock::Clock, disk, process, wires::Wires};
 use anyhow::{ensure, Context as _, Result};
 use flow::Flow;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -69,7 +69,7 @@ pub async fn main(args: Args) -> Result<ExitCode> {
     let running = run(args, Arc::new(say));
     let verdict = tokio::select! {
         verdict = running => verdict?,
-        _ = tokio::signal::ctrl_c() => anyhow::bail!("interrupted; the network is gone"),
+        _ = process::asked_to_end() => anyhow::bail!("interrupted; the network is gone"),
     };
     for problem in &verdict.problems {
         say(&format!("PROBLEM: {problem}"));
@@ -89,6 +89,8 @@ fn say(line: &str) {
 pub async fn run(args: Args, tell: Tell) -> Result<Verdict> {
     let folder = args.folder.clone().map_or_else(default_folder, Ok)?;
     let folder = std::path::absolute(folder)?;
+    // First of all: two runs at a time would be in each other's way.
+    let wires = Wires::lay(u8::try_from(crate::members::all().len())?)?;
     make_empty(&folder)?;
     let kinds = kinds(&args.only, &folder, &tell)?;
     let faults = plan::plan(args.seed, args.faults, crate::members::all().len(), &kinds);
@@ -102,7 +104,7 @@ pub async fn run(args: Args, tell: Tell) -> Result<Verdict> {
     let shown = bar.clone();
     let said = tell.clone();
     let above_bar: Tell = Arc::new(move |line| shown.suspend(|| said(line)));
-    let world = World::start(&folder, args.models.clone(), &faults, above_bar).await?;
+    let world = World::start(&folder, wires, args.models.clone(), &faults, above_bar).await?;
     let length = faults.last().map_or(Duration::ZERO, |fault| fault.at).saturating_add(AFTERMATH);
     let flow = Flow::sign(&world, args.seed, args.requests, length).await?;
     let verdict = storm(&world, flow, &faults, args.requests, &bar).await;
@@ -110,6 +112,7 @@ pub async fn run(args: Args, tell: Tell) -> Result<Verdict> {
     let verdict = verdict?;
     let report = args.report.unwrap_or_else(|| folder.join("report.json"));
     verdict.write(&report, args.seed, &faults, &world.events())?;
+    tell(&verdict.toll());
     tell(&format!("what happened: {}; logs: {}", report.display(), folder.join("nodes").display()));
     Ok(verdict)
 }
@@ -178,6 +181,7 @@ fn make_empty(folder: &Path) -> Result<()> {
     if folder.exists() {
         let ours = folder.join("chain.json").exists() || folder.read_dir()?.next().is_none();
         ensure!(ours, "{} holds something else: choose another --folder", folder.display());
+        disk::unmount_below(folder)?;
         std::fs::remove_dir_all(folder).with_context(|| format!("cannot remove {}", folder.display()))?;
     }
     std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))

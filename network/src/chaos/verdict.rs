@@ -9,6 +9,7 @@ use crate::{
     ledger::{issuance, End, Ledger},
 };
 use anyhow::{Context as _, Result};
+use poq_runtime::currency::POQ;
 use serde::Serialize;
 use serde_json::json;
 use std::{fmt, fs, path::Path, time::Duration};
@@ -51,6 +52,18 @@ impl Verdict {
     /// Whether all is as it must be.
     pub fn is_good(&self) -> bool {
         self.lost == 0 && self.stuck == 0 && self.problems.is_empty()
+    }
+
+    /// What it cost those who worked: how duties ended, and what was slashed.
+    pub fn toll(&self) -> String {
+        let Ledger { blocks, duties, slashed, compensated, .. } = &self.ledger;
+        let duties = duties.iter().map(|(outcome, times)| format!("{outcome} {times}")).collect::<Vec<_>>();
+        format!(
+            "{blocks} blocks; duties: {}; slashed {:.1} POQ, of which {:.1} went to those who were harmed",
+            duties.join(", "),
+            *slashed as f64 / POQ as f64,
+            *compensated as f64 / POQ as f64,
+        )
     }
 
     /// Writes the report.
@@ -103,6 +116,9 @@ pub async fn reach(world: &World, requests: usize, faults: usize) -> Result<Verd
     if first.checked_sub(ledger.burnt()) != Some(now) {
         problems
             .push(format!("money: there were {first} units, {} were burnt, there are {now}", ledger.burnt()));
+    }
+    if ledger.requests.len() > requests {
+        problems.push(format!("{requests} requests were asked, and {} made", ledger.requests.len()));
     }
     problems.extend(forks(world, &archive, number).await);
     problems.extend(panics(world));

@@ -67,13 +67,12 @@ pub struct Happened {
 }
 
 impl World {
-    /// Makes and starts the network for `plan`; `tell` hears what happens.
+    /// Makes and starts the network for `plan`, with `wires` between its nodes; `tell` hears what happens.
     ///
     /// # Errors
     /// If this user may not, programs are missing, or the network does not come up.
     pub async fn start(folder: &Path, models: PathBuf, plan: &[Fault], tell: Tell) -> Result<Self> {
         let members = members::all();
-        let wires = Wires::lay(u8::try_from(members.len())?)?;
         let options = Options { models, ..Options::new(folder, Place::Wires(wires)) };
         let mut network = Network::create(options, members).await?;
         let mut disks = Vec::new();
