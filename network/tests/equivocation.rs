@@ -1,6 +1,12 @@
 //! One author, two nodes with the same keys: both make a block for a slot. The others prove it, and the author is out.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "what fails here fails a test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "these are tests"
+)]
 
 use network::{
     client::{account, wait, Client},

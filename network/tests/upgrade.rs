@@ -3,7 +3,13 @@
 //! The network begins with the runtime of version 2, as it was built then (`tests/data/version-2`: the Wasm and the genesis
 //! of the chain `local`), and gets today's. What that upgrade migrates: block authors get sessions.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "what fails here fails a test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "these are tests"
+)]
 
 use network::{
     client::{account, wait, At, Client, Question, Request, PALLET},

@@ -16,8 +16,9 @@ use sp_consensus_babe::{
     digests::{CompatibleDigestItem, PreDigest, SecondaryPlainPreDigest},
     AuthorityId, AuthoritySignature, EquivocationProof,
 };
-use sp_core::{crypto::UncheckedFrom, ed25519, sr25519, twox_128, Pair};
+use sp_core::{crypto::UncheckedFrom, ed25519, sr25519, Pair};
 use sp_genesis_builder::{PresetId, DEV_RUNTIME_PRESET, LOCAL_TESTNET_RUNTIME_PRESET};
+use sp_io::hashing::twox_128;
 use sp_keyring::Sr25519Keyring::{self, Alice, Bob, Charlie, Dave, Eve};
 use sp_runtime::{traits::Header as _, Digest, DigestItem, DispatchError};
 
