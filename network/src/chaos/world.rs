@@ -71,7 +71,13 @@ impl World {
     ///
     /// # Errors
     /// If this user may not, programs are missing, or the network does not come up.
-    pub async fn start(folder: &Path, models: PathBuf, plan: &[Fault], tell: Tell) -> Result<Self> {
+    pub async fn start(
+        folder: &Path,
+        wires: Wires,
+        models: PathBuf,
+        plan: &[Fault],
+        tell: Tell,
+    ) -> Result<Self> {
         let members = members::all();
         let options = Options { models, ..Options::new(folder, Place::Wires(wires)) };
         let mut network = Network::create(options, members).await?;
