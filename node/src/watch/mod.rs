@@ -448,7 +448,7 @@ mod tests {
         let (mine, other) = (vec![1u8; 32], vec![2u8; 32]);
         assert_eq!(session_problem(kind, &[], Some(vec![mine.clone()])), Some(Problem::NoSessionKey(kind)));
         assert_eq!(
-            session_problem(kind, &[mine.clone()], Some(vec![other.clone()])),
+            session_problem(kind, std::slice::from_ref(&mine), Some(vec![other.clone()])),
             Some(Problem::NotAnAuthor(kind))
         );
         assert_eq!(session_problem(kind, &[mine.clone(), other], Some(vec![mine.clone()])), None);
