@@ -446,12 +446,13 @@ mod tests {
     fn an_author_needs_keys_that_the_chain_knows() {
         let kind = SessionKey::Babe;
         let (mine, other) = (vec![1u8; 32], vec![2u8; 32]);
-        assert_eq!(session_problem(kind, &[], Some(vec![mine.clone()])), Some(Problem::NoSessionKey(kind)));
-        assert_eq!(
-            session_problem(kind, &[mine.clone()], Some(vec![other.clone()])),
-            Some(Problem::NotAnAuthor(kind))
-        );
-        assert_eq!(session_problem(kind, &[mine.clone(), other], Some(vec![mine.clone()])), None);
-        assert_eq!(session_problem(kind, &[mine], None), None, "what is not known is not said");
+        let with = |own: &[&Vec<u8>], known: Option<&Vec<u8>>| {
+            let own: Vec<_> = own.iter().map(|key| (*key).clone()).collect();
+            session_problem(kind, &own, known.map(|key| vec![key.clone()]))
+        };
+        assert_eq!(with(&[], Some(&mine)), Some(Problem::NoSessionKey(kind)));
+        assert_eq!(with(&[&mine], Some(&other)), Some(Problem::NotAnAuthor(kind)));
+        assert_eq!(with(&[&mine, &other], Some(&mine)), None);
+        assert_eq!(with(&[&mine], None), None, "what is not known is not said");
     }
 }
