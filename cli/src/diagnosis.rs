@@ -466,7 +466,7 @@ mod tests {
     #[test]
     fn what_its_node_says_comes_before_what_costs() {
         let duty = |outcome| ClosedDuty { request: 1, role: Role::QualityValidator, paid: 0, outcome };
-        let recent = vec![
+        let latest = vec![
             duty(Outcome::Disagreed),
             duty(Outcome::Failed(FailureReason::Internal)),
             duty(Outcome::Paid(1)),

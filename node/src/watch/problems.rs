@@ -431,7 +431,7 @@ mod tests {
         assert_eq!(board.said().count(), 1);
         assert_eq!(board.look([]).mended, vec![chilled.clone()]);
         assert_eq!(board.look([]), Change::default());
-        assert_eq!(board.look([chilled.clone()]).new, [chilled]);
+        assert_eq!(board.look(chilled()).new, chilled());
     }
 
     #[test]
