@@ -425,11 +425,11 @@ mod tests {
     #[test]
     fn a_problem_is_said_once_until_it_is_mended() {
         let mut board = Board::default();
-        let chilled = Problem::Chilled { operator: operator() };
-        assert_eq!(board.look([chilled.clone()]).new, vec![chilled.clone()]);
-        assert_eq!(board.look([chilled.clone()]), Change::default());
+        let chilled = || vec![Problem::Chilled { operator: operator() }];
+        assert_eq!(board.look(chilled()).new, chilled());
+        assert_eq!(board.look(chilled()), Change::default());
         assert_eq!(board.said().count(), 1);
-        assert_eq!(board.look([]).mended, vec![chilled.clone()]);
+        assert_eq!(board.look([]).mended, chilled());
         assert_eq!(board.look([]), Change::default());
         assert_eq!(board.look(chilled()).new, chilled());
     }
