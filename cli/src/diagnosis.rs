@@ -471,7 +471,7 @@ mod tests {
             duty(Outcome::Failed(FailureReason::Internal)),
             duty(Outcome::Paid(1)),
         ];
-        let operator = OperatorView { recent, standing: standing(400_000), ..operator() };
+        let operator = OperatorView { recent: latest, standing: standing(400_000), ..operator() };
         let node = node(&[("open_file", "f"), ("engine_down", "the engine does not answer")]);
         let latest = recent_texts(&operator);
         assert!(

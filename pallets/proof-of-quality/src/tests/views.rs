@@ -35,7 +35,7 @@ fn an_operator_with_open_and_closed_duties() {
         let view = Poq::operator_info(account(n)).unwrap();
         assert_eq!(
             view.duties,
-            vec![DutyView { request: id, role: Role::InferenceNode, work: Work::Pending }]
+            vec![crate::views::DutyView { request: id, role: Role::InferenceNode, work: Work::Pending }]
         );
         assert!(view.drawable);
         answer_all(id);
