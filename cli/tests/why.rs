@@ -15,6 +15,7 @@ use std::{
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
+use subxt::rpcs::client::{rpc_params, RpcClient};
 
 /// The kinds of what was found.
 fn kinds(answer: &Value) -> Vec<&str> {
@@ -105,8 +106,8 @@ struct Second {
 }
 
 impl Second {
-    /// Listens for peers on `port` and works with the worker key of `uri`.
-    fn start(port: u16, uri: &str) -> Self {
+    /// Listens for peers on `port`, knows the node at `peer`, and works with the worker key of `uri`.
+    fn start(port: u16, peer: &str, uri: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let program = Path::new(env!("CARGO_BIN_EXE_poq")).with_file_name("poq-node");
         let base = folder.path().join("data");
@@ -124,6 +125,7 @@ impl Second {
         let process = Command::new(&program)
             .args(["--chain", "dev", "--no-prometheus", "--no-telemetry", "--no-mdns", "--models", models])
             .args(["--port", &port.to_string(), "--rpc-port", &rpc.to_string(), "--node-key", &key])
+            .args(["--bootnodes", peer])
             .arg("--base-path")
             .arg(&base)
             .env_remove("POQ_ENGINE")
@@ -148,6 +150,17 @@ impl Drop for Second {
             eprintln!("--- the second node's log ---\n{}", self.log());
         }
     }
+}
+
+/// Where a node listens for peers.
+fn address_of(url: &str) -> String {
+    let ask = async {
+        let client = RpcClient::from_insecure_url(url).await.unwrap();
+        let addresses: Vec<String> =
+            client.request("system_localListenAddresses", rpc_params![]).await.unwrap();
+        addresses.into_iter().find(|address| address.starts_with("/ip4/127.0.0.1/tcp/")).unwrap()
+    };
+    tokio::runtime::Runtime::new().unwrap().block_on(ask)
 }
 
 fn free_port() -> u16 {
@@ -179,7 +192,7 @@ fn two_processes_with_one_worker_key_are_told_and_a_restart_is_not_one() {
     assert!(!node.log().contains(SAID), "a restart is no second process");
 
     // Both work for operator-2 now, who is in every committee.
-    let second = Second::start(port, "//PoQ//worker//2");
+    let second = Second::start(port, &address_of(&node.url()), "//PoQ//worker//2");
     let questions = ["What is the capital of Peru?", "What colour is the sky?", "What is 2 plus 3?"];
     let mut questions = questions.iter().cycle();
     wait_for("the line about two processes", || {
