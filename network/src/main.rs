@@ -137,10 +137,12 @@ async fn up(folder: &Path, rpc_port: u16, port: u16, models: PathBuf) -> Result<
         folder.display()
     ))?;
 
+    let mut ending = process::Ending::listen()?;
     let bar = bar(network.nodes().len());
     let started = tokio::select! {
+        biased;
+        () = ending.heard() => Err(anyhow::anyhow!("interrupted; nothing runs")),
         started = start(&network, &bar) => started,
-        _ = process::asked_to_end() => Err(anyhow::anyhow!("interrupted; nothing runs")),
     };
     bar.finish_and_clear();
     // On an error the nodes end with the value.

@@ -75,15 +75,29 @@ pub fn send(id: u32, signal: Signal) {
     }
 }
 
-/// Waits until somebody wants this program to end: Ctrl-C, or what `kill` and an init system send.
-///
-/// # Errors
-/// If signals cannot be listened to.
-pub async fn asked_to_end() -> Result<()> {
-    let mut term = signal(SignalKind::terminate())?;
-    tokio::select! {
-        ended = tokio::signal::ctrl_c() => Ok(ended?),
-        _ = term.recv() => Ok(()),
+/// Hears that somebody wants this program to end: Ctrl-C, or what `kill` and an init system send. From when it is made on,
+/// these do not end the program any more.
+#[derive(Debug)]
+pub struct Ending {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+}
+
+impl Ending {
+    /// Begins to listen.
+    ///
+    /// # Errors
+    /// If signals cannot be listened to.
+    pub fn listen() -> Result<Self> {
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    /// Waits until it has been heard.
+    pub async fn heard(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
     }
 }
 

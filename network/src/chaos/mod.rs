@@ -66,10 +66,11 @@ pub struct Args {
 /// # Errors
 /// If the network cannot be made, or does not answer any more. What the chaos found is no error but the exit code.
 pub async fn main(args: Args) -> Result<ExitCode> {
-    let running = run(args, Arc::new(say));
+    let mut ending = process::Ending::listen()?;
     let verdict = tokio::select! {
-        verdict = running => verdict?,
-        _ = process::asked_to_end() => anyhow::bail!("interrupted; the network is gone"),
+        biased;
+        () = ending.heard() => anyhow::bail!("interrupted; the network is gone"),
+        verdict = run(args, Arc::new(say)) => verdict?,
     };
     for problem in &verdict.problems {
         say(&format!("PROBLEM: {problem}"));
