@@ -100,6 +100,7 @@ fn what_cannot_be_told_is_said_in_one_line() {
 fn the_call_can_be_printed_and_made_by_other_means() {
     let folder = tempfile::tempdir().unwrap();
     let token = token_file(&folder);
+    fs::set_permissions(&token, fs::Permissions::from_mode(0o644)).unwrap();
     let node = Node::start_with(&["--engine", "off"]);
     let output =
         node.poq(&["operator", "engine", "http://a:1/", "--token-file", token.to_str().unwrap(), "--print"]);
