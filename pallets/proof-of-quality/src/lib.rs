@@ -151,7 +151,8 @@
 //! `docs/embed.md` goes through it step by step, with a runtime of under 80 lines. In short: take [`config_preludes`] for
 //! what needs no thought and begin with [`Parameters::recommended`]; wrap the fee extension in
 //! `pallet_skip_feeless_payment::SkipCheckIfFeeless`, so that [`Pallet::report_work`] is free exactly when every report in
-//! it is due and valid (worker keys have no balance); let the runtime sign with [`impl_create_signed_transaction`]; and run
+//! it is due and valid (worker keys have no balance), and that in [`report_tags`], so that the pool keeps one report of a duty
+//! and takes it before what is paid for; let the runtime sign with [`impl_create_signed_transaction`]; and run
 //! nodes with off-chain workers on. A chain that had an older version takes in [`migrations`].
 
 #![cfg_attr(not(feature = "std"), no_std)]
