@@ -13,7 +13,7 @@ BUILD := build --release --locked --workspace --all-targets
 
 .DEFAULT_GOAL := help
 .PHONY: help setup build demo lint minilm dapp test compat features bench adversaries weights image
-.PHONY: network network-down network-status network-test chaos
+.PHONY: network network-down network-status chaos
 
 help: ## Say what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:[^#]*## /\t/' | expand -t 16
@@ -41,11 +41,6 @@ network-status: ## Show them
 
 chaos: build ## Hurt such a network and see if anything is lost; as root (SEED=n REQUESTS=n FAULTS=n)
 	@$(POQ_NETWORK_PROGRAM) chaos
-
-# Not part of `make test` yet: each takes minutes and wants the machine for itself.
-network-test: build ## Upgrade, flood and hurt networks of eleven nodes; as root
-	@$(CARGO) $(if $(shell command -v cargo-nextest),nextest run --run-ignored only,test) --release --locked --workspace \
-		$(if $(shell command -v cargo-nextest),-E 'package(poq-network)',--test upgrade --test abuse --test chaos -- --ignored --test-threads 1)
 
 # clippy looks at the native side, and its wrapper does not get along with the Wasm build.
 lint: export SKIP_WASM_BUILD = 1

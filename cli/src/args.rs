@@ -385,6 +385,12 @@ pub enum OperatorCall {
     Chill,
     /// Be drawn again
     Resume,
+    /// Say how many duties to take at a time; with as many open, be passed over in draws
+    Capacity {
+        /// As many as the machine does within the models' windows; its models share the number
+        #[arg(value_parser = clap::value_parser!(u32).range(1..))]
+        duties: u32,
+    },
     /// Send stake on its way out
     Unbond {
         /// How much, in POQ

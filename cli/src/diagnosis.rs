@@ -106,6 +106,7 @@ pub fn findings(facts: &Facts<'_>) -> Vec<Finding> {
     };
     let mut found: Vec<Finding> = registration(operator, facts.parameters).into_iter().collect();
     found.extend(facts.node.into_iter().flat_map(|node| of_node(node, operator)));
+    found.extend(full(operator));
     found.extend(recent(operator));
     found.extend(standing(operator, facts));
     if found.iter().all(|finding| finding.severity != Severity::Stops) {
@@ -154,6 +155,17 @@ fn registration(operator: &OperatorView, parameters: &Parameters) -> Option<Find
         "it cannot be drawn: it stands on the roster of none of its models (they are retired, or it was struck out when its stake fell).".into(),
         "`poq --suri-file FILE operator register --worker KEY --model NAME` again, with models that `poq models` does not call retired.",
     )
+}
+
+/// Whether draws pass it over because it has enough to do.
+fn full(operator: &OperatorView) -> Option<Finding> {
+    let text = format!(
+        "it has as many open duties as it takes at a time ({}), and is passed over in draws until one is over.",
+        operator.capacity
+    );
+    let step =
+        "`poq --suri-file FILE operator capacity N`, if its machine does more within its models' windows.";
+    (operator.duties.len() >= operator.capacity as usize).then(|| finding("full", Severity::Note, text, step))
 }
 
 /// What its own node says.
@@ -348,7 +360,7 @@ fn competition(operator: &OperatorView, draws: &[Draws]) -> Vec<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::{ClosedDuty, FailureReason, Role, Standing};
+    use crate::types::{ClosedDuty, FailureReason, OpenDuty, Role, Standing, Work};
     use subxt::rpcs::methods::legacy::SystemHealth;
 
     const ACCOUNT: AccountId32 = AccountId32([1; 32]);
@@ -389,6 +401,7 @@ mod tests {
             models: vec![[3; 32]],
             chilled: false,
             drawable: true,
+            capacity: 16,
             duties: Vec::new(),
             completed: 0,
             missed: 0,
@@ -461,6 +474,15 @@ mod tests {
             [("not_drawn_yet".into(), Severity::Note)]
         );
         assert_eq!(kinds(Some(&operator()), &[draws(9, 2)], Some(&node(&[]))), []);
+    }
+
+    #[test]
+    fn who_has_enough_to_do_is_passed_over() {
+        let duty = OpenDuty { request: 1, role: Role::QualityValidator, work: Work::Pending };
+        let operator = OperatorView { capacity: 2, duties: vec![duty.clone(), duty], ..operator() };
+        assert_eq!(kinds(Some(&operator), &[draws(9, 2)], None), [("full".into(), Severity::Note)]);
+        let more = OperatorView { capacity: 3, ..operator };
+        assert_eq!(kinds(Some(&more), &[draws(9, 2)], None), []);
     }
 
     #[test]

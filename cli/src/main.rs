@@ -11,7 +11,7 @@
 //! | `request.rs` | showing a request |
 //! | `models.rs`, `operators.rs`, `status.rs`, `watch.rs` | showing models, operators, the chain, events |
 //! | `why.rs`, `diagnosis.rs`, `own_node.rs` | why an operator earns nothing: what is asked, what it means, its own node |
-//! | `operator.rs` | what an operator does: bond, register, chill, resume, unbond, withdraw |
+//! | `operator.rs` | what an operator does: bond, register, chill, resume, capacity, unbond, withdraw |
 //! | `author.rs` | block authors: who they are, session keys, joining and leaving |
 //! | `chain.rs` | the connection: view functions, transactions, typed errors |
 //! | `types.rs` | the chain's types, matched by name against the node's metadata |

@@ -24,6 +24,10 @@ pub async fn run(chain: &Chain, call: OperatorCall, shared: &Shared) -> Result<O
         OperatorCall::Register { worker, models } => register(chain, &worker, &models, &signer).await?,
         OperatorCall::Chill => ("chilled".into(), chain.submit("chill", (), &signer).await?),
         OperatorCall::Resume => ("resumed".into(), chain.submit("resume", (), &signer).await?),
+        OperatorCall::Capacity { duties } => {
+            let done = format!("takes {duties} at a time");
+            (done, chain.submit("set_capacity", (duties,), &signer).await?)
+        }
         OperatorCall::Unbond { amount } => {
             (format!("unbonding {amount}"), chain.submit("unbond", (amount.0,), &signer).await?)
         }

@@ -137,10 +137,11 @@ fn show(operator: &OperatorView, floor: &Standing, names: &Names) -> Result<(), 
         (
             "Duties",
             format!(
-                "{} done, {} missed, {} open",
+                "{} done, {} missed, {} open of {} at a time",
                 operator.completed,
                 operator.missed,
-                operator.duties.len()
+                operator.duties.len(),
+                operator.capacity
             ),
         ),
     ];
@@ -227,6 +228,7 @@ pub fn to_json(operator: &OperatorView, floor: &Standing, names: &Names) -> Valu
         "models": operator.models.iter().map(|id| json!({ "id": hex::encode(id), "name": names.model_name(id) })).collect::<Vec<_>>(),
         "chilled": operator.chilled,
         "drawable": operator.drawable,
+        "capacity": operator.capacity,
         "duties": operator.duties.iter().map(duty).collect::<Vec<_>>(),
         "completed": operator.completed,
         "missed": operator.missed,

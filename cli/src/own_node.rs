@@ -1,6 +1,7 @@
 //! What an operator's own node says of itself over RPC: keys, peers, and what its log calls wrong.
 
 use crate::failure::Failure;
+use poq_primitives::keys::PROBLEMS_KEY;
 use subxt::{
     config::RpcConfigFor,
     ext::codec::Decode,
@@ -15,9 +16,6 @@ use subxt::{
 
 /// The type of worker keys in a keystore.
 const WORKER_KEY_TYPE: &str = "poq!";
-
-/// Where the node keeps what its log calls wrong, in its off-chain database: SCALE of pairs of kind and line.
-const PROBLEMS_KEY: &[u8] = b"poq/problems";
 
 /// A node that is the operator's.
 pub struct OwnNode {

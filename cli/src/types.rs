@@ -228,6 +228,8 @@ pub enum RefundReason {
     NoCommittee,
     /// Too few scored.
     NoQuorum,
+    /// All had as much to do as they take.
+    Busy,
 }
 
 impl RefundReason {
@@ -240,6 +242,7 @@ impl RefundReason {
             Self::NoOutput => "no inference node showed the answer that it had committed to",
             Self::NoCommittee => "too few quality validators could be drawn",
             Self::NoQuorum => "too few quality validators of two committees revealed their scores",
+            Self::Busy => "the operators had as much to do as they take at a time",
         }
     }
 }
@@ -415,6 +418,8 @@ pub struct OperatorView {
     pub chilled: bool,
     /// Can be drawn now.
     pub drawable: bool,
+    /// How many duties it takes at a time.
+    pub capacity: u32,
     /// Its open duties.
     pub duties: Vec<OpenDuty>,
     /// Duties done and over.

@@ -18,7 +18,7 @@ export type Wishes = {
   maxTokens?: number;
   /** How many inference nodes answer, 1 to 8. */
   responders?: number;
-  /** How many quality validators score the answers, 1 to 15. */
+  /** How many quality validators score the answers, 1 to 63. */
   committee?: number;
   /** Answers with a lower score, 0 to 1, are not paid. */
   minQuality?: number;
@@ -155,7 +155,7 @@ const MEANING: Partial<Record<ErrorName, string>> = {
   NotUtf8: "a question is UTF-8.",
   InvalidSampling: "an answer has 1 to 4,096 tokens, and the temperature is at most 2.",
   InvalidResponders: "1 to 8 nodes can answer.",
-  InvalidCommittee: "1 to 15 quality validators can score.",
+  InvalidCommittee: "1 to 63 quality validators can score.",
   InvalidModelList: "name 1 to 8 generators, each once.",
   UnknownModel: "the chain has no such model; the view function `models` lists them.",
   WrongModelKind: "generators answer, evaluators score.",
@@ -174,6 +174,7 @@ export const REASON: Record<Reason, string> = {
   NoOutput: "no inference node showed its answer in time",
   NoCommittee: "too few quality validators could be drawn",
   NoQuorum: "too few quality validators revealed their scores",
+  Busy: "all operators had as much to do as they take at a time; ask again later",
 };
 
 /** What to tell a user when the pool of transactions takes one not even to try it. */

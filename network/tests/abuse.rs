@@ -142,7 +142,6 @@ fn engine_of(node: &Node) -> (String, String) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "minutes on a quiet machine: make network-test"]
 async fn floods_stop_neither_blocks_nor_honest_work() {
     let (_folder, network) = start().await;
     let nodes = network.nodes();

@@ -6,7 +6,6 @@ use network::chaos::{self, plan::Kind, Args};
 use std::{path::Path, sync::Arc};
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "minutes on a quiet machine: make network-test"]
 async fn nothing_is_lost_when_nodes_engines_and_links_fail() {
     let folder = tempfile::Builder::new().prefix("poq-chaos-").tempdir().unwrap();
     let args = Args {

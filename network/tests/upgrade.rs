@@ -111,7 +111,6 @@ async fn last_of_the_old(archive: &Client) -> At {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "minutes on a quiet machine: make network-test"]
 async fn requests_in_every_state_outlive_an_upgrade() {
     for run in 1..=RUNS {
         let found = upgrade_in_the_middle().await;

@@ -3,7 +3,7 @@
 use crate::{
     chain_spec,
     cli::{Cli, Command, Engine},
-    engine,
+    engine, salt,
     service::{self, Backend, Client, Options, Parts},
     watch::{Part, Place},
 };
@@ -144,7 +144,8 @@ fn part(cli: &Cli, config: &Configuration) -> Part {
         wants_peers: config.chain_spec.chain_type() != ChainType::Development,
         wants_work: matches!(cli.engine.engine, Engine::Url(_)) || cli.engine.models.is_some(),
         child,
-        secrets: keystore.into_iter().chain(token).collect(),
+        data: config.data_path.clone(),
+        secrets: keystore.into_iter().chain(token).chain([salt::file(&config.data_path)]).collect(),
         place: Place { options: place(cli), models: engine::models(&cli.engine.models, &config.data_path) },
     }
 }

@@ -4,7 +4,7 @@
 //! and the tasks that make it a node.
 
 use crate::{
-    chain_spec, dev, engine, rpc,
+    chain_spec, dev, engine, rpc, salt,
     watch::{Part, Recorded, Sent, Watch},
 };
 use futures::FutureExt as _;
@@ -365,6 +365,10 @@ impl Tasks<'_> {
     fn run_offchain_workers(&self) -> Result<(), ServiceError> {
         if !self.plan.offchain_workers {
             return Ok(());
+        }
+        if let Some(mut storage) = self.backend.offchain_storage() {
+            salt::keep(&mut storage, &self.plan.data)
+                .map_err(|error| ServiceError::Other(format!("the salt secret: {error:#}")))?;
         }
         let workers = sc_offchain::OffchainWorkers::new(sc_offchain::OffchainWorkerOptions {
             runtime_api_provider: self.client.clone(),

@@ -109,11 +109,23 @@ impl Settings {
     }
 }
 
-/// What the whole machine has, in bytes.
+/// What this process may have, in bytes: what the machine has, or less if a container or a service is limited.
 fn machine_memory() -> u64 {
     let machine = rustix::system::sysinfo();
     #[allow(clippy::useless_conversion)] // The fields' width depends on the platform.
-    u64::from(machine.totalram).saturating_mul(u64::from(machine.mem_unit))
+    let all = u64::from(machine.totalram).saturating_mul(u64::from(machine.mem_unit));
+    let group = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    group_limit(Path::new("/sys/fs/cgroup"), &group).map_or(all, |limit| limit.min(all))
+}
+
+/// The least limit of a control group (version 2) and of those around it; `group` is what /proc/self/cgroup says. In a
+/// container its own group is the root.
+fn group_limit(root: &Path, group: &str) -> Option<u64> {
+    let path = group.lines().find_map(|line| line.strip_prefix("0::/"))?;
+    let limit = |folder: &Path| -> Option<u64> {
+        std::fs::read_to_string(root.join(folder).join("memory.max")).ok()?.trim().parse().ok()
+    };
+    Path::new(path).ancestors().filter_map(limit).min()
 }
 
 /// Why the engine cannot run as configured.
@@ -229,7 +241,7 @@ pub struct EngineArgs {
     pub batch_tokens: Option<u32>,
 
     /// Memory that all loaded models may take together; the one unused for longest leaves first [default: four fifths of
-    /// the machine's]
+    /// what machine or container has]
     #[arg(long, value_name = "MIB", env = "POQ_MEMORY_MIB")]
     pub memory_mib: Option<u64>,
 
@@ -528,6 +540,24 @@ mod tests {
             remotes: Vec::new(),
             settings: Settings::default(),
         }
+    }
+
+    #[test]
+    fn the_least_limit_of_the_control_groups_counts() {
+        let root = tempfile::tempdir().unwrap();
+        let limit = |group: &str, text: &str| {
+            std::fs::create_dir_all(root.path().join(group)).unwrap();
+            std::fs::write(root.path().join(group).join("memory.max"), text).unwrap();
+        };
+        limit("", "max\n");
+        assert_eq!(group_limit(root.path(), "0::/\n"), None);
+        limit("system.slice", "4096\n");
+        limit("system.slice/engine.service", "8192\n");
+        assert_eq!(group_limit(root.path(), "1:cpu:/x\n0::/system.slice/engine.service\n"), Some(4096));
+        // A container sees its own group as the root.
+        limit("", "1024\n");
+        assert_eq!(group_limit(root.path(), "0::/\n"), Some(1024));
+        assert_eq!(group_limit(root.path(), ""), None, "no control groups");
     }
 
     #[test]

@@ -19,6 +19,10 @@ pub const DEPTH_KEY: &[u8] = b"poq/depth";
 /// Key of the off-chain database (persistent) that holds the node's 32-byte salt secret. Never leaves the node.
 pub const SALT_SECRET_KEY: &[u8] = b"poq/salt-secret";
 
+/// Key of the off-chain database (persistent) under which `poq-node` keeps what keeps it from its part: SCALE of a list of pairs
+/// of strings, kind and line for people. `poq why --node` reads it.
+pub const PROBLEMS_KEY: &[u8] = b"poq/problems";
+
 /// Where the engine listens and what it wants to see in `Authorization: Bearer …`.
 #[derive(Clone, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking)]
 pub struct EngineEndpoint {

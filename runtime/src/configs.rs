@@ -266,16 +266,18 @@ impl pallet_proof_of_quality::Config for Runtime {
     type MaxTokens = ConstU32<4_096>;
     type MaxNameLength = ConstU32<64>;
     type MaxResponders = ConstU32<8>;
-    type MaxCommittee = ConstU32<15>;
+    type MaxCommittee = ConstU32<63>;
     type MaxModelsPerRequest = ConstU32<8>;
     type MaxModelsPerOperator = ConstU32<16>;
     type MaxOperatorsPerModel = ConstU32<256>;
+    // Two calls report them all.
+    type DefaultCapacity = ConstU32<32>;
     type MaxReports = ConstU32<16>;
     type RecentDuties = ConstU32<16>;
     type MaxReferenceLength = ConstU32<256>;
     type MaxAlpha = MaxAlpha;
     type MaxBeta = MaxBeta;
-    type SeedPatience = ConstU32<MINUTE>;
+    type SeedPatience = ConstU32<{ 5 * MINUTE }>;
     type Retention = ConstU32<DAY>;
     type MaxWindow = ConstU32<HOUR>;
     type AgendaWeight = AgendaWeight;
@@ -421,8 +423,12 @@ mod tests {
             assert_eq!(duty, Some(Role::InferenceNode));
 
             let first = pool_says(0, 0).expect("a due and valid report is free");
-            assert_eq!(first.priority, PRIORITY, "and goes before what is paid for");
+            assert!(first.priority > PRIORITY, "and goes before what is paid for");
             let (second, other) = (pool_says_of(0, 0, [8; 32]).unwrap(), pool_says(1, 0).unwrap());
+            System::set_block_number(4);
+            let again = pool_says_of(0, 0, [7; 32]).unwrap();
+            assert!(again.priority > first.priority, "sent again it takes the place of the first copy");
+            System::set_block_number(3);
             let shared = |other: &ValidTransaction| {
                 first.provides.iter().filter(|tag| other.provides.contains(tag)).count()
             };

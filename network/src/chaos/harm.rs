@@ -10,11 +10,10 @@ use crate::{
     node::Node,
     process,
 };
-use anyhow::{anyhow, Context as _, Result};
+use anyhow::{Context as _, Result};
 use rand::{seq::SliceRandom as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use rustix::process::Signal;
-use serde_json::Value as Json;
 use std::{collections::BTreeMap, time::Duration};
 use tokio::{
     task::block_in_place,
@@ -26,9 +25,6 @@ const COMMITTEE_PATIENCE: Duration = Duration::from_secs(40);
 
 /// How long a node that is being started may take until it can be hurt.
 const START: Duration = Duration::from_secs(60);
-
-/// Key of the off-chain database under which the driver keeps what its commitments depend on.
-const SALT_SECRET: &[u8] = poq_primitives::keys::SALT_SECRET_KEY;
 
 /// Does what `fault` says, waits, and undoes it.
 pub async fn carry_out(world: &World, fault: &Fault) {
@@ -85,9 +81,9 @@ async fn harm_one(world: &World, fault: &Fault, index: usize) -> Result<()> {
             clock.put(0)
         }
         Kind::RestartPruned => {
-            start_anew(world, fault, index, &["--state-pruning", "64", "--blocks-pruning", "256"]).await
+            start_anew(world, index, &["--state-pruning", "64", "--blocks-pruning", "256"]).await
         }
-        Kind::RestartWarp => start_anew(world, fault, index, &["--sync", "warp"]).await,
+        Kind::RestartWarp => start_anew(world, index, &["--sync", "warp"]).await,
         Kind::Partition | Kind::KillMajority => Ok(()),
     }
 }
@@ -171,42 +167,11 @@ async fn find_committee(world: &World) -> Result<Option<(u64, Vec<usize>)>> {
     Ok(committees.into_iter().max_by_key(|(_, committee)| committee.len()))
 }
 
-/// Starts a node without its database. Keys, identity and the engine's jobs are files and stay; what the driver's commitments
-/// depend on lies in the database, and is carried over as an operator would.
-async fn start_anew(world: &World, fault: &Fault, index: usize, options: &[&str]) -> Result<()> {
+/// Starts a node without its database. Keys, identity, the salt secret and the engine's jobs are files and stay.
+async fn start_anew(world: &World, index: usize, options: &[&str]) -> Result<()> {
     let node = world.node(index)?;
-    // It may be starting still.
-    let asked = wait("the node's secret", || async { salt_secret(world, index).await.map(Some) });
-    let secret = timeout(START, asked).await.unwrap_or_else(|_| Err(anyhow!("it does not answer")));
     block_in_place(|| node.stop())?;
     block_in_place(|| node.wipe_database())?;
     world.set_options(index, options);
-    block_in_place(|| world.start_node(index))?;
-    match secret {
-        Ok(Json::String(secret)) => restore_secret(world, index, &secret).await,
-        // It has never done any work.
-        Ok(_) => Ok(()),
-        Err(error) => {
-            world.happened(Some(fault.number), format!("the node's secret could not be saved: {error:#}"));
-            Ok(())
-        }
-    }
-}
-
-fn secret_key() -> Json {
-    format!("0x{}", hex::encode(SALT_SECRET)).into()
-}
-
-async fn salt_secret(world: &World, index: usize) -> Result<Json> {
-    world.client(index).await?.call("offchain_localStorageGet", vec!["PERSISTENT".into(), secret_key()]).await
-}
-
-async fn restore_secret(world: &World, index: usize, secret: &str) -> Result<()> {
-    wait("the node that started anew", || async {
-        let client = world.client(index).await?;
-        let params = vec!["PERSISTENT".into(), secret_key(), secret.into()];
-        client.call("offchain_localStorageSet", params).await.map(Some)
-    })
-    .await
-    .map(|_| ())
+    block_in_place(|| world.start_node(index))
 }

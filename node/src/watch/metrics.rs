@@ -270,6 +270,7 @@ fn closed_name(phase: &Phase<BlockNumber>) -> Option<&'static str> {
             RefundReason::NoOutput => "no_output",
             RefundReason::NoCommittee => "no_committee",
             RefundReason::NoQuorum => "no_quorum",
+            RefundReason::Busy => "busy",
         }),
         _ => None,
     }

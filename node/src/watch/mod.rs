@@ -27,13 +27,13 @@ use futures::StreamExt as _;
 use history::History;
 use metrics::Metrics;
 use pallet_proof_of_quality::types::{Model, Operator};
-use poq_primitives::keys::{EngineEndpoint, ENGINE_ENDPOINT_KEY, WORKER_KEY_TYPE};
+use poq_primitives::keys::{EngineEndpoint, ENGINE_ENDPOINT_KEY, PROBLEMS_KEY, WORKER_KEY_TYPE};
 use poq_runtime::{opaque::Block, AccountId, Nonce, Runtime, VERSION};
 use poq_worker::{
     api::models::{ModelInfo, ModelState},
     probe::{Probe, Silence},
 };
-use problems::{Board, SessionKey};
+use problems::{Board, SessionKey, LITTLE_DISK};
 use sc_client_api::{BlockchainEvents as _, FinalityNotification, HeaderBackend as _};
 use sp_api::{CallApiAt as _, ProvideRuntimeApi as _};
 use sp_consensus_babe::BabeApi as _;
@@ -55,10 +55,6 @@ const LOG: &str = "poq::watch";
 /// How often it looks.
 const LOOK: Duration = Duration::from_secs(5);
 
-/// Key of the off-chain database (persistent) under which the node keeps what is wrong: SCALE of a list of pairs of strings,
-/// kind and line. `poq why --node` reads it.
-pub const PROBLEMS_KEY: &[u8] = b"poq/problems";
-
 /// Where the driver keeps the nonce and block of a worker key's last report.
 const IN_FLIGHT_PREFIX: &[u8] = b"poq/in-flight/";
 
@@ -78,6 +74,8 @@ pub struct Part {
     pub wants_work: bool,
     /// Whether the engine is this node's child.
     pub child: bool,
+    /// The folder of the chain's data.
+    pub data: PathBuf,
     /// Files and folders with secrets.
     pub secrets: Vec<PathBuf>,
     /// What commands are called with here.
@@ -173,12 +171,14 @@ impl<S: OffchainStorage> Watch<S> {
 
     async fn look(&mut self, memory: &mut Memory) {
         let mut found = self.open_files();
+        found.extend(self.little_disk());
         if self.part.wants_peers && self.sync.num_connected_peers() == 0 {
             found.push(Problem::NoPeers);
         }
         if self.catches_up().await {
             // What it knows of the chain is old. What was said before stands.
-            found.extend(memory.board.said().filter(|problem| **problem != Problem::NoPeers).cloned());
+            let of_chain = |problem: &&Problem| !problem.is_of_machine();
+            found.extend(memory.board.said().filter(of_chain).cloned());
             self.say(found, memory);
             return;
         }
@@ -251,6 +251,12 @@ impl<S: OffchainStorage> Watch<S> {
         };
         let paths = self.part.secrets.iter().filter(|path| holds_open(path));
         paths.map(|path| Problem::OpenFile { path: path.clone() }).collect()
+    }
+
+    fn little_disk(&self) -> Option<Problem> {
+        let disk = rustix::fs::statvfs(&self.part.data).ok()?;
+        (disk.f_bavail.saturating_mul(disk.f_frsize) < LITTLE_DISK)
+            .then(|| Problem::LittleDisk { data: self.part.data.clone() })
     }
 
     /// What is wrong with the session keys of a node that is to author blocks.

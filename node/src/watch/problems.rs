@@ -3,6 +3,9 @@
 use poq_runtime::{currency::POQ, AccountId, Balance};
 use std::{collections::BTreeMap, fmt, path::PathBuf};
 
+/// Bytes that should be left on the disk with the chain's data: time enough to make room.
+pub const LITTLE_DISK: u64 = 512 * 1024 * 1024;
+
 /// Something that is wrong. Two are the same if they are equal: what changes with time does not belong here.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Problem {
@@ -87,6 +90,11 @@ pub enum Problem {
     },
     /// Nobody to learn blocks from.
     NoPeers,
+    /// The disk with the chain's data has less room than [`LITTLE_DISK`]: when it is full the node stops.
+    LittleDisk {
+        /// The folder of the data.
+        data: PathBuf,
+    },
     /// The chain's runtime is younger than this node.
     OldNode {
         /// The chain's `spec_version`.
@@ -150,12 +158,13 @@ impl Problem {
             Self::TwoProcesses { .. } => "two_processes",
             Self::OpenFile { .. } => "open_file",
             Self::NoPeers => "no_peers",
+            Self::LittleDisk { .. } => "little_disk",
             Self::OldNode { .. } => "old_node",
         }
     }
 
     /// Every kind, so that metrics show zeros.
-    pub const KINDS: [&'static str; 18] = [
+    pub const KINDS: [&'static str; 19] = [
         "no_session_key",
         "not_an_author",
         "no_worker_key",
@@ -173,8 +182,14 @@ impl Problem {
         "two_processes",
         "open_file",
         "no_peers",
+        "little_disk",
         "old_node",
     ];
+
+    /// Whether it is found without looking at the chain.
+    pub const fn is_of_machine(&self) -> bool {
+        matches!(self, Self::NoPeers | Self::LittleDisk { .. } | Self::OpenFile { .. })
+    }
 
     /// How many looks in a row must find it before it is said: what mends itself in moments is not worth a line.
     pub const fn patience(&self) -> u32 {
@@ -291,6 +306,12 @@ impl fmt::Display for Line<'_> {
                 "the node has no peers, so it learns of no blocks and nothing that it sends arrives: let others reach its port \
                  (30333), or start the node with --bootnodes ADDRESS of a node of the same genesis",
             ),
+            Problem::LittleDisk { data } => write!(
+                f,
+                "the disk with {} has less than {} MiB left, and the node stops when it is full: make room, or start the node with --blocks-pruning 256 and a new database",
+                data.display(),
+                LITTLE_DISK / (1024 * 1024),
+            ),
             Problem::OldNode { chain, node } => write!(
                 f,
                 "the chain's runtime is of version {chain} and this node was built for {node}: it follows the chain, but install the newer release; what it says of operators may be wrong until then",
@@ -394,6 +415,7 @@ mod tests {
             Problem::TwoProcesses { worker },
             Problem::OpenFile { path: "keystore".into() },
             Problem::NoPeers,
+            Problem::LittleDisk { data: "DIR/chains/ID".into() },
             Problem::OldNode { chain: 3, node: 2 },
         ]
     }
@@ -406,7 +428,7 @@ mod tests {
         for problem in &problems {
             let line = Line(problem, &place()).to_string();
             assert_eq!(line.lines().count(), 1, "{line}");
-            let tells = ["`", "start the node", "install", "stop one", "put the engine's"];
+            let tells = ["`", "start the node", "install", "stop one", "put the engine's", "make room"];
             assert!(tells.iter().any(|word| line.contains(word)), "{line}");
         }
     }

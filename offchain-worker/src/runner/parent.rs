@@ -121,6 +121,14 @@ enum Done {
     Scored(Scored),
 }
 
+/// How long threads of one model wait for each other awake, unless whoever runs the engine has said so: some tenths of a
+/// millisecond. What OpenMP does by itself, several milliseconds, stalls all models once there are more threads than cores.
+fn patience_of_threads() -> Option<(&'static str, &'static str)> {
+    const SPINS: (&str, &str) = ("GOMP_SPINCOUNT", "10000");
+    let said = [SPINS.0, "OMP_WAIT_POLICY"].into_iter().any(|name| std::env::var_os(name).is_some());
+    (!said).then_some(SPINS)
+}
+
 impl Runner {
     /// Starts a process and loads the model in it. If the returned future is dropped, the process ends.
     ///
@@ -135,6 +143,7 @@ impl Runner {
             .kill_on_drop(true)
             // A signal to the engine's group, such as Ctrl-C, is the engine's to handle.
             .process_group(0)
+            .envs(patience_of_threads())
             .spawn()
             .map_err(spawn)?;
         let lost = || StartError::Spawn("the process has no pipes".to_owned());

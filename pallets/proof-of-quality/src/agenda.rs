@@ -15,7 +15,7 @@ use frame_support::{
 use frame_system::pallet_prelude::BlockNumberFor;
 use poq_primitives::commitment::Hash32;
 use sp_runtime::{
-    traits::{Get, One, Saturating, Zero},
+    traits::{CheckedDiv, Get, One, Saturating, Zero},
     DispatchError, Permill,
 };
 
@@ -24,6 +24,12 @@ const COMMITTEE_SUBJECT: &[u8] = b"poq/draw/committee";
 
 /// Committees that a request may have: the first and one redraw.
 const LAST_ROUND: u8 = 1;
+
+/// Blocks that a draw is put off at most: who has waited longest should not have to wait longest again.
+const MOST_PAUSE: u32 = 10;
+
+/// How many more busy operators than were wanted a draw looks at before it is cut short.
+const SPARE_LOOKS: u32 = 8;
 
 impl<T: Config> Pallet<T> {
     /// Works through the agenda up to block `now`, as far as `meter` and `AgendaWeight` go. What does not fit keeps its
@@ -75,20 +81,24 @@ impl<T: Config> Pallet<T> {
     }
 
     /// The most that the next step of a request can weigh: what it usually comes to or a refund, whichever is more, and
-    /// for a draw, which may find too few only at its end, both. It depends on the request's own size and on nothing else
-    /// that is stored.
+    /// for a draw, which may find too few only at its end, both. It depends on the sizes of the request and of the rosters
+    /// that it is drawn from, and on nothing else that is stored.
     pub(crate) fn step_weight(request: &Request<T>) -> Weight {
         let (n, k) = (request.responders, request.committee);
-        let roster = T::MaxOperatorsPerModel::get();
-        let candidates = roster.saturating_mul(request.generators.len() as u32);
         match request.phase {
             Phase::Requested => {
-                T::WeightInfo::draw_inference_nodes(candidates, n).saturating_add(T::WeightInfo::refund(0, 0))
+                let candidates = request
+                    .generators
+                    .iter()
+                    .map(Self::roster_size)
+                    .fold(0u32, |sum, size| sum.saturating_add(size));
+                Self::draw_inference_nodes_weight(candidates, n).saturating_add(T::WeightInfo::refund(0, 0))
             }
             Phase::Answering { .. } => T::WeightInfo::close_answering(n).max(T::WeightInfo::refund(n, 0)),
             Phase::Opening { .. } => T::WeightInfo::close_opening(n).max(T::WeightInfo::refund(n, 0)),
             Phase::Selecting => {
-                T::WeightInfo::draw_committee(roster, k).saturating_add(T::WeightInfo::refund(n, 0))
+                let candidates = Self::roster_size(&request.evaluator);
+                Self::draw_committee_weight(candidates, k).saturating_add(T::WeightInfo::refund(n, 0))
             }
             Phase::Scoring { .. } => T::WeightInfo::close_scoring(k)
                 .max(T::WeightInfo::dismiss_committee(k))
@@ -101,16 +111,36 @@ impl<T: Config> Pallet<T> {
         }
     }
 
+    /// How many stand on a model's roster, without reading who.
+    fn roster_size(model: &ModelId) -> u32 {
+        Rosters::<T>::decode_len(model).unwrap_or_default() as u32
+    }
+
+    fn draw_inference_nodes_weight(candidates: u32, wanted: u32) -> Weight {
+        T::WeightInfo::draw_inference_nodes(candidates, wanted).saturating_add(Self::looks_weight(wanted))
+    }
+
+    fn draw_committee_weight(candidates: u32, wanted: u32) -> Weight {
+        T::WeightInfo::draw_committee(candidates, wanted).saturating_add(Self::looks_weight(wanted))
+    }
+
+    /// What the benchmarks of draws leave out, in reads: the record and the capacity of all the busy that a draw looks at.
+    fn looks_weight(wanted: u32) -> Weight {
+        let busy = u64::from(wanted.saturating_add(SPARE_LOOKS));
+        // And the capacities of those who were drawn, until the weights are measured anew.
+        T::DbWeight::get().reads(busy.saturating_mul(2).saturating_add(wanted.into()))
+    }
+
     /// The most that any step of any request can weigh.
     pub(crate) fn dearest_step() -> Weight {
         let (n, k, roster) =
             (T::MaxResponders::get(), T::MaxCommittee::get(), T::MaxOperatorsPerModel::get());
         let candidates = roster.saturating_mul(T::MaxModelsPerRequest::get());
         [
-            T::WeightInfo::draw_inference_nodes(candidates, n).saturating_add(T::WeightInfo::refund(0, 0)),
+            Self::draw_inference_nodes_weight(candidates, n).saturating_add(T::WeightInfo::refund(0, 0)),
             T::WeightInfo::close_answering(n),
             T::WeightInfo::close_opening(n),
-            T::WeightInfo::draw_committee(roster, k).saturating_add(T::WeightInfo::refund(n, 0)),
+            Self::draw_committee_weight(roster, k).saturating_add(T::WeightInfo::refund(n, 0)),
             T::WeightInfo::close_scoring(k),
             T::WeightInfo::settle(n, k),
             T::WeightInfo::settle_with_absentees(n, k),
@@ -246,11 +276,11 @@ impl<T: Config> Pallet<T> {
         for (operator, model) in &drawn.unfit {
             Self::refresh(model, ModelKind::Generator, core::slice::from_ref(operator));
         }
-        if drawn.is_cut_short && Self::may_wait(request, now) {
-            return Self::schedule(id, request, now.saturating_add(One::one()));
+        if drawn.is_incomplete && Self::may_wait(request, now) {
+            return Self::draw_later(id, request, now);
         }
         if drawn.fit.is_empty() {
-            return Self::refund(id, request, RefundReason::NoInferenceNode);
+            return Self::refund(id, request, drawn.reason(RefundReason::NoInferenceNode));
         }
         let operators: Vec<_> = drawn.fit.iter().map(|((operator, _), _)| operator.clone()).collect();
         let responses: Vec<_> = drawn
@@ -285,9 +315,10 @@ impl<T: Config> Pallet<T> {
         Self::enter(id, request, phase, until.saturating_add(One::one()));
     }
 
-    /// Draws up to `wanted` operators whose record still says that they may be drawn. Those of whom it does not are
-    /// returned too, for the roster to forget; after as many of them as were wanted the draw is cut short and done again in
-    /// the next block. The roster does not forget them where the minimum stake has been lowered since the request, so that
+    /// Draws up to `wanted` operators whose record still says that they may be drawn and who have room for a duty. Those who
+    /// may not are returned too, for the roster to forget; after as many of them as were wanted, or [`SPARE_LOOKS`] more who
+    /// are busy, the draw is cut short. Then, or when it finds too few because others are busy, it is incomplete and done
+    /// again later. The roster does not forget them where the minimum stake has been lowered since the request, so that
     /// patience ends as it does for seeds.
     fn draw_fit<Item>(
         seed: Hash32,
@@ -296,24 +327,43 @@ impl<T: Config> Pallet<T> {
         parameters: &ParametersOf<T>,
         operator_of: impl Fn(&Item) -> &T::AccountId,
     ) -> Drawn<T, Item> {
+        let most_busy = wanted.saturating_add(SPARE_LOOKS) as usize;
         let wanted = wanted as usize;
-        let mut drawn = Drawn { fit: Vec::new(), unfit: Vec::new(), is_cut_short: false };
+        let mut drawn = Drawn { fit: Vec::new(), unfit: Vec::new(), busy: 0, is_incomplete: false };
         for item in Draw::new(seed, pool) {
-            match Operators::<T>::get(operator_of(&item)) {
+            let who = operator_of(&item);
+            match Operators::<T>::get(who) {
                 Some(operator) if is_drawable(&operator, parameters.min_stake) => {
-                    drawn.fit.push((item, operator))
+                    if operator.open_duties < Capacities::<T>::get(who) {
+                        drawn.fit.push((item, operator))
+                    } else {
+                        drawn.busy = drawn.busy.saturating_add(1)
+                    }
                 }
                 _ => drawn.unfit.push(item),
             }
             if drawn.fit.len() >= wanted {
-                break;
+                return drawn;
             }
-            if drawn.unfit.len() >= wanted {
-                drawn.is_cut_short = true;
-                break;
+            if drawn.unfit.len() >= wanted || drawn.busy >= most_busy {
+                drawn.is_incomplete = true;
+                return drawn;
             }
         }
+        drawn.is_incomplete = drawn.busy > 0;
         drawn
+    }
+
+    /// Puts a draw off: at first by a block, later by half of what it has waited, so that a crowd of waiting requests leaves
+    /// the agenda to those that can go on.
+    fn draw_later(id: RequestId, request: &mut Request<T>, now: BlockNumberFor<T>) {
+        let one = BlockNumberFor::<T>::one();
+        let waited = now.saturating_sub(request.since);
+        let half = waited.checked_div(&one.saturating_add(one)).unwrap_or(one);
+        let last = request.since.saturating_add(T::SeedPatience::get());
+        let pause = half.clamp(one, MOST_PAUSE.into());
+        let due = now.saturating_add(pause).min(last).max(now.saturating_add(one));
+        Self::schedule(id, request, due);
     }
 
     fn close_answering(id: RequestId, request: &mut Request<T>, now: BlockNumberFor<T>) {
@@ -376,11 +426,11 @@ impl<T: Config> Pallet<T> {
             .collect();
         let drawn = Self::draw_fit(seed, request.committee, pool, &request.parameters, |operator| operator);
         Self::refresh(&request.evaluator, ModelKind::Evaluator, &drawn.unfit);
-        if drawn.is_cut_short && Self::may_wait(request, now) {
-            return Self::schedule(id, request, now.saturating_add(One::one()));
+        if drawn.is_incomplete && Self::may_wait(request, now) {
+            return Self::draw_later(id, request, now);
         }
         if drawn.fit.len() < quorum(request.committee) {
-            return Self::refund(id, request, RefundReason::NoCommittee);
+            return Self::refund(id, request, drawn.reason(RefundReason::NoCommittee));
         }
         let operators: Vec<_> = drawn.fit.iter().map(|(operator, _)| operator.clone()).collect();
         let members: Vec<_> = drawn
@@ -465,8 +515,21 @@ struct Drawn<T: Config, Item> {
     fit: Vec<(Item, Operator<T>)>,
     /// Who may not any more.
     unfit: Vec<Item>,
-    /// Whether so many could not that the draw has to be done again, without them.
-    is_cut_short: bool,
+    /// How many have no room for another duty.
+    busy: usize,
+    /// Whether the draw has to be done again: there may be others, or will be.
+    is_incomplete: bool,
+}
+
+impl<T: Config, Item> Drawn<T, Item> {
+    /// Why a request is refunded of which this was the last draw; `otherwise`, if nobody was busy.
+    fn reason(&self, otherwise: RefundReason) -> RefundReason {
+        if self.busy > 0 {
+            RefundReason::Busy
+        } else {
+            otherwise
+        }
+    }
 }
 
 /// Scores that a committee of `size` must reveal for a consensus: more than half.

@@ -21,6 +21,7 @@ impl<T: Config> Pallet<T> {
         ensure!(T::Retention::get() >= One::one(), "Retention must be at least 1");
         ensure!(T::SeedPatience::get() >= 3u32.into(), "SeedPatience must leave a seed the time to come");
         ensure!(T::MaxReports::get() >= 1, "MaxReports must be at least 1");
+        ensure!(T::DefaultCapacity::get() >= 1, "DefaultCapacity must be at least 1, or nobody is drawn");
         ensure!(T::MaxResponders::get() >= 1 && T::MaxCommittee::get() >= 1, "a request needs both roles");
         ensure!(
             T::AgendaWeight::get()
@@ -59,6 +60,10 @@ impl<T: Config> Pallet<T> {
         for (worker, who) in Workers::<T>::iter() {
             let operator = Operators::<T>::get(&who).ok_or("a worker key has no operator")?;
             ensure!(operator.worker == Some(worker), "an operator has another worker key");
+        }
+        for (who, duties) in Capacities::<T>::iter() {
+            ensure!(Operators::<T>::contains_key(&who), "a capacity has no operator");
+            ensure!(duties > 0, "a capacity is zero");
         }
         for (who, id, role) in Duties::<T>::iter() {
             ensure!(Operators::<T>::contains_key(&who), "a duty has no operator");

@@ -27,6 +27,7 @@
 //! | quality validator | an operator that serves one or more evaluators (never just "validator": that is a block author) |
 //! | model | a registry entry: a generator or an evaluator, named by the SHA-256 of its file (GGUF, or the evaluator's manifest) |
 //! | roster | who may be drawn for a model, with weights |
+//! | capacity | how many duties an operator takes at a time, by its own word |
 //! | committee | the quality validators drawn for one request |
 //! | consensus score | what the chain makes of a response's scores |
 //! | agreement | how close a quality validator's scores are to the consensus of the others |
@@ -83,7 +84,9 @@
 //! * of an inference node, in the draw: `stake * reliability * quality`;
 //!
 //! where `stake` counts up to `stake_cap` times the minimum. Rosters hold the weights; a place is brought up to date when
-//! its operator registers, moves stake, or closes a duty for that model.
+//! its operator registers, moves stake, or closes a duty for that model. Who has as many open duties as its capacity is
+//! passed over: a flood of requests waits, and is refunded in the end, instead of burying operators in work that they would
+//! be slashed for. (Ours.)
 //!
 //! ## Money
 //!
@@ -135,7 +138,7 @@
 //!   `Randomness` by what the chain can bear.
 //! * **Separation.** No operator has two parts in a request, nor one in its own.
 //! * **Bounded work.** Everything stored is bounded, the agenda is metered by measured weights, and a step weighs by the
-//!   size of its request alone.
+//!   sizes of its request and of its rosters alone.
 //!
 //! ## What is not claimed
 //!
@@ -314,6 +317,10 @@ pub mod pallet {
         #[pallet::constant]
         type MaxOperatorsPerModel: Get<u32>;
 
+        /// Duties that an operator takes at a time, as long as it has not said otherwise. At least 1.
+        #[pallet::constant]
+        type DefaultCapacity: Get<u32>;
+
         /// Most reports in one call of [`Pallet::report_work`].
         #[pallet::constant]
         type MaxReports: Get<u32>;
@@ -334,7 +341,7 @@ pub mod pallet {
         #[pallet::constant]
         type MaxBeta: Get<FixedU64>;
 
-        /// Blocks to wait for a seed before a request is refunded.
+        /// Blocks that a draw waits for a seed, or for operators with room, before a request is refunded.
         #[pallet::no_default_bounds]
         #[pallet::constant]
         type SeedPatience: Get<BlockNumberFor<Self>>;
@@ -404,6 +411,11 @@ pub mod pallet {
     /// The operators, by account.
     #[pallet::storage]
     pub type Operators<T: Config> = StorageMap<_, Blake2_128Concat, T::AccountId, Operator<T>>;
+
+    /// How many duties an operator takes at a time; with as many open it is passed over in draws.
+    #[pallet::storage]
+    pub type Capacities<T: Config> =
+        StorageMap<_, Blake2_128Concat, T::AccountId, u32, ValueQuery, T::DefaultCapacity>;
 
     /// The operator of each worker key.
     #[pallet::storage]
@@ -720,6 +732,13 @@ pub mod pallet {
             /// What it was.
             kind: UnexpectedKind,
         },
+        /// An operator said how much it takes at a time.
+        CapacitySet {
+            /// Who.
+            operator: T::AccountId,
+            /// Duties at a time.
+            duties: u32,
+        },
     }
 
     /// What cannot happen.
@@ -843,6 +862,8 @@ pub mod pallet {
         AuditMismatch,
         /// A reference answer must not be empty: every response would be wrong.
         EmptyReference,
+        /// An operator takes at least one duty at a time; chill to take none.
+        InvalidCapacity,
     }
 
     #[pallet::hooks]
@@ -1080,6 +1101,20 @@ pub mod pallet {
         ) -> DispatchResult {
             T::AuditOrigin::ensure_origin(origin)?;
             Self::do_open_audit(request, key, salt)
+        }
+
+        /// Says how many duties the signer takes at a time, in place of what it said before or of `DefaultCapacity`.
+        ///
+        /// Origin: signed, an operator.
+        /// Details: with as many open the signer is passed over in draws until one is over, so that nobody can load more
+        /// work on it than it can do within its windows. Open duties go on. All its models share the number.
+        /// Errors: [`Error::NotAnOperator`], [`Error::InvalidCapacity`] for zero.
+        /// Events: [`Event::CapacitySet`].
+        #[pallet::call_index(13)]
+        // A part of what chilling does: it looks at the operator and writes one entry, and no roster.
+        #[pallet::weight(T::WeightInfo::chill())]
+        pub fn set_capacity(origin: OriginFor<T>, duties: u32) -> DispatchResult {
+            Self::do_set_capacity(&ensure_signed(origin)?, duties)
         }
     }
 

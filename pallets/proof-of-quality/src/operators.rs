@@ -94,6 +94,14 @@ impl<T: Config> Pallet<T> {
         })
     }
 
+    pub(crate) fn do_set_capacity(who: &T::AccountId, duties: u32) -> DispatchResult {
+        ensure!(Operators::<T>::contains_key(who), Error::<T>::NotAnOperator);
+        ensure!(duties > 0, Error::<T>::InvalidCapacity);
+        Capacities::<T>::insert(who, duties);
+        Self::deposit_event(Event::CapacitySet { operator: who.clone(), duties });
+        Ok(())
+    }
+
     pub(crate) fn do_unbond(who: &T::AccountId, amount: BalanceOf<T>) -> DispatchResult {
         ensure!(!amount.is_zero(), Error::<T>::ZeroAmount);
         let parameters = EconomicParameters::<T>::get();
@@ -134,6 +142,7 @@ impl<T: Config> Pallet<T> {
             Self::unset_worker(&mut operator);
             Self::delist(who, &operator);
             Operators::<T>::remove(who);
+            Capacities::<T>::remove(who);
         } else {
             Operators::<T>::insert(who, operator);
         }

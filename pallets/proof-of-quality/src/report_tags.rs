@@ -21,7 +21,8 @@ use scale_info::{StaticTypeInfo, Type};
 use sp_runtime::{
     traits::{
         AsSystemOriginSigner, DispatchInfoOf, DispatchOriginOf, Dispatchable, Implication,
-        PostDispatchInfoOf, TransactionExtension, TransactionExtensionMetadata, ValidateResult,
+        PostDispatchInfoOf, SaturatedConversion, TransactionExtension, TransactionExtensionMetadata,
+        ValidateResult,
     },
     transaction_validity::TransactionPriority,
     DispatchResult,
@@ -30,7 +31,8 @@ use sp_runtime::{
 /// What the tags of reports begin with, so that they are never those of anything else.
 const TAG_PREFIX: &[u8] = b"poq/report";
 
-/// Below proofs of equivocation, which have the highest there is, and above any tip that somebody can afford.
+/// Below proofs of equivocation, which have the highest there is, and above any tip that somebody can afford. The height at
+/// which a report was checked is added, so that one sent again takes the place of the copy that nobody took.
 pub const PRIORITY: TransactionPriority = TransactionPriority::MAX / 4;
 
 /// Wraps an extension `S` (of all of them the one that charges fees is the natural choice) and tags reports of work.
@@ -74,7 +76,8 @@ where
         return ValidTransaction::default();
     };
     let provides = reports.iter().map(|report| (TAG_PREFIX, &operator, report.request).encode()).collect();
-    ValidTransaction { provides, priority: PRIORITY, ..Default::default() }
+    let height = frame_system::Pallet::<T>::block_number().saturated_into::<u32>();
+    ValidTransaction { provides, priority: PRIORITY.saturating_add(height.into()), ..Default::default() }
 }
 
 impl<T, S> TransactionExtension<<T as frame_system::Config>::RuntimeCall> for ReportTags<T, S>

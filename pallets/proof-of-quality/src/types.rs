@@ -307,6 +307,20 @@ impl<BlockNumber> Phase<BlockNumber> {
     pub fn is_closed(&self) -> bool {
         matches!(self, Phase::Settled { .. } | Phase::Refunded { .. })
     }
+
+    /// The last block in which work of this phase can be reported; `None` in phases without work.
+    pub fn until(&self) -> Option<BlockNumber>
+    where
+        BlockNumber: Copy,
+    {
+        match self {
+            Phase::Answering { until }
+            | Phase::Opening { until }
+            | Phase::Scoring { until }
+            | Phase::Revealing { until } => Some(*until),
+            Phase::Requested | Phase::Selecting | Phase::Settled { .. } | Phase::Refunded { .. } => None,
+        }
+    }
 }
 
 /// Why a request was refunded.
@@ -326,6 +340,8 @@ pub enum RefundReason {
     NoCommittee,
     /// Too few of two committees revealed their scores.
     NoQuorum,
+    /// Operators there are, but they had no room for `SeedPatience` blocks: they have as many open duties as they take.
+    Busy,
 }
 
 /// A request for an inference.

@@ -106,6 +106,8 @@ pub struct OperatorView<T: Config> {
     pub chilled: bool,
     /// Whether it can be drawn now: registered, not chilled, stake of at least the minimum.
     pub drawable: bool,
+    /// How many duties it takes at a time.
+    pub capacity: u32,
     /// Its open duties.
     pub duties: Vec<DutyView>,
     /// Duties done and over.
@@ -237,6 +239,7 @@ impl<T: Config> Pallet<T> {
             drawable,
             models: operator.models.into_inner(),
             chilled: operator.chilled,
+            capacity: Capacities::<T>::get(who),
             duties: duties.collect(),
             completed: operator.completed,
             missed: operator.missed,

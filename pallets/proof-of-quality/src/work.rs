@@ -189,13 +189,7 @@ impl<T: Config> Pallet<T> {
 
     /// The part of the time that a phase has which is over in this block.
     fn latency_now(request: &Request<T>) -> Permill {
-        let (Phase::Answering { until }
-        | Phase::Opening { until }
-        | Phase::Scoring { until }
-        | Phase::Revealing { until }) = request.phase
-        else {
-            return Permill::zero();
-        };
+        let Some(until) = request.phase.until() else { return Permill::zero() };
         let now = frame_system::Pallet::<T>::block_number();
         Permill::from_rational(now.saturating_sub(request.since), until.saturating_sub(request.since))
     }

@@ -38,7 +38,7 @@ use sp_runtime::{
         storage_lock::{StorageLock, Time},
         Duration,
     },
-    traits::{Get, IdentifyAccount, Saturating},
+    traits::{Get, IdentifyAccount, One, Saturating},
     Permill, RuntimeAppPublic,
 };
 
@@ -46,7 +46,11 @@ use sp_runtime::{
 pub const LOG_TARGET: &str = "poq::driver";
 
 /// Blocks after which a report that had no effect is sent again.
-pub const RESEND_AFTER: u32 = 5;
+pub const RESEND_AFTER: u32 = 2;
+
+/// Milliseconds that a run waits before it sends, so that the block with which a phase began has come to those who author
+/// the next: who does not know it yet finds the report too early, and will not hear of it again.
+const HEAD_START_MS: u64 = 300;
 
 /// Most jobs that one run asks the engine for.
 pub const MAX_JOBS_PER_RUN: usize = 64;
@@ -101,6 +105,7 @@ pub fn run<T: Config>(now: BlockNumberFor<T>) {
     let Some(secret) = local::salt_secret() else { return };
     let depth = local::depth().map_or_else(T::DriverDepth::get, Into::into);
     let genesis = Pallet::<T>::genesis_hash();
+    let began = sp_io::offchain::timestamp();
     let tasks: Vec<(usize, Task)> = keys
         .iter()
         .enumerate()
@@ -136,9 +141,26 @@ pub fn run<T: Config>(now: BlockNumberFor<T>) {
             }
         }
     }
-    for (key, list) in keys.iter().zip(reports) {
-        submit::<T>(key, list, now);
+    if reports.iter().any(|list| !list.is_empty()) {
+        sp_io::offchain::sleep_until(began.add(Duration::from_millis(HEAD_START_MS)));
     }
+    for (key, list) in keys.iter().zip(reports) {
+        submit::<T>(key, urgent_or_all::<T>(list, now), now);
+    }
+}
+
+/// What can only come in time with the very next block goes alone: if it comes late, the rest is not lost with it.
+fn urgent_or_all<T: Config>(mut reports: Vec<ReportOf<T>>, now: BlockNumberFor<T>) -> Vec<ReportOf<T>> {
+    let next = now.saturating_add(One::one());
+    let is_urgent = |report: &ReportOf<T>| {
+        Requests::<T>::get(report.request)
+            .and_then(|request| request.phase.until())
+            .is_some_and(|until| until <= next)
+    };
+    if reports.iter().any(is_urgent) {
+        reports.retain(is_urgent);
+    }
+    reports
 }
 
 fn local_keys<T: Config>() -> impl Iterator<Item = LocalKey<T>> {
@@ -159,6 +181,10 @@ fn tasks_of<T: Config>(key: &LocalKey<T>, now: BlockNumberFor<T>, depth: BlockNu
         .filter_map(|(id, role)| {
             let request = Requests::<T>::get(id)?;
             let work = Pallet::<T>::work_of(&key.operator, id, role)?;
+            if request.phase.until().is_none_or(|until| until <= now) {
+                // No block is left in which a report would be in time.
+                return None;
+            }
             let buried = now.saturating_sub(request.since) >= depth;
             let step = match (request.phase, work) {
                 (Phase::Answering { .. }, Work::Pending) if buried => Step::CommitOutput,

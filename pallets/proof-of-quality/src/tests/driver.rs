@@ -250,14 +250,39 @@ fn an_output_that_is_too_long_or_empty_is_a_failure() {
 }
 
 #[test]
-fn an_answer_after_the_window_is_not_reported() {
+fn work_that_no_block_can_take_in_time_any_more_is_left() {
     with_driver(|bench, id| {
         let Phase::Answering { until } = phase(id) else { panic!() };
-        AgendaWeightOf::set(frame_support::weights::Weight::zero());
-        run_to(until + 1);
-        bench.expect(id, done);
+        // A report of now comes with the next block at the earliest. The engine is not even asked.
+        run_to(until);
         run();
         assert!(bench.submitted().is_empty());
+        AgendaWeightOf::set(frame_support::weights::Weight::zero());
+        run_to(until + 1);
+        run();
+        assert!(bench.submitted().is_empty());
+    });
+}
+
+#[test]
+fn what_only_the_next_block_can_take_goes_alone() {
+    with_driver(|bench, id| {
+        let Phase::Answering { until } = phase(id) else { panic!() };
+        let later = ask(Terms { responders: 2, ..terms() });
+        run_to(until - 1);
+        assert!(matches!(phase(later), Phase::Answering { .. }));
+        for request in [id, later] {
+            bench.expect(request, done);
+        }
+        run();
+        let reports = bench.submitted();
+        assert_eq!(reports.iter().map(|report| report.request).collect::<Vec<_>>(), [id]);
+        bench.include(&reports);
+        next_block();
+        bench.expect(later, done);
+        run();
+        let reports = bench.submitted();
+        assert_eq!(reports.iter().map(|report| report.request).collect::<Vec<_>>(), [later]);
     });
 }
 

@@ -153,3 +153,84 @@ fn stake_stays_while_duties_are_open() {
         assert_eq!(balance(n), RICH - 100);
     });
 }
+
+#[test]
+fn an_operator_says_how_much_it_takes() {
+    build_and_execute(|| {
+        assert_noop!(Poq::set_capacity(signed(51), 3), Error::<Test>::NotAnOperator);
+        assert_noop!(Poq::set_capacity(signed(1), 0), Error::<Test>::InvalidCapacity);
+        assert_eq!(Poq::operator_info(account(1)).unwrap().capacity, 100, "the default");
+        assert_ok!(Poq::set_capacity(signed(1), 1));
+        System::assert_last_event(Event::CapacitySet { operator: account(1), duties: 1 }.into());
+        assert_eq!(Poq::operator_info(account(1)).unwrap().capacity, 1);
+        // Forgotten with the operator.
+        assert_ok!(Poq::unbond(signed(1), 2_000));
+        run_to(30);
+        assert_ok!(Poq::withdraw(signed(1)));
+        assert!(!Capacities::<Test>::contains_key(account(1)));
+    });
+}
+
+#[test]
+fn who_has_as_much_to_do_as_it_takes_is_passed_over() {
+    build_and_execute(|| {
+        for n in 1..=3 {
+            assert_ok!(Poq::set_capacity(signed(n), 1));
+        }
+        // Three operators, two of whom have a duty: one is left.
+        let first = ask_and_draw(terms());
+        let busy = responders(first);
+        let second = ask_and_draw(Terms { responders: 1, ..terms() });
+        assert_eq!(responders(second).len(), 1);
+        assert!(!busy.contains(&responders(second)[0]));
+        for n in 1..=3 {
+            assert_eq!(Operators::<Test>::get(account(n)).unwrap().open_duties, 1);
+        }
+        let listed = Rosters::<Test>::get(STRONG).len() + Rosters::<Test>::get(WEAK).len();
+        assert_eq!(listed, 3, "busy is no reason to be struck out");
+    });
+}
+
+#[test]
+fn a_request_waits_until_somebody_has_room() {
+    build_and_execute(|| {
+        for n in 1..=3 {
+            assert_ok!(Poq::set_capacity(signed(n), 1));
+        }
+        let first = ask_and_draw(Terms { responders: 3, ..terms() });
+        let second = ask(terms());
+        let begun = System::block_number();
+        run_to(begun + 5);
+        assert_eq!(phase(second), Phase::Requested);
+        let due = Requests::<Test>::get(second).unwrap().due;
+        assert!(due > System::block_number() && due <= begun + 10, "tried again within its patience");
+        // Nobody answers the first: it is refunded, and its operators have room.
+        run_until(|| phase(first).is_closed());
+        run_until(|| phase(second) != Phase::Requested);
+        assert_eq!(responders(second).len(), 2);
+    });
+}
+
+#[test]
+fn a_request_for_which_nobody_has_room_is_refunded_in_the_end() {
+    build_and_execute(|| {
+        for n in 1..=3 {
+            assert_ok!(Poq::set_capacity(signed(n), 1));
+        }
+        // All three have answered the first, and are not free until it is settled. Nobody scores it, twice.
+        let first = ask_and_draw(Terms { responders: 3, ..terms() });
+        for n in responders(first) {
+            commit_output(n, first, b"Lima").unwrap();
+        }
+        next_block();
+        for n in responders(first) {
+            reveal_output(n, first, b"Lima").unwrap();
+        }
+        run_until(|| !committee(first).is_empty());
+        let second = ask(terms());
+        run_until(|| phase(second).is_closed());
+        assert!(matches!(phase(second), Phase::Refunded { reason: RefundReason::Busy, .. }));
+        assert!(!phase(first).is_closed(), "they were busy to the end");
+        assert_eq!(held(50), terms().budget, "that of the first");
+    });
+}

@@ -72,6 +72,10 @@ enum Move {
     Chill {
         who: usize,
     },
+    Capacity {
+        who: usize,
+        duties: u32,
+    },
     /// All of one kind chill at once.
     Exodus {
         scorers: bool,
@@ -198,6 +202,7 @@ fn steps() -> impl Strategy<Value = Vec<Move>> {
         1 => who.clone().prop_map(|who| Move::UnbondAll { who }),
         2 => who.clone().prop_map(|who| Move::Withdraw { who }),
         1 => who.clone().prop_map(|who| Move::Chill { who }),
+        2 => (who.clone(), prop_oneof![0u32..4, Just(100)]).prop_map(|(who, duties)| Move::Capacity { who, duties }),
         12 => who.clone().prop_map(|who| Move::Return { who }),
         1 => any::<bool>().prop_map(|scorers| Move::Exodus { scorers }),
         2 => (who, any::<u8>(), 0u64..3).prop_map(|(who, mask, key)| Move::Register { who, mask, key }),
@@ -232,6 +237,7 @@ const SIGHTS: &[&str] = &[
     "NoOutput",
     "NoCommittee",
     "NoQuorum",
+    "Busy",
     // Slashes.
     "slashed: NotCommitted",
     "slashed: NotRevealed",
@@ -676,6 +682,7 @@ impl Walk {
             }
             Move::Withdraw { who } => self.call(|| Poq::withdraw(signed(who))),
             Move::Chill { who } => self.call(|| Poq::chill(signed(who))),
+            Move::Capacity { who, duties } => self.call(|| Poq::set_capacity(signed(who), duties)),
             Move::Register { who, mask, key } => {
                 let mut all: Vec<_> = Models::<Test>::iter_keys().collect();
                 all.sort_unstable();
