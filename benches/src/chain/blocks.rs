@@ -36,7 +36,8 @@ pub fn measure(args: &Args, report: &mut Report) -> Result<()> {
         let last = *last.first().context("no request was made")?;
         let request = world.signed_request()?;
         let reveal = world.signed_reveal(last)?;
-        let blocks = [("empty", vec![]), ("takes a request", vec![request]), ("settles a request", vec![reveal])];
+        let blocks =
+            [("empty", vec![]), ("takes a request", vec![request]), ("settles a request", vec![reveal])];
         for (what, extrinsics) in blocks {
             let took = world.execute(&wasm, extrinsics, TIMES)?;
             let millis: Vec<f64> = took.iter().map(|took| took.as_secs_f64() * 1e3).collect();

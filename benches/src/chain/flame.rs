@@ -50,14 +50,19 @@ impl Profile {
             .spawn()
             .context("cannot start perf: install linux-perf, or leave --flame out")?;
         let Size { responders, committee } = size;
-        let title = format!("poq-node under load: requests with {responders} answers and {committee} quality validators");
+        let title = format!(
+            "poq-node under load: requests with {responders} answers and {committee} quality validators"
+        );
         Ok(Self(Some(Running { perf, folder, title })))
     }
 
     /// Draws what was seen. The node must still run: perf reads the names of the runtime's functions from its map.
     pub fn finish(self, args: &Args) -> Result<()> {
         let (Some(mut running), Some(svg)) = (self.0, &args.flame) else { return Ok(()) };
-        ensure!(running.perf.wait()?.success(), "perf failed: may this user look at processes? (kernel.perf_event_paranoid)");
+        ensure!(
+            running.perf.wait()?.success(),
+            "perf failed: may this user look at processes? (kernel.perf_event_paranoid)"
+        );
         let script = running.folder.path().join("script");
         let status = Command::new("perf")
             .args(["script", "--no-inline", "--input"])

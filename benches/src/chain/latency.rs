@@ -11,7 +11,7 @@ use super::{
     spec::{self, Models},
     Args,
 };
-use anyhow::{bail, ensure, Context as _, Result};
+use anyhow::{bail, Context as _, Result};
 use network::{
     client::Client,
     members::{self, Member, Part as MemberPart},
@@ -19,8 +19,9 @@ use network::{
 };
 use pallet_proof_of_quality::{types::Work, Event, Phase, RequestId};
 use poq_benches::report::{Figure, Report};
-use poq_runtime::RuntimeEvent;
+use poq_runtime::{Nonce, RuntimeEvent};
 use sp_core::Pair as _;
+use std::collections::HashMap;
 
 /// Committees, as far as the chain allows them.
 const COMMITTEES: [u32; 5] = [3, 7, 15, 31, 63];
@@ -28,20 +29,22 @@ const COMMITTEES: [u32; 5] = [3, 7, 15, 31, 63];
 /// Inference nodes of each request.
 const RESPONDERS: u32 = 2;
 
-/// Requests of each size, one after another.
+/// Requests of each size.
 const TURNS: usize = 5;
 
 /// Nodes of operators: the first for the inference nodes, the others share the quality validators.
 const OPERATOR_NODES: usize = 4;
 
-/// Blocks after which a request is given up.
+/// Blocks after which requests are given up.
 const PATIENCE: u32 = 60;
 
-/// When things happened to a request, by number and time of the blocks.
+/// A request on its way.
 #[derive(Clone, Copy, Default)]
 struct Life {
+    /// The block in which the last output was shown so far: its number and time.
     shown: Option<(u32, u64)>,
-    settled: Option<(u32, u64)>,
+    /// Whether the outputs are complete, and what is shown now are scores.
+    is_scored: bool,
 }
 
 /// Measures all sizes.
@@ -66,19 +69,14 @@ pub async fn measure(args: &Args, report: &mut Report) -> Result<()> {
     let url = network.nodes().first().context("the network has no nodes")?.url();
     let rpc = Rpc::connect(&url).await?;
     let mut blocks = rpc.finalized_blocks().await?;
-    let mut nonce = 0;
+    let mut requester = Requester { rpc: rpc.clone(), models: Models::of_the_demo()?, nonce: 0 };
     for committee in sizes {
-        let mut lives = Vec::new();
-        for turn in 0..TURNS {
-            bar.set_message(format!("committee of {committee}, request {} of {TURNS}", turn + 1));
-            let size = Size { responders: RESPONDERS, committee };
-            let call = players::request_call(nonce.into(), size, &Models::of_the_demo()?)?;
-            rpc.submit(&sign(call, &cast::pair(Part::Requester, 0), nonce, rpc.genesis)).await?;
-            let life = follow(&mut blocks, nonce.into()).await;
-            lives.push(life.with_context(|| format!("request {nonce}, committee of {committee}"))?);
-            nonce += 1;
-        }
-        let name = |what: &str| format!("latency/last output revealed to settled, committee of {committee}: {what}");
+        bar.set_message(format!("committee of {committee}"));
+        let size = Size { responders: RESPONDERS, committee };
+        let lives = follow(&mut blocks, &mut requester, size).await;
+        let lives = lives.with_context(|| format!("committee of {committee}"))?;
+        let name =
+            |what: &str| format!("latency/last output revealed to settled, committee of {committee}: {what}");
         let counted: Vec<f64> = lives.iter().map(|(blocks, _)| f64::from(*blocks)).collect();
         let millis: Vec<f64> = lives.iter().map(|(_, millis)| *millis as f64).collect();
         report.add(Figure::of(name("blocks"), &counted, "blocks").at_most(4.0));
@@ -123,29 +121,62 @@ async fn insert_keys(network: &Network, cast: &Cast) -> Result<()> {
     Ok(())
 }
 
-/// Waits until a request is settled; returns blocks and milliseconds since the last of its outputs was shown.
-async fn follow(blocks: &mut Blocks, id: RequestId) -> Result<(u32, u64)> {
-    let mut life = Life::default();
-    let mut scoring = false;
+/// Who asks, one request after another.
+struct Requester {
+    rpc: Rpc,
+    models: Models,
+    nonce: Nonce,
+}
+
+impl Requester {
+    /// Asks; nobody else does, so the request's number is known.
+    async fn ask(&mut self, size: Size) -> Result<RequestId> {
+        let id = RequestId::from(self.nonce);
+        let call = players::request_call(id, size, &self.models)?;
+        let signed = sign(call, &cast::pair(Part::Requester, 0), self.nonce, self.rpc.genesis);
+        self.rpc.submit(&signed).await?;
+        self.nonce = self.nonce.saturating_add(1);
+        Ok(id)
+    }
+}
+
+/// Asks once a block, and follows all requests to their end; returns blocks and milliseconds from the last output shown to the
+/// settlement of each.
+async fn follow(blocks: &mut Blocks, requester: &mut Requester, size: Size) -> Result<Vec<(u32, u64)>> {
+    let mut lives: HashMap<RequestId, Life> = HashMap::new();
+    let mut took = Vec::new();
     for _ in 0..PATIENCE {
         let block = blocks.next().await?;
         let now = (block.number, block.millis);
         for event in &block.events {
             let RuntimeEvent::ProofOfQuality(event) = event else { continue };
             match event {
-                Event::PhaseEntered { request, phase: Phase::Selecting } if *request == id => scoring = true,
-                Event::WorkReported { request, work: Work::Shown, .. } if *request == id && !scoring => {
-                    life.shown = Some(now);
+                Event::WorkReported { request, work: Work::Shown, .. } => {
+                    // Outputs first, then, in the phases after, scores.
+                    if let Some(life) = lives.get_mut(request).filter(|life| !life.is_scored) {
+                        life.shown = Some(now);
+                    }
                 }
-                Event::Settled { request, .. } if *request == id => life.settled = Some(now),
-                Event::Refunded { request, reason, .. } if *request == id => bail!("refunded: {reason:?}"),
+                Event::PhaseEntered { request, phase: Phase::Selecting } => {
+                    if let Some(life) = lives.get_mut(request) {
+                        life.is_scored = true;
+                    }
+                }
+                Event::Settled { request, .. } => {
+                    let life = lives.get(request).context("a request is settled that nobody made")?;
+                    let (shown, since) = life.shown.context("a request is settled without an output")?;
+                    took.push((now.0.saturating_sub(shown), now.1.saturating_sub(since)));
+                }
+                Event::Refunded { request, reason, .. } => bail!("request {request} is refunded: {reason:?}"),
                 _ => {}
             }
         }
-        if let (Some((shown, since)), Some((settled, until))) = (life.shown, life.settled) {
-            ensure!(settled >= shown, "it was settled before its outputs were shown");
-            return Ok((settled.saturating_sub(shown), until.saturating_sub(since)));
+        if took.len() >= TURNS {
+            return Ok(took);
+        }
+        if lives.len() < TURNS {
+            lives.insert(requester.ask(size).await?, Life::default());
         }
     }
-    bail!("it is not settled after {PATIENCE} blocks")
+    bail!("only {} of {TURNS} requests are settled after {PATIENCE} blocks", took.len())
 }

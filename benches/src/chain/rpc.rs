@@ -119,10 +119,7 @@ impl Rpc {
             .iter()
             .filter(|record| {
                 use frame_system::Event::{ExtrinsicFailed, ExtrinsicSuccess};
-                matches!(
-                    record.event,
-                    RuntimeEvent::System(ExtrinsicSuccess { .. } | ExtrinsicFailed { .. })
-                )
+                matches!(record.event, RuntimeEvent::System(ExtrinsicSuccess { .. } | ExtrinsicFailed { .. }))
             })
             .count();
         Ok(Block {

@@ -53,7 +53,8 @@ pub fn write(program: &Path, chain: &str, cast: &Cast, file: &Path) -> Result<()
     let error = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "the chain's specification cannot be made: {}", error.trim());
     let mut spec: Value = serde_json::from_slice(&output.stdout).context("the specification is not JSON")?;
-    let patch = spec.pointer_mut("/genesis/runtimeGenesis/patch").context("the specification has no patch")?;
+    let patch =
+        spec.pointer_mut("/genesis/runtimeGenesis/patch").context("the specification has no patch")?;
     people(patch, cast)?;
     fs::write(file, serde_json::to_vec(&spec)?).with_context(|| format!("cannot write {}", file.display()))
 }

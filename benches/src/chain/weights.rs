@@ -38,7 +38,10 @@ pub fn measure(report: &mut Report) -> Result<()> {
     report.add(Figure::new(name("settling"), millis(W::settle(n, k)), "ms").at_most(1.0));
     let room = millis(RuntimeBlockWeights::get().max_block);
     let most = room / (batched()? + sum(&steps)) / 2.0;
-    report.add(Figure::new(name("most requests per second that fit, in full batches"), most, "requests/s").at_least(100.0));
+    report.add(
+        Figure::new(name("most requests per second that fit, in full batches"), most, "requests/s")
+            .at_least(100.0),
+    );
     Ok(())
 }
 
@@ -50,10 +53,14 @@ fn extrinsics() -> Result<Vec<Part>> {
     };
     let reports = reports();
     let mut parts = vec![part("request_inference", players::request_call(1, SIZE, &world::models())?, 1)];
-    for ((what, times), report) in
-        [("report_work: commit to an output", n), ("report_work: show an output", n), ("report_work: commit to scores", k), ("report_work: reveal scores", k)]
-            .into_iter()
-            .zip(reports)
+    for ((what, times), report) in [
+        ("report_work: commit to an output", n),
+        ("report_work: show an output", n),
+        ("report_work: commit to scores", k),
+        ("report_work: reveal scores", k),
+    ]
+    .into_iter()
+    .zip(reports)
     {
         parts.push(part(what, players::report_call(vec![report]), times));
     }
@@ -79,7 +86,8 @@ fn batched() -> Result<f64> {
         let full = vec![report.clone(); most as usize];
         millis(weight(players::report_call(full))) / f64::from(most)
     };
-    Ok(request + reports().iter().zip(times).map(|(report, times)| batch(report) * f64::from(times)).sum::<f64>())
+    Ok(request
+        + reports().iter().zip(times).map(|(report, times)| batch(report) * f64::from(times)).sum::<f64>())
 }
 
 /// A transaction's weight in a block: its call, its extension, and what every one costs.
@@ -116,7 +124,12 @@ fn print<'a>(parts: impl Iterator<Item = &'a Part>) {
     table.load_style(NOTHING).set_header(["PART OF A REQUEST", "MS EACH", "TIMES", "MS"]);
     for part in parts {
         let whole = part.each * f64::from(part.times);
-        table.add_row([part.what.clone(), format!("{:.3}", part.each), part.times.to_string(), format!("{whole:.3}")]);
+        table.add_row([
+            part.what.clone(),
+            format!("{:.3}", part.each),
+            part.times.to_string(),
+            format!("{whole:.3}"),
+        ]);
     }
     for column in 1..4 {
         if let Some(column) = table.column_mut(column) {

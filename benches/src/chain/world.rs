@@ -17,8 +17,8 @@ use frame_support::{
     weights::{Weight, WeightMeter},
 };
 use pallet_proof_of_quality::{
-    Committees, GenesisModel, GenesisOperator, ModelKind, NextRequest, Operators, Phase, Price, Report, ReportOf,
-    RequestId, Requests, Responses, Reward, Windows, Work as Standing,
+    Committees, GenesisModel, GenesisOperator, ModelKind, NextRequest, Operators, Phase, Price, Report,
+    ReportOf, RequestId, Requests, Responses, Reward, Windows, Work as Standing,
 };
 use poq_runtime::{
     currency::POQ, AccountId, BabeConfig, BalancesConfig, Block, BlockAuthorsConfig, EpochConfiguration,
@@ -246,7 +246,8 @@ impl World {
     pub fn signed_reveal(&mut self, id: RequestId) -> Result<UncheckedExtrinsic> {
         let genesis = self.genesis;
         let (last, responses) = self.state.execute_with(|| {
-            let (due, responses) = Requests::<Runtime>::get(id).map(|request| due(id, &request)).unwrap_or_default();
+            let (due, responses) =
+                Requests::<Runtime>::get(id).map(|request| due(id, &request)).unwrap_or_default();
             (due.into_iter().next(), responses)
         });
         let last = last.context("nobody was drawn")?;
