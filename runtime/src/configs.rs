@@ -437,6 +437,14 @@ mod tests {
             assert_eq!(shared(&other), 0, "and those of others");
             assert_eq!(pool_says(2, 0), unpaid, "a quality validator was not drawn");
             assert_eq!(pool_says(0, 1), unpaid, "another request");
+
+            let weight_of = |index: usize| {
+                let report = Report { request: 0, kind: ReportKind::CommitOutput { commitment: [7; 32] } };
+                let worker = RuntimeOrigin::signed(OPERATORS[index].worker.into());
+                let info = ProofOfQuality::report_work(worker, vec![report].try_into().unwrap()).unwrap();
+                info.actual_weight.expect("the call says what it weighed").ref_time()
+            };
+            assert!(weight_of(0) < weight_of(1), "only the last report of a phase moves its request");
         });
     }
 }

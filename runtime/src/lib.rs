@@ -42,7 +42,7 @@ use sp_runtime::{
 use sp_version::RuntimeVersion;
 
 pub use apis::RuntimeApi;
-pub use configs::{EpochConfiguration, RuntimeBlockLength, RuntimeBlockWeights};
+pub use configs::{signed_extension, EpochConfiguration, RuntimeBlockLength, RuntimeBlockWeights};
 pub use pallets::*;
 #[cfg(feature = "std")]
 pub use wasm::WASM_BINARY;

@@ -447,6 +447,7 @@ pub fn commitment_to_scores(player: Player, request: RequestId, scores: &[Permil
 pub fn report(player: Player, request: RequestId, kind: ReportKindOf<Chain>) -> Result<()> {
     let reports = BoundedVec::truncate_from(vec![Report { request, kind }]);
     Poq::report_work(RuntimeOrigin::signed(player.worker()), reports)
+        .map(|_| ())
         .map_err(|error| anyhow::anyhow!("{player:?} in request {request}: {error:?}"))
 }
 

@@ -1,11 +1,11 @@
 //! Generation, beside llama.cpp's own bench on the same file.
 
-use crate::{
-    median,
-    report::{Figure, Report},
-    Run,
-};
+use crate::Run;
 use anyhow::Context as _;
+use poq_benches::{
+    report::{Figure, Report},
+    samples::median,
+};
 use poq_worker::{
     aborts::Aborts,
     config::Settings,
@@ -51,20 +51,21 @@ pub async fn measure(args: &Run, report: &mut Report) -> anyhow::Result<()> {
         theirs.push(llama_bench(args).await?);
         shown.push(one_stream_shown(&pool, &model, turn as u32).await?);
     }
-    let (ours, shown, theirs) = (median(&ours), median(&shown), median(&theirs));
-    let figure = Figure::new("generation, one stream", ours, "tokens/s");
-    report.add(figure.against("llama-bench", ours / theirs).at_least(0.98));
-    let figure = Figure::new("generation, one stream, its text sent on token by token", shown, "tokens/s");
-    report.add(figure.against("llama-bench", shown / theirs));
+    let theirs = median(&theirs);
+    let figure = Figure::of("engine/generation, one stream", &ours, "tokens/s");
+    report.add(figure.against("llama-bench", median(&ours) / theirs).ratio_at_least(0.98));
+    let figure =
+        Figure::of("engine/generation, one stream, its text sent on token by token", &shown, "tokens/s");
+    report.add(figure.against("llama-bench", median(&shown) / theirs));
 
     let (mut serial, mut parallel) = (Vec::new(), Vec::new());
     for turn in 0..args.turns {
         serial.push(one_after_another(&pool, &model, turn as u32).await?);
         parallel.push(at_a_time(&pool, &model, turn as u32).await?);
     }
-    let (serial, parallel) = (median(&serial), median(&parallel));
-    let figure = Figure::new("generation, 4 streams at a time", parallel, "tokens/s");
-    report.add(figure.against("the same one after another", parallel / serial).at_least(1.5));
+    let figure = Figure::of("engine/generation, 4 streams at a time", &parallel, "tokens/s");
+    let ratio = median(&parallel) / median(&serial);
+    report.add(figure.against("the same one after another", ratio).ratio_at_least(1.5));
     Ok(())
 }
 

@@ -1,10 +1,8 @@
 //! What an engine costs that has nothing to do.
 
-use crate::{
-    report::{Figure, Report},
-    Run,
-};
+use crate::Run;
 use anyhow::Context as _;
+use poq_benches::report::{Figure, Report};
 use poq_worker::runner::child::resident_bytes;
 use std::{fs, process::Stdio, time::Duration};
 use tokio::{
@@ -39,10 +37,10 @@ pub async fn measure(args: &Run, report: &mut Report) -> anyhow::Result<()> {
     sleep(WATCH).await;
     let spent = ticks(pid)?.saturating_sub(before);
     let bytes = resident_bytes(pid).context("no /proc")?;
-    report.add(Figure::new("idle memory", bytes as f64 / f64::from(1 << 20), "MiB").at_most(80.0));
+    report.add(Figure::new("engine/idle memory", bytes as f64 / f64::from(1 << 20), "MiB").at_most(80.0));
     // A tick is a hundredth of a second.
     let share = spent as f64 / (WATCH.as_secs_f64() * 100.0) * 100.0;
-    report.add(Figure::new("idle processor", share, "%").at_most(0.5));
+    report.add(Figure::new("engine/idle processor", share, "%").at_most(0.5));
     Ok(())
 }
 

@@ -1,10 +1,7 @@
 //! The time of a job without its inference: HTTP, store, queue, and the pipe to a runner that is simulated.
 
-use crate::{
-    median,
-    report::{Figure, Report},
-};
 use anyhow::Context as _;
+use poq_benches::report::{Figure, Report};
 use poq_primitives::job::{Job, JobState, JobStatus, ScoreJob};
 use poq_worker::{
     config::{loopback, EngineConfig, Settings},
@@ -67,13 +64,9 @@ pub async fn measure(report: &mut Report) -> anyhow::Result<()> {
     served.await??;
     times.sort_by(f64::total_cmp);
     let p99 = times.get(JOBS * 99 / 100).copied().unwrap_or(f64::NAN);
-    report.add(Figure::new(
-        "job round trip without inference (simulated model), median",
-        median(&times),
-        "ms",
-    ));
-    report
-        .add(Figure::new("job round trip without inference (simulated model), p99", p99, "ms").at_most(2.0));
+    let name = "engine/job round trip without inference (simulated model)";
+    report.add(Figure::of(format!("{name}, median"), &times, "ms"));
+    report.add(Figure::new(format!("{name}, p99"), p99, "ms").at_most(2.0));
     Ok(())
 }
 

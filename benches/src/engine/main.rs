@@ -6,13 +6,12 @@
 mod generation;
 mod idle;
 mod jobs;
-mod report;
 mod scoring;
 mod simulated;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
-use report::Report;
+use poq_benches::report::Report;
 use std::path::PathBuf;
 
 /// Measures the engine beside other programs.
@@ -88,7 +87,7 @@ fn main() -> anyhow::Result<()> {
             let mut report = Report::default();
             runtime.block_on(measure(&args, &mut report))?;
             report.print();
-            report.write(&args.out).with_context(|| args.out.display().to_string())
+            report.write(&args.out)
         }
     }
 }
@@ -99,11 +98,4 @@ async fn measure(args: &Run, report: &mut Report) -> anyhow::Result<()> {
     scoring::one_pair(args, report).await.context("one pair")?;
     scoring::many_pairs(args, report).await.context("256 pairs")?;
     generation::measure(args, report).await.context("generation")
-}
-
-/// The middle one; of an even number the lower.
-fn median(times: &[f64]) -> f64 {
-    let mut sorted = times.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    sorted.get(sorted.len().saturating_sub(1) / 2).copied().unwrap_or(f64::NAN)
 }

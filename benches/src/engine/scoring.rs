@@ -1,11 +1,11 @@
 //! Scoring, beside sentence-transformers and ONNX Runtime called from Python, on the same weights.
 
-use crate::{
-    median,
-    report::{Figure, Report},
-    Run,
-};
+use crate::Run;
 use anyhow::Context as _;
+use poq_benches::{
+    report::{Figure, Report},
+    samples::median,
+};
 use poq_worker::{
     aborts::Aborts,
     config::Settings,
@@ -46,9 +46,10 @@ pub async fn one_pair(args: &Run, report: &mut Report) -> anyhow::Result<()> {
             ours.push(engine.time(&work, 10).await?);
             theirs.push(onnx_runtime(args, &name, &file, None).await?);
         }
-        let (ours, theirs) = (median(&ours), median(&theirs));
-        let figure = Figure::new(&format!("one pair of 512 tokens, MiniLM-L6 {weights}"), ours * 1e3, "ms");
-        report.add(figure.against("onnxruntime from Python", theirs / ours).at_most(most));
+        let ratio = median(&theirs) / median(&ours);
+        let ours: Vec<f64> = ours.iter().map(|seconds| seconds * 1e3).collect();
+        let figure = Figure::of(format!("engine/one pair of 512 tokens, MiniLM-L6 {weights}"), &ours, "ms");
+        report.add(figure.against("onnxruntime from Python", ratio).at_most(most));
     }
     Ok(())
 }
@@ -72,11 +73,11 @@ pub async fn many_pairs(args: &Run, report: &mut Report) -> anyhow::Result<()> {
         onnx.push(onnx_runtime(args, name, &file, Some(&same)).await?);
         transformers.push(sentence_transformers(args, &file).await?);
     }
-    let rate = pairs.len() as f64 / median(&ours);
+    let rates: Vec<f64> = ours.iter().map(|seconds| pairs.len() as f64 / seconds).collect();
     let (onnx, transformers) = (median(&onnx) / median(&ours), median(&transformers) / median(&ours));
     let figure = |other: &str, ratio: f64, least: f64| {
-        let name = format!("256 pairs of mixed length, fp32, against {other}");
-        Figure::new(&name, rate, "pairs/s").against(other, ratio).at_least(least)
+        let name = format!("engine/256 pairs of mixed length, fp32, against {other}");
+        Figure::of(name, &rates, "pairs/s").against(other, ratio).ratio_at_least(least)
     };
     report.add(figure("sentence-transformers CrossEncoder", transformers, 2.0));
     report.add(figure("onnxruntime from Python, same batches", onnx, 0.95));

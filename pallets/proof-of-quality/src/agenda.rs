@@ -53,31 +53,43 @@ impl<T: Config> Pallet<T> {
         meter.consume(own.consumed());
     }
 
-    /// Does the steps that are due under `block`; `false` if there was no room for all.
+    /// Does the steps that are due under `block`; `false` if there was no room for all. Room is reserved for the most that a
+    /// step can come to, and what it did not need is there for the next.
     pub(crate) fn service_block(
         block: BlockNumberFor<T>,
         now: BlockNumberFor<T>,
         meter: &mut WeightMeter,
     ) -> bool {
-        let mut due = Agenda::<T>::iter_key_prefix(block);
-        // Collected before the steps, which write to the same map.
-        let mut batch: Vec<RequestId> = Vec::new();
-        let all = loop {
-            if meter.try_consume(T::WeightInfo::agenda_item()).is_err() {
-                break false;
+        loop {
+            let (batch, all) = Self::reserve(block, meter);
+            let unspent = batch.into_iter().fold(Weight::zero(), |sum, (id, reserved)| {
+                sum.saturating_add(reserved.saturating_sub(Self::step(id, block, now)))
+            });
+            *meter =
+                WeightMeter::with_consumed_and_limit(meter.consumed().saturating_sub(unspent), meter.limit());
+            if all || unspent.is_zero() {
+                return all;
             }
-            let Some(id) = due.next() else { break true };
+        }
+    }
+
+    /// The requests that are due under `block` and have room, each with what was reserved for its step, and whether those are
+    /// all. Collected before any step is done: steps write to the map that is walked.
+    fn reserve(block: BlockNumberFor<T>, meter: &mut WeightMeter) -> (Vec<(RequestId, Weight)>, bool) {
+        let mut due = Agenda::<T>::iter_key_prefix(block);
+        let mut batch = Vec::new();
+        loop {
+            if meter.try_consume(T::WeightInfo::agenda_item()).is_err() {
+                return (batch, false);
+            }
+            let Some(id) = due.next() else { return (batch, true) };
             let step =
                 Requests::<T>::get(id).map_or_else(Weight::zero, |request| Self::step_weight(&request));
             if meter.try_consume(step).is_err() {
-                break false;
+                return (batch, false);
             }
-            batch.push(id);
-        };
-        for id in batch {
-            Self::step(id, block, now);
+            batch.push((id, step));
         }
-        all
     }
 
     /// The most that the next step of a request can weigh: what it usually comes to or a refund, whichever is more, and
@@ -92,13 +104,12 @@ impl<T: Config> Pallet<T> {
                     .iter()
                     .map(Self::roster_size)
                     .fold(0u32, |sum, size| sum.saturating_add(size));
-                Self::draw_inference_nodes_weight(candidates, n).saturating_add(T::WeightInfo::refund(0, 0))
+                Self::inference_draw_weight_of(candidates, n).saturating_add(T::WeightInfo::refund(0, 0))
             }
             Phase::Answering { .. } => T::WeightInfo::close_answering(n).max(T::WeightInfo::refund(n, 0)),
             Phase::Opening { .. } => T::WeightInfo::close_opening(n).max(T::WeightInfo::refund(n, 0)),
             Phase::Selecting => {
-                let candidates = Self::roster_size(&request.evaluator);
-                Self::draw_committee_weight(candidates, k).saturating_add(T::WeightInfo::refund(n, 0))
+                Self::committee_draw_weight(request).saturating_add(T::WeightInfo::refund(n, 0))
             }
             Phase::Scoring { .. } => T::WeightInfo::close_scoring(k)
                 .max(T::WeightInfo::dismiss_committee(k))
@@ -116,11 +127,23 @@ impl<T: Config> Pallet<T> {
         Rosters::<T>::decode_len(model).unwrap_or_default() as u32
     }
 
-    fn draw_inference_nodes_weight(candidates: u32, wanted: u32) -> Weight {
+    /// A draw of inference nodes for this request, from rosters as they are.
+    fn inference_draw_weight(request: &Request<T>) -> Weight {
+        let sizes = request.generators.iter().map(Self::roster_size);
+        let candidates = sizes.fold(0u32, |sum, size| sum.saturating_add(size));
+        Self::inference_draw_weight_of(candidates, request.responders)
+    }
+
+    /// A draw of a committee for this request, from the roster as it is.
+    fn committee_draw_weight(request: &Request<T>) -> Weight {
+        Self::committee_draw_weight_of(Self::roster_size(&request.evaluator), request.committee)
+    }
+
+    fn inference_draw_weight_of(candidates: u32, wanted: u32) -> Weight {
         T::WeightInfo::draw_inference_nodes(candidates, wanted).saturating_add(Self::looks_weight(wanted))
     }
 
-    fn draw_committee_weight(candidates: u32, wanted: u32) -> Weight {
+    fn committee_draw_weight_of(candidates: u32, wanted: u32) -> Weight {
         T::WeightInfo::draw_committee(candidates, wanted).saturating_add(Self::looks_weight(wanted))
     }
 
@@ -131,16 +154,42 @@ impl<T: Config> Pallet<T> {
         T::DbWeight::get().reads(busy.saturating_mul(2).saturating_add(wanted.into()))
     }
 
+    /// What a step came to that has led a request out of the phase `from`, or left it there: a way that was measured by
+    /// itself, or the most.
+    pub(crate) fn spent_weight(
+        from: &Phase<BlockNumberFor<T>>,
+        request: &Request<T>,
+        most: Weight,
+    ) -> Weight {
+        let (n, k) = (request.responders, request.committee);
+        let spent = match (from, &request.phase) {
+            (Phase::Requested, Phase::Requested | Phase::Answering { .. } | Phase::Opening { .. }) => {
+                Self::inference_draw_weight(request)
+            }
+            (Phase::Answering { .. }, Phase::Opening { .. }) => T::WeightInfo::close_answering(n),
+            (Phase::Opening { .. }, Phase::Selecting) => T::WeightInfo::close_opening(n),
+            (Phase::Selecting, Phase::Selecting | Phase::Scoring { .. }) => {
+                Self::committee_draw_weight(request)
+            }
+            (Phase::Scoring { .. }, Phase::Revealing { .. }) => T::WeightInfo::close_scoring(k),
+            (Phase::Revealing { .. }, Phase::Settled { .. }) => {
+                T::WeightInfo::settle(n, k).max(T::WeightInfo::settle_with_absentees(n, k))
+            }
+            _ => most,
+        };
+        spent.min(most)
+    }
+
     /// The most that any step of any request can weigh.
     pub(crate) fn dearest_step() -> Weight {
         let (n, k, roster) =
             (T::MaxResponders::get(), T::MaxCommittee::get(), T::MaxOperatorsPerModel::get());
         let candidates = roster.saturating_mul(T::MaxModelsPerRequest::get());
         [
-            Self::draw_inference_nodes_weight(candidates, n).saturating_add(T::WeightInfo::refund(0, 0)),
+            Self::inference_draw_weight_of(candidates, n).saturating_add(T::WeightInfo::refund(0, 0)),
             T::WeightInfo::close_answering(n),
             T::WeightInfo::close_opening(n),
-            Self::draw_committee_weight(roster, k).saturating_add(T::WeightInfo::refund(n, 0)),
+            Self::committee_draw_weight_of(roster, k).saturating_add(T::WeightInfo::refund(n, 0)),
             T::WeightInfo::close_scoring(k),
             T::WeightInfo::settle(n, k),
             T::WeightInfo::settle_with_absentees(n, k),
@@ -158,29 +207,36 @@ impl<T: Config> Pallet<T> {
         let now = frame_system::Pallet::<T>::block_number();
         let request = Requests::<T>::get(id).ok_or(Error::<T>::UnknownRequest)?;
         ensure!(request.due <= now, Error::<T>::NotDue);
-        let weight = T::WeightInfo::agenda_item().saturating_add(Self::step_weight(&request));
-        Self::step(id, request.due, now);
+        let weight = T::WeightInfo::agenda_item().saturating_add(Self::step(id, request.due, now));
         // A request that only waits for a seed has been put off, which is no work worth paying for.
         let progressed = Requests::<T>::get(id).is_none_or(|after| after.phase != request.phase);
         ensure!(progressed, Error::<T>::NotDue);
         Ok(weight)
     }
 
-    pub(crate) fn step(id: RequestId, listed: BlockNumberFor<T>, now: BlockNumberFor<T>) {
+    /// Does the step of a request that stands under `listed`; returns its weight.
+    pub(crate) fn step(id: RequestId, listed: BlockNumberFor<T>, now: BlockNumberFor<T>) -> Weight {
         let Some(mut request) = Requests::<T>::get(id) else {
             Agenda::<T>::remove(listed, id);
-            return Self::unexpected(UnexpectedKind::AgendaWithoutRequest);
+            Self::unexpected(UnexpectedKind::AgendaWithoutRequest);
+            return Weight::zero();
         };
-        match request.phase {
+        let (from, most) = (request.phase, Self::step_weight(&request));
+        match from {
             Phase::Requested => Self::draw_inference_nodes(id, &mut request, now),
             Phase::Answering { .. } => Self::close_answering(id, &mut request, now),
             Phase::Opening { .. } => Self::close_opening(id, &mut request, now),
             Phase::Selecting => Self::draw_committee(id, &mut request, now),
             Phase::Scoring { .. } => Self::close_scoring(id, &mut request, now),
             Phase::Revealing { .. } => Self::close_revealing(id, &mut request, now),
-            Phase::Settled { .. } | Phase::Refunded { .. } => return Self::prune(id, &request),
+            Phase::Settled { .. } | Phase::Refunded { .. } => {
+                Self::prune(id, &request);
+                return most;
+            }
         }
+        let spent = Self::spent_weight(&from, &request, most);
         Requests::<T>::insert(id, request);
+        spent
     }
 
     /// Puts a new request on the agenda for block `due`.

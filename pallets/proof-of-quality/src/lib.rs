@@ -1038,7 +1038,7 @@ pub mod pallet {
         /// Origin: signed by a worker key.
         /// Details: all or nothing. Free exactly when every report is due and valid in the current state, so that a worker
         /// key needs no balance and cannot be used to spam. Operational: full blocks keep room for it. When the report is the
-        /// last that a phase waits for, the phase ends at once.
+        /// last that a phase waits for, the phase ends at once; weight is reserved as if each was the last.
         /// Errors: [`Error::UnknownWorker`], [`Error::NoReports`], [`Error::UnorderedReports`], [`Error::UnknownRequest`],
         /// [`Error::NotYourDuty`], [`Error::TooEarly`], [`Error::TooLate`], [`Error::AlreadyCommitted`],
         /// [`Error::AlreadyDone`], [`Error::NotCommitted`], [`Error::RevealMismatch`], [`Error::EmptyOutput`],
@@ -1049,8 +1049,8 @@ pub mod pallet {
         #[pallet::feeless_if(|origin: &OriginFor<T>, reports: &ReportsOf<T>| -> bool {
             Pallet::<T>::is_due_and_valid(origin, reports)
         })]
-        pub fn report_work(origin: OriginFor<T>, reports: ReportsOf<T>) -> DispatchResult {
-            Self::do_report_work(&ensure_signed(origin)?, reports)
+        pub fn report_work(origin: OriginFor<T>, reports: ReportsOf<T>) -> DispatchResultWithPostInfo {
+            Ok(Some(Self::do_report_work(&ensure_signed(origin)?, reports)?).into())
         }
 
         /// Does the step that a request is due for, as the agenda would.

@@ -442,7 +442,10 @@ pub fn commitment_to_scores(id: RequestId, n: u64, scores: &[Permill]) -> Commit
 pub fn report(n: u64, id: RequestId, kind: ReportKindOf<Test>) -> sp_runtime::DispatchResult {
     let reports = vec![Report { request: id, kind }].try_into().unwrap();
     // As a transaction would: all or nothing.
-    frame_support::storage::with_storage_layer(|| Poq::report_work(RuntimeOrigin::signed(worker(n)), reports))
+    frame_support::storage::with_storage_layer(|| {
+        let reported = Poq::report_work(RuntimeOrigin::signed(worker(n)), reports);
+        reported.map(|_| ()).map_err(|refused| refused.error)
+    })
 }
 
 pub fn commit_output(n: u64, id: RequestId, output: &[u8]) -> sp_runtime::DispatchResult {

@@ -1,26 +1,32 @@
 //! Reports of work: what is due and valid, and what it changes.
 
 use crate::*;
-use frame_support::{dispatch::RawOrigin, ensure};
+use frame_support::{dispatch::RawOrigin, ensure, traits::Get, weights::Weight};
 use frame_system::pallet_prelude::OriginFor;
 use poq_primitives::commitment::{Binding, Hash32};
 use sp_runtime::{
     traits::{Saturating, Zero},
-    DispatchResult, Permill,
+    DispatchError, Permill,
 };
 
+/// What the last report of a phase writes besides the work itself: the request, and its old and new place in the agenda.
+const LAST_REPORT_WRITES: u64 = 3;
+
 impl<T: Config> Pallet<T> {
-    /// What a batch of reports weighs, the check for a free ride included.
-    pub(crate) fn reports_weight(reports: &ReportsOf<T>) -> frame_support::weights::Weight {
-        reports.iter().fold(Default::default(), |sum: frame_support::weights::Weight, report| {
-            sum.saturating_add(match &report.kind {
-                ReportKind::CommitOutput { .. } => T::WeightInfo::report_output_commitment(),
-                ReportKind::RevealOutput { output, .. } => T::WeightInfo::report_output(output.len() as u32),
-                ReportKind::CommitScores { .. } => T::WeightInfo::report_scores_commitment(),
-                ReportKind::RevealScores { .. } => T::WeightInfo::report_scores(),
-                ReportKind::Fail { .. } => T::WeightInfo::report_failure(),
-            })
-        })
+    /// The most that a batch of reports weighs, the check for a free ride included: each may be the last of its phase.
+    pub(crate) fn reports_weight(reports: &ReportsOf<T>) -> Weight {
+        reports.iter().fold(Weight::zero(), |sum, report| sum.saturating_add(Self::report_weight(report)))
+    }
+
+    /// The weight of a report that is the last of its phase.
+    fn report_weight(report: &ReportOf<T>) -> Weight {
+        match &report.kind {
+            ReportKind::CommitOutput { .. } => T::WeightInfo::report_output_commitment(),
+            ReportKind::RevealOutput { output, .. } => T::WeightInfo::report_output(output.len() as u32),
+            ReportKind::CommitScores { .. } => T::WeightInfo::report_scores_commitment(),
+            ReportKind::RevealScores { .. } => T::WeightInfo::report_scores(),
+            ReportKind::Fail { .. } => T::WeightInfo::report_failure(),
+        }
     }
 
     /// Whether `reports` would be accepted now: then the call is free.
@@ -31,12 +37,19 @@ impl<T: Config> Pallet<T> {
         }
     }
 
-    pub(crate) fn do_report_work(worker: &T::AccountId, reports: ReportsOf<T>) -> DispatchResult {
+    /// Returns what the reports weighed: one that is not the last of its phase does not move its request in the agenda.
+    pub(crate) fn do_report_work(
+        worker: &T::AccountId,
+        reports: ReportsOf<T>,
+    ) -> Result<Weight, DispatchError> {
         let operator = Self::check_reports(worker, &reports)?;
+        let mut spent = Self::reports_weight(&reports);
         for report in reports {
-            Self::apply_report(&operator, report)?;
+            if !Self::apply_report(&operator, report)? {
+                spent = spent.saturating_sub(T::DbWeight::get().writes(LAST_REPORT_WRITES));
+            }
         }
-        Ok(())
+        Ok(spent)
     }
 
     /// Checks a batch without changing anything; returns the operator.
@@ -121,9 +134,9 @@ impl<T: Config> Pallet<T> {
         }
     }
 
-    /// Writes a report that [`Self::check_report`] let through. If it is the last that the phase waits for, the request
-    /// is put on today's agenda: the phase ends at the end of this block.
-    fn apply_report(operator: &T::AccountId, report: ReportOf<T>) -> DispatchResult {
+    /// Writes a report that [`Self::check_report`] let through; returns whether it is the last that the phase waits for. Then
+    /// the request is put on today's agenda: the phase ends at the end of this block.
+    fn apply_report(operator: &T::AccountId, report: ReportOf<T>) -> Result<bool, DispatchError> {
         let id = report.request;
         let (work, all_acted) = match report.kind {
             ReportKind::CommitOutput { commitment } => {
@@ -150,7 +163,7 @@ impl<T: Config> Pallet<T> {
         if all_acted {
             Requests::<T>::mutate_extant(id, |request| Self::schedule_now(id, request));
         }
-        Ok(())
+        Ok(all_acted)
     }
 
     fn set_response(id: RequestId, operator: &T::AccountId, work: Work) -> Result<(Work, bool), Error<T>> {

@@ -112,10 +112,15 @@ fn a_chain_that_takes_the_pallet_in_late_does_not_walk_through_its_past() {
 
 /// What the steps weigh that turned the requests of `before` into those of now.
 fn work_since(before: &[(RequestId, Request<Test>)]) -> Weight {
-    let moved = before.iter().filter(|(id, request)| {
-        Requests::<Test>::get(id).is_none_or(|after| (after.phase, after.due) != (request.phase, request.due))
+    let spent = before.iter().map(|(id, request)| {
+        let most = Poq::step_weight(request);
+        match Requests::<Test>::get(id) {
+            Some(after) if (after.phase, after.due) == (request.phase, request.due) => Weight::zero(),
+            Some(after) => Poq::spent_weight(&request.phase, &after, most),
+            None => most,
+        }
     });
-    moved.fold(Weight::zero(), |sum, (_, request)| sum.saturating_add(Poq::step_weight(request)))
+    spent.fold(Weight::zero(), |sum, spent| sum.saturating_add(spent))
 }
 
 /// Everybody whose duty it is does the next piece of work for `id`; who has done it already is refused.

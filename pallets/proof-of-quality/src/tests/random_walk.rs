@@ -413,7 +413,8 @@ impl Walk {
         let origin = RuntimeOrigin::signed(worker.unwrap_or(worker_of_nobody()));
         let reports: ReportsOf<Test> = reports.try_into().unwrap();
         let free = Poq::is_due_and_valid(&origin, &reports);
-        let result = self.call(|| Poq::report_work(origin, reports));
+        let result =
+            self.call(|| Poq::report_work(origin, reports).map(|_| ()).map_err(|refused| refused.error));
         assert_eq!(free, result.is_ok());
         result
     }

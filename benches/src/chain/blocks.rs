@@ -1,0 +1,50 @@
+//! How long a node executes a block, with ever more open requests and ever more operators.
+//!
+//! The chain's own Wasm executes real blocks (`Core_execute_block`: signatures, extrinsics, hooks, state root) on a trie in
+//! memory. Nothing is read from a disk, as in a node whose caches hold the state.
+
+use super::{
+    cast::Cast,
+    players::Size,
+    world::{Stage, Wasm, World},
+    Args,
+};
+use anyhow::{Context as _, Result};
+use poq_benches::report::{Figure, Report};
+
+/// Requests of the design's figures.
+const SIZE: Size = Size { responders: 3, committee: 7 };
+
+/// How often each block is executed.
+const TIMES: usize = 21;
+
+/// The sweeps: open requests with as many operators as a young chain has, and operators with some requests open.
+const SWEEPS: [(u64, usize); 7] =
+    [(0, 100), (10, 100), (100, 100), (1_000, 100), (10_000, 100), (100, 10), (100, 1_000)];
+
+/// Measures all blocks.
+pub fn measure(args: &Args, report: &mut Report) -> Result<()> {
+    let bar = args.bar("blocks");
+    let wasm = Wasm::new()?;
+    for (open, operators) in SWEEPS {
+        bar.set_message(format!("{open} open requests, {operators} operators"));
+        bar.tick();
+        let cast = Cast { requesters: 16, nodes: 3, validators: operators.saturating_sub(3) };
+        let mut world = World::new(&cast, SIZE)?;
+        world.ask(open, Stage::Answering)?;
+        let last = world.ask(1, Stage::LastReveal)?;
+        let last = *last.first().context("no request was made")?;
+        let request = world.signed_request()?;
+        let reveal = world.signed_reveal(last)?;
+        let blocks =
+            [("empty", vec![]), ("takes a request", vec![request]), ("settles a request", vec![reveal])];
+        for (what, extrinsics) in blocks {
+            let took = world.execute(&wasm, extrinsics, TIMES)?;
+            let millis: Vec<f64> = took.iter().map(|took| took.as_secs_f64() * 1e3).collect();
+            let name = format!("chain/block that {what}, {open} open requests, {operators} operators");
+            report.add(Figure::of(name.replace("block that empty", "empty block"), &millis, "ms"));
+        }
+    }
+    bar.finish_and_clear();
+    Ok(())
+}

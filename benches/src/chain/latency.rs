@@ -1,0 +1,182 @@
+//! From the last output revealed to settled, on a network of real nodes with their drivers and engines.
+//!
+//! Four authors and four operators' nodes share this machine. Where there are more quality validators than nodes, a node holds
+//! several worker keys, as the development node does. Engines run the demo's models.
+
+use super::{
+    cast::{self, Cast, Part},
+    players::{self, Size},
+    rpc::{Blocks, Rpc},
+    sign::sign,
+    spec::{self, Models},
+    Args,
+};
+use anyhow::{bail, Context as _, Result};
+use network::{
+    client::Client,
+    members::{self, Member, Part as MemberPart},
+    network::{Network, Options, Place, Spec},
+};
+use pallet_proof_of_quality::{types::Work, Event, Phase, RequestId};
+use poq_benches::report::{Figure, Report};
+use poq_runtime::{Nonce, RuntimeEvent};
+use sp_core::Pair as _;
+use std::collections::HashMap;
+
+/// Committees, as far as the chain allows them.
+const COMMITTEES: [u32; 5] = [3, 7, 15, 31, 63];
+
+/// Inference nodes of each request.
+const RESPONDERS: u32 = 2;
+
+/// Requests of each size.
+const TURNS: usize = 5;
+
+/// Nodes of operators: the first for the inference nodes, the others share the quality validators.
+const OPERATOR_NODES: usize = 4;
+
+/// Blocks after which requests are given up.
+const PATIENCE: u32 = 60;
+
+/// A request on its way.
+#[derive(Clone, Copy, Default)]
+struct Life {
+    /// The block in which the last output was shown so far: its number and time.
+    shown: Option<(u32, u64)>,
+    /// Whether the outputs are complete, and what is shown now are scores.
+    is_scored: bool,
+}
+
+/// Measures all sizes.
+pub async fn measure(args: &Args, report: &mut Report) -> Result<()> {
+    let bar = args.bar("latency");
+    let most = spec::most_committee();
+    let sizes: Vec<u32> = COMMITTEES.into_iter().filter(|size| *size <= most).collect();
+    let largest = *sizes.last().context("the chain allows no committee of 3")?;
+    let cast = Cast { requesters: 1, nodes: RESPONDERS as usize, validators: largest as usize };
+    let folder = tempfile::tempdir()?;
+    let program = args.node()?;
+    let file = folder.path().join("genesis.json");
+    spec::write(&program, "local", &cast, &file)?;
+    let mut options = Options::new(folder.path().join("network"), Place::free_ports()?);
+    options.spec = Spec::File(file);
+    options.program = Some(program);
+    let mut network = Network::create(options, members()).await?;
+    network.equip()?;
+    bar.set_message("the network starts");
+    network.start().await?;
+    insert_keys(&network, &cast).await?;
+    let url = network.nodes().first().context("the network has no nodes")?.url();
+    let rpc = Rpc::connect(&url).await?;
+    let mut blocks = rpc.finalized_blocks().await?;
+    let mut requester = Requester { rpc: rpc.clone(), models: Models::of_the_demo()?, nonce: 0 };
+    for committee in sizes {
+        bar.set_message(format!("committee of {committee}"));
+        let size = Size { responders: RESPONDERS, committee };
+        let lives = follow(&mut blocks, &mut requester, size).await;
+        let lives = lives.with_context(|| format!("committee of {committee}"))?;
+        let name =
+            |what: &str| format!("latency/last output revealed to settled, committee of {committee}: {what}");
+        let counted: Vec<f64> = lives.iter().map(|(blocks, _)| f64::from(*blocks)).collect();
+        let millis: Vec<f64> = lives.iter().map(|(_, millis)| *millis as f64).collect();
+        report.add(Figure::of(name("blocks"), &counted, "blocks").at_most(4.0));
+        report.add(Figure::of(name("time of the chain"), &millis, "ms"));
+    }
+    bar.finish_and_clear();
+    network.stop()
+}
+
+/// The authors of the chain `local`, and nodes for operators, each with its first key.
+fn members() -> Vec<Member> {
+    let operators = (0..OPERATOR_NODES).map(|index| {
+        let (part, number) = match index.checked_sub(1) {
+            None => (Part::InferenceWorker, 0),
+            Some(number) => (Part::ScoringWorker, number),
+        };
+        let uri = suri(part, number);
+        let account = *AsRef::<[u8; 32]>::as_ref(&cast::account(part, number));
+        let part = MemberPart::Operator { uri, account, scores: index > 0 };
+        Member { name: format!("operator-{index}"), part }
+    });
+    members::all().into_iter().filter(Member::is_author).chain(operators).collect()
+}
+
+fn suri(part: Part, number: usize) -> String {
+    format!("0x{}", hex::encode(cast::seed(part, number)))
+}
+
+/// Gives the operators' nodes the worker keys of all operators.
+async fn insert_keys(network: &Network, cast: &Cast) -> Result<()> {
+    let nodes: Vec<_> = network.nodes().iter().filter(|node| node.member.is_operator()).collect();
+    let [answering, scoring @ ..] = nodes.as_slice() else { bail!("the network has no operators") };
+    let answers = (0..cast.nodes).map(|number| (*answering, Part::InferenceWorker, number));
+    let scores = scoring.iter().cycle().zip(0..cast.validators);
+    let scores = scores.map(|(node, number)| (*node, Part::ScoringWorker, number));
+    for (node, part, number) in answers.chain(scores) {
+        let client = Client::connect(&node.url()).await?;
+        let public = format!("0x{}", hex::encode(cast::pair(part, number).public()));
+        let words = ["poq!".to_owned(), suri(part, number), public];
+        client.call("author_insertKey", words.into_iter().map(Into::into).collect()).await?;
+    }
+    Ok(())
+}
+
+/// Who asks, one request after another.
+struct Requester {
+    rpc: Rpc,
+    models: Models,
+    nonce: Nonce,
+}
+
+impl Requester {
+    /// Asks; nobody else does, so the request's number is known.
+    async fn ask(&mut self, size: Size) -> Result<RequestId> {
+        let id = RequestId::from(self.nonce);
+        let call = players::request_call(id, size, &self.models)?;
+        let signed = sign(call, &cast::pair(Part::Requester, 0), self.nonce, self.rpc.genesis);
+        self.rpc.submit(&signed).await?;
+        self.nonce = self.nonce.saturating_add(1);
+        Ok(id)
+    }
+}
+
+/// Asks once a block, and follows all requests to their end; returns blocks and milliseconds from the last output shown to the
+/// settlement of each.
+async fn follow(blocks: &mut Blocks, requester: &mut Requester, size: Size) -> Result<Vec<(u32, u64)>> {
+    let mut lives: HashMap<RequestId, Life> = HashMap::new();
+    let mut took = Vec::new();
+    for _ in 0..PATIENCE {
+        let block = blocks.next().await?;
+        let now = (block.number, block.millis);
+        for event in &block.events {
+            let RuntimeEvent::ProofOfQuality(event) = event else { continue };
+            match event {
+                Event::WorkReported { request, work: Work::Shown, .. } => {
+                    // Outputs first, then, in the phases after, scores.
+                    if let Some(life) = lives.get_mut(request).filter(|life| !life.is_scored) {
+                        life.shown = Some(now);
+                    }
+                }
+                Event::PhaseEntered { request, phase: Phase::Selecting } => {
+                    if let Some(life) = lives.get_mut(request) {
+                        life.is_scored = true;
+                    }
+                }
+                Event::Settled { request, .. } => {
+                    let life = lives.get(request).context("a request is settled that nobody made")?;
+                    let (shown, since) = life.shown.context("a request is settled without an output")?;
+                    took.push((now.0.saturating_sub(shown), now.1.saturating_sub(since)));
+                }
+                Event::Refunded { request, reason, .. } => bail!("request {request} is refunded: {reason:?}"),
+                _ => {}
+            }
+        }
+        if took.len() >= TURNS {
+            return Ok(took);
+        }
+        if lives.len() < TURNS {
+            lives.insert(requester.ask(size).await?, Life::default());
+        }
+    }
+    bail!("only {} of {TURNS} requests are settled after {PATIENCE} blocks", took.len())
+}

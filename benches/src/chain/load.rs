@@ -1,0 +1,217 @@
+//! Requests settled per second by one node, as many as it will take.
+//!
+//! A real node with one author makes blocks from transactions that this program signs: requests, and what operators without
+//! models report. So many requests are kept open that the chain never waits for one; what it settles per second of its own
+//! clock is the figure. Beside it stands what a block was full of and what its author's processor did, to say what limits.
+
+use super::{
+    cast::Cast,
+    flame::Profile,
+    node::Node,
+    players::{Count, Players, Size},
+    rpc::{Block, Blocks, Rpc},
+    spec::Models,
+    Args,
+};
+use anyhow::{ensure, Context as _, Result};
+use frame_support::dispatch::DispatchClass;
+use futures::{stream, StreamExt as _};
+use indicatif::ProgressBar;
+use poq_benches::report::{Figure, Report};
+use poq_runtime::{RuntimeBlockWeights, RuntimeEvent, UncheckedExtrinsic};
+use std::time::{Duration, Instant};
+
+/// Who takes part.
+const CAST: Cast = Cast { requesters: 64, nodes: 32, validators: 64 };
+
+/// Transactions on their way to the pool at once.
+const AT_ONCE: usize = 32;
+
+/// Length of a window, in milliseconds of the chain's clock.
+const WINDOW: u64 = 10_000;
+
+/// How long the chain runs full before it is measured.
+const WARM_UP: Duration = Duration::from_secs(30);
+
+/// The sizes of a request that are measured. The first is the smallest that is scored by more than one, the last that of the
+/// design's figures.
+const SIZES: [Size; 3] = [
+    Size { responders: 1, committee: 3 },
+    Size { responders: 2, committee: 5 },
+    Size { responders: 3, committee: 7 },
+];
+
+/// What a block did, for the figures.
+#[derive(Clone, Copy)]
+struct Row {
+    number: u32,
+    millis: u64,
+    extrinsics: usize,
+    count: Count,
+    /// Of the most that a block may weigh, in per cent: the operators' reports.
+    reports: f64,
+    /// Requests.
+    requests: f64,
+    /// The agenda, other hooks, and inherents.
+    hooks: f64,
+}
+
+/// Measures all sizes.
+pub async fn measure(args: &Args, report: &mut Report) -> Result<()> {
+    for size in SIZES {
+        if !args.sizes.is_empty() && !args.sizes.contains(&size.committee) {
+            continue;
+        }
+        let node = Node::start(&args.node()?, &CAST)?;
+        let run = run(args, &node, size, &args.bar("load")).await;
+        let load = run.with_context(|| format!("the node's last words:\n{}", node.last_words()))?;
+        add(report, &node, size, &load)?;
+    }
+    Ok(())
+}
+
+/// Drives a fresh node until it was full for long enough; returns the rows of that time.
+async fn run(args: &Args, node: &Node, size: Size, bar: &ProgressBar) -> Result<Load> {
+    let rpc = Rpc::connect(&node.url()).await?;
+    let mut players = Players::new(&CAST, size, Models::of_the_demo()?, rpc.genesis);
+    let mut blocks = rpc.blocks().await?;
+    let mut rows: Vec<Row> = Vec::new();
+    let mut load = Load::default();
+    let begun = Instant::now();
+    let mut measuring: Option<(Instant, f64, Profile)> = None;
+    let mut in_flight: u64 = 0;
+    loop {
+        let (block, count, work) = turn(&mut blocks, &mut players).await?;
+        in_flight = in_flight.saturating_sub(count.settled).saturating_sub(count.refunded);
+        let room = args.open.saturating_sub(in_flight).min(args.open / 5);
+        let asked = (0..room).map(|_| players.ask().map(|signed| vec![signed]));
+        in_flight = in_flight.saturating_add(room);
+        let asked: Vec<_> = asked.collect::<Result<_>>()?;
+        load.refused = load.refused.saturating_add(send(&rpc, work.into_iter().chain(asked)).await);
+        bar.set_message(format!(
+            "n={} k={}: block {}, {} settled, {in_flight} on their way",
+            size.responders, size.committee, block.number, count.settled
+        ));
+        bar.tick();
+        if measuring.is_some() || begun.elapsed() >= args.warm_up(WARM_UP) {
+            rows.push(Row::of(&block, count));
+        }
+        match &measuring {
+            None if !rows.is_empty() => {
+                let cpu = node.cpu_seconds().context("the node is gone")?;
+                measuring = Some((Instant::now(), cpu, Profile::start(args, node, size)?));
+            }
+            Some((since, _, _)) if since.elapsed() >= args.seconds() => break,
+            _ => {}
+        }
+    }
+    let (since, cpu, profile) = measuring.context("nothing was measured")?;
+    load.cores = (node.cpu_seconds().context("the node is gone")? - cpu) / since.elapsed().as_secs_f64();
+    load.rows = rows;
+    profile.finish(args)?;
+    Ok(load)
+}
+
+/// What a run saw.
+#[derive(Default)]
+struct Load {
+    rows: Vec<Row>,
+    /// Processors that the node kept busy.
+    cores: f64,
+    /// Transactions that the pool refused.
+    refused: u64,
+}
+
+async fn turn(
+    blocks: &mut Blocks,
+    players: &mut Players,
+) -> Result<(Block, Count, Vec<Vec<UncheckedExtrinsic>>)> {
+    let block = blocks.next().await?;
+    let ours = block.events.iter().filter_map(|event| match event {
+        RuntimeEvent::ProofOfQuality(event) => Some(event.clone()),
+        _ => None,
+    });
+    let (count, work) = players.hear(ours)?;
+    Ok((block, count, work))
+}
+
+/// Sends transactions, those of one signer in their order; returns how many the pool refused.
+async fn send(rpc: &Rpc, signers: impl Iterator<Item = Vec<UncheckedExtrinsic>>) -> u64 {
+    let sending = signers.map(|transactions| async move {
+        let mut refused = 0u64;
+        for transaction in &transactions {
+            if let Err(error) = rpc.submit(transaction).await {
+                eprintln!("the pool refused a transaction: {error:#}");
+                refused = refused.saturating_add(1);
+            }
+        }
+        refused
+    });
+    stream::iter(sending).buffer_unordered(AT_ONCE).fold(0, |sum, one| async move { sum + one }).await
+}
+
+impl Row {
+    fn of(block: &Block, count: Count) -> Self {
+        let most = RuntimeBlockWeights::get().max_block.ref_time();
+        let part = |class| block.weight.get(class).ref_time() as f64 / most as f64 * 100.0;
+        Self {
+            number: block.number,
+            millis: block.millis,
+            extrinsics: block.extrinsics,
+            count,
+            reports: part(DispatchClass::Operational),
+            requests: part(DispatchClass::Normal),
+            hooks: part(DispatchClass::Mandatory),
+        }
+    }
+}
+
+/// Requests settled per second in windows of [`WINDOW`]; the first row only says when the first window begins.
+fn windows(rows: &[Row]) -> Vec<f64> {
+    let mut rates = Vec::new();
+    let Some(first) = rows.first() else { return rates };
+    let (mut begins, mut settled) = (first.millis, 0u64);
+    for row in rows.iter().skip(1) {
+        settled = settled.saturating_add(row.count.settled);
+        let millis = row.millis.saturating_sub(begins);
+        if millis >= WINDOW {
+            rates.push(settled as f64 * 1e3 / millis as f64);
+            (begins, settled) = (row.millis, 0);
+        }
+    }
+    rates
+}
+
+fn add(report: &mut Report, node: &Node, size: Size, load: &Load) -> Result<()> {
+    let Size { responders, committee } = size;
+    let name = |what: &str| format!("chain/{what} (n = {responders}, k = {committee})");
+    let rows = load.rows.get(1..).unwrap_or_default();
+    let rates = windows(&load.rows);
+    ensure!(!rates.is_empty(), "no window of {WINDOW} ms was full: measure for longer with --seconds");
+    let refunded: u64 = rows.iter().map(|row| row.count.refunded).sum();
+    ensure!(refunded == 0, "{refunded} requests were refunded: what was measured is not what was meant");
+    report
+        .add(Figure::of(name("requests settled per second, one node"), &rates, "requests/s").at_least(100.0));
+    let per_block = |value: fn(&Row) -> f64| rows.iter().map(value).collect::<Vec<_>>();
+    let figures: [(&str, Vec<f64>, &str); 6] = [
+        ("under load: block weight used", per_block(|r| r.reports + r.requests + r.hooks), "%"),
+        ("under load: of it by reports of work", per_block(|r| r.reports), "%"),
+        ("under load: of it by requests", per_block(|r| r.requests), "%"),
+        ("under load: of it by the agenda and inherents", per_block(|r| r.hooks), "%"),
+        ("under load: extrinsics in a block", per_block(|r| r.extrinsics as f64), "extrinsics"),
+        ("under load: reports in a block", per_block(|r| r.count.reported as f64), "reports"),
+    ];
+    for (what, values, unit) in figures {
+        report.add(Figure::of(name(what), &values, unit));
+    }
+    let (from, to) = (rows.first().map_or(0, |row| row.number), rows.last().map_or(0, |row| row.number));
+    let proposals = node.proposals()?.into_iter().filter(|(number, _)| (from..=to).contains(number));
+    let proposals: Vec<f64> = proposals.map(|(_, millis)| millis).collect();
+    ensure!(!proposals.is_empty(), "the node's log does not say how long its blocks took to make");
+    report.add(Figure::of(name("under load: time to make a block, of 1,000 ms"), &proposals, "ms"));
+    report.add(Figure::new(name("under load: processors that the node keeps busy"), load.cores, "cores"));
+    report.add(Figure::new(name("under load: transactions that the pool refused"), load.refused as f64, ""));
+    let settled: u64 = rows.iter().map(|row| row.count.settled).sum();
+    eprintln!("{settled} settled in {} blocks; the database is {} MiB", rows.len(), node.disk() >> 20);
+    Ok(())
+}

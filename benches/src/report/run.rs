@@ -1,0 +1,75 @@
+//! Where and of what a room's figures come: kept beside them, because rooms are measured on different days.
+
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, fs, process::Command};
+
+/// A run of a bench.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Run {
+    /// When it ended, UTC.
+    pub date: String,
+    /// The commit of this repository; with `+` after it, if files differed from it.
+    pub commit: String,
+    /// The processor's name.
+    pub processor: String,
+    /// Processors that the system shows.
+    pub cores: usize,
+    /// GiB.
+    pub memory: u64,
+    /// Of the operating system.
+    pub kernel: String,
+    /// Of the compiler and of other programs that took part, by name.
+    pub versions: BTreeMap<String, String>,
+}
+
+impl Run {
+    /// This machine, this commit, now. What cannot be found out is "unknown": a figure is worth keeping all the same.
+    pub fn now(versions: &BTreeMap<String, String>) -> Self {
+        let mut versions = versions.clone();
+        versions.insert("rustc".into(), said("rustc", &["--version"]).replacen("rustc ", "", 1));
+        Self {
+            date: said("date", &["-u", "+%Y-%m-%d %H:%M"]),
+            commit: commit(),
+            processor: proc("/proc/cpuinfo", "model name").unwrap_or_else(unknown),
+            cores: std::thread::available_parallelism().map_or(0, usize::from),
+            memory: memory().unwrap_or(0),
+            kernel: said("uname", &["-sr"]),
+            versions,
+        }
+    }
+}
+
+/// What a figure is of: results themselves do not count as a difference.
+fn commit() -> String {
+    let commit = said("git", &["rev-parse", "--short=10", "HEAD"]);
+    let differs = said(
+        "git",
+        &["status", "--porcelain", "--", ":/", ":!:/benches/*.json", ":!:/benches/*.md", ":!:/benches/*.svg"],
+    );
+    let mark = if differs.is_empty() || differs == unknown() { "" } else { "+" };
+    format!("{commit}{mark}")
+}
+
+/// GiB, rounded: the kernel keeps some for itself.
+fn memory() -> Option<u64> {
+    let kib: u64 = proc("/proc/meminfo", "MemTotal")?.strip_suffix(" kB")?.parse().ok()?;
+    Some(kib.saturating_add(1 << 19) >> 20)
+}
+
+/// The first value of a key in a file of lines `key: value`.
+fn proc(path: &str, key: &str) -> Option<String> {
+    let text = fs::read_to_string(path).ok()?;
+    let mut lines = text.lines().filter_map(|line| line.split_once(':'));
+    lines.find(|(name, _)| name.trim() == key).map(|(_, value)| value.trim().to_owned())
+}
+
+fn said(program: &str, arguments: &[&str]) -> String {
+    match Command::new(program).args(arguments).output() {
+        Ok(output) if output.status.success() => String::from_utf8_lossy(&output.stdout).trim().to_owned(),
+        _ => unknown(),
+    }
+}
+
+fn unknown() -> String {
+    "unknown".to_owned()
+}
