@@ -3,7 +3,8 @@
 #
 # The Wasm is compiled first, as wasm-builder compiles a runtime, in a target folder of its own: nothing else needs it, so no
 # build should have to wait for it. The first time that takes some minutes.
-# POQ_CACHE  where env.sh is (default: ~/.cache/proof-of-quality)
+# POQ_CACHE      where env.sh is (default: ~/.cache/proof-of-quality)
+# BENCH_RESULTS  where the figures go (default: benches/results.json)
 set -euo pipefail
 
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
@@ -19,4 +20,4 @@ CARGO_TARGET_DIR="$target/bench-wasm" CARGO_PROFILE_RELEASE_LTO=thin CARGO_PROFI
     --no-default-features --crate-type cdylib --target wasm32v1-none
 
 "$target/release/consensus" --wasm "$target/bench-wasm/wasm32v1-none/release/poq_bench_consensus.wasm" \
-    --out "$here/benches/results.json" "$@"
+    --out "${BENCH_RESULTS:-$here/benches/results.json}" "$@"

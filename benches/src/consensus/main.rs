@@ -85,8 +85,8 @@ fn one_rule(
     let times = in_turns(name, &mut both_ways(task, &case, module)?, cli.turns)?;
     let [native, wasm] = times.as_slice() else { return Ok(()) };
     let (mut ours, mut in_wasm) = (
-        Figure::of(format!("consensus/{name}, native"), native, "us"),
-        Figure::of(format!("consensus/{name}, Wasm"), wasm, "us")
+        Figure::of(format!("consensus/{name}, native"), native, "µs"),
+        Figure::of(format!("consensus/{name}, Wasm"), wasm, "µs")
             .against("native", median(native) / median(wasm)),
     );
     if matches!(task, Task::Consensus(_)) && size == TARGET.0 {
@@ -114,7 +114,7 @@ fn a_whole_call(module: &Module, cli: &Cli, report: &mut Report) -> anyhow::Resu
         TARGET.0,
         Rule::WeightedMedian.name()
     );
-    report.add(Figure::of(name, &times, "us"));
+    report.add(Figure::of(name, &times, "µs"));
     Ok(())
 }
 
@@ -133,14 +133,11 @@ fn beside_yuma(
     let times = in_turns(&name, &mut all, cli.turns)?;
     let [ours, ours_in_wasm, yuma, yuma_in_wasm] = times.as_slice() else { return Ok(()) };
     for (way, ours, yuma) in [("native", ours, yuma), ("Wasm", ours_in_wasm, yuma_in_wasm)] {
-        let settled =
-            format!("consensus/settling the scores of {size} validators on {answers} answers, {way}");
         let ratio = median(yuma) / median(ours);
-        report.add(Figure::of(settled, ours, "us").against("an epoch of Yuma", ratio));
-        let epoch = format!(
-            "consensus/Yuma (ours, from its description), {size} validators, {answers} servers, {way}"
-        );
-        report.add(Figure::of(epoch, yuma, "us"));
+        let figure = Figure::of(format!("consensus/settling, {name}, {way}"), ours, "µs");
+        report.add(figure.against("an epoch of Yuma, written by us", ratio));
+        let epoch = format!("consensus/Yuma, {name}, {way}");
+        report.add(Figure::of(epoch, yuma, "µs"));
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use std::time::{Duration, Instant};
 
 /// How long the rounds of one turn take together, about.
-const TURN: Duration = Duration::from_millis(10);
+const TURN: Duration = Duration::from_millis(20);
 
 /// Something that can be done a number of times; says how long that took.
 pub type Rounds<'a> = Box<dyn FnMut(u32) -> anyhow::Result<Duration> + 'a>;
@@ -28,7 +28,7 @@ pub fn in_turns(what: &str, all: &mut [Rounds<'_>], turns: usize) -> anyhow::Res
 
 /// Rounds that take long enough for the clock; what they take besides warms everything up.
 fn enough(run: &mut Rounds<'_>) -> anyhow::Result<u32> {
-    let mut rounds = 1u32;
+    let mut rounds = 4u32;
     loop {
         let took = run(rounds)?;
         if took >= TURN || rounds >= 1 << 20 {

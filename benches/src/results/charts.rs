@@ -1,0 +1,100 @@
+//! Which charts there are, and of which figures.
+
+use crate::{
+    chart::{self, Panel},
+    Results,
+};
+use anyhow::Context as _;
+use std::path::Path;
+
+/// A chart. Names of figures have `{}` where the number stands that goes to the right.
+struct Chart {
+    /// Of its file, without the ending.
+    name: &'static str,
+    title: &'static str,
+    /// What goes to the right, and what up.
+    axes: [&'static str; 2],
+    /// Titles, and names and figures of lines.
+    panels: &'static [(&'static str, &'static [(&'static str, &'static str)])],
+}
+
+/// The lines of one panel of the scoring chart.
+macro_rules! scoring_lines {
+    ($batch:literal) => {
+        [
+            ("fp32, ours", concat!("engine/scoring fp32, batch of ", $batch, ", {} tokens")),
+            ("fp32, onnxruntime", concat!("engine/onnxruntime fp32, batch of ", $batch, ", {} tokens")),
+            (
+                "fp32, sentence-transformers",
+                concat!("engine/sentence-transformers fp32, batch of ", $batch, ", {} tokens"),
+            ),
+            ("int8, ours", concat!("engine/scoring int8, batch of ", $batch, ", {} tokens")),
+            ("int8, onnxruntime", concat!("engine/onnxruntime int8, batch of ", $batch, ", {} tokens")),
+        ]
+    };
+}
+
+const CHARTS: [Chart; 2] = [
+    Chart {
+        name: "consensus",
+        title: "Consensus: time by number of quality validators",
+        axes: ["scores of one answer", "microseconds"],
+        panels: &[
+            (
+                "the default rule, one answer",
+                &[
+                    ("consensus, native", "consensus/weighted-median, consensus, {} scores, native"),
+                    ("consensus, Wasm", "consensus/weighted-median, consensus, {} scores, Wasm"),
+                    ("leave-one-out, native", "consensus/weighted-median, leave-one-out, {} scores, native"),
+                    ("leave-one-out, Wasm", "consensus/weighted-median, leave-one-out, {} scores, Wasm"),
+                ],
+            ),
+            (
+                "16 answers settled, or an epoch of Yuma with 16 servers",
+                &[
+                    ("settled, native", "consensus/settling, {} validators x 16, native"),
+                    ("settled, Wasm", "consensus/settling, {} validators x 16, Wasm"),
+                    ("Yuma, native", "consensus/Yuma, {} validators x 16, native"),
+                    ("Yuma, Wasm", "consensus/Yuma, {} validators x 16, Wasm"),
+                ],
+            ),
+        ],
+    },
+    Chart {
+        name: "scoring",
+        title: "Scoring: time by length, MiniLM-L6",
+        axes: ["tokens of a pair", "milliseconds"],
+        panels: &[
+            ("1 pair", &scoring_lines!(1)),
+            ("batch of 8", &scoring_lines!(8)),
+            ("batch of 32", &scoring_lines!(32)),
+        ],
+    },
+];
+
+/// Draws the chart of that name; its title. None, and no file, if there is nothing to draw.
+pub fn draw(name: &str, results: &Results, path: &Path) -> anyhow::Result<Option<&'static str>> {
+    let chart = CHARTS.iter().find(|chart| chart.name == name).with_context(|| format!("no plot {name}"))?;
+    let panels = chart.panels.iter().map(|(title, lines)| {
+        let lines = lines.iter().map(|(name, pattern)| ((*name).to_owned(), points(pattern, results)));
+        Panel { title: (*title).to_owned(), lines: lines.filter(|(_, points)| !points.is_empty()).collect() }
+    });
+    let panels: Vec<Panel> = panels.filter(|panel| !panel.lines.is_empty()).collect();
+    if panels.is_empty() {
+        return Ok(None);
+    }
+    chart::draw(path, chart.title, chart.axes, &panels)?;
+    Ok(Some(chart.title))
+}
+
+/// The figures whose names are the pattern with a number in it, by that number.
+fn points(pattern: &str, results: &Results) -> Vec<(f64, f64)> {
+    let Some((before, after)) = pattern.split_once("{}") else { return Vec::new() };
+    let number = |name: &str| name.strip_prefix(before)?.strip_suffix(after)?.parse().ok();
+    let mut points: Vec<(f64, f64)> =
+        results.figures.iter().filter_map(|figure| Some((number(&figure.name)?, figure.value))).collect();
+    points.sort_by(|a, b| a.0.total_cmp(&b.0));
+    // A logarithmic axis has no zero.
+    points.retain(|(x, y)| *x > 0.0 && *y > 0.0);
+    points
+}
