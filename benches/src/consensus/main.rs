@@ -147,8 +147,9 @@ fn both_ways<'a>(task: Task, case: &'a Case, module: &'a Module) -> anyhow::Resu
     let prepared = case.prepared();
     let said = prepared.run(task, 1);
     ensure!(!said.is_empty() && said == module.run(task, case, 1)?, "{task:?}: Wasm says something else");
+    let empty = module.empty_call(task, case)?;
     Ok(vec![
         Box::new(move |rounds| Ok(time(|| prepared.run(task, rounds)).0)),
-        Box::new(move |rounds| module.time(task, case, rounds)),
+        Box::new(move |rounds| Ok(module.time(task, case, rounds)?.saturating_sub(empty))),
     ])
 }

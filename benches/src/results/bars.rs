@@ -27,10 +27,21 @@ const BARS: [(&str, &[&str]); 8] = [
             "consensus/weighted-median, consensus, 1000 scores, Wasm",
         ],
     ),
-    ("settle a request (n = 3, k = 7) on chain: <= 1 ms of ref time", &["chain/weight of settling"]),
-    ("from the last output revealed to settled: <= 4 blocks", &["latency/last output to settled"]),
+    (
+        "settle a request (n = 3, k = 7) on chain: <= 1 ms of ref time",
+        &["chain/weight of a request (n = 3, k = 7): settling"],
+    ),
+    (
+        "from the last output revealed to settled: <= 4 blocks",
+        &[
+            "latency/last output revealed to settled, committee of 3: blocks",
+            "latency/last output revealed to settled, committee of 7: blocks",
+            "latency/last output revealed to settled, committee of 15: blocks",
+            "latency/last output revealed to settled, committee of 63: blocks",
+        ],
+    ),
     ("requests settled per second, one node: >= 100", &["chain/requests settled per second, one node"]),
-    ("a driver run with nothing to do: <= 5 ms", &["driver/a run with 0 duties"]),
+    ("a driver run with nothing to do: <= 5 ms", &["driver/run with 0 duties"]),
 ];
 
 /// The table of the bars. What has no figure is "not measured".

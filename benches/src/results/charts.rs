@@ -22,19 +22,19 @@ struct Chart {
 macro_rules! scoring_lines {
     ($batch:literal) => {
         [
-            ("fp32, ours", concat!("engine/scoring fp32, batch of ", $batch, ", {} tokens")),
-            ("fp32, onnxruntime", concat!("engine/onnxruntime fp32, batch of ", $batch, ", {} tokens")),
+            ("fp32, ours", concat!("scoring/ours fp32, batch of ", $batch, ", {} tokens")),
+            ("fp32, onnxruntime", concat!("scoring/onnxruntime fp32, batch of ", $batch, ", {} tokens")),
             (
                 "fp32, sentence-transformers",
-                concat!("engine/sentence-transformers fp32, batch of ", $batch, ", {} tokens"),
+                concat!("scoring/sentence-transformers fp32, batch of ", $batch, ", {} tokens"),
             ),
-            ("int8, ours", concat!("engine/scoring int8, batch of ", $batch, ", {} tokens")),
-            ("int8, onnxruntime", concat!("engine/onnxruntime int8, batch of ", $batch, ", {} tokens")),
+            ("int8, ours", concat!("scoring/ours int8, batch of ", $batch, ", {} tokens")),
+            ("int8, onnxruntime", concat!("scoring/onnxruntime int8, batch of ", $batch, ", {} tokens")),
         ]
     };
 }
 
-const CHARTS: [Chart; 2] = [
+const CHARTS: [Chart; 4] = [
     Chart {
         name: "consensus",
         title: "Consensus: time by number of quality validators",
@@ -69,6 +69,47 @@ const CHARTS: [Chart; 2] = [
             ("batch of 8", &scoring_lines!(8)),
             ("batch of 32", &scoring_lines!(32)),
         ],
+    },
+    Chart {
+        name: "blocks",
+        title: "Blocks: time to execute one",
+        axes: ["their number", "milliseconds"],
+        panels: &[
+            (
+                "by open requests, with 100 operators",
+                &[
+                    ("empty", "chain/empty block, {} open requests, 100 operators"),
+                    ("takes a request", "chain/block that takes a request, {} open requests, 100 operators"),
+                    (
+                        "settles a request",
+                        "chain/block that settles a request, {} open requests, 100 operators",
+                    ),
+                ],
+            ),
+            (
+                "by operators, with 100 open requests",
+                &[
+                    ("empty", "chain/empty block, 100 open requests, {} operators"),
+                    ("takes a request", "chain/block that takes a request, 100 open requests, {} operators"),
+                    (
+                        "settles a request",
+                        "chain/block that settles a request, 100 open requests, {} operators",
+                    ),
+                ],
+            ),
+        ],
+    },
+    Chart {
+        name: "latency",
+        title: "From the last output revealed to settled",
+        axes: ["committee", "milliseconds"],
+        panels: &[(
+            "on a local network",
+            &[(
+                "time of the chain",
+                "latency/last output revealed to settled, committee of {}: time of the chain",
+            )],
+        )],
     },
 ];
 

@@ -1,7 +1,8 @@
 //! The text with its places filled in.
 //!
 //! A line that holds nothing else: `<!-- bars -->` the table of the design, `<!-- runs -->` machine and versions,
-//! `<!-- room NAME -->` all figures of a room, `<!-- plot NAME -->` a plot. Within a line: `[[value NAME]]`, `[[ratio NAME]]`,
+//! `<!-- room NAME -->` all figures of a room, `<!-- plot NAME -->` a plot, `<!-- picture FILE TITLE -->` one that a bench has
+//! drawn. Within a line: `[[value NAME]]`, `[[ratio NAME]]`,
 //! NAME that of a figure, and `[[times NUMBER NAME]]`, how often the figure goes into the number, which is given in the
 //! figure's unit.
 
@@ -32,6 +33,11 @@ fn block(place: &str, results: &Results, folder: &Path) -> anyhow::Result<String
         ("bars", "") => Ok(bars::table(results)),
         ("runs", "") => Ok(tables::runs(results)),
         ("room", room) => Ok(tables::room(results, room).unwrap_or_else(|| format!("{NOT_MEASURED}\n"))),
+        ("picture", picture) => {
+            let (file, title) = picture.split_once(' ').context("a picture is a file and a title")?;
+            let there = folder.join(file).exists();
+            Ok(if there { format!("![{title}]({file})\n") } else { format!("{NOT_MEASURED}\n") })
+        }
         ("plot", name) => {
             let file = format!("{name}.svg");
             let title = charts::draw(name, results, &folder.join(&file))?;

@@ -1,7 +1,8 @@
 //! Tables in Markdown that can be read in the source, too.
 
 use crate::Results;
-use poq_benches::report::{number, Figure, Run};
+use poq_benches::report::{number, Figure};
+use std::collections::BTreeMap;
 
 /// A table; columns whose heading begins with `>` are aligned to the right.
 pub fn table(heads: &[&str], rows: &[Vec<String>]) -> String {
@@ -68,29 +69,24 @@ pub fn verdict(figure: &Figure) -> Option<String> {
     Some(format!("missed by {:.0}%", (is / bound - 1.0).abs() * 100.0))
 }
 
-/// Machines and versions: once, if all rooms were measured on the same.
+/// The machines, each once, and below them the versions.
 pub fn runs(results: &Results) -> String {
-    let mut groups: Vec<(Vec<&str>, Vec<[String; 2]>)> = Vec::new();
+    let mut machines: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    let mut versions: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
     for (room, run) in &results.runs {
-        let rows = machine(run);
-        match groups.iter_mut().find(|(_, others)| *others == rows) {
-            Some((rooms, _)) => rooms.push(room),
-            None => groups.push((vec![room], rows)),
+        let machine = format!("{}, {} cores, {} GiB, {}", run.processor, run.cores, run.memory, run.kernel);
+        machines.entry(machine).or_default().push(room);
+        for (program, version) in &run.versions {
+            versions.entry((program, version)).or_default().push(room);
         }
     }
-    let tables = groups.into_iter().map(|(rooms, rows)| {
-        let rows: Vec<Vec<String>> = rows.into_iter().map(Vec::from).collect();
-        table(&["rooms", &rooms.join(", ")], &rows)
-    });
-    tables.collect::<Vec<_>>().join("\n")
-}
-
-fn machine(run: &Run) -> Vec<[String; 2]> {
-    let mut rows = vec![
-        ["processor".to_owned(), format!("{}, {} cores", run.processor, run.cores)],
-        ["memory".to_owned(), format!("{} GiB", run.memory)],
-        ["kernel".to_owned(), run.kernel.clone()],
-    ];
-    rows.extend(run.versions.iter().map(|(program, version)| [program.clone(), version.clone()]));
-    rows
+    let all = results.runs.len();
+    // Rooms are only named where they differ.
+    let of = |rooms: &[&str]| if rooms.len() == all { "all".to_owned() } else { rooms.join(", ") };
+    let machines = machines.iter().map(|(machine, rooms)| ("machine", machine.as_str(), rooms));
+    let versions = versions.iter().map(|((program, version), rooms)| (*program, *version, rooms));
+    let rows = machines
+        .chain(versions)
+        .map(|(what, which, rooms)| vec![what.to_owned(), which.to_owned(), of(rooms)]);
+    table(&["", "", "rooms"], &rows.collect::<Vec<_>>())
 }
