@@ -139,3 +139,28 @@ fn points(pattern: &str, results: &Results) -> Vec<(f64, f64)> {
     points.retain(|(x, y)| *x > 0.0 && *y > 0.0);
     points
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use poq_benches::report::Figure;
+
+    #[test]
+    fn a_chart_has_the_lines_that_have_figures() {
+        let name = |size: u32| format!("consensus/weighted-median, consensus, {size} scores, native");
+        let figures: Vec<Figure> =
+            [10, 1_000, 100].map(|size| Figure::new(name(size), f64::from(size), "µs")).to_vec();
+        let results = Results { figures, runs: Default::default() };
+        let all = "consensus/weighted-median, consensus, {} scores, native";
+        assert_eq!(points(all, &results), [(10.0, 10.0), (100.0, 100.0), (1_000.0, 1_000.0)]);
+
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("consensus.svg");
+        assert!(draw("consensus", &results, &file).unwrap().is_some());
+        let svg = std::fs::read_to_string(&file).unwrap();
+        assert!(svg.contains("consensus, native") && !svg.contains("Yuma, native"), "{svg}");
+        draw("unheard-of", &results, &file).unwrap_err();
+    }
+}
