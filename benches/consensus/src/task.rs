@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use codec::{Decode, Encode};
 use core::hint::black_box;
 use pallet_proof_of_quality::{
-    consensus::{agreement, deviation, Weighted},
+    consensus::{agreement, deviation, lower_median, Weighted},
     Aggregation, Mean, Median, TrimmedMean, WeightedMedian,
 };
 use sp_runtime::Permill;
@@ -40,7 +40,7 @@ pub enum Task {
     /// Of the first answer's scores the consensus of all others, for everyone.
     LeaveOneOut(Rule),
     /// What a settlement asks of the scores of all answers, under the default rule: the consensus of each, the consensus of
-    /// the others for everyone, and everyone's agreement and deviation.
+    /// the others for everyone, everyone's agreement, and the median of their deviations.
     Settle,
     /// An epoch of Yuma, each answer in the place of a server.
     Yuma,
@@ -122,7 +122,8 @@ struct Settled {
     consensus: Vec<Option<Permill>>,
     /// For each quality validator.
     agreement: Vec<Permill>,
-    deviation: Vec<Permill>,
+    /// Of all: what the evaluator's scores differ by.
+    spread: Option<Permill>,
 }
 
 impl Prepared {
@@ -140,8 +141,8 @@ impl Prepared {
             }
             Task::Settle => {
                 let Some(last) = repeat(rounds, || black_box(self).settle()) else { return Vec::new() };
-                let each = last.agreement.into_iter().chain(last.deviation).map(Some);
-                last.consensus.into_iter().chain(each).map(parts).collect()
+                let each = last.agreement.into_iter().map(Some);
+                last.consensus.into_iter().chain(each).chain([last.spread]).map(parts).collect()
             }
             Task::Yuma => {
                 let Some(last) = repeat(rounds, || black_box(&self.subnet).epoch()) else {
@@ -158,13 +159,13 @@ impl Prepared {
         let consensus = self.answers.iter().map(|scores| WeightedMedian::consensus(scores)).collect();
         let others: Vec<_> =
             self.answers.iter().map(|scores| WeightedMedian::leave_one_out(scores)).collect();
-        let mut settled = Settled { consensus, agreement: Vec::new(), deviation: Vec::new() };
+        let (mut all_agreement, mut all_deviation) = (Vec::new(), Vec::new());
         for (validator, scores) in self.validators.iter().enumerate() {
             let others: Vec<_> = others.iter().map(|of| of.get(validator).copied().flatten()).collect();
-            settled.agreement.push(agreement(scores, &others, TOLERANCE));
-            settled.deviation.push(deviation(scores, &others));
+            all_agreement.push(agreement(scores, &others, TOLERANCE));
+            all_deviation.push(deviation(scores, &others));
         }
-        settled
+        Settled { consensus, agreement: all_agreement, spread: lower_median(all_deviation) }
     }
 }
 
@@ -196,8 +197,12 @@ mod tests {
             assert_eq!(others, rule.leave_one_out(first).into_iter().map(parts).collect::<Vec<_>>());
             assert!(prepared.run(Task::LeaveOneOut(rule), 0).is_empty());
         }
-        // 3 answers' consensus; agreement and deviation of 100.
-        assert_eq!(prepared.run(Task::Settle, 1).len(), 3 + 2 * 100);
+        // 3 answers' consensus, 100 agreements, and the spread.
+        let settled = prepared.run(Task::Settle, 1);
+        assert_eq!(settled.len(), 3 + 100 + 1);
+        let others = WeightedMedian::leave_one_out(first);
+        assert_eq!(settled.first().copied(), Some(parts(WeightedMedian::consensus(first))));
+        assert!(others.iter().all(Option::is_some) && settled.iter().all(|value| *value <= 1_000_000));
         assert_eq!(prepared.run(Task::Yuma, 1).len(), 3 + 100);
     }
 }

@@ -49,19 +49,21 @@ pub fn table(results: &Results) -> String {
     let rows = BARS.iter().flat_map(|(bar, names)| {
         names.iter().enumerate().map(move |(at, name)| {
             let bar = if at == 0 { *bar } else { "" };
-            row(bar, results.begins(name))
+            row(bar, name, results.begins(name))
         })
     });
-    tables::table(&["bar", ">measured", "ratio", "met"], &rows.collect::<Vec<_>>())
+    let heads = ["bar", "the figure", ">measured", "ratio", "met"];
+    tables::table(&heads, &rows.collect::<Vec<_>>())
 }
 
-fn row(bar: &str, figure: Option<&Figure>) -> Vec<String> {
+fn row(bar: &str, name: &str, figure: Option<&Figure>) -> Vec<String> {
     let Some(figure) = figure else {
-        return [bar, "", "", "not measured"].map(str::to_owned).to_vec();
+        return [bar, name, "", "", "not measured"].map(str::to_owned).to_vec();
     };
     let ratio = figure.ratio.map(number).zip(figure.compared_with.as_ref());
     vec![
         bar.to_owned(),
+        figure.name.clone(),
         format!("{} {}", number(figure.value), figure.unit),
         ratio.map(|(ratio, other)| format!("{ratio}x {other}")).unwrap_or_default(),
         verdict(figure).unwrap_or_else(|| "no target".to_owned()),

@@ -22,7 +22,7 @@ pub fn fill(text: &str, results: &Results, folder: &Path) -> anyhow::Result<Stri
             Some(place) => block(place, results, folder),
             None => inline(line, results),
         };
-        page += &filled.with_context(|| format!("line {}", at.saturating_add(1)))?;
+        page += filled.with_context(|| format!("line {}", at.saturating_add(1)))?.trim_end();
         page.push('\n');
     }
     Ok(page)
@@ -32,16 +32,16 @@ fn block(place: &str, results: &Results, folder: &Path) -> anyhow::Result<String
     match place.split_once(' ').unwrap_or((place, "")) {
         ("bars", "") => Ok(bars::table(results)),
         ("runs", "") => Ok(tables::runs(results)),
-        ("room", room) => Ok(tables::room(results, room).unwrap_or_else(|| format!("{NOT_MEASURED}\n"))),
+        ("room", room) => Ok(tables::room(results, room).unwrap_or_else(|| NOT_MEASURED.to_owned())),
         ("picture", picture) => {
             let (file, title) = picture.split_once(' ').context("a picture is a file and a title")?;
             let there = folder.join(file).exists();
-            Ok(if there { format!("![{title}]({file})\n") } else { format!("{NOT_MEASURED}\n") })
+            Ok(if there { format!("![{title}]({file})") } else { NOT_MEASURED.to_owned() })
         }
         ("plot", name) => {
             let file = format!("{name}.svg");
             let title = charts::draw(name, results, &folder.join(&file))?;
-            Ok(title.map_or_else(|| format!("{NOT_MEASURED}\n"), |title| format!("![{title}]({file})\n")))
+            Ok(title.map_or_else(|| NOT_MEASURED.to_owned(), |title| format!("![{title}]({file})")))
         }
         _ => bail!("nobody knows <!-- {place} -->"),
     }
