@@ -78,13 +78,8 @@ features: setup ## Test what the release build leaves out (runtime-benchmarks, t
 	@export RUSTFLAGS="--cfg substrate_runtime"; $(CARGO) $${WASM_BUILD_TOOLCHAIN:++$$WASM_BUILD_TOOLCHAIN} check --locked \
 		-p poq-minimal-runtime --lib --no-default-features --target wasm32v1-none
 
-bench: build ## Measure what is claimed, into benches/results.json (ONLY=engine or ONLY=consensus: one room)
-ifneq ($(ONLY),engine)
-	@$(CARGO) bench --locked --workspace --bench consensus
-endif
-ifneq ($(ONLY),consensus)
-	@scripts/bench-engine.sh
-endif
+bench: build ## Measure what is claimed, into benches/RESULTS.md (ONLY=consensus, engine, chain, latency or driver: one room)
+	@scripts/bench.sh $(ONLY)
 
 adversaries: build ## Play attacks on the pallet, with the truth known (QUICK=1: a small grid; SEED=n)
 	@"$(CARGO_TARGET_DIR)/release/adversaries" $(if $(SEED),--seed $(SEED)) \

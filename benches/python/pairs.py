@@ -2,8 +2,8 @@
 
     python pairs.py TARGET
 
-TARGET gets pairs-256.jsonl (256 pairs of 16 to 512 tokens, most of them short) and pair-512.jsonl (one pair of exactly
-512). A line is {"question": …, "answer": …, "tokens": …}; tokens counts [CLS] and both [SEP]. Every word below is one
+TARGET gets pairs-256.jsonl (256 pairs of 16 to 512 tokens, most of them short), pair-512.jsonl (one pair of exactly 512),
+and NxM.jsonl: N pairs of exactly M tokens. A line is {"question": …, "answer": …, "tokens": …}; tokens counts [CLS] and both [SEP]. Every word below is one
 token of BERT's uncased vocabulary, so lengths are known without a tokenizer; `score.py` checks them with one.
 """
 
@@ -19,6 +19,8 @@ SPECIAL_TOKENS = 3
 QUESTION = 10
 # Answers of language models: half below 100 tokens, a tail of long ones.
 MEDIAN, SPREAD = 4.6, 0.9
+# Of the files of pairs of one length; the engine's bench knows them, too.
+COUNTS, LENGTHS = (1, 8, 32), (64, 128, 256, 512)
 
 WORDS = """the of and to in is that it was for on are as with they be at one have this from by hot but some what there we can out
 other were all your when up use word how said each she which do their time if will way about many then them would write like so
@@ -57,6 +59,9 @@ def main() -> None:
     lengths = [round(rng.lognormvariate(MEDIAN, SPREAD)) for _ in range(PAIRS)]
     write(target / "pairs-256.jsonl", [pair(rng, question, max(SHORTEST, min(LONGEST, length))) for length in lengths])
     write(target / "pair-512.jsonl", [pair(rng, question, LONGEST)])
+    for count in COUNTS:
+        for tokens in LENGTHS:
+            write(target / f"{count}x{tokens}.jsonl", [pair(rng, question, tokens) for _ in range(count)])
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
 """Times other programs at the engine's work: one JSON line each, for the comparison benches.
 
-    python score.py sentence-transformers MODEL PAIRS     MODEL from cross_encoder.py
-    python score.py onnxruntime MODEL PAIRS               MODEL a folder of scripts/setup-minilm.sh
+    python score.py sentence-transformers MODEL PAIRS...  MODEL from cross_encoder.py
+    python score.py onnxruntime MODEL PAIRS...            MODEL a folder of scripts/setup-minilm.sh
     python score.py agree SENTENCE_TRANSFORMERS_MODEL ONNX_MODEL PAIRS
 
-PAIRS is a file of pairs.py. Loading is not timed, tokenizing is; the first run is not counted. Times are in seconds of the
-wall clock, `cpu_s` in those of the processors.
+PAIRS is a file of pairs.py; of several each is timed, with the model loaded once. Loading is not timed, tokenizing is; the
+first run is not counted. Times are in seconds of the wall clock, `cpu_s` in those of the processors.
 """
 
 import argparse
@@ -28,11 +28,11 @@ def read_pairs(path: str) -> list[dict]:
         return [json.loads(line) for line in file]
 
 
-def timed(score: Callable[[], object], runs: int) -> dict:
-    """Wall-clock and processor times of `runs` runs after one that is not counted."""
+def timed(score: Callable[[], object], runs: int, seconds: float | None) -> dict:
+    """Wall-clock and processor times of `runs` runs, or of as many as begin within `seconds`, after one that is not counted."""
     score()
     wall, cpu = [], []
-    for _ in range(runs):
+    while len(wall) < runs if seconds is None else not wall or sum(wall) < seconds:
         before, cpu_before = time.perf_counter(), time.process_time()
         score()
         wall.append(round(time.perf_counter() - before, 6))
@@ -67,11 +67,12 @@ def load_sentence_transformers(model: str, threads: int, batch_size: int) -> Cal
 
 
 def sentence_transformers(options: argparse.Namespace) -> None:
-    pairs = read_pairs(options.pairs)
     score = load_sentence_transformers(options.model, options.threads, options.batch_size)
-    times = timed(lambda: score(pairs), options.runs)
     settings = {"threads": options.threads, "batch_size": options.batch_size}
-    report("sentence-transformers", pairs, times, ["sentence-transformers", "transformers", "torch"], **settings)
+    for path in options.pairs:
+        pairs = read_pairs(path)
+        times = timed(lambda: score(pairs), options.runs, options.seconds)
+        report("sentence-transformers", pairs, times, ["sentence-transformers", "transformers", "torch"], **settings)
 
 
 # ---------------------------------------------------------------- ONNX Runtime
@@ -124,15 +125,16 @@ def make_batches(options: argparse.Namespace, pairs: list[dict]) -> list[list[in
 
 
 def with_onnxruntime(options: argparse.Namespace) -> None:
-    pairs = read_pairs(options.pairs)
-    batches = make_batches(options, pairs)
     spinning = options.spinning == "on"
     score = load_onnxruntime(options.model, options.threads, spinning)
-    times = timed(lambda: score(pairs, batches), options.runs)
-    padded = sum(len(batch) * max(pairs[index]["tokens"] for index in batch) for batch in batches)
     settings = {"model": pathlib.Path(options.model).name, "threads": options.threads, "spinning": spinning}
-    settings |= {"batches": len(batches), "tokens_with_padding": padded}
-    report("onnxruntime", pairs, times, ["onnxruntime", "tokenizers", "numpy"], **settings)
+    for path in options.pairs:
+        pairs = read_pairs(path)
+        batches = make_batches(options, pairs)
+        times = timed(lambda: score(pairs, batches), options.runs, options.seconds)
+        padded = sum(len(batch) * max(pairs[index]["tokens"] for index in batch) for batch in batches)
+        size = {"batches": len(batches), "tokens_with_padding": padded}
+        report("onnxruntime", pairs, times, ["onnxruntime", "tokenizers", "numpy"], **settings, **size)
 
 
 # ---------------------------------------------------------------- both
@@ -170,19 +172,21 @@ def main() -> None:
 
     def command(name: str, run: Callable, *more: str) -> argparse.ArgumentParser:
         sub = commands.add_parser(name)
-        for argument in ("model", *more, "pairs"):
+        for argument in ("model", *more):
             sub.add_argument(argument)
         sub.set_defaults(run=run)
         return sub
 
     for name, run in (("sentence-transformers", sentence_transformers), ("onnxruntime", with_onnxruntime)):
         sub = command(name, run)
+        sub.add_argument("pairs", nargs="+")
         sub.add_argument("--threads", type=positive, default=2)
         sub.add_argument("--runs", type=positive, default=5)
+        sub.add_argument("--seconds", type=float, help="as many runs as begin within that time, instead of --runs")
         sub.add_argument("--batch-size", type=positive, default=32)
     sub.add_argument("--batches", help="JSONL, a batch a line: a list of indices of pairs, from 0")
     sub.add_argument("--spinning", choices=("on", "off"), default="on", help="whether idle threads wait busily")
-    command("agree", agree, "onnx_model")
+    command("agree", agree, "onnx_model").add_argument("pairs")
     options = parser.parse_args()
     options.run(options)
 

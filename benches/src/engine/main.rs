@@ -7,6 +7,7 @@ mod generation;
 mod idle;
 mod jobs;
 mod scoring;
+mod shapes;
 mod simulated;
 
 use anyhow::Context as _;
@@ -66,6 +67,10 @@ pub struct Run {
     #[arg(long, value_name = "FILE")]
     gguf: PathBuf,
 
+    /// The version of a program that takes part, for the results; may be repeated
+    #[arg(long = "version-of", value_name = "PROGRAM=VERSION")]
+    versions: Vec<String>,
+
     /// Threads of every program
     #[arg(long, default_value_t = 2)]
     threads: usize,
@@ -85,6 +90,9 @@ fn main() -> anyhow::Result<()> {
         Command::Run(args) => {
             let runtime = tokio::runtime::Runtime::new()?;
             let mut report = Report::default();
+            for (program, version) in args.versions.iter().filter_map(|version| version.split_once('=')) {
+                report.version(program, version);
+            }
             runtime.block_on(measure(&args, &mut report))?;
             report.print();
             report.write(&args.out)
@@ -97,5 +105,6 @@ async fn measure(args: &Run, report: &mut Report) -> anyhow::Result<()> {
     jobs::measure(report).await.context("job round trip")?;
     scoring::one_pair(args, report).await.context("one pair")?;
     scoring::many_pairs(args, report).await.context("256 pairs")?;
+    shapes::measure(args, report).await.context("scoring by length")?;
     generation::measure(args, report).await.context("generation")
 }

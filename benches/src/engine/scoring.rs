@@ -17,21 +17,54 @@ use poq_worker::{
     work::Scoring,
 };
 use serde::Deserialize;
-use std::{fs, path::Path, sync::Arc, time::Instant};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Instant,
+};
 use tokio::process::Command;
 
 /// A line of the pairs' file.
 #[derive(Deserialize)]
-struct Pair {
+pub struct Pair {
     question: String,
     answer: String,
     tokens: usize,
 }
 
-/// What `score.py` prints.
+/// What `score.py` prints of each file of pairs.
 #[derive(Deserialize)]
 struct Timed {
     median_s: f64,
+    versions: BTreeMap<String, String>,
+}
+
+/// How long something is repeated.
+#[derive(Clone, Copy)]
+pub enum Time {
+    /// So many times.
+    Runs(usize),
+    /// As often as runs begin within so many seconds.
+    Seconds(f64),
+}
+
+impl Time {
+    fn is_over(self, times: &[f64]) -> bool {
+        match self {
+            Self::Runs(runs) => times.len() >= runs,
+            Self::Seconds(seconds) => !times.is_empty() && times.iter().sum::<f64>() >= seconds,
+        }
+    }
+
+    /// For `score.py`.
+    fn arguments(self) -> [String; 2] {
+        match self {
+            Self::Runs(runs) => ["--runs".into(), runs.to_string()],
+            Self::Seconds(seconds) => ["--seconds".into(), seconds.to_string()],
+        }
+    }
 }
 
 /// The latency of one pair of 512 tokens.
@@ -43,8 +76,8 @@ pub async fn one_pair(args: &Run, report: &mut Report) -> anyhow::Result<()> {
         let engine = Engine::open(args, &name).await?;
         let (mut ours, mut theirs) = (Vec::new(), Vec::new());
         for _ in 0..args.turns {
-            ours.push(engine.time(&work, 10).await?);
-            theirs.push(onnx_runtime(args, &name, &file, None).await?);
+            ours.push(engine.time(&work, Time::Runs(10)).await?);
+            theirs.extend(onnx_runtime(args, &name, &[&file], Batches::Of(1), Time::Runs(10), report).await?);
         }
         let ratio = median(&theirs) / median(&ours);
         let ours: Vec<f64> = ours.iter().map(|seconds| seconds * 1e3).collect();
@@ -69,9 +102,9 @@ pub async fn many_pairs(args: &Run, report: &mut Report) -> anyhow::Result<()> {
 
     let (mut ours, mut onnx, mut transformers) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..args.turns.min(3) {
-        ours.push(engine.time(&work, 1).await?);
-        onnx.push(onnx_runtime(args, name, &file, Some(&same)).await?);
-        transformers.push(sentence_transformers(args, &file).await?);
+        ours.push(engine.time(&work, Time::Runs(1)).await?);
+        onnx.extend(onnx_runtime(args, name, &[&file], Batches::In(&same), Time::Runs(1), report).await?);
+        transformers.extend(sentence_transformers(args, &[&file], Time::Runs(1), report).await?);
     }
     let rates: Vec<f64> = ours.iter().map(|seconds| pairs.len() as f64 / seconds).collect();
     let (onnx, transformers) = (median(&onnx) / median(&ours), median(&transformers) / median(&ours));
@@ -85,14 +118,15 @@ pub async fn many_pairs(args: &Run, report: &mut Report) -> anyhow::Result<()> {
 }
 
 /// An evaluator in its own process, as the engine runs it.
-struct Engine {
+pub struct Engine {
     pool: Arc<Pool>,
     model: String,
     _data: tempfile::TempDir,
 }
 
 impl Engine {
-    async fn open(args: &Run, name: &str) -> anyhow::Result<Self> {
+    /// Starts one with the model of that name.
+    pub async fn open(args: &Run, name: &str) -> anyhow::Result<Self> {
         let data = tempfile::tempdir()?;
         let shelf = Arc::new(Shelf::new(args.minilm.clone(), data.path().join(CACHE)));
         shelf.scan();
@@ -107,28 +141,33 @@ impl Engine {
         })
     }
 
-    /// Median seconds of `runs`, after one that does not count.
-    async fn time(&self, work: &Scoring, runs: usize) -> anyhow::Result<f64> {
+    /// Median seconds, after a run that does not count.
+    pub async fn time(&self, work: &Scoring, time: Time) -> anyhow::Result<f64> {
         let work = Scoring { model: self.model.clone(), ..work.clone() };
+        self.run(&work).await?;
         let mut times = Vec::new();
-        for run in 0..=runs {
-            let begun = Instant::now();
-            let scored = self.pool.score(&work).await.map_err(|error| anyhow::anyhow!("{error:?}"))?;
-            anyhow::ensure!(scored.scores.len() == work.answers.len(), "scores are missing");
-            if run > 0 {
-                times.push(begun.elapsed().as_secs_f64());
-            }
+        while !time.is_over(&times) {
+            times.push(self.run(&work).await?);
         }
         Ok(median(&times))
     }
+
+    async fn run(&self, work: &Scoring) -> anyhow::Result<f64> {
+        let begun = Instant::now();
+        let scored = self.pool.score(work).await.map_err(|error| anyhow::anyhow!("{error:?}"))?;
+        anyhow::ensure!(scored.scores.len() == work.answers.len(), "scores are missing");
+        Ok(begun.elapsed().as_secs_f64())
+    }
 }
 
-fn read(file: &Path) -> anyhow::Result<Vec<Pair>> {
+/// The pairs of a file of benches/python/pairs.py.
+pub fn read(file: &Path) -> anyhow::Result<Vec<Pair>> {
     let text = fs::read_to_string(file).with_context(|| file.display().to_string())?;
     Ok(text.lines().map(serde_json::from_str).collect::<Result<_, _>>()?)
 }
 
-fn scoring_of(pairs: &[Pair], alone: bool) -> Scoring {
+/// The work of scoring them; `alone`, each for itself.
+pub fn scoring_of(pairs: &[Pair], alone: bool) -> Scoring {
     Scoring {
         model: String::new(),
         question: pairs.first().map(|pair| pair.question.clone()).unwrap_or_default(),
@@ -137,20 +176,42 @@ fn scoring_of(pairs: &[Pair], alone: bool) -> Scoring {
     }
 }
 
-async fn onnx_runtime(args: &Run, model: &str, pairs: &Path, same: Option<&Path>) -> anyhow::Result<f64> {
-    let mut command = python(args, "onnxruntime");
-    command.arg(args.minilm.join(model)).arg(pairs).args(["--spinning", "off"]);
-    match same {
-        Some(batches) => command.arg("--batches").arg(batches).args(["--runs", "1"]),
-        None => command.args(["--batch-size", "1", "--runs", "10"]),
-    };
-    timed(command).await
+/// Which pairs ONNX Runtime gets together.
+pub enum Batches<'a> {
+    /// So many, of like length.
+    Of(usize),
+    /// Those that the file says.
+    In(&'a Path),
 }
 
-async fn sentence_transformers(args: &Run, pairs: &Path) -> anyhow::Result<f64> {
+/// Median seconds of each file of pairs.
+pub async fn onnx_runtime(
+    args: &Run,
+    model: &str,
+    pairs: &[&PathBuf],
+    batches: Batches<'_>,
+    time: Time,
+    report: &mut Report,
+) -> anyhow::Result<Vec<f64>> {
+    let mut command = python(args, "onnxruntime");
+    command.arg(args.minilm.join(model)).args(pairs).args(["--spinning", "off"]).args(time.arguments());
+    match batches {
+        Batches::In(file) => command.arg("--batches").arg(file),
+        Batches::Of(size) => command.arg("--batch-size").arg(size.to_string()),
+    };
+    timed(command, pairs.len(), report).await
+}
+
+/// The same of sentence-transformers, in its usual batches of 32.
+pub async fn sentence_transformers(
+    args: &Run,
+    pairs: &[&PathBuf],
+    time: Time,
+    report: &mut Report,
+) -> anyhow::Result<Vec<f64>> {
     let mut command = python(args, "sentence-transformers");
-    command.arg(&args.cross_encoder).arg(pairs).args(["--runs", "1"]);
-    timed(command).await
+    command.arg(&args.cross_encoder).args(pairs).args(time.arguments());
+    timed(command, pairs.len(), report).await
 }
 
 fn python(args: &Run, program: &str) -> Command {
@@ -159,10 +220,16 @@ fn python(args: &Run, program: &str) -> Command {
     command
 }
 
-async fn timed(mut command: Command) -> anyhow::Result<f64> {
+/// What the program prints, a line for each of `files`; its versions go into the report.
+async fn timed(mut command: Command, files: usize, report: &mut Report) -> anyhow::Result<Vec<f64>> {
     let output = command.output().await?;
     let printed = String::from_utf8_lossy(&output.stdout);
     anyhow::ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let line = printed.lines().last().context("it prints nothing")?;
-    Ok(serde_json::from_str::<Timed>(line)?.median_s)
+    let lines = printed.lines().filter(|line| line.starts_with('{'));
+    let timed: Vec<Timed> = lines.map(serde_json::from_str).collect::<Result<_, _>>()?;
+    anyhow::ensure!(timed.len() == files, "{} results of {files} files: {printed}", timed.len());
+    for (package, version) in timed.iter().flat_map(|timed| &timed.versions) {
+        report.version(&format!("{package} (Python)"), version);
+    }
+    Ok(timed.into_iter().map(|timed| timed.median_s).collect())
 }

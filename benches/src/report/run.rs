@@ -26,6 +26,9 @@ impl Run {
     /// This machine, this commit, now. What cannot be found out is "unknown": a figure is worth keeping all the same.
     pub fn now(versions: &BTreeMap<String, String>) -> Self {
         let mut versions = versions.clone();
+        for (program, package) in CRATES {
+            versions.extend(locked(package).map(|version| (program.to_owned(), version.to_owned())));
+        }
         versions.insert("rustc".into(), said("rustc", &["--version"]).replacen("rustc ", "", 1));
         Self {
             date: said("date", &["-u", "+%Y-%m-%d %H:%M"]),
@@ -37,6 +40,22 @@ impl Run {
             versions,
         }
     }
+}
+
+/// Crates whose versions matter, and what people call them.
+const CRATES: [(&str, &str); 5] = [
+    ("polkadot-sdk's frame-support", "frame-support"),
+    ("polkadot-sdk's sc-executor", "sc-executor"),
+    ("wasmtime", "wasmtime"),
+    ("llama-cpp-2 (llama.cpp in the engine)", "llama-cpp-2"),
+    ("ort (ONNX Runtime's API in the engine)", "ort"),
+];
+
+/// The version with which this program was built.
+fn locked(package: &str) -> Option<&'static str> {
+    let lock = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.lock"));
+    let (_, after) = lock.split_once(&format!("name = \"{package}\"\nversion = \""))?;
+    after.split('"').next()
 }
 
 /// What a figure is of: results themselves do not count as a difference.

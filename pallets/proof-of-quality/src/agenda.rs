@@ -99,12 +99,7 @@ impl<T: Config> Pallet<T> {
         let (n, k) = (request.responders, request.committee);
         match request.phase {
             Phase::Requested => {
-                let candidates = request
-                    .generators
-                    .iter()
-                    .map(Self::roster_size)
-                    .fold(0u32, |sum, size| sum.saturating_add(size));
-                Self::inference_draw_weight_of(candidates, n).saturating_add(T::WeightInfo::refund(0, 0))
+                Self::inference_draw_weight(request).saturating_add(T::WeightInfo::refund(0, 0))
             }
             Phase::Answering { .. } => T::WeightInfo::close_answering(n).max(T::WeightInfo::refund(n, 0)),
             Phase::Opening { .. } => T::WeightInfo::close_opening(n).max(T::WeightInfo::refund(n, 0)),

@@ -1,0 +1,60 @@
+//! The same code as Wasm, run as the node runs its runtime: by its executor, with its settings.
+
+use crate::timing::time;
+use anyhow::{anyhow, Context as _};
+use codec::{Decode as _, Encode as _};
+use poq_bench_consensus::{Case, Task};
+use sc_executor::WasmExecutor;
+use sp_core::traits::{CallContext, CodeExecutor as _, RuntimeCode, WrappedRuntimeCode};
+use sp_io::{hashing::blake2_256, SubstrateHostFunctions, TestExternalities};
+use std::{borrow::Cow, cell::RefCell, fs, path::Path, time::Duration};
+
+/// The compiled module, ready to be called.
+pub struct Module {
+    executor: WasmExecutor<SubstrateHostFunctions>,
+    code: Vec<u8>,
+    hash: Vec<u8>,
+    state: RefCell<TestExternalities>,
+}
+
+impl Module {
+    /// Reads what `scripts/bench-consensus.sh` has compiled.
+    pub fn read(path: &Path) -> anyhow::Result<Self> {
+        let code = fs::read(path)
+            .with_context(|| format!("{}; scripts/bench-consensus.sh makes it", path.display()))?;
+        let hash = blake2_256(&code).to_vec();
+        // What a node takes if its operator says nothing.
+        let executor = WasmExecutor::builder().build();
+        Ok(Self { executor, code, hash, state: RefCell::default() })
+    }
+
+    /// What comes out of so many rounds.
+    pub fn run(&self, task: Task, case: &Case, rounds: u32) -> anyhow::Result<Vec<u64>> {
+        self.call(&(task, case, rounds).encode())
+    }
+
+    /// How long so many rounds take, with the call itself, its instance, and the decoding. (Each call gets a fresh instance,
+    /// as on a chain.)
+    pub fn time(&self, task: Task, case: &Case, rounds: u32) -> anyhow::Result<Duration> {
+        let input = (task, case, rounds).encode();
+        let (took, done) = time(|| self.call(&input));
+        done?;
+        Ok(took)
+    }
+
+    /// How long a call of no rounds takes at least: what is to be taken off.
+    pub fn empty_call(&self, task: Task, case: &Case) -> anyhow::Result<Duration> {
+        let times: Vec<Duration> = (0..8).map(|_| self.time(task, case, 0)).collect::<anyhow::Result<_>>()?;
+        Ok(times.into_iter().min().unwrap_or_default())
+    }
+
+    fn call(&self, input: &[u8]) -> anyhow::Result<Vec<u64>> {
+        let code = WrappedRuntimeCode(Cow::Borrowed(&self.code));
+        let code = RuntimeCode { code_fetcher: &code, heap_pages: None, hash: self.hash.clone() };
+        let context = CallContext::Onchain { import: false };
+        let mut state = self.state.borrow_mut();
+        let (output, _) = self.executor.call(&mut state.ext(), &code, "run", input, context);
+        let output = output.map_err(|error| anyhow!("the Wasm fails: {error}"))?;
+        Ok(Vec::decode(&mut output.as_slice())?)
+    }
+}

@@ -1,0 +1,71 @@
+//! The bars that the design set before anything was measured.
+
+use crate::{
+    tables::{self, verdict},
+    Results,
+};
+use poq_benches::report::{number, Figure};
+
+/// What is to be reached, and how the names of the figures begin that say whether it is.
+const BARS: [(&str, &[&str]); 8] = [
+    (
+        "score one pair of 512 tokens, MiniLM-L6: <= 45 ms fp32, <= 25 ms int8",
+        &["engine/one pair of 512 tokens, MiniLM-L6 fp32", "engine/one pair of 512 tokens, MiniLM-L6 int8"],
+    ),
+    (
+        "scoring throughput: >= 2x sentence-transformers, >= 0.95x onnxruntime from Python",
+        &[
+            "engine/256 pairs of mixed length, fp32, against sentence-transformers",
+            "engine/256 pairs of mixed length, fp32, against onnxruntime",
+        ],
+    ),
+    ("generation: >= 0.98x of llama.cpp's own tokens per second", &["engine/generation, one stream"]),
+    (
+        "consensus of 1,000 scores: <= 100 µs native, <= 1 ms in Wasm",
+        &[
+            "consensus/weighted-median, consensus, 1000 scores, native",
+            "consensus/weighted-median, consensus, 1000 scores, Wasm",
+        ],
+    ),
+    (
+        "settle a request (n = 3, k = 7) on chain: <= 1 ms of ref time",
+        &["chain/weight of a request (n = 3, k = 7): settling"],
+    ),
+    (
+        "from the last output revealed to settled: <= 4 blocks",
+        &[
+            "latency/last output revealed to settled, committee of 3: blocks",
+            "latency/last output revealed to settled, committee of 7: blocks",
+            "latency/last output revealed to settled, committee of 15: blocks",
+            "latency/last output revealed to settled, committee of 63: blocks",
+        ],
+    ),
+    ("requests settled per second, one node: >= 100", &["chain/requests settled per second, one node"]),
+    ("a driver run with nothing to do: <= 5 ms", &["driver/run with 0 duties"]),
+];
+
+/// The table of the bars. What has no figure is "not measured".
+pub fn table(results: &Results) -> String {
+    let rows = BARS.iter().flat_map(|(bar, names)| {
+        names.iter().enumerate().map(move |(at, name)| {
+            let bar = if at == 0 { *bar } else { "" };
+            row(bar, name, results.begins(name))
+        })
+    });
+    let heads = ["bar", "the figure", ">measured", "ratio", "met"];
+    tables::table(&heads, &rows.collect::<Vec<_>>())
+}
+
+fn row(bar: &str, name: &str, figure: Option<&Figure>) -> Vec<String> {
+    let Some(figure) = figure else {
+        return [bar, name, "", "", "not measured"].map(str::to_owned).to_vec();
+    };
+    let ratio = figure.ratio.map(number).zip(figure.compared_with.as_ref());
+    vec![
+        bar.to_owned(),
+        figure.name.clone(),
+        format!("{} {}", number(figure.value), figure.unit),
+        ratio.map(|(ratio, other)| format!("{ratio}x {other}")).unwrap_or_default(),
+        verdict(figure).unwrap_or_else(|| "no target".to_owned()),
+    ]
+}
