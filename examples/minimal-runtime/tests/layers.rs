@@ -14,10 +14,12 @@ const PALLET: &str = "pallet-proof-of-quality";
 const PRIMITIVES: &str = "poq-primitives";
 const ENGINE: &str = "poq-worker";
 const CLIENT: &str = "poq-cli";
+const NETWORK: &str = "poq-network";
+const TASK: &str = "poq-bench-consensus";
 const EXAMPLE: &str = env!("CARGO_PKG_NAME");
 
 /// Everything that each room may use, directly or not. Whoever is not named here may use anything and be used by nobody.
-const ROOMS: [(&str, &[&str]); 8] = [
+const ROOMS: [(&str, &[&str]); 10] = [
     (PRIMITIVES, &[]),
     (PALLET, &[PRIMITIVES]),
     (AUTHORS, &[]),
@@ -26,6 +28,9 @@ const ROOMS: [(&str, &[&str]); 8] = [
     (NODE, &[RUNTIME, PALLET, PRIMITIVES, AUTHORS, ENGINE]),
     (CLIENT, &[PRIMITIVES]),
     (EXAMPLE, &[PALLET, PRIMITIVES]),
+    // What benches build on.
+    (NETWORK, &[RUNTIME, PALLET, PRIMITIVES, AUTHORS]),
+    (TASK, &[PALLET, PRIMITIVES]),
 ];
 
 /// The packages of this workspace, and what each depends on among them: to be built, or to be tested as well.

@@ -193,7 +193,7 @@ impl Config for Test {
     type MaxModelsPerRequest = ConstU32<3>;
     type MaxModelsPerOperator = ConstU32<3>;
     type MaxOperatorsPerModel = ConstU32<12>;
-    type DefaultCapacity = ConstU32<100>;
+    type DefaultCapacity = ConstU32<1_000>;
     type MaxReports = ConstU32<4>;
     type RecentDuties = ConstU32<3>;
     type MaxReferenceLength = ConstU32<16>;

@@ -159,7 +159,7 @@ fn an_operator_says_how_much_it_takes() {
     build_and_execute(|| {
         assert_noop!(Poq::set_capacity(signed(51), 3), Error::<Test>::NotAnOperator);
         assert_noop!(Poq::set_capacity(signed(1), 0), Error::<Test>::InvalidCapacity);
-        assert_eq!(Poq::operator_info(account(1)).unwrap().capacity, 100, "the default");
+        assert_eq!(Poq::operator_info(account(1)).unwrap().capacity, 1_000, "the default");
         assert_ok!(Poq::set_capacity(signed(1), 1));
         System::assert_last_event(Event::CapacitySet { operator: account(1), duties: 1 }.into());
         assert_eq!(Poq::operator_info(account(1)).unwrap().capacity, 1);
