@@ -8,7 +8,7 @@ use super::{
     cast::Cast,
     flame::Profile,
     node::Node,
-    players::{Count, Players, Size},
+    players::{Count, Message, Players, Size},
     rpc::{Block, Blocks, Rpc},
     spec::Models,
     Args,
@@ -18,7 +18,7 @@ use frame_support::dispatch::DispatchClass;
 use futures::{stream, StreamExt as _};
 use indicatif::ProgressBar;
 use poq_benches::report::{Figure, Report};
-use poq_runtime::{RuntimeBlockWeights, RuntimeEvent, UncheckedExtrinsic};
+use poq_runtime::{RuntimeBlockWeights, RuntimeEvent};
 use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
@@ -89,7 +89,7 @@ async fn run(args: &Args, node: &Node, size: Size, bar: &ProgressBar) -> Result<
         let (block, count, work) = turn(&mut blocks, &mut players).await?;
         in_flight = in_flight.saturating_sub(count.settled).saturating_sub(count.refunded);
         let room = args.open.saturating_sub(in_flight).min(args.open / 5);
-        let asked = (0..room).map(|_| players.ask().map(|signed| vec![signed]));
+        let asked = (0..room).map(|_| players.ask().map(|message| vec![message]));
         in_flight = in_flight.saturating_add(room);
         let asked: Vec<_> = asked.collect::<Result<_>>()?;
         load.again = load.again.saturating_add(send(&rpc, work.into_iter().chain(asked)).await?);
@@ -127,10 +127,7 @@ struct Load {
     again: u64,
 }
 
-async fn turn(
-    blocks: &mut Blocks,
-    players: &mut Players,
-) -> Result<(Block, Count, Vec<Vec<UncheckedExtrinsic>>)> {
+async fn turn(blocks: &mut Blocks, players: &mut Players) -> Result<(Block, Count, Vec<Vec<Message>>)> {
     let block = blocks.next().await?;
     let ours = block.events.iter().filter_map(|event| match event {
         RuntimeEvent::ProofOfQuality(event) => Some(event.clone()),
@@ -142,13 +139,14 @@ async fn turn(
 
 /// Sends transactions, those of one signer in their order; returns how often the pool did not take one at once.
 ///
-/// A report is free from the block on in which it is due, and the pool learns of a block a moment after those who wait for it.
-async fn send(rpc: &Rpc, signers: impl Iterator<Item = Vec<UncheckedExtrinsic>>) -> Result<u64> {
-    let sending = signers.map(|transactions| async move {
+/// A report is free from the block on in which it is due, and the pool learns of a block a moment after those who wait for it. It
+/// refuses what comes before, and bans it: what is sent again is signed again.
+async fn send(rpc: &Rpc, signers: impl Iterator<Item = Vec<Message>>) -> Result<u64> {
+    let sending = signers.map(|messages| async move {
         let mut again = 0u64;
-        for transaction in &transactions {
+        for message in &messages {
             let mut tries = 0;
-            while let Err(error) = rpc.submit(transaction).await {
+            while let Err(error) = rpc.submit(&message.sign(tries)?).await {
                 tries += 1;
                 if tries > TRIES {
                     return Err(error).context("the pool refuses a transaction");
