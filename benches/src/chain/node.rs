@@ -36,6 +36,7 @@ impl Node {
             .args(["--alice", "--force-authoring", "--engine", "off", "--offchain-worker", "never"])
             .args(["--rpc-port", &rpc.to_string(), "--listen-addr", &format!("/ip4/127.0.0.1/tcp/{p2p}")])
             .args(["--no-prometheus", "--no-telemetry", "--no-mdns", "--disable-log-color"])
+            .arg("--unsafe-force-node-key-generation")
             // Names of the runtime's functions for a profiler, in /tmp/perf-PID.map; costs nothing otherwise.
             .env("WASMTIME_PROFILING_STRATEGY", "perfmap")
             .stdin(Stdio::null())

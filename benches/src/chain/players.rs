@@ -3,7 +3,7 @@
 
 use super::{
     cast::{Cast, Operator},
-    sign::sign,
+    sign::sign_with_tip,
     spec::Models,
 };
 use anyhow::{Context as _, Result};
@@ -32,6 +32,21 @@ pub struct Size {
     pub responders: u32,
     /// Quality validators.
     pub committee: u32,
+}
+
+/// A transaction that can be signed anew, because a pool that once refused it takes it no more.
+pub struct Message {
+    call: RuntimeCall,
+    pair: sr25519::Pair,
+    nonce: Nonce,
+    genesis: Hash,
+}
+
+impl Message {
+    /// Signs it; each `time` it is another transaction.
+    pub fn sign(&self, time: u32) -> Result<UncheckedExtrinsic> {
+        sign_with_tip(self.call.clone(), &self.pair, self.nonce, self.genesis, time.into())
+    }
 }
 
 /// A request that is not over.
@@ -86,21 +101,21 @@ impl Players {
     }
 
     /// The next request, by whoever's turn it is.
-    pub fn ask(&mut self) -> Result<UncheckedExtrinsic> {
+    pub fn ask(&mut self) -> Result<Message> {
         let turn = usize::try_from(self.asked)?.checked_rem(self.requesters.len()).context("nobody asks")?;
         self.asked = self.asked.saturating_add(1);
         let call = request_call(self.asked, self.size, &self.models)?;
         let (pair, nonce) = self.requesters.get_mut(turn).context("nobody asks")?;
-        let signed = sign(call, pair, *nonce, self.genesis);
+        let message = Message { call, pair: pair.clone(), nonce: *nonce, genesis: self.genesis };
         *nonce = nonce.saturating_add(1);
-        Ok(signed)
+        Ok(message)
     }
 
     /// Takes in what happened in a block; returns what the operators send next, for each operator in order.
     pub fn hear(
         &mut self,
         events: impl IntoIterator<Item = Event<Runtime>>,
-    ) -> Result<(Count, Vec<Vec<UncheckedExtrinsic>>)> {
+    ) -> Result<(Count, Vec<Vec<Message>>)> {
         let mut count = Count::default();
         let mut due: BTreeMap<usize, Vec<ReportOf<Runtime>>> = BTreeMap::new();
         for event in events {
@@ -157,21 +172,19 @@ impl Players {
     }
 
     /// All that is due of one operator, in batches as large as the chain takes them.
-    fn batches(
-        &mut self,
-        index: usize,
-        mut reports: Vec<ReportOf<Runtime>>,
-    ) -> Result<Vec<UncheckedExtrinsic>> {
+    fn batches(&mut self, index: usize, mut reports: Vec<ReportOf<Runtime>>) -> Result<Vec<Message>> {
         reports.sort_unstable_by_key(|report| report.request);
         let operator = self.operators.get(index).context("a stranger was drawn")?;
         let nonce = self.worker_nonces.get_mut(index).context("a stranger was drawn")?;
         let most: u32 = <Runtime as Config>::MaxReports::get();
-        let mut signed = Vec::new();
+        let mut messages = Vec::new();
         for batch in reports.chunks(most as usize) {
-            signed.push(sign(report_call(batch.to_vec()), &operator.worker, *nonce, self.genesis));
+            let call = report_call(batch.to_vec());
+            let pair = operator.worker.clone();
+            messages.push(Message { call, pair, nonce: *nonce, genesis: self.genesis });
             *nonce = nonce.saturating_add(1);
         }
-        Ok(signed)
+        Ok(messages)
     }
 }
 

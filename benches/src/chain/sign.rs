@@ -1,14 +1,42 @@
 //! Transactions as a wallet or a driver would make them, signed here.
 
-use codec::Encode as _;
-use poq_runtime::{signed_extension, Hash, Nonce, RuntimeCall, SignedPayload, UncheckedExtrinsic, VERSION};
+use anyhow::{Context as _, Result};
+use codec::{Compact, Decode as _, Encode as _};
+use poq_runtime::{
+    signed_extension, Balance, Hash, Nonce, RuntimeCall, SignedPayload, TxExtension, UncheckedExtrinsic,
+    VERSION,
+};
 use sp_core::{sr25519, Pair as _};
 use sp_runtime::{generic::Era, AccountId32, MultiAddress, MultiSignature};
 
 /// `call` signed by `pair`, good for ever on the chain with this genesis.
 pub fn sign(call: RuntimeCall, pair: &sr25519::Pair, nonce: Nonce, genesis: Hash) -> UncheckedExtrinsic {
+    sign_with(signed_extension(Era::Immortal, nonce), call, pair, genesis)
+}
+
+/// The same with a tip: to the pool another transaction. A report that is due is free, and its tip is not taken.
+pub fn sign_with_tip(
+    call: RuntimeCall,
+    pair: &sr25519::Pair,
+    nonce: Nonce,
+    genesis: Hash,
+    tip: Balance,
+) -> Result<UncheckedExtrinsic> {
+    // As it stands in a transaction: what is not listed has no bytes.
+    let bytes = (Era::Immortal, Compact(nonce), Compact(tip)).encode();
+    let extension =
+        TxExtension::decode(&mut &bytes[..]).context("transactions carry something else besides")?;
+    Ok(sign_with(extension, call, pair, genesis))
+}
+
+fn sign_with(
+    extension: TxExtension,
+    call: RuntimeCall,
+    pair: &sr25519::Pair,
+    genesis: Hash,
+) -> UncheckedExtrinsic {
     let implicit = ((), VERSION.spec_version, VERSION.transaction_version, genesis, genesis, (), (), (), ());
-    let payload = SignedPayload::from_raw(call, signed_extension(Era::Immortal, nonce), implicit);
+    let payload = SignedPayload::from_raw(call, extension, implicit);
     let signature = payload.using_encoded(|bytes| pair.sign(bytes));
     let (call, extension, _) = payload.deconstruct();
     let signer = MultiAddress::Id(AccountId32::from(pair.public()));
