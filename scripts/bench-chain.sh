@@ -17,4 +17,4 @@ if command -v perf >/dev/null && [[ "$(id -u)" == 0 && -n "${FLAME-default}" ]];
 else
     echo "bench: no flame graph: it needs perf, and root"
 fi
-"$programs/chain-bench" --node "$programs/poq-node" --out "$here/benches/results.json" "${flame[@]}" "$@"
+"$programs/chain-bench" --node "$programs/poq-node" --out "${BENCH_RESULTS:-$here/benches/results.json}" "${flame[@]}" "$@"
