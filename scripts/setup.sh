@@ -61,6 +61,11 @@ install_tools() {
     if [[ ! -e "$cache/onnxruntime/libonnxruntime.so" ]]; then
         python3 -m pip --version >/dev/null 2>&1 || missing+=(python3 python3-pip)
     fi
+    # What `make chaos` and its short run in the tests hurt a network with; both need root anyway.
+    if [[ "$(uname)" == Linux && "$(id -u)" == 0 ]]; then
+        have ip || missing+=(iproute2)
+        have faketime || missing+=(faketime)
+    fi
     ((${#missing[@]} == 0)) && return
     have apt-get || fail "please install what these Debian packages hold: ${missing[*]}"
     apt_install "${missing[@]}"

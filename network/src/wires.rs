@@ -22,6 +22,9 @@ use std::{
 
 use crate::node::Address;
 
+const NEEDS_ROOT: &str =
+    "network namespaces need root: run this as root (nothing outside of the namespaces is touched)";
+
 /// What all names begin with. There is one such network on a machine at a time.
 const PREFIX: &str = "poq-wires";
 
@@ -40,15 +43,23 @@ pub struct Wires {
 }
 
 impl Wires {
+    /// Whether this user may make network namespaces here.
+    ///
+    /// # Errors
+    /// Why not, in words.
+    pub fn are_allowed() -> Result<()> {
+        ensure!(geteuid().is_root(), NEEDS_ROOT);
+        let name = format!("{PREFIX}-try-{}", std::process::id());
+        ip(&["netns", "add", &name])?;
+        ip(&["netns", "del", &name])
+    }
+
     /// Lays links for `count` nodes. What an earlier run that was killed left behind is removed first.
     ///
     /// # Errors
     /// If this user may not, if another such network is there, or if the kernel cannot.
     pub fn lay(count: u8) -> Result<Self> {
-        ensure!(
-            geteuid().is_root(),
-            "network namespaces need root: run this as root (nothing outside of the namespaces is touched)"
-        );
+        ensure!(geteuid().is_root(), NEEDS_ROOT);
         let turn = take_turn()?;
         let wires = Self { count, _turn: turn };
         wires.remove();
