@@ -43,7 +43,7 @@ async fn bad_requests_are_refused_by_name_and_cost_nothing() {
         ("InvalidResponders", &["?", "--responders", "9"]),
         ("NotEnoughInferenceNodes", &["?", "--responders", "3"]),
         ("InvalidCommittee", &["?", "--committee", "0"]),
-        ("InvalidCommittee", &["?", "--committee", "16"]),
+        ("InvalidCommittee", &["?", "--committee", "64"]),
         ("NotEnoughQualityValidators", &["?", "--committee", "6"]),
         ("InvalidSampling", &["?", "--max-tokens", "0"]),
         ("InvalidSampling", &["?", "--max-tokens", "4097"]),
