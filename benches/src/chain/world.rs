@@ -17,8 +17,8 @@ use frame_support::{
     weights::{Weight, WeightMeter},
 };
 use pallet_proof_of_quality::{
-    Committees, GenesisModel, GenesisOperator, ModelKind, NextRequest, Operators, Phase, Price, Report,
-    ReportOf, RequestId, Requests, Responses, Reward, Windows, Work as Standing,
+    Capacities, Committees, GenesisModel, GenesisOperator, ModelKind, NextRequest, Operators, Phase, Price,
+    Report, ReportOf, RequestId, Requests, Responses, Reward, Windows, Work as Standing,
 };
 use poq_runtime::{
     currency::POQ, AccountId, BabeConfig, BalancesConfig, Block, BlockAuthorsConfig, EpochConfiguration,
@@ -92,16 +92,14 @@ impl World {
     pub fn new(cast: &Cast, size: Size) -> Result<Self> {
         let storage = genesis(cast)?.build_storage().map_err(|error| anyhow!("no genesis: {error}"))?;
         let mut state = TestExternalities::new(storage);
-        let genesis = state.execute_with(|| System::block_hash(0));
-        let mut world = Self {
-            state,
-            operators: cast.operators(),
-            requesters: cast.requesters(),
-            size,
-            genesis,
-            block: 1,
-            asked: 0,
-        };
+        let operators = cast.operators();
+        let genesis = state.execute_with(|| {
+            // It is the chain that is measured, and not what its operators can do.
+            operators.iter().for_each(|one| Capacities::<Runtime>::insert(&one.account, u32::MAX));
+            System::block_hash(0)
+        });
+        let mut world =
+            Self { state, operators, requesters: cast.requesters(), size, genesis, block: 1, asked: 0 };
         // With all that BABE does in the first block only.
         world.state.execute_with(|| {
             Executive::initialize_block(&header(1, genesis));
