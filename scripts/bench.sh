@@ -25,7 +25,7 @@ for room in "${rooms[@]}"; do
         # Asked for alone, `chain` is the room of that name; otherwise its program measures latency and driver as well.
         chain)
             if (($# == 0)); then "$here/bench-chain.sh"; else
-                "$here/bench-chain.sh" --only load --only blocks --only state --only weights
+                "$here/bench-chain.sh" --only load --only blocks --only state --only storage --only weights
             fi
             ;;
         latency | driver) "$here/bench-chain.sh" --only "$room" ;;

@@ -184,6 +184,7 @@ pub fn genesis() -> Option<GenesisConfig<Runtime>> {
                 stake: STAKE,
                 worker: operator.worker.into(),
                 models: alloc::vec![model.id()?],
+                capacity: None,
             })
         })
         .collect::<Option<_>>()?;

@@ -346,6 +346,7 @@ pub fn genesis() -> Result<sp_state_machine::BasicExternalities> {
                     Player::Node(_) => GENERATOR,
                     Player::Validator(_) => EVALUATOR,
                 }],
+                capacity: None,
             })
             .collect(),
     }

@@ -5,6 +5,9 @@ use poq_runtime::AccountId;
 use sp_core::{sr25519, Pair as _};
 use sp_io::hashing::blake2_256;
 
+/// Duties that an operator here takes at a time: it is the chain that is measured, and not what its operators can do.
+pub const CAPACITY: u32 = u32::MAX;
+
 /// What a key is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {

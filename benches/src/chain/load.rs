@@ -28,9 +28,10 @@ const CAST: Cast = Cast { requesters: 64, nodes: 32, validators: 64 };
 /// Transactions on their way to the pool at once.
 const AT_ONCE: usize = 32;
 
-/// How often a transaction is sent that the pool does not take, and how long to wait before the next time.
-const TRIES: u32 = 20;
-const PAUSE: Duration = Duration::from_millis(100);
+/// How often a transaction is sent that the pool does not take, and how long to wait before the next time. Together as long as
+/// a full pool on a busy machine may need to look at a new block.
+const TRIES: u32 = 100;
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// Length of a window, in milliseconds of the chain's clock.
 const WINDOW: u64 = 10_000;
@@ -140,13 +141,17 @@ async fn turn(blocks: &mut Blocks, players: &mut Players) -> Result<(Block, Coun
 /// Sends transactions, those of one signer in their order; returns how often the pool did not take one at once.
 ///
 /// A report is free from the block on in which it is due, and the pool learns of a block a moment after those who wait for it. It
-/// refuses what comes before, and bans it: what is sent again is signed again.
+/// refuses what comes before, and bans it: what is sent again is signed again. It may also refuse what it has put aside for a
+/// block that it does not know yet: then a later copy is outdated, because the first one is in a block.
 async fn send(rpc: &Rpc, signers: impl Iterator<Item = Vec<Message>>) -> Result<u64> {
     let sending = signers.map(|messages| async move {
         let mut again = 0u64;
         for message in &messages {
             let mut tries = 0;
             while let Err(error) = rpc.submit(&message.sign(tries)?).await {
+                if tries > 0 && error.to_string().contains("outdated") {
+                    break;
+                }
                 tries += 1;
                 if tries > TRIES {
                     return Err(error).context("the pool refuses a transaction");

@@ -8,6 +8,7 @@
 //! | `blocks` | the chain's own Wasm on a state in memory |
 //! | `driver` | the same, with an engine that has every answer at once |
 //! | `state` | the runtime, native, on a state in memory |
+//! | `storage` | a node's database with a large state, on disk |
 //! | `weights` | nothing: sums of the weights in force |
 //!
 //! `scripts/bench-chain.sh` builds what is needed and calls this.
@@ -24,6 +25,7 @@ mod rpc;
 mod sign;
 mod spec;
 mod state;
+mod storage;
 mod weights;
 mod world;
 
@@ -79,6 +81,8 @@ enum What {
     Driver,
     /// What a request leaves in the state
     State,
+    /// What reading and writing a large state costs
+    Storage,
     /// What a whole request weighs
     Weights,
 }
@@ -129,6 +133,9 @@ async fn measure(args: &Args, report: &mut Report) -> Result<()> {
     }
     if args.wants(What::State) {
         state::measure(args, report).context("state")?;
+    }
+    if args.wants(What::Storage) {
+        storage::measure(args, report).context("storage")?;
     }
     if args.wants(What::Driver) {
         driver::measure(args, report).context("driver")?;

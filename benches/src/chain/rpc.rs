@@ -1,6 +1,6 @@
 //! A node as a load generator sees it: transactions in, blocks and their events out, all in the runtime's own types.
 
-use anyhow::{ensure, Context as _, Result};
+use anyhow::{anyhow, ensure, Context as _, Result};
 use codec::{Decode, DecodeAll as _};
 use frame_support::dispatch::PerDispatchClass;
 use frame_support::weights::Weight;
@@ -9,7 +9,10 @@ use poq_runtime::{Hash, RuntimeEvent, UncheckedExtrinsic, VERSION};
 use serde::Deserialize;
 use serde_json::Value as Json;
 use std::time::{Duration, Instant};
-use subxt::rpcs::client::{rpc_params, RpcClient, RpcSubscription};
+use subxt::rpcs::{
+    client::{rpc_params, RpcClient, RpcSubscription},
+    Error, UserError,
+};
 use tokio::time::sleep;
 
 /// How long a node may take to answer for the first time.
@@ -74,7 +77,11 @@ impl Rpc {
     pub async fn submit(&self, transaction: &UncheckedExtrinsic) -> Result<Hash> {
         let bytes = codec::Encode::encode(transaction);
         let params = rpc_params![format!("0x{}", hex::encode(bytes))];
-        Ok(self.client.request("author_submitExtrinsic", params).await?)
+        self.client.request("author_submitExtrinsic", params).await.map_err(|error| match error {
+            // The reason stands in the data, which the error does not print.
+            Error::User(UserError { message, data: Some(data), .. }) => anyhow!("{message}: {data}"),
+            error => error.into(),
+        })
     }
 
     /// The best blocks from now on, one after another, each once: for a chain with one author, which has no forks.

@@ -17,8 +17,8 @@ use frame_support::{
     weights::{Weight, WeightMeter},
 };
 use pallet_proof_of_quality::{
-    Capacities, Committees, GenesisModel, GenesisOperator, ModelKind, NextRequest, Operators, Phase, Price,
-    Report, ReportOf, RequestId, Requests, Responses, Reward, Windows, Work as Standing,
+    Committees, GenesisModel, GenesisOperator, ModelKind, NextRequest, Operators, Phase, Price, Report,
+    ReportOf, RequestId, Requests, Responses, Reward, Windows, Work as Standing,
 };
 use poq_runtime::{
     currency::POQ, AccountId, BabeConfig, BalancesConfig, Block, BlockAuthorsConfig, EpochConfiguration,
@@ -93,11 +93,7 @@ impl World {
         let storage = genesis(cast)?.build_storage().map_err(|error| anyhow!("no genesis: {error}"))?;
         let mut state = TestExternalities::new(storage);
         let operators = cast.operators();
-        let genesis = state.execute_with(|| {
-            // It is the chain that is measured, and not what its operators can do.
-            operators.iter().for_each(|one| Capacities::<Runtime>::insert(&one.account, u32::MAX));
-            System::block_hash(0)
-        });
+        let genesis = state.execute_with(|| System::block_hash(0));
         let mut world =
             Self { state, operators, requesters: cast.requesters(), size, genesis, block: 1, asked: 0 };
         // With all that BABE does in the first block only.
@@ -441,6 +437,7 @@ fn genesis(cast: &Cast) -> Result<RuntimeGenesisConfig> {
                     } else {
                         GENERATOR
                     }],
+                    capacity: Some(cast::CAPACITY),
                 })
                 .collect(),
         },

@@ -23,13 +23,13 @@ const INFERENCE_SUBJECT: &[u8] = b"poq/draw/inference";
 const COMMITTEE_SUBJECT: &[u8] = b"poq/draw/committee";
 
 /// Committees that a request may have: the first and one redraw.
-const LAST_ROUND: u8 = 1;
+pub(crate) const LAST_ROUND: u8 = 1;
 
 /// Blocks that a draw is put off at most: who has waited longest should not have to wait longest again.
 const MOST_PAUSE: u32 = 10;
 
 /// How many more busy operators than were wanted a draw looks at before it is cut short.
-const SPARE_LOOKS: u32 = 8;
+pub(crate) const SPARE_LOOKS: u32 = 8;
 
 impl<T: Config> Pallet<T> {
     /// Works through the agenda up to block `now`, as far as `meter` and `AgendaWeight` go. What does not fit keeps its
@@ -126,27 +126,12 @@ impl<T: Config> Pallet<T> {
     fn inference_draw_weight(request: &Request<T>) -> Weight {
         let sizes = request.generators.iter().map(Self::roster_size);
         let candidates = sizes.fold(0u32, |sum, size| sum.saturating_add(size));
-        Self::inference_draw_weight_of(candidates, request.responders)
+        T::WeightInfo::draw_inference_nodes(candidates, request.responders)
     }
 
     /// A draw of a committee for this request, from the roster as it is.
     fn committee_draw_weight(request: &Request<T>) -> Weight {
-        Self::committee_draw_weight_of(Self::roster_size(&request.evaluator), request.committee)
-    }
-
-    fn inference_draw_weight_of(candidates: u32, wanted: u32) -> Weight {
-        T::WeightInfo::draw_inference_nodes(candidates, wanted).saturating_add(Self::looks_weight(wanted))
-    }
-
-    fn committee_draw_weight_of(candidates: u32, wanted: u32) -> Weight {
-        T::WeightInfo::draw_committee(candidates, wanted).saturating_add(Self::looks_weight(wanted))
-    }
-
-    /// What the benchmarks of draws leave out, in reads: the record and the capacity of all the busy that a draw looks at.
-    fn looks_weight(wanted: u32) -> Weight {
-        let busy = u64::from(wanted.saturating_add(SPARE_LOOKS));
-        // And the capacities of those who were drawn, until the weights are measured anew.
-        T::DbWeight::get().reads(busy.saturating_mul(2).saturating_add(wanted.into()))
+        T::WeightInfo::draw_committee(Self::roster_size(&request.evaluator), request.committee)
     }
 
     /// What a step came to that has led a request out of the phase `from`, or left it there: a way that was measured by
@@ -181,10 +166,10 @@ impl<T: Config> Pallet<T> {
             (T::MaxResponders::get(), T::MaxCommittee::get(), T::MaxOperatorsPerModel::get());
         let candidates = roster.saturating_mul(T::MaxModelsPerRequest::get());
         [
-            Self::inference_draw_weight_of(candidates, n).saturating_add(T::WeightInfo::refund(0, 0)),
+            T::WeightInfo::draw_inference_nodes(candidates, n).saturating_add(T::WeightInfo::refund(0, 0)),
             T::WeightInfo::close_answering(n),
             T::WeightInfo::close_opening(n),
-            Self::committee_draw_weight_of(roster, k).saturating_add(T::WeightInfo::refund(n, 0)),
+            T::WeightInfo::draw_committee(roster, k).saturating_add(T::WeightInfo::refund(n, 0)),
             T::WeightInfo::close_scoring(k),
             T::WeightInfo::settle(n, k),
             T::WeightInfo::settle_with_absentees(n, k),
@@ -325,7 +310,7 @@ impl<T: Config> Pallet<T> {
         let wanted = request.responders;
         let drawn = Self::draw_fit(seed, wanted, pool, &request.parameters, |(operator, _)| operator);
         for (operator, model) in &drawn.unfit {
-            Self::refresh(model, ModelKind::Generator, core::slice::from_ref(operator));
+            Self::refresh(model, &[Self::place_of(operator, *model, ModelKind::Generator)]);
         }
         if drawn.is_incomplete && Self::may_wait(request, now) {
             return Self::draw_later(id, request, now);
@@ -476,7 +461,9 @@ impl<T: Config> Pallet<T> {
             .map(|candidate| (candidate.operator, candidate.weight))
             .collect();
         let drawn = Self::draw_fit(seed, request.committee, pool, &request.parameters, |operator| operator);
-        Self::refresh(&request.evaluator, ModelKind::Evaluator, &drawn.unfit);
+        let place = |operator| Self::place_of(operator, request.evaluator, ModelKind::Evaluator);
+        let places: Vec<_> = drawn.unfit.iter().map(place).collect();
+        Self::refresh(&request.evaluator, &places);
         if drawn.is_incomplete && Self::may_wait(request, now) {
             return Self::draw_later(id, request, now);
         }

@@ -137,7 +137,13 @@ impl<T: Config> Pallet<T> {
                 operator.standing.learn_quality(*truth);
             });
         }
-        Self::refresh_rosters(request, truths.iter().map(|(response, _)| response), &committee);
+        let nodes = truths
+            .iter()
+            .map(|(response, _)| Self::place_of(&response.operator, response.model, ModelKind::Generator));
+        let members = committee
+            .iter()
+            .map(|member| Self::place_of(&member.operator, request.evaluator, ModelKind::Evaluator));
+        Self::refresh_rosters(request, &nodes.chain(members).collect::<Vec<_>>());
     }
 
     /// Pays, out of what gross errors cost, what inference nodes and quality validators would have earned by the truth.

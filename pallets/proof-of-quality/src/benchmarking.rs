@@ -14,7 +14,7 @@
     reason = "a benchmark that cannot be set up has to stop"
 )]
 
-use crate::*;
+use crate::{agenda::SPARE_LOOKS, *};
 use alloc::{vec, vec::Vec};
 use codec::Encode;
 use frame_benchmarking::{account, v2::*};
@@ -304,16 +304,19 @@ fn later<T: Config>() -> BlockNumberFor<T> {
     now::<T>() + T::MaxWindow::get()
 }
 
-/// `fit` operators that can be drawn and one less who have chilled since, in the order in which they stand in rosters.
-/// Who has chilled is drawn first: as many as the draw bears.
-fn store_drawable<T: Config>(fit: u32, chilled: u32) -> Vec<(T::AccountId, u64)> {
-    let chilled = (0..chilled).map(|n| {
-        let who = store_operator::<T>("chilled", n, &[evaluator()]);
-        Operators::<T>::mutate(&who, |operator| operator.as_mut().unwrap().chilled = true);
-        (who, FIRST)
-    });
-    let fit = (0..fit).map(|n| (store_operator::<T>("fit", n, &[evaluator()]), SECOND));
-    chilled.chain(fit).collect()
+/// `fit` operators that can be drawn, and some who have chilled since or have no room, in the order in which they stand in
+/// rosters. Who cannot be drawn comes up first.
+fn store_drawable<T: Config>(fit: u32, chilled: u32, busy: u32) -> Vec<(T::AccountId, u64)> {
+    let store = |role, n, weight, change: fn(&mut Operator<T>)| {
+        let who = store_operator::<T>(role, n, &[evaluator()]);
+        Operators::<T>::mutate(&who, |operator| change(operator.as_mut().unwrap()));
+        Capacities::<T>::insert(&who, u32::MAX);
+        (who, weight)
+    };
+    let chilled = (0..chilled).map(|n| store("chilled", n, FIRST, |operator| operator.chilled = true));
+    let busy = (0..busy).map(|n| store("busy", n, FIRST, |operator| operator.open_duties = u32::MAX));
+    let fit = (0..fit).map(|n| store("fit", n, SECOND, |_| ()));
+    chilled.chain(busy).chain(fit).collect()
 }
 
 /// The commitment and the report of it, in a request where everybody else has acted.
@@ -455,6 +458,14 @@ mod benchmarks {
     }
 
     #[benchmark]
+    fn set_capacity() {
+        let who = store_operator::<T>("operator", 0, &[evaluator()]);
+        #[extrinsic_call]
+        _(RawOrigin::Signed(who.clone()), 7);
+        assert_eq!(Capacities::<T>::get(&who), 7);
+    }
+
+    #[benchmark]
     fn unbond() {
         let who = store_busy_operator::<T>(true);
         let amount = EconomicParameters::<T>::get().min_stake;
@@ -547,8 +558,8 @@ mod benchmarks {
     }
 
     #[benchmark]
-    fn report_scores_commitment() {
-        let (n, k) = (T::MaxResponders::get(), T::MaxCommittee::get());
+    fn report_scores_commitment(k: Linear<1, { T::MaxCommittee::get() }>) {
+        let n = T::MaxResponders::get();
         let scene = Scene::<T>::new(n, k)
             .open(Phase::Scoring { until: later::<T>() })
             .answered(|_| Work::Shown)
@@ -563,8 +574,8 @@ mod benchmarks {
     }
 
     #[benchmark]
-    fn report_scores() {
-        let (n, k) = (T::MaxResponders::get(), T::MaxCommittee::get());
+    fn report_scores(k: Linear<1, { T::MaxCommittee::get() }>) {
+        let n = T::MaxResponders::get();
         let scene =
             Scene::<T>::new(n, k).open(Phase::Revealing { until: later::<T>() }).answered(|_| Work::Shown);
         let scorer = scene.scorers.last().unwrap().clone();
@@ -673,18 +684,18 @@ mod benchmarks {
         assert!(matches!(phase::<T>(), Phase::Revealing { .. }));
     }
 
-    /// Almost as many who cannot be drawn come up first as would cut the draw short.
+    /// Almost as many who cannot be drawn and who are busy come up first as would cut the draw short.
     #[benchmark]
     fn draw_inference_nodes(
         c: Linear<
-            { 2 * T::MaxResponders::get() },
+            { 3 * T::MaxResponders::get() + SPARE_LOOKS },
             { T::MaxOperatorsPerModel::get() * T::MaxModelsPerRequest::get() },
         >,
         n: Linear<1, { T::MaxResponders::get() }>,
     ) {
         let mut scene = Scene::<T>::new(0, 0);
         scene.request.responders = n;
-        let named = store_drawable::<T>(n, n - 1);
+        let named = store_drawable::<T>(n, n - 1, n + SPARE_LOOKS - 1);
         let models = generators::<T>();
         for (place, model) in models.iter().enumerate() {
             let all = (0..c as usize).skip(place).step_by(models.len()).count() as u32;
@@ -734,11 +745,11 @@ mod benchmarks {
         assert_eq!(phase::<T>(), Phase::Selecting);
     }
 
-    /// The second committee, and almost as many who cannot be drawn come up first as would cut the draw short.
+    /// The second committee, and almost as many who cannot be drawn and who are busy come up first as would cut the draw short.
     #[benchmark]
     fn draw_committee(
         c: Linear<
-            { (2 * T::MaxCommittee::get()).min(T::MaxOperatorsPerModel::get()) },
+            { (3 * T::MaxCommittee::get() + SPARE_LOOKS).min(T::MaxOperatorsPerModel::get()) },
             { T::MaxOperatorsPerModel::get() },
         >,
         k: Linear<1, { T::MaxCommittee::get() }>,
@@ -746,7 +757,8 @@ mod benchmarks {
         let mut scene = Scene::<T>::new(T::MaxResponders::get(), 0).answered(|_| Work::Shown).last_round();
         scene.request.committee = k;
         let chilled = (k - 1).min(c - k);
-        store_roster::<T>(evaluator(), c, store_drawable::<T>(k, chilled));
+        let busy = (k + SPARE_LOOKS - 1).min(c - k - chilled);
+        store_roster::<T>(evaluator(), c, store_drawable::<T>(k, chilled, busy));
         scene.due(Phase::Selecting);
         #[block]
         {

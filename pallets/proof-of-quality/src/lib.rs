@@ -509,6 +509,9 @@ pub mod pallet {
         pub worker: T::AccountId,
         /// The models it serves.
         pub models: Vec<ModelId>,
+        /// Most duties that it has at a time; `DefaultCapacity` if left out.
+        #[serde(default)]
+        pub capacity: Option<u32>,
     }
 
     /// Models and operators of the genesis block.
@@ -546,6 +549,10 @@ pub mod pallet {
                         .expect("genesis operators serve few models"),
                 )
                 .expect("genesis operators serve registered models");
+                if let Some(duties) = operator.capacity {
+                    Pallet::<T>::do_set_capacity(&operator.operator, duties)
+                        .expect("genesis operators have room for a duty");
+                }
             }
         }
     }
@@ -1111,8 +1118,7 @@ pub mod pallet {
         /// Errors: [`Error::NotAnOperator`], [`Error::InvalidCapacity`] for zero.
         /// Events: [`Event::CapacitySet`].
         #[pallet::call_index(13)]
-        // A part of what chilling does: it looks at the operator and writes one entry, and no roster.
-        #[pallet::weight(T::WeightInfo::chill())]
+        #[pallet::weight(T::WeightInfo::set_capacity())]
         pub fn set_capacity(origin: OriginFor<T>, duties: u32) -> DispatchResult {
             Self::do_set_capacity(&ensure_signed(origin)?, duties)
         }

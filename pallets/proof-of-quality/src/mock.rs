@@ -237,13 +237,14 @@ weigh! {
     register() => 1;
     chill() => 1;
     resume() => 1;
+    set_capacity() => 1;
     unbond() => 1;
     withdraw() => 1;
     request_inference(b) => 1;
     report_output_commitment() => 1;
     report_output(b) => 1;
-    report_scores_commitment() => 1;
-    report_scores() => 1;
+    report_scores_commitment(k) => 1;
+    report_scores(k) => 1;
     report_failure() => 1;
     set_parameters() => 1;
     open_audit(n, k) => 1;
@@ -312,8 +313,13 @@ pub fn storage() -> sp_io::TestExternalities {
         windows,
         reward: Reward::default(),
     };
-    let operator =
-        |n: u64, models| GenesisOperator { operator: account(n), stake: 2_000, worker: worker(n), models };
+    let operator = |n: u64, models| GenesisOperator {
+        operator: account(n),
+        stake: 2_000,
+        worker: worker(n),
+        models,
+        capacity: None,
+    };
     GenesisConfig::<Test> {
         models: vec![
             model(STRONG, ModelKind::Generator, "strong", 1_000),

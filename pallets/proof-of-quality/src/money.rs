@@ -12,7 +12,10 @@ use frame_support::traits::{
     tokens::Precision,
     Imbalance, OnUnbalanced,
 };
-use sp_runtime::{traits::Zero, DispatchResult};
+use sp_runtime::{
+    traits::{Saturating, Zero},
+    DispatchResult,
+};
 
 impl<T: Config> Pallet<T> {
     pub(crate) fn hold_stake(operator: &T::AccountId, amount: BalanceOf<T>) -> DispatchResult {
@@ -45,26 +48,27 @@ impl<T: Config> Pallet<T> {
         }
     }
 
-    /// Pays `amount` from a held budget. `false` if the payee's account cannot take it: then nothing has moved.
-    pub(crate) fn pay_from_budget(
+    /// Pays all of these, who can take it, from a held budget, and hands the chain's part to the fee handler. The hold is
+    /// opened once: each time costs as much as a payment.
+    pub(crate) fn pay_from_budget<'a>(
         requester: &T::AccountId,
-        payee: &T::AccountId,
-        amount: BalanceOf<T>,
-    ) -> bool {
-        if amount.is_zero() {
-            return true;
+        payments: impl Iterator<Item = (&'a T::AccountId, BalanceOf<T>)> + Clone,
+        fee: BalanceOf<T>,
+    ) where
+        T::AccountId: 'a,
+    {
+        let total = payments.clone().fold(fee, |sum, (_, amount)| sum.saturating_add(amount));
+        if total.is_zero() {
+            return;
         }
-        if !Self::can_receive(payee, amount) {
-            return false;
+        let mut credit = Self::take(HoldReason::Budget, requester, total);
+        for (payee, amount) in payments.filter(|(_, amount)| !amount.is_zero()) {
+            if !Self::pay(payee, credit.extract(amount)).is_zero() {
+                Self::unexpected(UnexpectedKind::HoldNotMovable);
+            }
         }
-        let credit = Self::take(HoldReason::Budget, requester, amount);
-        Self::pay(payee, credit).is_zero()
-    }
-
-    /// Hands the chain's part of a held budget to the fee handler.
-    pub(crate) fn pay_fee(requester: &T::AccountId, amount: BalanceOf<T>) {
-        if !amount.is_zero() {
-            T::FeeHandler::on_unbalanced(Self::take(HoldReason::Budget, requester, amount));
+        if !credit.peek().is_zero() {
+            T::FeeHandler::on_unbalanced(credit);
         }
     }
 
@@ -79,7 +83,7 @@ impl<T: Config> Pallet<T> {
             return Zero::zero();
         }
         let missing = Self::pay(payee, pool.extract(amount));
-        sp_runtime::Saturating::saturating_sub(amount, missing)
+        amount.saturating_sub(missing)
     }
 
     /// Hands slashed stake that harmed nobody in particular to the slash handler.
@@ -89,7 +93,8 @@ impl<T: Config> Pallet<T> {
         }
     }
 
-    fn can_receive(payee: &T::AccountId, amount: BalanceOf<T>) -> bool {
+    /// Whether an account can take this much more.
+    pub(crate) fn can_receive(payee: &T::AccountId, amount: BalanceOf<T>) -> bool {
         use frame_support::traits::{fungible::Inspect, tokens::Provenance};
         T::Currency::can_deposit(payee, amount, Provenance::Extant).into_result().is_ok()
     }

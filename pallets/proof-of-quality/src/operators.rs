@@ -180,22 +180,18 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    /// Brings the places of these operators in one roster in line with their records: new weights for those who are there,
-    /// and out with those whose stake is not enough any more.
-    pub(crate) fn refresh(id: &ModelId, kind: ModelKind, operators: &[T::AccountId]) {
-        if operators.is_empty() {
+    /// Gives these places their weights and takes out who has none any more.
+    pub(crate) fn refresh(id: &ModelId, places: &[Place<T>]) {
+        let places: Vec<_> = places.iter().filter(|place| place.model == *id).collect();
+        if places.is_empty() {
             return;
         }
-        let parameters = EconomicParameters::<T>::get();
         Rosters::<T>::mutate_exists(id, |slot| {
             let Some(roster) = slot else { return };
-            for candidate in roster.iter_mut().filter(|c| operators.contains(&c.operator)) {
-                candidate.weight = match Operators::<T>::get(&candidate.operator) {
-                    Some(operator) if is_drawable(&operator, parameters.min_stake) => {
-                        Self::weight_of(&operator, kind, &parameters)
-                    }
-                    _ => 0,
-                };
+            for candidate in roster.iter_mut() {
+                if let Some(place) = places.iter().find(|place| place.operator == candidate.operator) {
+                    candidate.weight = place.weight;
+                }
             }
             roster.retain(|candidate| candidate.weight > 0);
             if roster.is_empty() {
@@ -204,21 +200,27 @@ impl<T: Config> Pallet<T> {
         });
     }
 
-    /// [`Self::refresh`] for everybody who had a part in a request.
-    pub(crate) fn refresh_rosters<'a>(
-        request: &Request<T>,
-        responses: impl Iterator<Item = &'a Response<T>> + Clone,
-        committee: &CommitteeOf<T>,
-    ) where
-        Response<T>: 'a,
-    {
-        for id in &request.generators {
-            let operators: Vec<_> =
-                responses.clone().filter(|r| r.model == *id).map(|r| r.operator.clone()).collect();
-            Self::refresh(id, ModelKind::Generator, &operators);
+    /// [`Self::refresh`] in all rosters that a request was drawn from.
+    pub(crate) fn refresh_rosters(request: &Request<T>, places: &[Place<T>]) {
+        for id in request.generators.iter().chain(core::iter::once(&request.evaluator)) {
+            Self::refresh(id, places);
         }
-        let operators: Vec<_> = committee.iter().map(|member| member.operator.clone()).collect();
-        Self::refresh(&request.evaluator, ModelKind::Evaluator, &operators);
+    }
+
+    /// The place in a roster that an operator's record gives it.
+    pub(crate) fn place_of(operator: &T::AccountId, model: ModelId, kind: ModelKind) -> Place<T> {
+        let weight = Operators::<T>::get(operator).map_or(0, |record| Self::place_weight(&record, kind));
+        Place { model, operator: operator.clone(), weight }
+    }
+
+    /// What an operator weighs in a roster; 0 if it may not be drawn.
+    fn place_weight(operator: &Operator<T>, kind: ModelKind) -> u64 {
+        let parameters = EconomicParameters::<T>::get();
+        if is_drawable(operator, parameters.min_stake) {
+            Self::weight_of(operator, kind, &parameters)
+        } else {
+            0
+        }
     }
 
     fn delist(who: &T::AccountId, operator: &Operator<T>) {
@@ -246,15 +248,16 @@ impl<T: Config> Pallet<T> {
         });
     }
 
-    /// Ends a duty: counts it, remembers it, and lets the operator's standing learn from it.
+    /// Ends a duty: counts it, remembers it, and lets the operator's standing learn from it. Returns what the operator weighs
+    /// in rosters from now on.
     pub(crate) fn close_duty(
         who: &T::AccountId,
         duty: ClosedDuty<BalanceOf<T>>,
         experience: Experience,
         parameters: &ParametersOf<T>,
-    ) {
+    ) -> u64 {
         Duties::<T>::remove(who, duty.request);
-        Operators::<T>::mutate(who, |operator| match operator {
+        let weight = Operators::<T>::mutate(who, |operator| match operator {
             Some(operator) => {
                 operator.open_duties = operator.open_duties.saturating_sub(1);
                 operator.earned = operator.earned.saturating_add(duty.paid);
@@ -273,11 +276,24 @@ impl<T: Config> Pallet<T> {
                 }
                 // Room was just made; with `RecentDuties` of 0 nothing is kept.
                 let _ = operator.recent.try_push(duty);
+                Self::place_weight(operator, duty.role.kind())
             }
-            None => Self::unexpected(UnexpectedKind::OperatorMissing),
+            None => {
+                Self::unexpected(UnexpectedKind::OperatorMissing);
+                0
+            }
         });
         Self::deposit_event(Event::DutyClosed { operator: who.clone(), duty });
+        weight
     }
+}
+
+/// What an operator weighs in the roster of a model.
+pub(crate) struct Place<T: Config> {
+    pub(crate) model: ModelId,
+    pub(crate) operator: T::AccountId,
+    /// 0: it is to be taken out.
+    pub(crate) weight: u64,
 }
 
 /// Whether a draw may take this operator.

@@ -115,7 +115,11 @@ where
         inherited_implication: &impl Implication,
         source: TransactionSource,
     ) -> ValidateResult<Self::Val, <T as frame_system::Config>::RuntimeCall> {
-        let ours = validity::<T>(call, &origin);
+        // A block is made and checked without tags and priorities.
+        let ours = match source {
+            TransactionSource::InBlock => ValidTransaction::default(),
+            _ => validity::<T>(call, &origin),
+        };
         let (theirs, val, origin) =
             self.0.validate(origin, call, info, len, self_implicit, inherited_implication, source)?;
         Ok((theirs.combine_with(ours), val, origin))

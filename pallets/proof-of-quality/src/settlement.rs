@@ -8,7 +8,7 @@
 use crate::{
     agenda::quorum,
     consensus::{agreement, deviation, lower_median},
-    operators::fault_outcome,
+    operators::{fault_outcome, Place},
     standing::followed,
     *,
 };
@@ -52,7 +52,7 @@ impl<T: Config> Pallet<T> {
             Self::learn_spread(&request.evaluator, spread);
         }
         let budget = request.budget;
-        let mut paid = BalanceOf::<T>::zero();
+        let mut places = Vec::new();
 
         let share = request.response_share();
         for (response, quality) in responses.iter_mut().zip(&verdict.qualities) {
@@ -63,11 +63,12 @@ impl<T: Config> Pallet<T> {
                 Some(quality) => Self::earned(&reward, *quality, response.latency),
                 None => Err(fault_outcome(&response.work).unwrap_or(Outcome::NotRevealed)),
             };
-            let (amount, outcome) = Self::pay_earned(&request.requester, &response.operator, share, earned);
+            let (amount, outcome) = Self::payable(&response.operator, share, earned);
             response.paid = amount;
-            paid = paid.saturating_add(amount);
             let duty = ClosedDuty { request: id, role: Role::InferenceNode, paid: amount, outcome };
-            Self::finish(request, &response.operator, &response.work, share, duty, *quality);
+            let operator = response.operator.clone();
+            let weight = Self::finish(request, &operator, &response.work, share, duty, *quality);
+            places.push(Place { model: response.model, operator, weight });
         }
 
         let share = request.member_share();
@@ -79,19 +80,23 @@ impl<T: Config> Pallet<T> {
                 Some(agreed) => Self::earned(&reward, *agreed, member.latency),
                 None => Err(fault_outcome(&member.work).unwrap_or(Outcome::NotRevealed)),
             };
-            let (amount, outcome) = Self::pay_earned(&request.requester, &member.operator, share, earned);
+            let (amount, outcome) = Self::payable(&member.operator, share, earned);
             member.paid = amount;
-            paid = paid.saturating_add(amount);
             let duty = ClosedDuty { request: id, role: Role::QualityValidator, paid: amount, outcome };
             // Who had nobody to agree with is paid, but no better known than before.
             let learned = agreed.filter(|_| verdict.is_compared);
-            Self::finish(request, &member.operator, &member.work, share, duty, learned);
+            let operator = member.operator.clone();
+            let weight = Self::finish(request, &operator, &member.work, share, duty, learned);
+            places.push(Place { model: request.evaluator, operator, weight });
         }
 
-        Self::pay_fee(&request.requester, budget.fee);
+        let payments = responses.iter().map(|response| (&response.operator, response.paid));
+        let payments = payments.chain(committee.iter().map(|member| (&member.operator, member.paid)));
+        let paid = payments.clone().fold(BalanceOf::<T>::zero(), |sum, (_, paid)| sum.saturating_add(paid));
+        Self::pay_from_budget(&request.requester, payments, budget.fee);
         let refund = budget.total().saturating_sub(paid).saturating_sub(budget.fee);
         Self::release_budget(&request.requester, refund);
-        Self::refresh_rosters(request, responses.iter(), &committee);
+        Self::refresh_rosters(request, &places);
 
         let (best, quality) = (verdict.best.0 as u32, verdict.best.1);
         Responses::<T>::insert(id, responses);
@@ -122,17 +127,22 @@ impl<T: Config> Pallet<T> {
         lost = lost.saturating_add(missed);
 
         let share = request.response_share();
+        let mut places = Vec::new();
         for response in responses.iter_mut() {
             let duty = (id, Role::InferenceNode, Outcome::Refunded(reason));
-            response.paid =
-                Self::close_unsettled(request, &mut pool, &response.operator, &response.work, share, duty);
+            let operator = response.operator.clone();
+            let (paid, weight) =
+                Self::close_unsettled(request, &mut pool, &operator, &response.work, share, duty);
+            response.paid = paid;
+            places.push(Place { model: response.model, operator, weight });
         }
-        Self::close_committee(id, request, &mut committee, &mut pool, Outcome::Refunded(reason));
+        let outcome = Outcome::Refunded(reason);
+        Self::close_committee(id, request, &mut committee, &mut pool, outcome, &mut places);
         Self::compensate(&mut pool, id, &request.requester, lost);
         Self::pay_slash_handler(pool);
         let refund = request.budget.total();
         Self::release_budget(&request.requester, refund);
-        Self::refresh_rosters(request, responses.iter(), &committee);
+        Self::refresh_rosters(request, &places);
 
         Responses::<T>::insert(id, responses);
         if !committee.is_empty() {
@@ -149,10 +159,11 @@ impl<T: Config> Pallet<T> {
         let mut committee = Committees::<T>::get(id, request.round);
         let parts = committee.iter().map(|member| (&member.operator, member.work));
         let (mut pool, lost) = Self::slash_absent(id, request, parts, request.member_share());
-        Self::close_committee(id, request, &mut committee, &mut pool, Outcome::Dismissed);
+        let mut places = Vec::new();
+        Self::close_committee(id, request, &mut committee, &mut pool, Outcome::Dismissed, &mut places);
         Self::compensate(&mut pool, id, &request.requester, lost);
         Self::pay_slash_handler(pool);
-        Self::refresh_rosters(request, core::iter::empty(), &committee);
+        Self::refresh(&request.evaluator, &places);
         Committees::<T>::insert(id, request.round, committee);
     }
 
@@ -189,18 +200,22 @@ impl<T: Config> Pallet<T> {
         (pool, lost)
     }
 
-    /// Closes the duties of a committee whose scores came to nothing.
+    /// Closes the duties of a committee whose scores came to nothing; adds the places in the roster that its members have now.
     fn close_committee(
         id: RequestId,
         request: &Request<T>,
         committee: &mut CommitteeOf<T>,
         pool: &mut CreditOf<T>,
         otherwise: Outcome,
+        places: &mut Vec<Place<T>>,
     ) {
         let share = request.member_share();
         for member in committee.iter_mut() {
             let duty = (id, Role::QualityValidator, otherwise);
-            member.paid = Self::close_unsettled(request, pool, &member.operator, &member.work, share, duty);
+            let operator = member.operator.clone();
+            let (paid, weight) = Self::close_unsettled(request, pool, &operator, &member.work, share, duty);
+            member.paid = paid;
+            places.push(Place { model: request.evaluator, operator, weight });
         }
     }
 
@@ -268,9 +283,8 @@ impl<T: Config> Pallet<T> {
         }
     }
 
-    /// Pays the earned part of a share from the budget.
-    fn pay_earned(
-        requester: &T::AccountId,
+    /// What of a share is to be paid.
+    fn payable(
         operator: &T::AccountId,
         share: BalanceOf<T>,
         earned: Result<Permill, Outcome>,
@@ -278,7 +292,7 @@ impl<T: Config> Pallet<T> {
         match earned {
             Ok(part) => {
                 let amount = part.mul_floor(share);
-                if Self::pay_from_budget(requester, operator, amount) {
+                if amount.is_zero() || Self::can_receive(operator, amount) {
                     (amount, Outcome::Paid(part))
                 } else {
                     (Zero::zero(), Outcome::NotPayable)
@@ -288,7 +302,8 @@ impl<T: Config> Pallet<T> {
         }
     }
 
-    /// Closes a duty of a request or committee that came to nothing; pays done work out of `pool`.
+    /// Closes a duty of a request or committee that came to nothing; pays done work out of `pool`. Returns what was paid, and
+    /// what the operator weighs in rosters from now on.
     fn close_unsettled(
         request: &Request<T>,
         pool: &mut CreditOf<T>,
@@ -296,19 +311,18 @@ impl<T: Config> Pallet<T> {
         work: &Work,
         share: BalanceOf<T>,
         (id, role, otherwise): (RequestId, Role, Outcome),
-    ) -> BalanceOf<T> {
+    ) -> (BalanceOf<T>, u64) {
         let paid = match work {
             Work::Shown => Self::compensate(pool, id, operator, share),
             _ => Zero::zero(),
         };
         let outcome = fault_outcome(work).unwrap_or(otherwise);
         let duty = ClosedDuty { request: id, role, paid, outcome };
-        Self::close_duty(operator, duty, experience(role, work, None), &request.parameters);
-        paid
+        (paid, Self::close_duty(operator, duty, experience(role, work, None), &request.parameters))
     }
 
     /// Closes a duty of a settled request. Absence is slashed, and the requester, who got less than it asked for, is
-    /// compensated up to the share of the work that was not done.
+    /// compensated up to the share of the work that was not done. Returns what the operator weighs in rosters from now on.
     fn finish(
         request: &Request<T>,
         operator: &T::AccountId,
@@ -316,13 +330,13 @@ impl<T: Config> Pallet<T> {
         share: BalanceOf<T>,
         duty: ClosedDuty<BalanceOf<T>>,
         worth: Option<Permill>,
-    ) {
+    ) -> u64 {
         if let Some(reason) = work.absence() {
             let mut pool = Self::slash(operator, duty.request, request.parameters.absence_slash, reason);
             Self::compensate(&mut pool, duty.request, &request.requester, share);
             Self::pay_slash_handler(pool);
         }
-        Self::close_duty(operator, duty, experience(duty.role, work, worth), &request.parameters);
+        Self::close_duty(operator, duty, experience(duty.role, work, worth), &request.parameters)
     }
 }
 

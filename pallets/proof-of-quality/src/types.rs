@@ -593,6 +593,16 @@ pub enum Role {
     QualityValidator,
 }
 
+impl Role {
+    /// The kind of model that it takes.
+    pub fn kind(self) -> ModelKind {
+        match self {
+            Self::InferenceNode => ModelKind::Generator,
+            Self::QualityValidator => ModelKind::Evaluator,
+        }
+    }
+}
+
 /// Why stake was taken. Each is a fault that the chain itself can prove; disagreement is none.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,

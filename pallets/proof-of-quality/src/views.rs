@@ -276,16 +276,22 @@ impl<T: Config> Pallet<T> {
 
     /// How an operator's open duty stands.
     pub(crate) fn work_of(who: &T::AccountId, id: RequestId, role: Role) -> Option<Work> {
+        let round = match role {
+            Role::InferenceNode => 0,
+            Role::QualityValidator => Requests::<T>::get(id)?.round,
+        };
+        Self::work_in(who, id, role, round)
+    }
+
+    /// The same, for who knows in which round the request is.
+    pub(crate) fn work_in(who: &T::AccountId, id: RequestId, role: Role, round: u8) -> Option<Work> {
         match role {
             Role::InferenceNode => {
                 Responses::<T>::get(id).iter().find(|part| part.operator == *who).map(|part| part.work)
             }
             Role::QualityValidator => {
-                let round = Requests::<T>::get(id)?.round;
-                Committees::<T>::get(id, round)
-                    .iter()
-                    .find(|part| part.operator == *who)
-                    .map(|part| part.work)
+                let committee = Committees::<T>::get(id, round);
+                committee.iter().find(|part| part.operator == *who).map(|part| part.work)
             }
         }
     }

@@ -37,6 +37,8 @@ pub trait WeightInfo {
     fn chill() -> Weight;
     /// Resuming.
     fn resume() -> Weight;
+    /// Saying how many duties it takes.
+    fn set_capacity() -> Weight;
     /// Unbonding.
     fn unbond() -> Weight;
     /// Withdrawing.
@@ -47,10 +49,10 @@ pub trait WeightInfo {
     fn report_output_commitment() -> Weight;
     /// An output of `b` bytes.
     fn report_output(b: u32) -> Weight;
-    /// A commitment to scores.
-    fn report_scores_commitment() -> Weight;
-    /// Scores.
-    fn report_scores() -> Weight;
+    /// A commitment to scores, by one of a committee of `k`.
+    fn report_scores_commitment(k: u32) -> Weight;
+    /// Scores, by one of a committee of `k`.
+    fn report_scores(k: u32) -> Weight;
     /// A failure.
     fn report_failure() -> Weight;
     /// New parameters.
@@ -174,6 +176,12 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
             .saturating_add(Db::get().writes(17))
     }
 
+    fn set_capacity() -> Weight {
+        Weight::from_parts(20_000_000, 3_621)
+            .saturating_add(Db::get().reads(1))
+            .saturating_add(Db::get().writes(1))
+    }
+
     fn unbond() -> Weight {
         // Storage: `ProofOfQuality::EconomicParameters` (r:1 w:0)
         // Proof: `ProofOfQuality::EconomicParameters` (`max_values`: Some(1), `max_size`: Some(116), added: 611, mode: `MaxEncodedLen`)
@@ -281,7 +289,7 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
             .saturating_add(Db::get().writes(5))
     }
 
-    fn report_scores_commitment() -> Weight {
+    fn report_scores_commitment(_k: u32) -> Weight {
         // Storage: `ProofOfQuality::Workers` (r:1 w:0)
         // Proof: `ProofOfQuality::Workers` (`max_values`: None, `max_size`: Some(80), added: 2555, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Requests` (r:1 w:1)
@@ -300,7 +308,7 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
             .saturating_add(Db::get().writes(4))
     }
 
-    fn report_scores() -> Weight {
+    fn report_scores(_k: u32) -> Weight {
         // Storage: `ProofOfQuality::Workers` (r:1 w:0)
         // Proof: `ProofOfQuality::Workers` (`max_values`: None, `max_size`: Some(80), added: 2555, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Requests` (r:1 w:1)
@@ -772,6 +780,9 @@ impl WeightInfo for () {
     fn resume() -> Weight {
         Measured::<RocksDbWeight>::resume()
     }
+    fn set_capacity() -> Weight {
+        Measured::<RocksDbWeight>::set_capacity()
+    }
     fn unbond() -> Weight {
         Measured::<RocksDbWeight>::unbond()
     }
@@ -787,11 +798,11 @@ impl WeightInfo for () {
     fn report_output(b: u32) -> Weight {
         Measured::<RocksDbWeight>::report_output(b)
     }
-    fn report_scores_commitment() -> Weight {
-        Measured::<RocksDbWeight>::report_scores_commitment()
+    fn report_scores_commitment(_k: u32) -> Weight {
+        Measured::<RocksDbWeight>::report_scores_commitment(_k)
     }
-    fn report_scores() -> Weight {
-        Measured::<RocksDbWeight>::report_scores()
+    fn report_scores(_k: u32) -> Weight {
+        Measured::<RocksDbWeight>::report_scores(_k)
     }
     fn report_failure() -> Weight {
         Measured::<RocksDbWeight>::report_failure()

@@ -1,6 +1,6 @@
 //! Reports of work: what is due and valid, and what it changes.
 
-use crate::*;
+use crate::{agenda::LAST_ROUND, *};
 use frame_support::{dispatch::RawOrigin, ensure, traits::Get, weights::Weight};
 use frame_system::pallet_prelude::OriginFor;
 use poq_primitives::commitment::{Binding, Hash32};
@@ -13,18 +13,20 @@ use sp_runtime::{
 const LAST_REPORT_WRITES: u64 = 3;
 
 impl<T: Config> Pallet<T> {
-    /// The most that a batch of reports weighs, the check for a free ride included: each may be the last of its phase.
+    /// The most that a batch of reports weighs, the check for a free ride included: each may be the last of its phase, and of
+    /// the largest committee.
     pub(crate) fn reports_weight(reports: &ReportsOf<T>) -> Weight {
-        reports.iter().fold(Weight::zero(), |sum, report| sum.saturating_add(Self::report_weight(report)))
+        let most = |report: &ReportOf<T>| Self::report_weight(&report.kind, T::MaxCommittee::get());
+        reports.iter().fold(Weight::zero(), |sum, report| sum.saturating_add(most(report)))
     }
 
-    /// The weight of a report that is the last of its phase.
-    fn report_weight(report: &ReportOf<T>) -> Weight {
-        match &report.kind {
+    /// The weight of a report that is the last of its phase, in a request with a committee of `k`.
+    fn report_weight(kind: &ReportKindOf<T>, k: u32) -> Weight {
+        match kind {
             ReportKind::CommitOutput { .. } => T::WeightInfo::report_output_commitment(),
             ReportKind::RevealOutput { output, .. } => T::WeightInfo::report_output(output.len() as u32),
-            ReportKind::CommitScores { .. } => T::WeightInfo::report_scores_commitment(),
-            ReportKind::RevealScores { .. } => T::WeightInfo::report_scores(),
+            ReportKind::CommitScores { .. } => T::WeightInfo::report_scores_commitment(k),
+            ReportKind::RevealScores { .. } => T::WeightInfo::report_scores(k),
             ReportKind::Fail { .. } => T::WeightInfo::report_failure(),
         }
     }
@@ -37,17 +39,16 @@ impl<T: Config> Pallet<T> {
         }
     }
 
-    /// Returns what the reports weighed: one that is not the last of its phase does not move its request in the agenda.
+    /// Returns what the reports weighed: most are not the last of their phase and do not move their request in the agenda, and
+    /// most committees are not as large as they may be.
     pub(crate) fn do_report_work(
         worker: &T::AccountId,
         reports: ReportsOf<T>,
     ) -> Result<Weight, DispatchError> {
         let operator = Self::check_reports(worker, &reports)?;
-        let mut spent = Self::reports_weight(&reports);
+        let mut spent = Weight::zero();
         for report in reports {
-            if !Self::apply_report(&operator, report)? {
-                spent = spent.saturating_sub(T::DbWeight::get().writes(LAST_REPORT_WRITES));
-            }
+            spent = spent.saturating_add(Self::apply_report(&operator, report)?);
         }
         Ok(spent)
     }
@@ -134,11 +135,14 @@ impl<T: Config> Pallet<T> {
         }
     }
 
-    /// Writes a report that [`Self::check_report`] let through; returns whether it is the last that the phase waits for. Then
-    /// the request is put on today's agenda: the phase ends at the end of this block.
-    fn apply_report(operator: &T::AccountId, report: ReportOf<T>) -> Result<bool, DispatchError> {
-        let id = report.request;
-        let (work, all_acted) = match report.kind {
+    /// Writes a report that [`Self::check_report`] let through; returns what it weighed. If it is the last that the phase waits
+    /// for, the request is put on today's agenda: the phase ends at the end of this block.
+    fn apply_report(operator: &T::AccountId, report: ReportOf<T>) -> Result<Weight, DispatchError> {
+        let Report { request: id, kind } = report;
+        // The weight of a failure, which either may report, does not depend on the committee's size.
+        let sizes = (0..=LAST_ROUND).filter_map(|round| Committees::<T>::decode_len(id, round));
+        let weight = Self::report_weight(&kind, sizes.max().unwrap_or_default() as u32);
+        let (work, all_acted) = match kind {
             ReportKind::CommitOutput { commitment } => {
                 Self::set_response(id, operator, Work::Committed(commitment))?
             }
@@ -162,8 +166,10 @@ impl<T: Config> Pallet<T> {
         Self::deposit_event(Event::WorkReported { request: id, operator: operator.clone(), work });
         if all_acted {
             Requests::<T>::mutate_extant(id, |request| Self::schedule_now(id, request));
+            Ok(weight)
+        } else {
+            Ok(weight.saturating_sub(T::DbWeight::get().writes(LAST_REPORT_WRITES)))
         }
-        Ok(all_acted)
     }
 
     fn set_response(id: RequestId, operator: &T::AccountId, work: Work) -> Result<(Work, bool), Error<T>> {

@@ -39,7 +39,7 @@ struct Sorted {
 
 struct Entry {
     score: Permill,
-    weight: u128,
+    weight: u64,
     /// Weight up to and including this entry.
     upto: u128,
     /// Place in the caller's slice.
@@ -48,23 +48,29 @@ struct Entry {
 
 impl Sorted {
     fn new(scores: &[Weighted]) -> Self {
-        let mut entries: Vec<Entry> = scores
-            .iter()
-            .enumerate()
-            .map(|(index, (score, weight))| Entry { score: *score, weight: (*weight).into(), upto: 0, index })
+        // Score and place in one number, so that little is moved about.
+        let mut order: Vec<u64> = (0u64..)
+            .zip(scores)
+            .map(|(index, (score, _))| u64::from(score.deconstruct()) << 32 | index & u64::from(u32::MAX))
             .collect();
-        entries.sort_unstable_by_key(|entry| (entry.score, entry.index));
+        order.sort_unstable();
         let mut total = 0u128;
-        for entry in entries.iter_mut() {
-            total = total.saturating_add(entry.weight);
-            entry.upto = total;
-        }
+        let entries = order
+            .into_iter()
+            .filter_map(|key| {
+                let index = usize::try_from(key & u64::from(u32::MAX)).ok()?;
+                let (score, weight) = *scores.get(index)?;
+                total = total.saturating_add(weight.into());
+                Some(Entry { score, weight, upto: total, index })
+            })
+            .collect();
         Self { entries, total }
     }
 
     fn median_without(&self, left_out: Option<usize>) -> Option<Permill> {
-        let missing =
-            left_out.and_then(|position| self.entries.get(position)).map_or(0, |entry| entry.weight);
+        let missing = left_out
+            .and_then(|position| self.entries.get(position))
+            .map_or(0, |entry| u128::from(entry.weight));
         let total = self.total.saturating_sub(missing);
         if total == 0 {
             return None;

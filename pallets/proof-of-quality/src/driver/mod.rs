@@ -175,34 +175,51 @@ fn local_keys<T: Config>() -> impl Iterator<Item = LocalKey<T>> {
     )
 }
 
-/// What the duties of a key call for now, in ascending order of requests.
+/// What the duties of a key call for now, the oldest requests first, as much as one run takes on.
 fn tasks_of<T: Config>(key: &LocalKey<T>, now: BlockNumberFor<T>, depth: BlockNumberFor<T>) -> Vec<Task> {
-    let mut tasks: Vec<Task> = Duties::<T>::iter_prefix(&key.operator)
+    let mut due: Vec<(RequestId, Request<T>, Role, Step)> = Duties::<T>::iter_prefix(&key.operator)
         .filter_map(|(id, role)| {
             let request = Requests::<T>::get(id)?;
-            let work = Pallet::<T>::work_of(&key.operator, id, role)?;
-            if request.phase.until().is_none_or(|until| until <= now) {
-                // No block is left in which a report would be in time.
-                return None;
-            }
-            let buried = now.saturating_sub(request.since) >= depth;
-            let step = match (request.phase, work) {
-                (Phase::Answering { .. }, Work::Pending) if buried => Step::CommitOutput,
-                (Phase::Opening { .. }, Work::Pending) if buried => Step::RevealOutput,
-                (Phase::Opening { .. }, Work::Committed(_)) => Step::RevealOutput,
-                (Phase::Scoring { .. }, Work::Pending) if buried => Step::CommitScores,
-                (Phase::Revealing { .. }, Work::Committed(_)) => Step::RevealScores,
-                _ => return None,
-            };
+            let step = step_of(&key.operator, id, &request, role, now, depth)?;
+            Some((id, request, role, step))
+        })
+        .collect();
+    due.sort_unstable_by_key(|(id, ..)| *id);
+    // Prompts and outputs are read for no more than that.
+    due.into_iter()
+        .filter_map(|(id, request, role, step)| {
             let job = match role {
                 Role::InferenceNode => generate_job::<T>(key, id, &request)?,
                 Role::QualityValidator => score_job::<T>(id, &request)?,
             };
             Some(Task { request: id, step, job })
         })
-        .collect();
-    tasks.sort_unstable_by_key(|task| task.request);
-    tasks
+        .take(MAX_JOBS_PER_RUN)
+        .collect()
+}
+
+/// What a duty calls for now, if for anything.
+fn step_of<T: Config>(
+    operator: &T::AccountId,
+    id: RequestId,
+    request: &Request<T>,
+    role: Role,
+    now: BlockNumberFor<T>,
+    depth: BlockNumberFor<T>,
+) -> Option<Step> {
+    if request.phase.until().is_none_or(|until| until <= now) {
+        // No block is left in which a report would be in time.
+        return None;
+    }
+    let buried = now.saturating_sub(request.since) >= depth;
+    match (request.phase, Pallet::<T>::work_in(operator, id, role, request.round)?) {
+        (Phase::Answering { .. }, Work::Pending) if buried => Some(Step::CommitOutput),
+        (Phase::Opening { .. }, Work::Pending) if buried => Some(Step::RevealOutput),
+        (Phase::Opening { .. }, Work::Committed(_)) => Some(Step::RevealOutput),
+        (Phase::Scoring { .. }, Work::Pending) if buried => Some(Step::CommitScores),
+        (Phase::Revealing { .. }, Work::Committed(_)) => Some(Step::RevealScores),
+        _ => None,
+    }
 }
 
 fn generate_job<T: Config>(key: &LocalKey<T>, id: RequestId, request: &Request<T>) -> Option<Job> {

@@ -19,7 +19,7 @@ fn set_standing(n: u64, change: impl Fn(&mut Standing)) {
     let operator = Operators::<Test>::get(account(n)).unwrap();
     for id in operator.models {
         let kind = Models::<Test>::get(id).unwrap().kind;
-        Poq::refresh(&id, kind, &[account(n)]);
+        Poq::refresh(&id, &[Poq::place_of(&account(n), id, kind)]);
     }
 }
 
