@@ -39,13 +39,16 @@ const WINDOW: u64 = 10_000;
 /// How long the chain runs full before it is measured.
 const WARM_UP: Duration = Duration::from_secs(30);
 
-/// The sizes of a request that are measured. The first is the smallest that is scored by more than one, the last that of the
-/// design's figures.
-const SIZES: [Size; 3] = [
-    Size { responders: 1, committee: 3 },
-    Size { responders: 2, committee: 5 },
-    Size { responders: 3, committee: 7 },
+/// The sizes of a request that are measured, and how many are kept open: as many as are on their way when blocks are full. The
+/// first size is the smallest that is scored by more than one, the last that of the design's figures.
+const SIZES: [(Size, u64); 3] = [
+    (Size { responders: 1, committee: 3 }, 2_400),
+    (Size { responders: 2, committee: 5 }, 1_200),
+    (Size { responders: 3, committee: 7 }, 800),
 ];
+
+/// Blocks over which requests are spread at first, so that they do not go through their phases in step.
+const SPREAD: u64 = 8;
 
 /// What a block did, for the figures.
 #[derive(Clone, Copy)]
@@ -64,12 +67,13 @@ struct Row {
 
 /// Measures all sizes.
 pub async fn measure(args: &Args, report: &mut Report) -> Result<()> {
-    for size in SIZES {
+    for (size, open) in SIZES {
         if !args.sizes.is_empty() && !args.sizes.contains(&size.committee) {
             continue;
         }
         let node = Node::start(&args.node()?, &CAST)?;
-        let run = run(args, &node, size, &args.bar("load")).await;
+        let open = args.open.unwrap_or(open);
+        let run = run(args, &node, size, open, &args.bar("load")).await;
         let load = run.with_context(|| format!("the node's last words:\n{}", node.last_words()))?;
         add(report, &node, size, &load)?;
     }
@@ -77,7 +81,7 @@ pub async fn measure(args: &Args, report: &mut Report) -> Result<()> {
 }
 
 /// Drives a fresh node until it was full for long enough; returns the rows of that time.
-async fn run(args: &Args, node: &Node, size: Size, bar: &ProgressBar) -> Result<Load> {
+async fn run(args: &Args, node: &Node, size: Size, open: u64, bar: &ProgressBar) -> Result<Load> {
     let rpc = Rpc::connect(&node.url()).await?;
     let mut players = Players::new(&CAST, size, Models::of_the_demo()?, rpc.genesis);
     let mut blocks = rpc.blocks().await?;
@@ -89,7 +93,7 @@ async fn run(args: &Args, node: &Node, size: Size, bar: &ProgressBar) -> Result<
     loop {
         let (block, count, work) = turn(&mut blocks, &mut players).await?;
         in_flight = in_flight.saturating_sub(count.settled).saturating_sub(count.refunded);
-        let room = args.open.saturating_sub(in_flight).min(args.open / 5);
+        let room = open.saturating_sub(in_flight).min(open.div_ceil(SPREAD));
         let asked = (0..room).map(|_| players.ask().map(|message| vec![message]));
         in_flight = in_flight.saturating_add(room);
         let asked: Vec<_> = asked.collect::<Result<_>>()?;

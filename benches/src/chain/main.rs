@@ -51,9 +51,9 @@ pub struct Args {
     #[arg(long, default_value_t = 65, value_parser = clap::value_parser!(u64).range(11..))]
     seconds: u64,
 
-    /// Requests that the load keeps open
-    #[arg(long, default_value_t = 600, value_parser = clap::value_parser!(u64).range(10..))]
-    open: u64,
+    /// Requests that the load keeps open [default: by their size, as many as fill blocks]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(10..))]
+    open: Option<u64>,
 
     /// Load with requests of this committee only: 3, 5 or 7 (may be repeated)
     #[arg(long, value_name = "K")]

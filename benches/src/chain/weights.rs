@@ -104,10 +104,10 @@ fn steps() -> Vec<Part> {
     let roster: u32 = <Runtime as Config>::MaxOperatorsPerModel::get();
     let part = |what: &str, weight: Weight| Part { what: what.to_owned(), each: millis(weight), times: 1 };
     vec![
-        part("step: draw inference nodes", W::draw_inference_nodes(roster, n)),
+        part("step: draw inference nodes", W::draw_inference_nodes(roster, n, 0)),
         part("step: close the commitments to outputs", W::close_answering(n)),
         part("step: close the outputs", W::close_opening(n)),
-        part("step: draw the committee", W::draw_committee(roster, k)),
+        part("step: draw the committee", W::draw_committee(roster, k, 0)),
         part("step: close the commitments to scores", W::close_scoring(k)),
         part("step: settle", W::settle(n, k)),
         part("step: prune", W::prune(n)),

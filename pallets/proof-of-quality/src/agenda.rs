@@ -23,7 +23,7 @@ const INFERENCE_SUBJECT: &[u8] = b"poq/draw/inference";
 const COMMITTEE_SUBJECT: &[u8] = b"poq/draw/committee";
 
 /// Committees that a request may have: the first and one redraw.
-pub(crate) const LAST_ROUND: u8 = 1;
+const LAST_ROUND: u8 = 1;
 
 /// Blocks that a draw is put off at most: who has waited longest should not have to wait longest again.
 const MOST_PAUSE: u32 = 10;
@@ -98,14 +98,12 @@ impl<T: Config> Pallet<T> {
     pub(crate) fn step_weight(request: &Request<T>) -> Weight {
         let (n, k) = (request.responders, request.committee);
         match request.phase {
-            Phase::Requested => {
-                Self::inference_draw_weight(request).saturating_add(T::WeightInfo::refund(0, 0))
-            }
+            Phase::Requested => Self::inference_draw_weight(request, most_looks(n))
+                .saturating_add(T::WeightInfo::refund(0, 0)),
             Phase::Answering { .. } => T::WeightInfo::close_answering(n).max(T::WeightInfo::refund(n, 0)),
             Phase::Opening { .. } => T::WeightInfo::close_opening(n).max(T::WeightInfo::refund(n, 0)),
-            Phase::Selecting => {
-                Self::committee_draw_weight(request).saturating_add(T::WeightInfo::refund(n, 0))
-            }
+            Phase::Selecting => Self::committee_draw_weight(request, most_looks(k))
+                .saturating_add(T::WeightInfo::refund(n, 0)),
             Phase::Scoring { .. } => T::WeightInfo::close_scoring(k)
                 .max(T::WeightInfo::dismiss_committee(k))
                 .max(T::WeightInfo::refund(n, k)),
@@ -122,36 +120,38 @@ impl<T: Config> Pallet<T> {
         Rosters::<T>::decode_len(model).unwrap_or_default() as u32
     }
 
-    /// A draw of inference nodes for this request, from rosters as they are.
-    fn inference_draw_weight(request: &Request<T>) -> Weight {
+    /// A draw of inference nodes for this request, from rosters as they are, that looks at `looks` others in vain.
+    fn inference_draw_weight(request: &Request<T>, looks: u32) -> Weight {
         let sizes = request.generators.iter().map(Self::roster_size);
         let candidates = sizes.fold(0u32, |sum, size| sum.saturating_add(size));
-        T::WeightInfo::draw_inference_nodes(candidates, request.responders)
+        T::WeightInfo::draw_inference_nodes(candidates, request.responders, looks)
     }
 
-    /// A draw of a committee for this request, from the roster as it is.
-    fn committee_draw_weight(request: &Request<T>) -> Weight {
-        T::WeightInfo::draw_committee(Self::roster_size(&request.evaluator), request.committee)
+    /// A draw of a committee for this request, from the roster as it is, that looks at `looks` others in vain.
+    fn committee_draw_weight(request: &Request<T>, looks: u32) -> Weight {
+        T::WeightInfo::draw_committee(Self::roster_size(&request.evaluator), request.committee, looks)
     }
 
     /// What a step came to that has led a request out of the phase `from`, or left it there: a way that was measured by
-    /// itself, or the most.
+    /// itself, or the most. `missing` is how many a draw has looked at in vain, or how many were absent from a settlement.
     pub(crate) fn spent_weight(
         from: &Phase<BlockNumberFor<T>>,
         request: &Request<T>,
+        missing: u32,
         most: Weight,
     ) -> Weight {
         let (n, k) = (request.responders, request.committee);
         let spent = match (from, &request.phase) {
             (Phase::Requested, Phase::Requested | Phase::Answering { .. } | Phase::Opening { .. }) => {
-                Self::inference_draw_weight(request)
+                Self::inference_draw_weight(request, missing)
             }
             (Phase::Answering { .. }, Phase::Opening { .. }) => T::WeightInfo::close_answering(n),
             (Phase::Opening { .. }, Phase::Selecting) => T::WeightInfo::close_opening(n),
             (Phase::Selecting, Phase::Selecting | Phase::Scoring { .. }) => {
-                Self::committee_draw_weight(request)
+                Self::committee_draw_weight(request, missing)
             }
             (Phase::Scoring { .. }, Phase::Revealing { .. }) => T::WeightInfo::close_scoring(k),
+            (Phase::Revealing { .. }, Phase::Settled { .. }) if missing == 0 => T::WeightInfo::settle(n, k),
             (Phase::Revealing { .. }, Phase::Settled { .. }) => {
                 T::WeightInfo::settle(n, k).max(T::WeightInfo::settle_with_absentees(n, k))
             }
@@ -166,10 +166,12 @@ impl<T: Config> Pallet<T> {
             (T::MaxResponders::get(), T::MaxCommittee::get(), T::MaxOperatorsPerModel::get());
         let candidates = roster.saturating_mul(T::MaxModelsPerRequest::get());
         [
-            T::WeightInfo::draw_inference_nodes(candidates, n).saturating_add(T::WeightInfo::refund(0, 0)),
+            T::WeightInfo::draw_inference_nodes(candidates, n, most_looks(n))
+                .saturating_add(T::WeightInfo::refund(0, 0)),
             T::WeightInfo::close_answering(n),
             T::WeightInfo::close_opening(n),
-            T::WeightInfo::draw_committee(roster, k).saturating_add(T::WeightInfo::refund(n, 0)),
+            T::WeightInfo::draw_committee(roster, k, most_looks(k))
+                .saturating_add(T::WeightInfo::refund(n, 0)),
             T::WeightInfo::close_scoring(k),
             T::WeightInfo::settle(n, k),
             T::WeightInfo::settle_with_absentees(n, k),
@@ -202,19 +204,20 @@ impl<T: Config> Pallet<T> {
             return Weight::zero();
         };
         let (from, most) = (request.phase, Self::step_weight(&request));
+        let mut missing = 0;
         match from {
-            Phase::Requested => Self::draw_inference_nodes(id, &mut request, now),
+            Phase::Requested => missing = Self::draw_inference_nodes(id, &mut request, now),
             Phase::Answering { .. } => Self::close_answering(id, &mut request, now),
             Phase::Opening { .. } => Self::close_opening(id, &mut request, now),
-            Phase::Selecting => Self::draw_committee(id, &mut request, now),
+            Phase::Selecting => missing = Self::draw_committee(id, &mut request, now),
             Phase::Scoring { .. } => Self::close_scoring(id, &mut request, now),
-            Phase::Revealing { .. } => Self::close_revealing(id, &mut request, now),
+            Phase::Revealing { .. } => missing = Self::close_revealing(id, &mut request, now),
             Phase::Settled { .. } | Phase::Refunded { .. } => {
                 Self::prune(id, &request);
                 return most;
             }
         }
-        let spent = Self::spent_weight(&from, &request, most);
+        let spent = Self::spent_weight(&from, &request, missing, most);
         Requests::<T>::insert(id, request);
         spent
     }
@@ -282,19 +285,22 @@ impl<T: Config> Pallet<T> {
         now < request.since.saturating_add(T::SeedPatience::get())
     }
 
-    fn draw_inference_nodes(id: RequestId, request: &mut Request<T>, now: BlockNumberFor<T>) {
+    /// Returns how many were looked at in vain.
+    fn draw_inference_nodes(id: RequestId, request: &mut Request<T>, now: BlockNumberFor<T>) -> u32 {
         let created = request.created;
-        if let Some(seed) = Self::seed_or_wait(id, request, INFERENCE_SUBJECT, created, now) {
-            Self::draw_inference_nodes_with(seed, id, request, now);
+        match Self::seed_or_wait(id, request, INFERENCE_SUBJECT, created, now) {
+            Some(seed) => Self::draw_inference_nodes_with(seed, id, request, now),
+            None => 0,
         }
     }
 
+    /// Returns how many were looked at in vain.
     pub(crate) fn draw_inference_nodes_with(
         seed: Hash32,
         id: RequestId,
         request: &mut Request<T>,
         now: BlockNumberFor<T>,
-    ) {
+    ) -> u32 {
         let created = request.created;
         let mut pool: Vec<((T::AccountId, ModelId), u64)> = Vec::new();
         let mut known: BTreeSet<T::AccountId> = BTreeSet::new();
@@ -312,11 +318,14 @@ impl<T: Config> Pallet<T> {
         for (operator, model) in &drawn.unfit {
             Self::refresh(model, &[Self::place_of(operator, *model, ModelKind::Generator)]);
         }
+        let looks = drawn.looks();
         if drawn.is_incomplete && Self::may_wait(request, now) {
-            return Self::draw_later(id, request, now);
+            Self::draw_later(id, request, now);
+            return looks;
         }
         if drawn.fit.is_empty() {
-            return Self::refund(id, request, drawn.reason(RefundReason::NoInferenceNode));
+            Self::refund(id, request, drawn.reason(RefundReason::NoInferenceNode));
+            return looks;
         }
         let operators: Vec<_> = drawn.fit.iter().map(|((operator, _), _)| operator.clone()).collect();
         let responses: Vec<_> = drawn
@@ -349,6 +358,7 @@ impl<T: Config> Pallet<T> {
             (Phase::Answering { until }, until)
         };
         Self::enter(id, request, phase, until.saturating_add(One::one()));
+        looks
     }
 
     /// Draws up to `wanted` operators whose record still says that they may be drawn and who have room for a duty. Those who
@@ -363,7 +373,7 @@ impl<T: Config> Pallet<T> {
         parameters: &ParametersOf<T>,
         operator_of: impl Fn(&Item) -> &T::AccountId,
     ) -> Drawn<T, Item> {
-        let most_busy = wanted.saturating_add(SPARE_LOOKS) as usize;
+        let most_busy = most_busy(wanted);
         let wanted = wanted as usize;
         let mut drawn = Drawn { fit: Vec::new(), unfit: Vec::new(), busy: 0, is_incomplete: false };
         for item in Draw::new(seed, pool) {
@@ -430,19 +440,22 @@ impl<T: Config> Pallet<T> {
         Self::enter(id, request, Phase::Selecting, now.saturating_add(One::one()));
     }
 
-    fn draw_committee(id: RequestId, request: &mut Request<T>, now: BlockNumberFor<T>) {
+    /// Returns how many were looked at in vain.
+    fn draw_committee(id: RequestId, request: &mut Request<T>, now: BlockNumberFor<T>) -> u32 {
         let fixed = request.fixed_at;
-        if let Some(seed) = Self::seed_or_wait(id, request, COMMITTEE_SUBJECT, fixed, now) {
-            Self::draw_committee_with(seed, id, request, now);
+        match Self::seed_or_wait(id, request, COMMITTEE_SUBJECT, fixed, now) {
+            Some(seed) => Self::draw_committee_with(seed, id, request, now),
+            None => 0,
         }
     }
 
+    /// Returns how many were looked at in vain.
     pub(crate) fn draw_committee_with(
         seed: Hash32,
         id: RequestId,
         request: &mut Request<T>,
         now: BlockNumberFor<T>,
-    ) {
+    ) -> u32 {
         let responses = Responses::<T>::get(id);
         // Who was drawn before and stayed away is not drawn again.
         let absent: Vec<T::AccountId> = (0..request.round)
@@ -464,11 +477,14 @@ impl<T: Config> Pallet<T> {
         let place = |operator| Self::place_of(operator, request.evaluator, ModelKind::Evaluator);
         let places: Vec<_> = drawn.unfit.iter().map(place).collect();
         Self::refresh(&request.evaluator, &places);
+        let looks = drawn.looks();
         if drawn.is_incomplete && Self::may_wait(request, now) {
-            return Self::draw_later(id, request, now);
+            Self::draw_later(id, request, now);
+            return looks;
         }
         if drawn.fit.len() < quorum(request.committee) {
-            return Self::refund(id, request, drawn.reason(RefundReason::NoCommittee));
+            Self::refund(id, request, drawn.reason(RefundReason::NoCommittee));
+            return looks;
         }
         let operators: Vec<_> = drawn.fit.iter().map(|(operator, _)| operator.clone()).collect();
         let members: Vec<_> = drawn
@@ -495,6 +511,7 @@ impl<T: Config> Pallet<T> {
         });
         let until = now.saturating_add(request.score_windows.commit);
         Self::enter(id, request, Phase::Scoring { until }, until.saturating_add(One::one()));
+        looks
     }
 
     fn close_scoring(id: RequestId, request: &mut Request<T>, now: BlockNumberFor<T>) {
@@ -509,15 +526,18 @@ impl<T: Config> Pallet<T> {
         Self::enter(id, request, Phase::Revealing { until }, until.saturating_add(One::one()));
     }
 
-    fn close_revealing(id: RequestId, request: &mut Request<T>, now: BlockNumberFor<T>) {
-        let revealed = Committees::<T>::mutate(id, request.round, |committee| {
+    /// Returns how many have not done their part, of the committee or of those who answered.
+    fn close_revealing(id: RequestId, request: &mut Request<T>, now: BlockNumberFor<T>) -> u32 {
+        let (revealed, all) = Committees::<T>::mutate(id, request.round, |committee| {
             close(committee.iter_mut().map(|m| &mut m.work), true);
-            committee.iter().filter(|m| m.work == Work::Shown).count()
+            (committee.iter().filter(|m| m.work == Work::Shown).count(), committee.len())
         });
         if revealed < quorum(request.committee) {
-            return Self::redraw_or_refund(id, request, now);
+            Self::redraw_or_refund(id, request, now);
+            return 0;
         }
-        Self::settle(id, request);
+        let silent = Self::settle(id, request);
+        silent.saturating_add(all.saturating_sub(revealed) as u32)
     }
 
     fn redraw_or_refund(id: RequestId, request: &mut Request<T>, now: BlockNumberFor<T>) {
@@ -554,12 +574,17 @@ struct Drawn<T: Config, Item> {
     /// Who may not any more.
     unfit: Vec<Item>,
     /// How many have no room for another duty.
-    busy: usize,
+    busy: u32,
     /// Whether the draw has to be done again: there may be others, or will be.
     is_incomplete: bool,
 }
 
 impl<T: Config, Item> Drawn<T, Item> {
+    /// How many were looked at in vain.
+    fn looks(&self) -> u32 {
+        self.busy.saturating_add(self.unfit.len() as u32)
+    }
+
     /// Why a request is refunded of which this was the last draw; `otherwise`, if nobody was busy.
     fn reason(&self, otherwise: RefundReason) -> RefundReason {
         if self.busy > 0 {
@@ -568,6 +593,16 @@ impl<T: Config, Item> Drawn<T, Item> {
             otherwise
         }
     }
+}
+
+/// Busy operators after which a draw of `wanted` is cut short.
+fn most_busy(wanted: u32) -> u32 {
+    wanted.saturating_add(SPARE_LOOKS)
+}
+
+/// Most operators that a draw of `wanted` looks at in vain.
+fn most_looks(wanted: u32) -> u32 {
+    wanted.saturating_add(most_busy(wanted))
 }
 
 /// Scores that a committee of `size` must reveal for a consensus: more than half.

@@ -684,18 +684,20 @@ mod benchmarks {
         assert!(matches!(phase::<T>(), Phase::Revealing { .. }));
     }
 
-    /// Almost as many who cannot be drawn and who are busy come up first as would cut the draw short.
+    /// `l` who have chilled or are busy come up first.
     #[benchmark]
     fn draw_inference_nodes(
         c: Linear<
-            { 3 * T::MaxResponders::get() + SPARE_LOOKS },
+            { T::MaxResponders::get() + SPARE_LOOKS },
             { T::MaxOperatorsPerModel::get() * T::MaxModelsPerRequest::get() },
         >,
         n: Linear<1, { T::MaxResponders::get() }>,
+        l: Linear<0, { SPARE_LOOKS }>,
     ) {
         let mut scene = Scene::<T>::new(0, 0);
         scene.request.responders = n;
-        let named = store_drawable::<T>(n, n - 1, n + SPARE_LOOKS - 1);
+        let chilled = (n - 1).min(l / 2);
+        let named = store_drawable::<T>(n, chilled, l - chilled);
         let models = generators::<T>();
         for (place, model) in models.iter().enumerate() {
             let all = (0..c as usize).skip(place).step_by(models.len()).count() as u32;
@@ -714,7 +716,7 @@ mod benchmarks {
         assert_eq!(drawn.len(), n as usize);
         assert!(drawn.iter().all(|who| Duties::<T>::contains_key(who, ID)));
         let left: usize = models.iter().map(|model| Rosters::<T>::get(model).len()).sum();
-        assert_eq!(left as u32, c + 1 - n, "who cannot be drawn is struck out");
+        assert_eq!(left as u32, c - chilled, "who cannot be drawn is struck out");
     }
 
     #[benchmark]
@@ -745,20 +747,20 @@ mod benchmarks {
         assert_eq!(phase::<T>(), Phase::Selecting);
     }
 
-    /// The second committee, and almost as many who cannot be drawn and who are busy come up first as would cut the draw short.
+    /// The second committee. `l` who have chilled or are busy come up first.
     #[benchmark]
     fn draw_committee(
         c: Linear<
-            { (3 * T::MaxCommittee::get() + SPARE_LOOKS).min(T::MaxOperatorsPerModel::get()) },
+            { (T::MaxCommittee::get() + SPARE_LOOKS).min(T::MaxOperatorsPerModel::get()) },
             { T::MaxOperatorsPerModel::get() },
         >,
         k: Linear<1, { T::MaxCommittee::get() }>,
+        l: Linear<0, { SPARE_LOOKS }>,
     ) {
         let mut scene = Scene::<T>::new(T::MaxResponders::get(), 0).answered(|_| Work::Shown).last_round();
         scene.request.committee = k;
-        let chilled = (k - 1).min(c - k);
-        let busy = (k + SPARE_LOOKS - 1).min(c - k - chilled);
-        store_roster::<T>(evaluator(), c, store_drawable::<T>(k, chilled, busy));
+        let chilled = (k - 1).min(l / 2);
+        store_roster::<T>(evaluator(), c, store_drawable::<T>(k, chilled, l - chilled));
         scene.due(Phase::Selecting);
         #[block]
         {

@@ -250,10 +250,10 @@ weigh! {
     open_audit(n, k) => 1;
     agenda_block() => 10;
     agenda_item() => 10;
-    draw_inference_nodes(c, n) => 90;
+    draw_inference_nodes(c, n, l) => 90;
     close_answering(n) => 90;
     close_opening(n) => 90;
-    draw_committee(c, k) => 90;
+    draw_committee(c, k, l) => 90;
     close_scoring(k) => 90;
     settle(n, k) => 90;
     settle_with_absentees(n, k) => 90;

@@ -38,15 +38,16 @@ struct Verdict {
 }
 
 impl<T: Config> Pallet<T> {
-    /// Settles a request whose committee has a quorum.
-    pub(crate) fn settle(id: RequestId, request: &mut Request<T>) {
+    /// Settles a request whose committee has a quorum. Returns how many inference nodes have shown nothing.
+    pub(crate) fn settle(id: RequestId, request: &mut Request<T>) -> u32 {
         let mut responses = Responses::<T>::get(id);
         let mut committee = Committees::<T>::get(id, request.round);
         let tolerance = Self::tolerance(request);
         let Some(verdict) = Self::judge(&responses, &committee, tolerance) else {
             // A quorum has at least one score of positive weight for each response.
             Self::unexpected(UnexpectedKind::NoConsensus);
-            return Self::refund(id, request, RefundReason::NoQuorum);
+            Self::refund(id, request, RefundReason::NoQuorum);
+            return 0;
         };
         if let Some(spread) = verdict.spread {
             Self::learn_spread(&request.evaluator, spread);
@@ -99,11 +100,13 @@ impl<T: Config> Pallet<T> {
         Self::refresh_rosters(request, &places);
 
         let (best, quality) = (verdict.best.0 as u32, verdict.best.1);
+        let silent = verdict.qualities.iter().filter(|quality| quality.is_none()).count();
         Responses::<T>::insert(id, responses);
         Committees::<T>::insert(id, request.round, committee);
         let at = frame_system::Pallet::<T>::block_number();
         Self::close(id, request, Phase::Settled { at, best });
         Self::deposit_event(Event::Settled { request: id, best, quality, paid, fee: budget.fee, refund });
+        silent as u32
     }
 
     /// Gives the whole budget back. Who did its work is paid out of the slash of those who did not; what is left of that

@@ -3,15 +3,15 @@
 //!
 //! | | |
 //! |---|---|
-//! | date | 2026-11-21 |
+//! | date | 2026-11-22 |
 //! | processor | AMD EPYC |
 //! | frame-benchmarking-cli | 64.0.0 |
-//! | steps, repeats | 20, 20 |
+//! | steps, repeats | 16, 12 |
 //!
 //! The command:
 //!
 //! ```text
-//! frame-omni-bencher v1 benchmark pallet --runtime poq_runtime.wasm --genesis-builder runtime --genesis-builder-preset development --pallet pallet_proof_of_quality --extrinsic * --steps 20 --repeat 20 --template weights.hbs --output weights.rs
+//! frame-omni-bencher v1 benchmark pallet --runtime poq_runtime.wasm --genesis-builder runtime --genesis-builder-preset development --pallet pallet_proof_of_quality --extrinsic * --steps 16 --repeat 12 --template weights.hbs --output weights.rs
 //! ```
 
 #![allow(unused_variables, reason = "not every component makes a difference")]
@@ -63,14 +63,14 @@ pub trait WeightInfo {
     fn agenda_block() -> Weight;
     /// Looking at a request on the agenda.
     fn agenda_item() -> Weight;
-    /// Drawing `n` inference nodes out of `c` candidates.
-    fn draw_inference_nodes(c: u32, n: u32) -> Weight;
+    /// Drawing `n` inference nodes out of `c` candidates, after `l` others who cannot take part.
+    fn draw_inference_nodes(c: u32, n: u32, l: u32) -> Weight;
     /// Closing the commitments.
     fn close_answering(n: u32) -> Weight;
     /// Closing the outputs.
     fn close_opening(n: u32) -> Weight;
-    /// Drawing `k` quality validators out of `c` candidates.
-    fn draw_committee(c: u32, k: u32) -> Weight;
+    /// Drawing `k` quality validators out of `c` candidates, after `l` others who cannot take part.
+    fn draw_committee(c: u32, k: u32, l: u32) -> Weight;
     /// Closing the commitments to scores.
     fn close_scoring(k: u32) -> Weight;
     /// Settling.
@@ -95,8 +95,8 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
     fn register_model() -> Weight {
         // Storage: `ProofOfQuality::Models` (r:1 w:1)
         // Proof: `ProofOfQuality::Models` (`max_values`: None, `max_size`: Some(156), added: 2631, mode: `MaxEncodedLen`)
-        // Least time: 10_105 ns. Proof, as recorded: 267 bytes.
-        Weight::from_parts(10_946_000, 3_621)
+        // Least time: 14_912 ns. Proof, as recorded: 267 bytes.
+        Weight::from_parts(22_233_000, 3_621)
             .saturating_add(Db::get().reads(1))
             .saturating_add(Db::get().writes(1))
     }
@@ -104,8 +104,8 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
     fn retire_model() -> Weight {
         // Storage: `ProofOfQuality::Models` (r:1 w:1)
         // Proof: `ProofOfQuality::Models` (`max_values`: None, `max_size`: Some(156), added: 2631, mode: `MaxEncodedLen`)
-        // Least time: 10_425 ns. Proof, as recorded: 431 bytes.
-        Weight::from_parts(11_266_000, 3_621)
+        // Least time: 15_603 ns. Proof, as recorded: 431 bytes.
+        Weight::from_parts(19_209_000, 3_621)
             .saturating_add(Db::get().reads(1))
             .saturating_add(Db::get().writes(1))
     }
@@ -120,13 +120,13 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Storage: `System::Account` (r:1 w:1)
         // Proof: `System::Account` (`max_values`: None, `max_size`: Some(128), added: 2603, mode: `MaxEncodedLen`)
         // Storage: `Balances::Holds` (r:1 w:1)
-        // Proof: `Balances::Holds` (`max_values`: None, `max_size`: Some(85), added: 2560, mode: `MaxEncodedLen`)
+        // Proof: `Balances::Holds` (`max_values`: None, `max_size`: Some(103), added: 2578, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Models` (r:16 w:0)
         // Proof: `ProofOfQuality::Models` (`max_values`: None, `max_size`: Some(156), added: 2631, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Rosters` (r:16 w:16)
         // Proof: `ProofOfQuality::Rosters` (`max_values`: None, `max_size`: Some(11298), added: 13773, mode: `MaxEncodedLen`)
-        // Least time: 250_033 ns. Proof, as recorded: 184512 bytes.
-        Weight::from_parts(309_061_000, 221_358)
+        // Least time: 434_123 ns. Proof, as recorded: 184512 bytes.
+        Weight::from_parts(585_077_000, 221_358)
             .saturating_add(Db::get().reads(37))
             .saturating_add(Db::get().writes(19))
     }
@@ -144,8 +144,8 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Proof: `System::Account` (`max_values`: None, `max_size`: Some(128), added: 2603, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Rosters` (r:32 w:32)
         // Proof: `ProofOfQuality::Rosters` (`max_values`: None, `max_size`: Some(11298), added: 13773, mode: `MaxEncodedLen`)
-        // Least time: 394_869 ns. Proof, as recorded: 365069 bytes.
-        Weight::from_parts(449_911_000, 441_726)
+        // Least time: 735_750 ns. Proof, as recorded: 365035 bytes.
+        Weight::from_parts(986_591_000, 441_726)
             .saturating_add(Db::get().reads(54))
             .saturating_add(Db::get().writes(37))
     }
@@ -155,8 +155,8 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Proof: `ProofOfQuality::Operators` (`max_values`: None, `max_size`: Some(1173), added: 3648, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Rosters` (r:16 w:16)
         // Proof: `ProofOfQuality::Rosters` (`max_values`: None, `max_size`: Some(11298), added: 13773, mode: `MaxEncodedLen`)
-        // Least time: 140_670 ns. Proof, as recorded: 182575 bytes.
-        Weight::from_parts(146_549_000, 221_358)
+        // Least time: 274_446 ns. Proof, as recorded: 182575 bytes.
+        Weight::from_parts(355_937_000, 221_358)
             .saturating_add(Db::get().reads(17))
             .saturating_add(Db::get().writes(17))
     }
@@ -170,14 +170,19 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Proof: `ProofOfQuality::Models` (`max_values`: None, `max_size`: Some(156), added: 2631, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Rosters` (r:16 w:16)
         // Proof: `ProofOfQuality::Rosters` (`max_values`: None, `max_size`: Some(11298), added: 13773, mode: `MaxEncodedLen`)
-        // Least time: 206_038 ns. Proof, as recorded: 183179 bytes.
-        Weight::from_parts(231_165_000, 221_358)
+        // Least time: 380_604 ns. Proof, as recorded: 183179 bytes.
+        Weight::from_parts(458_399_000, 221_358)
             .saturating_add(Db::get().reads(34))
             .saturating_add(Db::get().writes(17))
     }
 
     fn set_capacity() -> Weight {
-        Weight::from_parts(20_000_000, 3_621)
+        // Storage: `ProofOfQuality::Operators` (r:1 w:0)
+        // Proof: `ProofOfQuality::Operators` (`max_values`: None, `max_size`: Some(1173), added: 3648, mode: `MaxEncodedLen`)
+        // Storage: `ProofOfQuality::Capacities` (r:0 w:1)
+        // Proof: `ProofOfQuality::Capacities` (`max_values`: None, `max_size`: Some(52), added: 2527, mode: `MaxEncodedLen`)
+        // Least time: 18_187 ns. Proof, as recorded: 488 bytes.
+        Weight::from_parts(21_021_000, 4_638)
             .saturating_add(Db::get().reads(1))
             .saturating_add(Db::get().writes(1))
     }
@@ -191,8 +196,8 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Proof: `ProofOfQuality::Models` (`max_values`: None, `max_size`: Some(156), added: 2631, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Rosters` (r:16 w:16)
         // Proof: `ProofOfQuality::Rosters` (`max_values`: None, `max_size`: Some(11298), added: 13773, mode: `MaxEncodedLen`)
-        // Least time: 191_375 ns. Proof, as recorded: 183883 bytes.
-        Weight::from_parts(199_838_000, 221_358)
+        // Least time: 351_200 ns. Proof, as recorded: 183883 bytes.
+        Weight::from_parts(425_630_000, 221_358)
             .saturating_add(Db::get().reads(34))
             .saturating_add(Db::get().writes(17))
     }
@@ -203,15 +208,17 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Storage: `System::Account` (r:2 w:2)
         // Proof: `System::Account` (`max_values`: None, `max_size`: Some(128), added: 2603, mode: `MaxEncodedLen`)
         // Storage: `Balances::Holds` (r:1 w:1)
-        // Proof: `Balances::Holds` (`max_values`: None, `max_size`: Some(85), added: 2560, mode: `MaxEncodedLen`)
+        // Proof: `Balances::Holds` (`max_values`: None, `max_size`: Some(103), added: 2578, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Rosters` (r:16 w:16)
         // Proof: `ProofOfQuality::Rosters` (`max_values`: None, `max_size`: Some(11298), added: 13773, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Workers` (r:0 w:1)
         // Proof: `ProofOfQuality::Workers` (`max_values`: None, `max_size`: Some(80), added: 2555, mode: `MaxEncodedLen`)
-        // Least time: 186_959 ns. Proof, as recorded: 182549 bytes.
-        Weight::from_parts(195_922_000, 221_358)
+        // Storage: `ProofOfQuality::Capacities` (r:0 w:1)
+        // Proof: `ProofOfQuality::Capacities` (`max_values`: None, `max_size`: Some(52), added: 2527, mode: `MaxEncodedLen`)
+        // Least time: 340_233 ns. Proof, as recorded: 182549 bytes.
+        Weight::from_parts(418_519_000, 221_358)
             .saturating_add(Db::get().reads(20))
-            .saturating_add(Db::get().writes(21))
+            .saturating_add(Db::get().writes(22))
     }
 
     fn request_inference(b: u32) -> Weight {
@@ -224,7 +231,7 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Storage: `System::Account` (r:1 w:1)
         // Proof: `System::Account` (`max_values`: None, `max_size`: Some(128), added: 2603, mode: `MaxEncodedLen`)
         // Storage: `Balances::Holds` (r:1 w:1)
-        // Proof: `Balances::Holds` (`max_values`: None, `max_size`: Some(85), added: 2560, mode: `MaxEncodedLen`)
+        // Proof: `Balances::Holds` (`max_values`: None, `max_size`: Some(103), added: 2578, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::NextRequest` (r:1 w:1)
         // Proof: `ProofOfQuality::NextRequest` (`max_values`: Some(1), `max_size`: Some(8), added: 503, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::AgendaCursor` (r:1 w:1)
@@ -238,10 +245,8 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Storage: `ProofOfQuality::Requests` (r:0 w:1)
         // Proof: `ProofOfQuality::Requests` (`max_values`: None, `max_size`: Some(600), added: 3075, mode: `MaxEncodedLen`)
         // `b` was measured from 1 to 8192.
-        // Least time: 371_184 ns. Proof, as recorded: 103738 bytes.
-        Weight::from_parts(402_868_772, 124_947)
-            // Standard error: 119.
-            .saturating_add(Weight::from_parts(225, 0).saturating_mul(b.into()))
+        // Least time: 595_331 ns. Proof, as recorded: 103744 bytes.
+        Weight::from_parts(739_965_081, 124_947)
             .saturating_add(Db::get().reads(24))
             .saturating_add(Db::get().writes(8))
     }
@@ -257,11 +262,13 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Proof: `System::BlockHash` (`max_values`: None, `max_size`: Some(44), added: 2519, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Responses` (r:1 w:1)
         // Proof: `ProofOfQuality::Responses` (`max_values`: None, `max_size`: Some(993), added: 3468, mode: `MaxEncodedLen`)
+        // Storage: `ProofOfQuality::Committees` (r:2 w:0)
+        // Proof: `ProofOfQuality::Committees` (`max_values`: None, `max_size`: Some(8279), added: 10754, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Agenda` (r:0 w:2)
         // Proof: `ProofOfQuality::Agenda` (`max_values`: None, `max_size`: Some(28), added: 2503, mode: `MaxEncodedLen`)
-        // Least time: 53_430 ns. Proof, as recorded: 2618 bytes.
-        Weight::from_parts(57_696_000, 4_458)
-            .saturating_add(Db::get().reads(5))
+        // Least time: 85_997 ns. Proof, as recorded: 2618 bytes.
+        Weight::from_parts(107_068_000, 22_498)
+            .saturating_add(Db::get().reads(7))
             .saturating_add(Db::get().writes(4))
     }
 
@@ -276,20 +283,22 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Proof: `System::BlockHash` (`max_values`: None, `max_size`: Some(44), added: 2519, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Responses` (r:1 w:1)
         // Proof: `ProofOfQuality::Responses` (`max_values`: None, `max_size`: Some(993), added: 3468, mode: `MaxEncodedLen`)
+        // Storage: `ProofOfQuality::Committees` (r:2 w:0)
+        // Proof: `ProofOfQuality::Committees` (`max_values`: None, `max_size`: Some(8279), added: 10754, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Agenda` (r:0 w:2)
         // Proof: `ProofOfQuality::Agenda` (`max_values`: None, `max_size`: Some(28), added: 2503, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Outputs` (r:0 w:1)
         // Proof: `ProofOfQuality::Outputs` (`max_values`: None, `max_size`: Some(16416), added: 18891, mode: `MaxEncodedLen`)
         // `b` was measured from 1 to 16384.
-        // Least time: 58_907 ns. Proof, as recorded: 2426 bytes.
-        Weight::from_parts(64_576_138, 4_458)
-            // Standard error: 8.
-            .saturating_add(Weight::from_parts(12_429, 0).saturating_mul(b.into()))
-            .saturating_add(Db::get().reads(5))
+        // Least time: 97_224 ns. Proof, as recorded: 2426 bytes.
+        Weight::from_parts(119_957_916, 22_498)
+            // Standard error: 94.
+            .saturating_add(Weight::from_parts(13_891, 0).saturating_mul(b.into()))
+            .saturating_add(Db::get().reads(7))
             .saturating_add(Db::get().writes(5))
     }
 
-    fn report_scores_commitment(_k: u32) -> Weight {
+    fn report_scores_commitment(k: u32) -> Weight {
         // Storage: `ProofOfQuality::Workers` (r:1 w:0)
         // Proof: `ProofOfQuality::Workers` (`max_values`: None, `max_size`: Some(80), added: 2555, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Requests` (r:1 w:1)
@@ -298,17 +307,20 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Proof: `ProofOfQuality::Duties` (`max_values`: None, `max_size`: Some(65), added: 2540, mode: `MaxEncodedLen`)
         // Storage: `System::BlockHash` (r:1 w:0)
         // Proof: `System::BlockHash` (`max_values`: None, `max_size`: Some(44), added: 2519, mode: `MaxEncodedLen`)
-        // Storage: `ProofOfQuality::Committees` (r:1 w:1)
-        // Proof: `ProofOfQuality::Committees` (`max_values`: None, `max_size`: Some(1991), added: 4466, mode: `MaxEncodedLen`)
+        // Storage: `ProofOfQuality::Committees` (r:2 w:1)
+        // Proof: `ProofOfQuality::Committees` (`max_values`: None, `max_size`: Some(8279), added: 10754, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Agenda` (r:0 w:2)
         // Proof: `ProofOfQuality::Agenda` (`max_values`: None, `max_size`: Some(28), added: 2503, mode: `MaxEncodedLen`)
-        // Least time: 60_840 ns. Proof, as recorded: 3480 bytes.
-        Weight::from_parts(67_481_000, 5_456)
-            .saturating_add(Db::get().reads(5))
+        // `k` was measured from 1 to 63.
+        // Least time: 91_085 ns. Proof, as recorded: 1883 + 107 k bytes.
+        Weight::from_parts(117_902_116, 22_498)
+            // Standard error: 34_950.
+            .saturating_add(Weight::from_parts(866_772, 0).saturating_mul(k.into()))
+            .saturating_add(Db::get().reads(6))
             .saturating_add(Db::get().writes(4))
     }
 
-    fn report_scores(_k: u32) -> Weight {
+    fn report_scores(k: u32) -> Weight {
         // Storage: `ProofOfQuality::Workers` (r:1 w:0)
         // Proof: `ProofOfQuality::Workers` (`max_values`: None, `max_size`: Some(80), added: 2555, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Requests` (r:1 w:1)
@@ -317,15 +329,18 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Proof: `ProofOfQuality::Duties` (`max_values`: None, `max_size`: Some(65), added: 2540, mode: `MaxEncodedLen`)
         // Storage: `System::BlockHash` (r:1 w:0)
         // Proof: `System::BlockHash` (`max_values`: None, `max_size`: Some(44), added: 2519, mode: `MaxEncodedLen`)
-        // Storage: `ProofOfQuality::Committees` (r:1 w:1)
-        // Proof: `ProofOfQuality::Committees` (`max_values`: None, `max_size`: Some(1991), added: 4466, mode: `MaxEncodedLen`)
+        // Storage: `ProofOfQuality::Committees` (r:2 w:1)
+        // Proof: `ProofOfQuality::Committees` (`max_values`: None, `max_size`: Some(8279), added: 10754, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Responses` (r:1 w:0)
         // Proof: `ProofOfQuality::Responses` (`max_values`: None, `max_size`: Some(993), added: 3468, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Agenda` (r:0 w:2)
         // Proof: `ProofOfQuality::Agenda` (`max_values`: None, `max_size`: Some(28), added: 2503, mode: `MaxEncodedLen`)
-        // Least time: 77_135 ns. Proof, as recorded: 4208 bytes.
-        Weight::from_parts(83_615_000, 5_456)
-            .saturating_add(Db::get().reads(6))
+        // `k` was measured from 1 to 63.
+        // Least time: 101_340 ns. Proof, as recorded: 2611 + 107 k bytes.
+        Weight::from_parts(116_489_693, 22_498)
+            // Standard error: 52_731.
+            .saturating_add(Weight::from_parts(2_291_178, 0).saturating_mul(k.into()))
+            .saturating_add(Db::get().reads(7))
             .saturating_add(Db::get().writes(4))
     }
 
@@ -338,21 +353,21 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Proof: `ProofOfQuality::Duties` (`max_values`: None, `max_size`: Some(65), added: 2540, mode: `MaxEncodedLen`)
         // Storage: `System::BlockHash` (r:1 w:0)
         // Proof: `System::BlockHash` (`max_values`: None, `max_size`: Some(44), added: 2519, mode: `MaxEncodedLen`)
-        // Storage: `ProofOfQuality::Committees` (r:1 w:1)
-        // Proof: `ProofOfQuality::Committees` (`max_values`: None, `max_size`: Some(1991), added: 4466, mode: `MaxEncodedLen`)
+        // Storage: `ProofOfQuality::Committees` (r:2 w:1)
+        // Proof: `ProofOfQuality::Committees` (`max_values`: None, `max_size`: Some(8279), added: 10754, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Agenda` (r:0 w:2)
         // Proof: `ProofOfQuality::Agenda` (`max_values`: None, `max_size`: Some(28), added: 2503, mode: `MaxEncodedLen`)
-        // Least time: 68_252 ns. Proof, as recorded: 3512 bytes.
-        Weight::from_parts(72_698_000, 5_456)
-            .saturating_add(Db::get().reads(5))
+        // Least time: 175_780 ns. Proof, as recorded: 8610 bytes.
+        Weight::from_parts(219_245_000, 22_498)
+            .saturating_add(Db::get().reads(6))
             .saturating_add(Db::get().writes(4))
     }
 
     fn set_parameters() -> Weight {
         // Storage: `ProofOfQuality::EconomicParameters` (r:0 w:1)
         // Proof: `ProofOfQuality::EconomicParameters` (`max_values`: Some(1), `max_size`: Some(116), added: 611, mode: `MaxEncodedLen`)
-        // Least time: 4_607 ns. Proof, as recorded: 0 bytes.
-        Weight::from_parts(4_917_000, 0).saturating_add(Db::get().writes(1))
+        // Least time: 7_651 ns. Proof, as recorded: 0 bytes.
+        Weight::from_parts(8_703_000, 0).saturating_add(Db::get().writes(1))
     }
 
     fn open_audit(n: u32, k: u32) -> Weight {
@@ -367,12 +382,12 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Storage: `ProofOfQuality::Outputs` (r:8 w:0)
         // Proof: `ProofOfQuality::Outputs` (`max_values`: None, `max_size`: Some(16416), added: 18891, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Committees` (r:1 w:0)
-        // Proof: `ProofOfQuality::Committees` (`max_values`: None, `max_size`: Some(1991), added: 4466, mode: `MaxEncodedLen`)
-        // Storage: `ProofOfQuality::Operators` (r:23 w:23)
+        // Proof: `ProofOfQuality::Committees` (`max_values`: None, `max_size`: Some(8279), added: 10754, mode: `MaxEncodedLen`)
+        // Storage: `ProofOfQuality::Operators` (r:71 w:71)
         // Proof: `ProofOfQuality::Operators` (`max_values`: None, `max_size`: Some(1173), added: 3648, mode: `MaxEncodedLen`)
-        // Storage: `Balances::Holds` (r:15 w:15)
-        // Proof: `Balances::Holds` (`max_values`: None, `max_size`: Some(85), added: 2560, mode: `MaxEncodedLen`)
-        // Storage: `System::Account` (r:23 w:23)
+        // Storage: `Balances::Holds` (r:63 w:63)
+        // Proof: `Balances::Holds` (`max_values`: None, `max_size`: Some(103), added: 2578, mode: `MaxEncodedLen`)
+        // Storage: `System::Account` (r:71 w:71)
         // Proof: `System::Account` (`max_values`: None, `max_size`: Some(128), added: 2603, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Models` (r:9 w:0)
         // Proof: `ProofOfQuality::Models` (`max_values`: None, `max_size`: Some(156), added: 2631, mode: `MaxEncodedLen`)
@@ -381,11 +396,11 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Storage: `ProofOfQuality::Rosters` (r:9 w:9)
         // Proof: `ProofOfQuality::Rosters` (`max_values`: None, `max_size`: Some(11298), added: 13773, mode: `MaxEncodedLen`)
         // `n` was measured from 1 to 8.
-        // `k` was measured from 1 to 15.
-        // Least time: 4_802_263 ns. Proof, as recorded: 37697 + 1472 k + 12872 n bytes.
-        Weight::from_parts(4_858_226_000, 14_763)
-            // Standard error: 12_266_771.
-            .saturating_add(Weight::from_parts(3_760_416_217, 0).saturating_mul(n.into()))
+        // `k` was measured from 1 to 63.
+        // Least time: 9_758_110 ns. Proof, as recorded: 35914 + 1472 k + 13063 n bytes.
+        Weight::from_parts(10_540_629_000, 14_763)
+            // Standard error: 81_861_231.
+            .saturating_add(Weight::from_parts(5_215_920_913, 0).saturating_mul(n.into()))
             .saturating_add(Weight::from_parts(0, 3_648).saturating_mul(k.into()))
             .saturating_add(Weight::from_parts(0, 18_891).saturating_mul(n.into()))
             .saturating_add(Db::get().reads(8))
@@ -401,8 +416,8 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Proof: `ProofOfQuality::Agenda` (`max_values`: None, `max_size`: Some(28), added: 2503, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::AgendaCursor` (r:1 w:1)
         // Proof: `ProofOfQuality::AgendaCursor` (`max_values`: Some(1), `max_size`: Some(4), added: 499, mode: `MaxEncodedLen`)
-        // Least time: 10_105 ns. Proof, as recorded: 413 bytes.
-        Weight::from_parts(10_716_000, 5_996)
+        // Least time: 14_201 ns. Proof, as recorded: 413 bytes.
+        Weight::from_parts(15_563_000, 5_996)
             .saturating_add(Db::get().reads(3))
             .saturating_add(Db::get().writes(1))
     }
@@ -412,21 +427,23 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Proof: `ProofOfQuality::Agenda` (`max_values`: None, `max_size`: Some(28), added: 2503, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Requests` (r:1 w:0)
         // Proof: `ProofOfQuality::Requests` (`max_values`: None, `max_size`: Some(600), added: 3075, mode: `MaxEncodedLen`)
-        // Least time: 17_326 ns. Proof, as recorded: 932 bytes.
-        Weight::from_parts(20_981_000, 5_996).saturating_add(Db::get().reads(3))
+        // Least time: 29_163 ns. Proof, as recorded: 932 bytes.
+        Weight::from_parts(39_399_000, 5_996).saturating_add(Db::get().reads(3))
     }
 
-    fn draw_inference_nodes(c: u32, n: u32) -> Weight {
+    fn draw_inference_nodes(c: u32, n: u32, l: u32) -> Weight {
         // Storage: `ProofOfQuality::Requests` (r:1 w:1)
         // Proof: `ProofOfQuality::Requests` (`max_values`: None, `max_size`: Some(600), added: 3075, mode: `MaxEncodedLen`)
         // Storage: `Babe::AuthorVrfRandomness` (r:1 w:0)
         // Proof: `Babe::AuthorVrfRandomness` (`max_values`: Some(1), `max_size`: Some(33), added: 528, mode: `MaxEncodedLen`)
         // Storage: `Babe::EpochConfig` (r:1 w:0)
         // Proof: `Babe::EpochConfig` (`max_values`: Some(1), `max_size`: Some(17), added: 512, mode: `MaxEncodedLen`)
-        // Storage: `ProofOfQuality::Rosters` (r:8 w:7)
+        // Storage: `ProofOfQuality::Rosters` (r:8 w:4)
         // Proof: `ProofOfQuality::Rosters` (`max_values`: None, `max_size`: Some(11298), added: 13773, mode: `MaxEncodedLen`)
-        // Storage: `ProofOfQuality::Operators` (r:15 w:8)
+        // Storage: `ProofOfQuality::Operators` (r:16 w:8)
         // Proof: `ProofOfQuality::Operators` (`max_values`: None, `max_size`: Some(1173), added: 3648, mode: `MaxEncodedLen`)
+        // Storage: `ProofOfQuality::Capacities` (r:12 w:0)
+        // Proof: `ProofOfQuality::Capacities` (`max_values`: None, `max_size`: Some(52), added: 2527, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::EconomicParameters` (r:1 w:0)
         // Proof: `ProofOfQuality::EconomicParameters` (`max_values`: Some(1), `max_size`: Some(116), added: 611, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Agenda` (r:0 w:3)
@@ -437,17 +454,22 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Proof: `ProofOfQuality::Duties` (`max_values`: None, `max_size`: Some(65), added: 2540, mode: `MaxEncodedLen`)
         // `c` was measured from 16 to 2048.
         // `n` was measured from 1 to 8.
-        // Least time: 211_475 ns. Proof, as recorded: 512 + 44 c + 2365 n bytes.
-        Weight::from_parts(215_712_000, 111_174)
-            // Standard error: 1_568.
-            .saturating_add(Weight::from_parts(88_304, 0).saturating_mul(c.into()))
-            // Standard error: 404_044.
-            .saturating_add(Weight::from_parts(14_059_793, 0).saturating_mul(n.into()))
-            .saturating_add(Weight::from_parts(0, 6_643).saturating_mul(n.into()))
-            .saturating_add(Db::get().reads(10))
+        // `l` was measured from 0 to 8.
+        // Least time: 358_011 ns. Proof, as recorded: 1860 + 44 c + 1231 l + 1226 n bytes.
+        Weight::from_parts(371_980_000, 111_174)
+            // Standard error: 2_896.
+            .saturating_add(Weight::from_parts(177_432, 0).saturating_mul(c.into()))
+            // Standard error: 750_880.
+            .saturating_add(Weight::from_parts(9_920_307, 0).saturating_mul(n.into()))
+            // Standard error: 718_402.
+            .saturating_add(Weight::from_parts(4_493_292, 0).saturating_mul(l.into()))
+            .saturating_add(Weight::from_parts(0, 3_648).saturating_mul(l.into()))
+            .saturating_add(Weight::from_parts(0, 3_648).saturating_mul(n.into()))
+            .saturating_add(Db::get().reads(15))
             .saturating_add(Db::get().reads(2).saturating_mul(n.into()))
-            .saturating_add(Db::get().writes(4))
-            .saturating_add(Db::get().writes(3).saturating_mul(n.into()))
+            .saturating_add(Db::get().reads(2).saturating_mul(l.into()))
+            .saturating_add(Db::get().writes(2).saturating_mul(n.into()))
+            .saturating_add(Db::get().writes(1).saturating_mul(l.into()))
     }
 
     fn close_answering(n: u32) -> Weight {
@@ -458,10 +480,10 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Storage: `ProofOfQuality::Agenda` (r:0 w:2)
         // Proof: `ProofOfQuality::Agenda` (`max_values`: None, `max_size`: Some(28), added: 2503, mode: `MaxEncodedLen`)
         // `n` was measured from 1 to 8.
-        // Least time: 17_687 ns. Proof, as recorded: 963 + 86 n bytes.
-        Weight::from_parts(18_916_891, 4_458)
-            // Standard error: 5_455.
-            .saturating_add(Weight::from_parts(284_571, 0).saturating_mul(n.into()))
+        // Least time: 28_052 ns. Proof, as recorded: 963 + 86 n bytes.
+        Weight::from_parts(31_720_954, 4_458)
+            // Standard error: 19_483.
+            .saturating_add(Weight::from_parts(546_396, 0).saturating_mul(n.into()))
             .saturating_add(Db::get().reads(2))
             .saturating_add(Db::get().writes(4))
     }
@@ -474,15 +496,15 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Storage: `ProofOfQuality::Agenda` (r:0 w:2)
         // Proof: `ProofOfQuality::Agenda` (`max_values`: None, `max_size`: Some(28), added: 2503, mode: `MaxEncodedLen`)
         // `n` was measured from 1 to 8.
-        // Least time: 17_657 ns. Proof, as recorded: 899 + 118 n bytes.
-        Weight::from_parts(18_678_175, 4_458)
-            // Standard error: 3_332.
-            .saturating_add(Weight::from_parts(264_682, 0).saturating_mul(n.into()))
+        // Least time: 27_410 ns. Proof, as recorded: 899 + 118 n bytes.
+        Weight::from_parts(30_962_889, 4_458)
+            // Standard error: 12_402.
+            .saturating_add(Weight::from_parts(400_380, 0).saturating_mul(n.into()))
             .saturating_add(Db::get().reads(2))
             .saturating_add(Db::get().writes(4))
     }
 
-    fn draw_committee(c: u32, k: u32) -> Weight {
+    fn draw_committee(c: u32, k: u32, l: u32) -> Weight {
         // Storage: `ProofOfQuality::Requests` (r:1 w:1)
         // Proof: `ProofOfQuality::Requests` (`max_values`: None, `max_size`: Some(600), added: 3075, mode: `MaxEncodedLen`)
         // Storage: `Babe::AuthorVrfRandomness` (r:1 w:0)
@@ -492,29 +514,36 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Storage: `ProofOfQuality::Responses` (r:1 w:0)
         // Proof: `ProofOfQuality::Responses` (`max_values`: None, `max_size`: Some(993), added: 3468, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Committees` (r:1 w:1)
-        // Proof: `ProofOfQuality::Committees` (`max_values`: None, `max_size`: Some(1991), added: 4466, mode: `MaxEncodedLen`)
+        // Proof: `ProofOfQuality::Committees` (`max_values`: None, `max_size`: Some(8279), added: 10754, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Rosters` (r:1 w:1)
         // Proof: `ProofOfQuality::Rosters` (`max_values`: None, `max_size`: Some(11298), added: 13773, mode: `MaxEncodedLen`)
-        // Storage: `ProofOfQuality::Operators` (r:29 w:15)
+        // Storage: `ProofOfQuality::Operators` (r:71 w:63)
         // Proof: `ProofOfQuality::Operators` (`max_values`: None, `max_size`: Some(1173), added: 3648, mode: `MaxEncodedLen`)
+        // Storage: `ProofOfQuality::Capacities` (r:67 w:0)
+        // Proof: `ProofOfQuality::Capacities` (`max_values`: None, `max_size`: Some(52), added: 2527, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::EconomicParameters` (r:1 w:0)
         // Proof: `ProofOfQuality::EconomicParameters` (`max_values`: Some(1), `max_size`: Some(116), added: 611, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Agenda` (r:0 w:3)
         // Proof: `ProofOfQuality::Agenda` (`max_values`: None, `max_size`: Some(28), added: 2503, mode: `MaxEncodedLen`)
-        // Storage: `ProofOfQuality::Duties` (r:0 w:15)
+        // Storage: `ProofOfQuality::Duties` (r:0 w:63)
         // Proof: `ProofOfQuality::Duties` (`max_values`: None, `max_size`: Some(65), added: 2540, mode: `MaxEncodedLen`)
-        // `c` was measured from 30 to 256.
-        // `k` was measured from 1 to 15.
-        // Least time: 68_051 ns. Proof, as recorded: 2259 + 44 c + 2370 k bytes.
-        Weight::from_parts(12_509_788, 14_763)
-            // Standard error: 2_683.
-            .saturating_add(Weight::from_parts(166_539, 0).saturating_mul(c.into()))
-            // Standard error: 41_643.
-            .saturating_add(Weight::from_parts(21_215_827, 0).saturating_mul(k.into()))
-            .saturating_add(Weight::from_parts(0, 6_994).saturating_mul(k.into()))
-            .saturating_add(Db::get().reads(6))
+        // `c` was measured from 71 to 256.
+        // `k` was measured from 1 to 63.
+        // `l` was measured from 0 to 8.
+        // Least time: 247_316 ns. Proof, as recorded: 6557 + 44 c + 1239 k + 1233 l bytes.
+        Weight::from_parts(254_357_000, 14_763)
+            // Standard error: 151_928.
+            .saturating_add(Weight::from_parts(6_896, 0).saturating_mul(c.into()))
+            // Standard error: 557_619.
+            .saturating_add(Weight::from_parts(22_647_911, 0).saturating_mul(k.into()))
+            // Standard error: 4_210_426.
+            .saturating_add(Weight::from_parts(9_099_387, 0).saturating_mul(l.into()))
+            .saturating_add(Weight::from_parts(0, 3_648).saturating_mul(k.into()))
+            .saturating_add(Weight::from_parts(0, 3_648).saturating_mul(l.into()))
+            .saturating_add(Db::get().reads(7))
             .saturating_add(Db::get().reads(2).saturating_mul(k.into()))
-            .saturating_add(Db::get().writes(6))
+            .saturating_add(Db::get().reads(2).saturating_mul(l.into()))
+            .saturating_add(Db::get().writes(5))
             .saturating_add(Db::get().writes(2).saturating_mul(k.into()))
     }
 
@@ -522,14 +551,14 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Storage: `ProofOfQuality::Requests` (r:1 w:1)
         // Proof: `ProofOfQuality::Requests` (`max_values`: None, `max_size`: Some(600), added: 3075, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Committees` (r:1 w:1)
-        // Proof: `ProofOfQuality::Committees` (`max_values`: None, `max_size`: Some(1991), added: 4466, mode: `MaxEncodedLen`)
+        // Proof: `ProofOfQuality::Committees` (`max_values`: None, `max_size`: Some(8279), added: 10754, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Agenda` (r:0 w:2)
         // Proof: `ProofOfQuality::Agenda` (`max_values`: None, `max_size`: Some(28), added: 2503, mode: `MaxEncodedLen`)
-        // `k` was measured from 1 to 15.
-        // Least time: 20_400 ns. Proof, as recorded: 1053 + 79 k bytes.
-        Weight::from_parts(21_643_323, 5_456)
-            // Standard error: 2_928.
-            .saturating_add(Weight::from_parts(302_436, 0).saturating_mul(k.into()))
+        // `k` was measured from 1 to 63.
+        // Least time: 34_031 ns. Proof, as recorded: 1053 + 79 k bytes.
+        Weight::from_parts(40_057_900, 11_744)
+            // Standard error: 8_117.
+            .saturating_add(Weight::from_parts(528_083, 0).saturating_mul(k.into()))
             .saturating_add(Db::get().reads(2))
             .saturating_add(Db::get().writes(4))
     }
@@ -538,37 +567,37 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Storage: `ProofOfQuality::Requests` (r:1 w:1)
         // Proof: `ProofOfQuality::Requests` (`max_values`: None, `max_size`: Some(600), added: 3075, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Committees` (r:1 w:1)
-        // Proof: `ProofOfQuality::Committees` (`max_values`: None, `max_size`: Some(1991), added: 4466, mode: `MaxEncodedLen`)
+        // Proof: `ProofOfQuality::Committees` (`max_values`: None, `max_size`: Some(8279), added: 10754, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Responses` (r:1 w:1)
         // Proof: `ProofOfQuality::Responses` (`max_values`: None, `max_size`: Some(993), added: 3468, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Spreads` (r:1 w:1)
         // Proof: `ProofOfQuality::Spreads` (`max_values`: None, `max_size`: Some(36), added: 2511, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Models` (r:9 w:0)
         // Proof: `ProofOfQuality::Models` (`max_values`: None, `max_size`: Some(156), added: 2631, mode: `MaxEncodedLen`)
-        // Storage: `System::Account` (r:24 w:24)
+        // Storage: `System::Account` (r:72 w:72)
         // Proof: `System::Account` (`max_values`: None, `max_size`: Some(128), added: 2603, mode: `MaxEncodedLen`)
-        // Storage: `Balances::Holds` (r:1 w:1)
-        // Proof: `Balances::Holds` (`max_values`: None, `max_size`: Some(85), added: 2560, mode: `MaxEncodedLen`)
-        // Storage: `ProofOfQuality::Operators` (r:23 w:23)
+        // Storage: `ProofOfQuality::Operators` (r:71 w:71)
         // Proof: `ProofOfQuality::Operators` (`max_values`: None, `max_size`: Some(1173), added: 3648, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::EconomicParameters` (r:1 w:0)
         // Proof: `ProofOfQuality::EconomicParameters` (`max_values`: Some(1), `max_size`: Some(116), added: 611, mode: `MaxEncodedLen`)
+        // Storage: `Balances::Holds` (r:1 w:1)
+        // Proof: `Balances::Holds` (`max_values`: None, `max_size`: Some(103), added: 2578, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Rosters` (r:9 w:9)
         // Proof: `ProofOfQuality::Rosters` (`max_values`: None, `max_size`: Some(11298), added: 13773, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::OpenRequests` (r:1 w:1)
         // Proof: `ProofOfQuality::OpenRequests` (`max_values`: Some(1), `max_size`: Some(4), added: 499, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Agenda` (r:0 w:2)
         // Proof: `ProofOfQuality::Agenda` (`max_values`: None, `max_size`: Some(28), added: 2503, mode: `MaxEncodedLen`)
-        // Storage: `ProofOfQuality::Duties` (r:0 w:23)
+        // Storage: `ProofOfQuality::Duties` (r:0 w:71)
         // Proof: `ProofOfQuality::Duties` (`max_values`: None, `max_size`: Some(65), added: 2540, mode: `MaxEncodedLen`)
         // `n` was measured from 1 to 8.
-        // `k` was measured from 1 to 15.
-        // Least time: 643_700 ns. Proof, as recorded: 13422 + 1400 k + 12805 n bytes.
-        Weight::from_parts(95_413_278, 14_763)
-            // Standard error: 217_721.
-            .saturating_add(Weight::from_parts(64_986_483, 0).saturating_mul(n.into()))
-            // Standard error: 112_442.
-            .saturating_add(Weight::from_parts(51_520_502, 0).saturating_mul(k.into()))
+        // `k` was measured from 1 to 63.
+        // Least time: 739_685 ns. Proof, as recorded: 11834 + 1399 k + 12979 n bytes.
+        Weight::from_parts(225_790_741, 14_763)
+            // Standard error: 13_321_977.
+            .saturating_add(Weight::from_parts(99_842_668, 0).saturating_mul(n.into()))
+            // Standard error: 1_631_370.
+            .saturating_add(Weight::from_parts(53_575_569, 0).saturating_mul(k.into()))
             .saturating_add(Weight::from_parts(0, 3_648).saturating_mul(k.into()))
             .saturating_add(Weight::from_parts(0, 13_773).saturating_mul(n.into()))
             .saturating_add(Db::get().reads(10))
@@ -583,18 +612,18 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Storage: `ProofOfQuality::Requests` (r:1 w:1)
         // Proof: `ProofOfQuality::Requests` (`max_values`: None, `max_size`: Some(600), added: 3075, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Committees` (r:1 w:1)
-        // Proof: `ProofOfQuality::Committees` (`max_values`: None, `max_size`: Some(1991), added: 4466, mode: `MaxEncodedLen`)
+        // Proof: `ProofOfQuality::Committees` (`max_values`: None, `max_size`: Some(8279), added: 10754, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Responses` (r:1 w:1)
         // Proof: `ProofOfQuality::Responses` (`max_values`: None, `max_size`: Some(993), added: 3468, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Spreads` (r:1 w:1)
         // Proof: `ProofOfQuality::Spreads` (`max_values`: None, `max_size`: Some(36), added: 2511, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Models` (r:9 w:0)
         // Proof: `ProofOfQuality::Models` (`max_values`: None, `max_size`: Some(156), added: 2631, mode: `MaxEncodedLen`)
-        // Storage: `ProofOfQuality::Operators` (r:23 w:23)
+        // Storage: `ProofOfQuality::Operators` (r:71 w:71)
         // Proof: `ProofOfQuality::Operators` (`max_values`: None, `max_size`: Some(1173), added: 3648, mode: `MaxEncodedLen`)
-        // Storage: `Balances::Holds` (r:15 w:15)
-        // Proof: `Balances::Holds` (`max_values`: None, `max_size`: Some(85), added: 2560, mode: `MaxEncodedLen`)
-        // Storage: `System::Account` (r:24 w:24)
+        // Storage: `Balances::Holds` (r:39 w:39)
+        // Proof: `Balances::Holds` (`max_values`: None, `max_size`: Some(103), added: 2578, mode: `MaxEncodedLen`)
+        // Storage: `System::Account` (r:72 w:72)
         // Proof: `System::Account` (`max_values`: None, `max_size`: Some(128), added: 2603, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::EconomicParameters` (r:1 w:0)
         // Proof: `ProofOfQuality::EconomicParameters` (`max_values`: Some(1), `max_size`: Some(116), added: 611, mode: `MaxEncodedLen`)
@@ -604,21 +633,21 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Proof: `ProofOfQuality::OpenRequests` (`max_values`: Some(1), `max_size`: Some(4), added: 499, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Agenda` (r:0 w:2)
         // Proof: `ProofOfQuality::Agenda` (`max_values`: None, `max_size`: Some(28), added: 2503, mode: `MaxEncodedLen`)
-        // Storage: `ProofOfQuality::Duties` (r:0 w:23)
+        // Storage: `ProofOfQuality::Duties` (r:0 w:71)
         // Proof: `ProofOfQuality::Duties` (`max_values`: None, `max_size`: Some(65), added: 2540, mode: `MaxEncodedLen`)
         // `n` was measured from 1 to 8.
-        // `k` was measured from 1 to 15.
-        // Least time: 729_768 ns. Proof, as recorded: 13749 + 1436 k + 12807 n bytes.
-        Weight::from_parts(119_388_299, 21_470)
-            // Standard error: 283_324.
-            .saturating_add(Weight::from_parts(72_316_841, 0).saturating_mul(n.into()))
-            // Standard error: 146_322.
-            .saturating_add(Weight::from_parts(54_698_951, 0).saturating_mul(k.into()))
+        // `k` was measured from 1 to 63.
+        // Least time: 1_141_240 ns. Proof, as recorded: 13725 + 1431 k + 12797 n bytes.
+        Weight::from_parts(1_226_015_000, 14_763)
+            // Standard error: 15_964_998.
+            .saturating_add(Weight::from_parts(170_759_216, 0).saturating_mul(n.into()))
+            // Standard error: 2_023_662.
+            .saturating_add(Weight::from_parts(65_745_949, 0).saturating_mul(k.into()))
             .saturating_add(Weight::from_parts(0, 3_648).saturating_mul(k.into()))
             .saturating_add(Weight::from_parts(0, 13_773).saturating_mul(n.into()))
             .saturating_add(Db::get().reads(9))
             .saturating_add(Db::get().reads(5).saturating_mul(n.into()))
-            .saturating_add(Db::get().reads(3).saturating_mul(k.into()))
+            .saturating_add(Db::get().reads(2).saturating_mul(k.into()))
             .saturating_add(Db::get().writes(9))
             .saturating_add(Db::get().writes(5).saturating_mul(n.into()))
             .saturating_add(Db::get().writes(4).saturating_mul(k.into()))
@@ -628,12 +657,12 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Storage: `ProofOfQuality::Requests` (r:1 w:1)
         // Proof: `ProofOfQuality::Requests` (`max_values`: None, `max_size`: Some(600), added: 3075, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Committees` (r:1 w:1)
-        // Proof: `ProofOfQuality::Committees` (`max_values`: None, `max_size`: Some(1991), added: 4466, mode: `MaxEncodedLen`)
-        // Storage: `ProofOfQuality::Operators` (r:15 w:15)
+        // Proof: `ProofOfQuality::Committees` (`max_values`: None, `max_size`: Some(8279), added: 10754, mode: `MaxEncodedLen`)
+        // Storage: `ProofOfQuality::Operators` (r:63 w:63)
         // Proof: `ProofOfQuality::Operators` (`max_values`: None, `max_size`: Some(1173), added: 3648, mode: `MaxEncodedLen`)
-        // Storage: `Balances::Holds` (r:15 w:15)
-        // Proof: `Balances::Holds` (`max_values`: None, `max_size`: Some(85), added: 2560, mode: `MaxEncodedLen`)
-        // Storage: `System::Account` (r:16 w:16)
+        // Storage: `Balances::Holds` (r:63 w:63)
+        // Proof: `Balances::Holds` (`max_values`: None, `max_size`: Some(103), added: 2578, mode: `MaxEncodedLen`)
+        // Storage: `System::Account` (r:64 w:64)
         // Proof: `System::Account` (`max_values`: None, `max_size`: Some(128), added: 2603, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::EconomicParameters` (r:1 w:0)
         // Proof: `ProofOfQuality::EconomicParameters` (`max_values`: Some(1), `max_size`: Some(116), added: 611, mode: `MaxEncodedLen`)
@@ -641,13 +670,13 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Proof: `ProofOfQuality::Rosters` (`max_values`: None, `max_size`: Some(11298), added: 13773, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Agenda` (r:0 w:2)
         // Proof: `ProofOfQuality::Agenda` (`max_values`: None, `max_size`: Some(28), added: 2503, mode: `MaxEncodedLen`)
-        // Storage: `ProofOfQuality::Duties` (r:0 w:15)
+        // Storage: `ProofOfQuality::Duties` (r:0 w:63)
         // Proof: `ProofOfQuality::Duties` (`max_values`: None, `max_size`: Some(65), added: 2540, mode: `MaxEncodedLen`)
-        // `k` was measured from 1 to 15.
-        // Least time: 103_675 ns. Proof, as recorded: 13553 + 1475 k bytes.
-        Weight::from_parts(69_687_840, 14_763)
-            // Standard error: 55_896.
-            .saturating_add(Weight::from_parts(39_128_780, 0).saturating_mul(k.into()))
+        // `k` was measured from 1 to 63.
+        // Least time: 157_563 ns. Proof, as recorded: 13506 + 1484 k bytes.
+        Weight::from_parts(46_544_856, 14_763)
+            // Standard error: 1_027_682.
+            .saturating_add(Weight::from_parts(70_830_358, 0).saturating_mul(k.into()))
             .saturating_add(Weight::from_parts(0, 3_648).saturating_mul(k.into()))
             .saturating_add(Db::get().reads(5))
             .saturating_add(Db::get().reads(3).saturating_mul(k.into()))
@@ -659,14 +688,14 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Storage: `ProofOfQuality::Requests` (r:1 w:1)
         // Proof: `ProofOfQuality::Requests` (`max_values`: None, `max_size`: Some(600), added: 3075, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Committees` (r:1 w:1)
-        // Proof: `ProofOfQuality::Committees` (`max_values`: None, `max_size`: Some(1991), added: 4466, mode: `MaxEncodedLen`)
+        // Proof: `ProofOfQuality::Committees` (`max_values`: None, `max_size`: Some(8279), added: 10754, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Responses` (r:1 w:1)
         // Proof: `ProofOfQuality::Responses` (`max_values`: None, `max_size`: Some(993), added: 3468, mode: `MaxEncodedLen`)
-        // Storage: `ProofOfQuality::Operators` (r:23 w:23)
+        // Storage: `ProofOfQuality::Operators` (r:70 w:70)
         // Proof: `ProofOfQuality::Operators` (`max_values`: None, `max_size`: Some(1173), added: 3648, mode: `MaxEncodedLen`)
-        // Storage: `Balances::Holds` (r:23 w:23)
-        // Proof: `Balances::Holds` (`max_values`: None, `max_size`: Some(85), added: 2560, mode: `MaxEncodedLen`)
-        // Storage: `System::Account` (r:24 w:24)
+        // Storage: `Balances::Holds` (r:70 w:70)
+        // Proof: `Balances::Holds` (`max_values`: None, `max_size`: Some(103), added: 2578, mode: `MaxEncodedLen`)
+        // Storage: `System::Account` (r:71 w:71)
         // Proof: `System::Account` (`max_values`: None, `max_size`: Some(128), added: 2603, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::EconomicParameters` (r:1 w:0)
         // Proof: `ProofOfQuality::EconomicParameters` (`max_values`: Some(1), `max_size`: Some(116), added: 611, mode: `MaxEncodedLen`)
@@ -676,18 +705,16 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Proof: `ProofOfQuality::OpenRequests` (`max_values`: Some(1), `max_size`: Some(4), added: 499, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Agenda` (r:0 w:2)
         // Proof: `ProofOfQuality::Agenda` (`max_values`: None, `max_size`: Some(28), added: 2503, mode: `MaxEncodedLen`)
-        // Storage: `ProofOfQuality::Duties` (r:0 w:23)
+        // Storage: `ProofOfQuality::Duties` (r:0 w:70)
         // Proof: `ProofOfQuality::Duties` (`max_values`: None, `max_size`: Some(65), added: 2540, mode: `MaxEncodedLen`)
         // `n` was measured from 1 to 8.
-        // `k` was measured from 0 to 15.
-        // Least time: 458_645 ns. Proof, as recorded: 13169 + 1477 k + 12771 n bytes.
-        Weight::from_parts(116_868_257, 9_499)
-            // Standard error: 202_786.
-            .saturating_add(Weight::from_parts(47_004_339, 0).saturating_mul(n.into()))
-            // Standard error: 98_024.
-            .saturating_add(Weight::from_parts(38_084_723, 0).saturating_mul(k.into()))
+        // `k` was measured from 0 to 63.
+        // Least time: 657_824 ns. Proof, as recorded: 13120 + 1470 k + 12745 n bytes.
+        Weight::from_parts(1_749_128_964, 11_744)
+            // Standard error: 1_603_575.
+            .saturating_add(Weight::from_parts(53_631_669, 0).saturating_mul(k.into()))
             .saturating_add(Weight::from_parts(0, 3_648).saturating_mul(k.into()))
-            .saturating_add(Weight::from_parts(0, 13_997).saturating_mul(n.into()))
+            .saturating_add(Weight::from_parts(0, 13_942).saturating_mul(n.into()))
             .saturating_add(Db::get().reads(7))
             .saturating_add(Db::get().reads(4).saturating_mul(n.into()))
             .saturating_add(Db::get().reads(3).saturating_mul(k.into()))
@@ -704,16 +731,16 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Storage: `ProofOfQuality::Agenda` (r:0 w:1)
         // Proof: `ProofOfQuality::Agenda` (`max_values`: None, `max_size`: Some(28), added: 2503, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Committees` (r:0 w:2)
-        // Proof: `ProofOfQuality::Committees` (`max_values`: None, `max_size`: Some(1991), added: 4466, mode: `MaxEncodedLen`)
+        // Proof: `ProofOfQuality::Committees` (`max_values`: None, `max_size`: Some(8279), added: 10754, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Outputs` (r:0 w:8)
         // Proof: `ProofOfQuality::Outputs` (`max_values`: None, `max_size`: Some(16416), added: 18891, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Prompts` (r:0 w:1)
         // Proof: `ProofOfQuality::Prompts` (`max_values`: None, `max_size`: Some(8210), added: 10685, mode: `MaxEncodedLen`)
         // `n` was measured from 1 to 8.
-        // Least time: 21_603 ns. Proof, as recorded: 935 + 86 n bytes.
-        Weight::from_parts(22_115_658, 4_458)
-            // Standard error: 6_166.
-            .saturating_add(Weight::from_parts(1_538_105, 0).saturating_mul(n.into()))
+        // Least time: 41_591 ns. Proof, as recorded: 935 + 86 n bytes.
+        Weight::from_parts(52_302_707, 4_458)
+            // Standard error: 85_104.
+            .saturating_add(Weight::from_parts(2_576_807, 0).saturating_mul(n.into()))
             .saturating_add(Db::get().reads(2))
             .saturating_add(Db::get().writes(6))
             .saturating_add(Db::get().writes(1).saturating_mul(n.into()))
@@ -727,36 +754,36 @@ impl<Db: Get<RuntimeDbWeight>> Measured<Db> {
         // Storage: `ProofOfQuality::Requests` (r:1 w:1)
         // Proof: `ProofOfQuality::Requests` (`max_values`: None, `max_size`: Some(600), added: 3075, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Committees` (r:1 w:1)
-        // Proof: `ProofOfQuality::Committees` (`max_values`: None, `max_size`: Some(1991), added: 4466, mode: `MaxEncodedLen`)
+        // Proof: `ProofOfQuality::Committees` (`max_values`: None, `max_size`: Some(8279), added: 10754, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Responses` (r:1 w:1)
         // Proof: `ProofOfQuality::Responses` (`max_values`: None, `max_size`: Some(993), added: 3468, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Spreads` (r:1 w:1)
         // Proof: `ProofOfQuality::Spreads` (`max_values`: None, `max_size`: Some(36), added: 2511, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Models` (r:9 w:0)
         // Proof: `ProofOfQuality::Models` (`max_values`: None, `max_size`: Some(156), added: 2631, mode: `MaxEncodedLen`)
-        // Storage: `System::Account` (r:24 w:24)
+        // Storage: `System::Account` (r:72 w:72)
         // Proof: `System::Account` (`max_values`: None, `max_size`: Some(128), added: 2603, mode: `MaxEncodedLen`)
-        // Storage: `Balances::Holds` (r:1 w:1)
-        // Proof: `Balances::Holds` (`max_values`: None, `max_size`: Some(85), added: 2560, mode: `MaxEncodedLen`)
-        // Storage: `ProofOfQuality::Operators` (r:23 w:23)
+        // Storage: `ProofOfQuality::Operators` (r:71 w:71)
         // Proof: `ProofOfQuality::Operators` (`max_values`: None, `max_size`: Some(1173), added: 3648, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::EconomicParameters` (r:1 w:0)
         // Proof: `ProofOfQuality::EconomicParameters` (`max_values`: Some(1), `max_size`: Some(116), added: 611, mode: `MaxEncodedLen`)
+        // Storage: `Balances::Holds` (r:1 w:1)
+        // Proof: `Balances::Holds` (`max_values`: None, `max_size`: Some(103), added: 2578, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Rosters` (r:9 w:9)
         // Proof: `ProofOfQuality::Rosters` (`max_values`: None, `max_size`: Some(11298), added: 13773, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::OpenRequests` (r:1 w:1)
         // Proof: `ProofOfQuality::OpenRequests` (`max_values`: Some(1), `max_size`: Some(4), added: 499, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Agenda` (r:0 w:2)
         // Proof: `ProofOfQuality::Agenda` (`max_values`: None, `max_size`: Some(28), added: 2503, mode: `MaxEncodedLen`)
-        // Storage: `ProofOfQuality::Duties` (r:0 w:23)
+        // Storage: `ProofOfQuality::Duties` (r:0 w:71)
         // Proof: `ProofOfQuality::Duties` (`max_values`: None, `max_size`: Some(65), added: 2540, mode: `MaxEncodedLen`)
         // `o` was measured from 0 to 1000.
-        // Least time: 1_328_221 ns. Proof, as recorded: 137598 bytes.
-        Weight::from_parts(1_391_075_939, 124_947)
-            // Standard error: 3_294.
-            .saturating_add(Weight::from_parts(95_691, 0).saturating_mul(o.into()))
-            .saturating_add(Db::get().reads(72))
-            .saturating_add(Db::get().writes(87))
+        // Least time: 3_559_571 ns. Proof, as recorded: 204632 bytes.
+        Weight::from_parts(3_966_594_409, 259_998)
+            // Standard error: 45_971.
+            .saturating_add(Weight::from_parts(50_521, 0).saturating_mul(o.into()))
+            .saturating_add(Db::get().reads(168))
+            .saturating_add(Db::get().writes(231))
     }
 }
 
@@ -798,11 +825,11 @@ impl WeightInfo for () {
     fn report_output(b: u32) -> Weight {
         Measured::<RocksDbWeight>::report_output(b)
     }
-    fn report_scores_commitment(_k: u32) -> Weight {
-        Measured::<RocksDbWeight>::report_scores_commitment(_k)
+    fn report_scores_commitment(k: u32) -> Weight {
+        Measured::<RocksDbWeight>::report_scores_commitment(k)
     }
-    fn report_scores(_k: u32) -> Weight {
-        Measured::<RocksDbWeight>::report_scores(_k)
+    fn report_scores(k: u32) -> Weight {
+        Measured::<RocksDbWeight>::report_scores(k)
     }
     fn report_failure() -> Weight {
         Measured::<RocksDbWeight>::report_failure()
@@ -819,8 +846,8 @@ impl WeightInfo for () {
     fn agenda_item() -> Weight {
         Measured::<RocksDbWeight>::agenda_item()
     }
-    fn draw_inference_nodes(c: u32, n: u32) -> Weight {
-        Measured::<RocksDbWeight>::draw_inference_nodes(c, n)
+    fn draw_inference_nodes(c: u32, n: u32, l: u32) -> Weight {
+        Measured::<RocksDbWeight>::draw_inference_nodes(c, n, l)
     }
     fn close_answering(n: u32) -> Weight {
         Measured::<RocksDbWeight>::close_answering(n)
@@ -828,8 +855,8 @@ impl WeightInfo for () {
     fn close_opening(n: u32) -> Weight {
         Measured::<RocksDbWeight>::close_opening(n)
     }
-    fn draw_committee(c: u32, k: u32) -> Weight {
-        Measured::<RocksDbWeight>::draw_committee(c, k)
+    fn draw_committee(c: u32, k: u32, l: u32) -> Weight {
+        Measured::<RocksDbWeight>::draw_committee(c, k, l)
     }
     fn close_scoring(k: u32) -> Weight {
         Measured::<RocksDbWeight>::close_scoring(k)

@@ -1,6 +1,6 @@
 //! Reports of work: what is due and valid, and what it changes.
 
-use crate::{agenda::LAST_ROUND, *};
+use crate::*;
 use frame_support::{dispatch::RawOrigin, ensure, traits::Get, weights::Weight};
 use frame_system::pallet_prelude::OriginFor;
 use poq_primitives::commitment::{Binding, Hash32};
@@ -139,32 +139,37 @@ impl<T: Config> Pallet<T> {
     /// for, the request is put on today's agenda: the phase ends at the end of this block.
     fn apply_report(operator: &T::AccountId, report: ReportOf<T>) -> Result<Weight, DispatchError> {
         let Report { request: id, kind } = report;
-        // The weight of a failure, which either may report, does not depend on the committee's size.
-        let sizes = (0..=LAST_ROUND).filter_map(|round| Committees::<T>::decode_len(id, round));
-        let weight = Self::report_weight(&kind, sizes.max().unwrap_or_default() as u32);
-        let (work, all_acted) = match kind {
+        let (work, acted) = match &kind {
             ReportKind::CommitOutput { commitment } => {
-                Self::set_response(id, operator, Work::Committed(commitment))?
+                let work = Work::Committed(*commitment);
+                (work, Self::set_response(id, operator, work)?)
             }
             ReportKind::RevealOutput { output, .. } => {
                 let index = Responses::<T>::get(id).iter().position(|r| r.operator == *operator);
                 let index = index.ok_or(Error::<T>::NotYourDuty)?;
                 Outputs::<T>::insert(id, index as u32, output);
-                Self::set_response(id, operator, Work::Shown)?
+                (Work::Shown, Self::set_response(id, operator, Work::Shown)?)
             }
             ReportKind::CommitScores { commitment } => {
-                Self::set_member(id, operator, Work::Committed(commitment), Default::default())?
+                let work = Work::Committed(*commitment);
+                (work, Self::set_member(id, operator, work, Default::default())?)
             }
-            ReportKind::RevealScores { scores, .. } => Self::set_member(id, operator, Work::Shown, scores)?,
-            ReportKind::Fail { reason } => match Duties::<T>::get(operator, id) {
-                Some(Role::QualityValidator) => {
-                    Self::set_member(id, operator, Work::Failed(reason), Default::default())?
-                }
-                _ => Self::set_response(id, operator, Work::Failed(reason))?,
-            },
+            ReportKind::RevealScores { scores, .. } => {
+                (Work::Shown, Self::set_member(id, operator, Work::Shown, scores.clone())?)
+            }
+            ReportKind::Fail { reason } => {
+                let work = Work::Failed(*reason);
+                let acted = match Duties::<T>::get(operator, id) {
+                    Some(Role::QualityValidator) => Self::set_member(id, operator, work, Default::default())?,
+                    _ => Self::set_response(id, operator, work)?,
+                };
+                (work, acted)
+            }
         };
         Self::deposit_event(Event::WorkReported { request: id, operator: operator.clone(), work });
-        if all_acted {
+        // What inference nodes report does not weigh by their number.
+        let weight = Self::report_weight(&kind, acted.of);
+        if acted.all {
             Requests::<T>::mutate_extant(id, |request| Self::schedule_now(id, request));
             Ok(weight)
         } else {
@@ -172,7 +177,7 @@ impl<T: Config> Pallet<T> {
         }
     }
 
-    fn set_response(id: RequestId, operator: &T::AccountId, work: Work) -> Result<(Work, bool), Error<T>> {
+    fn set_response(id: RequestId, operator: &T::AccountId, work: Work) -> Result<Acted, Error<T>> {
         let request = Requests::<T>::get(id).ok_or(Error::<T>::UnknownRequest)?;
         let opening = matches!(request.phase, Phase::Opening { .. });
         Responses::<T>::try_mutate(id, |responses| {
@@ -182,7 +187,8 @@ impl<T: Config> Pallet<T> {
                 part.latency = Self::latency_now(&request);
             }
             part.work = work;
-            Ok((work, responses.iter().all(|r| has_acted(&r.work, opening))))
+            let all = responses.iter().all(|r| has_acted(&r.work, opening));
+            Ok(Acted { all, of: responses.len() as u32 })
         })
     }
 
@@ -191,7 +197,7 @@ impl<T: Config> Pallet<T> {
         operator: &T::AccountId,
         work: Work,
         scores: frame_support::BoundedVec<Permill, T::MaxResponders>,
-    ) -> Result<(Work, bool), Error<T>> {
+    ) -> Result<Acted, Error<T>> {
         let request = Requests::<T>::get(id).ok_or(Error::<T>::UnknownRequest)?;
         let revealing = matches!(request.phase, Phase::Revealing { .. });
         Committees::<T>::try_mutate(id, request.round, |committee| {
@@ -202,7 +208,8 @@ impl<T: Config> Pallet<T> {
             }
             part.work = work;
             part.scores = scores;
-            Ok((work, committee.iter().all(|m| has_acted(&m.work, revealing))))
+            let all = committee.iter().all(|m| has_acted(&m.work, revealing));
+            Ok(Acted { all, of: committee.len() as u32 })
         })
     }
 
@@ -232,6 +239,14 @@ pub(crate) fn has_acted(work: &Work, showing: bool) -> bool {
         Work::Committed(_) => !showing,
         Work::Shown | Work::Failed(_) | Work::NotCommitted | Work::NotRevealed => true,
     }
+}
+
+/// Who has acted in a phase, after a report.
+struct Acted {
+    /// Whether everybody has.
+    all: bool,
+    /// Of how many.
+    of: u32,
 }
 
 /// What the phase of a request lets an operator do with its piece of work.

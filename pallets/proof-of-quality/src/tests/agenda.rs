@@ -116,7 +116,7 @@ fn work_since(before: &[(RequestId, Request<Test>)]) -> Weight {
         let most = Poq::step_weight(request);
         match Requests::<Test>::get(id) {
             Some(after) if (after.phase, after.due) == (request.phase, request.due) => Weight::zero(),
-            Some(after) => Poq::spent_weight(&request.phase, &after, most),
+            Some(after) => Poq::spent_weight(&request.phase, &after, 0, most),
             None => most,
         }
     });
