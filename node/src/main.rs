@@ -19,6 +19,7 @@ mod cli;
 mod command;
 mod dev;
 mod engine;
+mod equivocations;
 mod rpc;
 mod salt;
 mod service;

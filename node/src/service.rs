@@ -4,7 +4,7 @@
 //! and the tasks that make it a node.
 
 use crate::{
-    chain_spec, dev, engine, rpc, salt,
+    chain_spec, dev, engine, equivocations, rpc, salt,
     watch::{Part, Recorded, Sent, Watch},
 };
 use futures::FutureExt as _;
@@ -22,7 +22,7 @@ use sc_service::{
 };
 use sc_telemetry::{Telemetry, TelemetryHandle, TelemetryWorker};
 use sc_transaction_pool::TransactionPoolHandle;
-use sc_transaction_pool_api::OffchainTransactionPoolFactory;
+use sc_transaction_pool_api::{OffchainTransactionPoolFactory, RejectAllTxPool};
 use sp_consensus_babe::inherents::{BabeCreateInherentDataProviders, InherentDataProvider as SlotProvider};
 use sp_consensus_babe::SlotDuration;
 use sp_keystore::KeystorePtr;
@@ -126,7 +126,8 @@ pub fn parts(config: &Configuration) -> Result<Parts, ServiceError> {
         client.clone(),
         inherents(slot_duration),
         select_chain.clone(),
-        OffchainTransactionPoolFactory::new(transaction_pool.clone()),
+        // What it would report is no proof: see `equivocations`.
+        OffchainTransactionPoolFactory::new(RejectAllTxPool::default()),
     )?;
     let (import_queue, babe_worker) =
         sc_consensus_babe::import_queue(sc_consensus_babe::ImportQueueParams {
@@ -249,6 +250,7 @@ pub fn start<N: NetworkBackend<Block, Hash>>(
     worker.run_offchain_workers()?;
     worker.run_engine(options.engine)?;
     worker.keep_watch(options.part);
+    worker.report_equivocations();
     worker.author_blocks(block_import, babe_link)?;
     worker.vote_on_finality(grandpa_link, network.finality, votes)?;
     if options.dev {
@@ -420,6 +422,13 @@ impl Tasks<'_> {
             part,
         };
         self.task_manager.spawn_handle().spawn("watch", None, watch.run(self.plan.prometheus.clone()));
+    }
+
+    /// Reports authors that make two blocks for one slot.
+    fn report_equivocations(&self) {
+        let (client, select_chain) = (self.client.clone(), self.select_chain.clone());
+        let reporter = equivocations::Reporter::new(client, select_chain, self.transaction_pool.clone());
+        self.task_manager.spawn_handle().spawn("equivocations", None, reporter.run());
     }
 
     /// Authors blocks with BABE, if this node is an author.
