@@ -65,7 +65,7 @@ impl Reporter {
 
     /// Remembers a block; returns another that its author made for the same slot.
     fn remember(&mut self, slot: Slot, author: AuthorityId, header: &Header) -> Option<Header> {
-        let oldest = slot.saturating_sub(REMEMBERED).into();
+        let oldest = slot.saturating_sub(REMEMBERED);
         self.seen = self.seen.split_off(&oldest);
         let of_slot = self.seen.entry(slot).or_default();
         match of_slot.iter().find(|(other, _)| *other == author) {
