@@ -42,8 +42,6 @@ network-status: ## Show them
 chaos: build ## Hurt such a network and see if anything is lost; as root (SEED=n REQUESTS=n FAULTS=n)
 	@$(POQ_NETWORK_PROGRAM) chaos
 
-# clippy looks at the native side, and its wrapper does not get along with the Wasm build.
-lint: export SKIP_WASM_BUILD = 1
 lint: setup ## Check format and lints
 	@cargo fmt --all --check
 	@$(CARGO) clippy --release --locked --workspace --all-targets -- -D warnings

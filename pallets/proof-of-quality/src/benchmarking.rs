@@ -2,7 +2,7 @@
 //!
 //! At its worst means: every roster is full, every record of an operator as long as it gets, every response made with
 //! another model, so that each has a roster of its own to bring up to date, and of two things that may happen to an operator
-//! the dearer one. State is written as it would be found; the way there does not count.
+//! the dearer one. What most requests are, of one generator, is measured beside that. State is written as it would be found; the way there does not count.
 //!
 //! A step is measured from the agenda's call on, so the request's own read and write are in it. Iterating reads no values
 //! and is not counted by the benchmarks' database; where the agenda iterates, a read of the entry stands for it.
@@ -62,8 +62,8 @@ fn model_id(kind: ModelKind, n: u32) -> ModelId {
     (kind, n).using_encoded(sp_io::hashing::blake2_256)
 }
 
-fn generators<T: Config>() -> Vec<ModelId> {
-    (0..T::MaxModelsPerRequest::get()).map(|n| model_id(ModelKind::Generator, n)).collect()
+fn generators(count: u32) -> Vec<ModelId> {
+    (0..count).map(|n| model_id(ModelKind::Generator, n)).collect()
 }
 
 fn evaluator() -> ModelId {
@@ -162,8 +162,13 @@ struct Scene<T: Config> {
 impl<T: Config> Scene<T> {
     /// `n` inference nodes and `k` quality validators in full rosters, and a request of the most models.
     fn new(n: u32, k: u32) -> Self {
+        Self::of_models(T::MaxModelsPerRequest::get(), n, k)
+    }
+
+    /// As [`Self::new`], of so many models.
+    fn of_models(count: u32, n: u32, k: u32) -> Self {
         frame_system::Pallet::<T>::set_block_number(now::<T>());
-        let models = generators::<T>();
+        let models = generators(count);
         let nodes: Accounts<T> =
             (0..n).map(|i| store_operator::<T>("node", i, &[models[i as usize % models.len()]])).collect();
         let scorers: Accounts<T> = (0..k).map(|i| store_operator::<T>("scorer", i, &[evaluator()])).collect();
@@ -319,6 +324,39 @@ fn store_drawable<T: Config>(fit: u32, chilled: u32, busy: u32) -> Vec<(T::Accou
     chilled.chain(busy).chain(fit).collect()
 }
 
+/// A request of `models` generators whose `c` candidates stand in all their rosters in turn. `n` are to be drawn, `l` cannot be
+/// and come up first; returns how many of those have chilled.
+fn before_a_draw<T: Config>(models: u32, c: u32, n: u32, l: u32) -> u32 {
+    let mut scene = Scene::<T>::of_models(models, 0, 0);
+    scene.request.responders = n;
+    let chilled = (n - 1).min(l / 2);
+    let named = store_drawable::<T>(n, chilled, l - chilled);
+    for (place, model) in scene.request.generators.iter().enumerate() {
+        let in_turn = |count: usize| (place..count).step_by(models as usize);
+        let named = in_turn(named.len()).map(|index| named[index].clone()).collect();
+        store_roster::<T>(*model, in_turn(c as usize).count() as u32, named);
+    }
+    scene.due(Phase::Requested);
+    chilled
+}
+
+fn draw<T: Config>() {
+    let mut request = Requests::<T>::get(ID).unwrap();
+    let seed = Pallet::<T>::seed_or_wait(ID, &mut request, b"", Zero::zero(), now::<T>());
+    let seed = seed.map_or(SEED, |_| SEED);
+    Pallet::<T>::draw_inference_nodes_with(seed, ID, &mut request, now::<T>());
+    Requests::<T>::insert(ID, request);
+}
+
+fn after_a_draw<T: Config>(c: u32, n: u32, chilled: u32) {
+    let drawn: Vec<_> = Responses::<T>::get(ID).into_iter().map(|response| response.operator).collect();
+    assert_eq!(drawn.len(), n as usize);
+    assert!(drawn.iter().all(|who| Duties::<T>::contains_key(who, ID)));
+    let models = Requests::<T>::get(ID).unwrap().generators;
+    let left: usize = models.iter().map(|model| Rosters::<T>::get(model).len()).sum();
+    assert_eq!(left as u32, c - chilled, "who cannot be drawn is struck out");
+}
+
 /// The commitment and the report of it, in a request where everybody else has acted.
 fn report<T: Config>(kind: ReportKindOf<T>) -> ReportsOf<T> {
     BoundedVec::truncate_from(vec![Report { request: ID, kind }])
@@ -340,14 +378,14 @@ fn check_and_report<T: Config>(worker: &T::AccountId, reports: ReportsOf<T>) {
     Pallet::<T>::report_work(origin, reports).unwrap();
 }
 
-/// The work of the last node or, with `scorer`, of the last quality validator, and whether the phase ends today.
+/// The work of the last node or, with `scorer`, of the last quality validator, and whether the phase has ended or will today.
 fn outcome<T: Config>(scorer: bool) -> (Work, bool) {
     let request = Requests::<T>::get(ID).unwrap();
     let work = match scorer {
         true => Committees::<T>::get(ID, request.round).last().unwrap().work,
         false => Responses::<T>::get(ID).last().unwrap().work,
     };
-    (work, Agenda::<T>::contains_key(now::<T>(), ID))
+    (work, request.since == now::<T>() || request.due == now::<T>())
 }
 
 fn step<T: Config>() {
@@ -496,8 +534,11 @@ mod benchmarks {
     }
 
     #[benchmark]
-    fn request_inference(b: Linear<1, { T::MaxPromptLength::get() }>) -> Result<(), BenchmarkError> {
-        let scene = Scene::<T>::new(0, 0);
+    fn request_inference(
+        b: Linear<1, { T::MaxPromptLength::get() }>,
+        g: Linear<1, { T::MaxModelsPerRequest::get() }>,
+    ) -> Result<(), BenchmarkError> {
+        let scene = Scene::<T>::of_models(g, 0, 0);
         let (responders, committee) = (T::MaxResponders::get(), T::MaxCommittee::get());
         let needs =
             Pallet::<T>::do_estimate(&scene.request.generators, &evaluator(), 1, responders, committee)?;
@@ -694,29 +735,27 @@ mod benchmarks {
         n: Linear<1, { T::MaxResponders::get() }>,
         l: Linear<0, { SPARE_LOOKS }>,
     ) {
-        let mut scene = Scene::<T>::new(0, 0);
-        scene.request.responders = n;
-        let chilled = (n - 1).min(l / 2);
-        let named = store_drawable::<T>(n, chilled, l - chilled);
-        let models = generators::<T>();
-        for (place, model) in models.iter().enumerate() {
-            let all = (0..c as usize).skip(place).step_by(models.len()).count() as u32;
-            store_roster::<T>(*model, all, named.iter().skip(place).step_by(models.len()).cloned().collect());
-        }
-        scene.due(Phase::Requested);
+        let chilled = before_a_draw::<T>(T::MaxModelsPerRequest::get(), c, n, l);
         #[block]
         {
-            let mut request = Requests::<T>::get(ID).unwrap();
-            let seed = Pallet::<T>::seed_or_wait(ID, &mut request, b"", Zero::zero(), now::<T>());
-            let seed = seed.map_or(SEED, |_| SEED);
-            Pallet::<T>::draw_inference_nodes_with(seed, ID, &mut request, now::<T>());
-            Requests::<T>::insert(ID, request);
+            draw::<T>();
         }
-        let drawn: Vec<_> = Responses::<T>::get(ID).into_iter().map(|response| response.operator).collect();
-        assert_eq!(drawn.len(), n as usize);
-        assert!(drawn.iter().all(|who| Duties::<T>::contains_key(who, ID)));
-        let left: usize = models.iter().map(|model| Rosters::<T>::get(model).len()).sum();
-        assert_eq!(left as u32, c - chilled, "who cannot be drawn is struck out");
+        after_a_draw::<T>(c, n, chilled);
+    }
+
+    /// As before, all with the same model.
+    #[benchmark]
+    fn draw_inference_nodes_of_one_model(
+        c: Linear<{ T::MaxResponders::get() + SPARE_LOOKS }, { T::MaxOperatorsPerModel::get() }>,
+        n: Linear<1, { T::MaxResponders::get() }>,
+        l: Linear<0, { SPARE_LOOKS }>,
+    ) {
+        let chilled = before_a_draw::<T>(1, c, n, l);
+        #[block]
+        {
+            draw::<T>();
+        }
+        after_a_draw::<T>(c, n, chilled);
     }
 
     #[benchmark]
@@ -793,6 +832,24 @@ mod benchmarks {
     #[benchmark]
     fn settle(n: Linear<1, { T::MaxResponders::get() }>, k: Linear<1, { T::MaxCommittee::get() }>) {
         let scene = Scene::<T>::new(n, k)
+            .due(Phase::Revealing { until: now::<T>() })
+            .answered(|_| Work::Shown)
+            .scored(|_| Work::Shown);
+        #[block]
+        {
+            step::<T>();
+        }
+        assert!(matches!(phase::<T>(), Phase::Settled { .. }));
+        duties_are_over::<T>(&scene.nodes, n as usize, 0);
+        duties_are_over::<T>(&scene.scorers, k as usize, 0);
+    }
+
+    #[benchmark]
+    fn settle_of_one_model(
+        n: Linear<1, { T::MaxResponders::get() }>,
+        k: Linear<1, { T::MaxCommittee::get() }>,
+    ) {
+        let scene = Scene::<T>::of_models(1, n, k)
             .due(Phase::Revealing { until: now::<T>() })
             .answered(|_| Work::Shown)
             .scored(|_| Work::Shown);

@@ -24,8 +24,7 @@ impl<T: Config> Pallet<T> {
         ensure!(T::DefaultCapacity::get() >= 1, "DefaultCapacity must be at least 1, or nobody is drawn");
         ensure!(T::MaxResponders::get() >= 1 && T::MaxCommittee::get() >= 1, "a request needs both roles");
         ensure!(
-            T::AgendaWeight::get()
-                .all_gte(T::WeightInfo::agenda_block().saturating_add(Self::dearest_step())),
+            T::AgendaWeight::get().all_gte(Self::least_agenda_weight().saturating_add(Self::dearest_step())),
             "AgendaWeight must have room for a step, or nothing ever ends"
         );
         Ok(())

@@ -390,6 +390,7 @@ pub mod pallet {
 
     /// The economic parameters in force. A request keeps those under which it was made.
     #[pallet::storage]
+    #[pallet::whitelist_storage]
     pub type EconomicParameters<T: Config> =
         StorageValue<_, ParametersOf<T>, ValueQuery, T::DefaultParameters>;
 
@@ -423,10 +424,12 @@ pub mod pallet {
 
     /// The id of the next request.
     #[pallet::storage]
+    #[pallet::whitelist_storage]
     pub type NextRequest<T: Config> = StorageValue<_, RequestId, ValueQuery>;
 
     /// How many requests are open.
     #[pallet::storage]
+    #[pallet::whitelist_storage]
     pub type OpenRequests<T: Config> = StorageValue<_, u32, ValueQuery>;
 
     /// The requests, open and retained.
@@ -472,6 +475,7 @@ pub mod pallet {
     /// The first block whose agenda may not be done; `None` until the first request, so that a chain that takes the
     /// pallet in late does not walk through its whole past.
     #[pallet::storage]
+    #[pallet::whitelist_storage]
     pub type AgendaCursor<T: Config> = StorageValue<_, BlockNumberFor<T>>;
 
     /// A model of the genesis block.
@@ -1031,7 +1035,7 @@ pub mod pallet {
         /// [`Error::InsufficientBalance`].
         /// Events: [`Event::Requested`].
         #[pallet::call_index(8)]
-        #[pallet::weight(T::WeightInfo::request_inference(prompt.len() as u32))]
+        #[pallet::weight(T::WeightInfo::request_inference(prompt.len() as u32, terms.generators.len() as u32))]
         pub fn request_inference(
             origin: OriginFor<T>,
             prompt: Vec<u8>,
@@ -1045,7 +1049,8 @@ pub mod pallet {
         /// Origin: signed by a worker key.
         /// Details: all or nothing. Free exactly when every report is due and valid in the current state, so that a worker
         /// key needs no balance and cannot be used to spam. Operational: full blocks keep room for it. When the report is the
-        /// last that a phase waits for, the phase ends at once; weight is reserved as if each was the last.
+        /// last that a phase waits for, the phase ends: at once if the next phase only opens, with the agenda of this block if
+        /// money moves. Weight is reserved as if each report was the last.
         /// Errors: [`Error::UnknownWorker`], [`Error::NoReports`], [`Error::UnorderedReports`], [`Error::UnknownRequest`],
         /// [`Error::NotYourDuty`], [`Error::TooEarly`], [`Error::TooLate`], [`Error::AlreadyCommitted`],
         /// [`Error::AlreadyDone`], [`Error::NotCommitted`], [`Error::RevealMismatch`], [`Error::EmptyOutput`],

@@ -240,7 +240,7 @@ weigh! {
     set_capacity() => 1;
     unbond() => 1;
     withdraw() => 1;
-    request_inference(b) => 1;
+    request_inference(b, g) => 1;
     report_output_commitment() => 1;
     report_output(b) => 1;
     report_scores_commitment(k) => 1;
@@ -251,11 +251,13 @@ weigh! {
     agenda_block() => 10;
     agenda_item() => 10;
     draw_inference_nodes(c, n, l) => 90;
+    draw_inference_nodes_of_one_model(c, n, l) => 90;
     close_answering(n) => 90;
     close_opening(n) => 90;
     draw_committee(c, k, l) => 90;
     close_scoring(k) => 90;
     settle(n, k) => 90;
+    settle_of_one_model(n, k) => 90;
     settle_with_absentees(n, k) => 90;
     dismiss_committee(k) => 90;
     refund(n, k) => 90;

@@ -22,8 +22,8 @@ use frame_support::{
     weights::{constants::RocksDbWeight, RuntimeDbWeight, Weight},
 };
 
-/// Weights of calls and of the agenda's steps. `n` is a number of inference nodes, `k` of quality validators, `b` of bytes,
-/// `c` of candidates.
+/// Weights of calls and of the agenda's steps. `n` is a number of inference nodes, `k` of quality validators, `g` of generators
+/// that a request names, `b` of bytes, `c` of candidates.
 pub trait WeightInfo {
     /// Registering a model.
     fn register_model() -> Weight;
@@ -43,8 +43,8 @@ pub trait WeightInfo {
     fn unbond() -> Weight;
     /// Withdrawing.
     fn withdraw() -> Weight;
-    /// A request with a prompt of `b` bytes.
-    fn request_inference(b: u32) -> Weight;
+    /// A request that names `g` generators, with a prompt of `b` bytes.
+    fn request_inference(b: u32, g: u32) -> Weight;
     /// A commitment to an output.
     fn report_output_commitment() -> Weight;
     /// An output of `b` bytes.
@@ -63,8 +63,10 @@ pub trait WeightInfo {
     fn agenda_block() -> Weight;
     /// Looking at a request on the agenda.
     fn agenda_item() -> Weight;
-    /// Drawing `n` inference nodes out of `c` candidates, after `l` others who cannot take part.
+    /// Drawing `n` inference nodes out of `c` candidates for several generators, after `l` others who cannot take part.
     fn draw_inference_nodes(c: u32, n: u32, l: u32) -> Weight;
+    /// Drawing `n` inference nodes out of `c` candidates for one generator, after `l` others who cannot take part.
+    fn draw_inference_nodes_of_one_model(c: u32, n: u32, l: u32) -> Weight;
     /// Closing the commitments.
     fn close_answering(n: u32) -> Weight;
     /// Closing the outputs.
@@ -73,8 +75,10 @@ pub trait WeightInfo {
     fn draw_committee(c: u32, k: u32, l: u32) -> Weight;
     /// Closing the commitments to scores.
     fn close_scoring(k: u32) -> Weight;
-    /// Settling.
+    /// Settling, each inference node with another model.
     fn settle(n: u32, k: u32) -> Weight;
+    /// Settling, all inference nodes with one model.
+    fn settle_of_one_model(n: u32, k: u32) -> Weight;
     /// Settling where as many as can be are absent.
     fn settle_with_absentees(n: u32, k: u32) -> Weight;
     /// Dismissing a committee.
@@ -221,7 +225,7 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
             .saturating_add(Db::get().writes(22))
     }
 
-    fn request_inference(b: u32) -> Weight {
+    fn request_inference(b: u32, g: u32) -> Weight {
         // Storage: `ProofOfQuality::EconomicParameters` (r:1 w:0)
         // Proof: `ProofOfQuality::EconomicParameters` (`max_values`: Some(1), `max_size`: Some(116), added: 611, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Models` (r:9 w:0)
@@ -472,6 +476,10 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
             .saturating_add(Db::get().writes(1).saturating_mul(l.into()))
     }
 
+    fn draw_inference_nodes_of_one_model(c: u32, n: u32, l: u32) -> Weight {
+        Self::draw_inference_nodes(c, n, l)
+    }
+
     fn close_answering(n: u32) -> Weight {
         // Storage: `ProofOfQuality::Requests` (r:1 w:1)
         // Proof: `ProofOfQuality::Requests` (`max_values`: None, `max_size`: Some(600), added: 3075, mode: `MaxEncodedLen`)
@@ -606,6 +614,10 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
             .saturating_add(Db::get().writes(10))
             .saturating_add(Db::get().writes(4).saturating_mul(n.into()))
             .saturating_add(Db::get().writes(3).saturating_mul(k.into()))
+    }
+
+    fn settle_of_one_model(n: u32, k: u32) -> Weight {
+        Self::settle(n, k)
     }
 
     fn settle_with_absentees(n: u32, k: u32) -> Weight {
@@ -816,8 +828,8 @@ impl WeightInfo for () {
     fn withdraw() -> Weight {
         Measured::<RocksDbWeight>::withdraw()
     }
-    fn request_inference(b: u32) -> Weight {
-        Measured::<RocksDbWeight>::request_inference(b)
+    fn request_inference(b: u32, g: u32) -> Weight {
+        Measured::<RocksDbWeight>::request_inference(b, g)
     }
     fn report_output_commitment() -> Weight {
         Measured::<RocksDbWeight>::report_output_commitment()
@@ -849,6 +861,9 @@ impl WeightInfo for () {
     fn draw_inference_nodes(c: u32, n: u32, l: u32) -> Weight {
         Measured::<RocksDbWeight>::draw_inference_nodes(c, n, l)
     }
+    fn draw_inference_nodes_of_one_model(c: u32, n: u32, l: u32) -> Weight {
+        Measured::<RocksDbWeight>::draw_inference_nodes_of_one_model(c, n, l)
+    }
     fn close_answering(n: u32) -> Weight {
         Measured::<RocksDbWeight>::close_answering(n)
     }
@@ -863,6 +878,9 @@ impl WeightInfo for () {
     }
     fn settle(n: u32, k: u32) -> Weight {
         Measured::<RocksDbWeight>::settle(n, k)
+    }
+    fn settle_of_one_model(n: u32, k: u32) -> Weight {
+        Measured::<RocksDbWeight>::settle_of_one_model(n, k)
     }
     fn settle_with_absentees(n: u32, k: u32) -> Weight {
         Measured::<RocksDbWeight>::settle_with_absentees(n, k)

@@ -136,7 +136,7 @@ impl<T: Config> Pallet<T> {
     }
 
     /// Writes a report that [`Self::check_report`] let through; returns what it weighed. If it is the last that the phase waits
-    /// for, the request is put on today's agenda: the phase ends at the end of this block.
+    /// for, the phase ends.
     fn apply_report(operator: &T::AccountId, report: ReportOf<T>) -> Result<Weight, DispatchError> {
         let Report { request: id, kind } = report;
         let (work, acted) = match &kind {
@@ -170,7 +170,7 @@ impl<T: Config> Pallet<T> {
         // What inference nodes report does not weigh by their number.
         let weight = Self::report_weight(&kind, acted.of);
         if acted.all {
-            Requests::<T>::mutate_extant(id, |request| Self::schedule_now(id, request));
+            Requests::<T>::mutate_extant(id, |request| Self::end_phase(id, request, acted.done, acted.of));
             Ok(weight)
         } else {
             Ok(weight.saturating_sub(T::DbWeight::get().writes(LAST_REPORT_WRITES)))
@@ -187,8 +187,7 @@ impl<T: Config> Pallet<T> {
                 part.latency = Self::latency_now(&request);
             }
             part.work = work;
-            let all = responses.iter().all(|r| has_acted(&r.work, opening));
-            Ok(Acted { all, of: responses.len() as u32 })
+            Ok(Acted::of(responses.iter().map(|r| &r.work), opening))
         })
     }
 
@@ -208,8 +207,7 @@ impl<T: Config> Pallet<T> {
             }
             part.work = work;
             part.scores = scores;
-            let all = committee.iter().all(|m| has_acted(&m.work, revealing));
-            Ok(Acted { all, of: committee.len() as u32 })
+            Ok(Acted::of(committee.iter().map(|m| &m.work), revealing))
         })
     }
 
@@ -245,8 +243,26 @@ pub(crate) fn has_acted(work: &Work, showing: bool) -> bool {
 struct Acted {
     /// Whether everybody has.
     all: bool,
+    /// How many have committed or, in a phase of reveals, shown their work.
+    done: usize,
     /// Of how many.
     of: u32,
+}
+
+impl Acted {
+    /// In a phase of commitments or, with `showing`, of reveals.
+    fn of<'a>(work: impl ExactSizeIterator<Item = &'a Work> + Clone, showing: bool) -> Self {
+        let is_done = |work: &&Work| match work {
+            Work::Committed(_) => !showing,
+            Work::Shown => showing,
+            _ => false,
+        };
+        Self {
+            all: work.clone().all(|work| has_acted(work, showing)),
+            done: work.clone().filter(is_done).count(),
+            of: work.len() as u32,
+        }
+    }
 }
 
 /// What the phase of a request lets an operator do with its piece of work.

@@ -481,13 +481,12 @@ fn stake_on_its_way_out_stays_until_no_audit_can_come() {
         for n in committee(id) {
             commit_scores(n, id, &[0, 100]).unwrap();
         }
-        AgendaWeightOf::set(frame_support::weights::Weight::zero());
-        run_to(unbonded + 18);
-        AgendaWeightOf::set(frame_support::weights::Weight::MAX);
-        next_block();
         for n in committee(id) {
             reveal_scores(n, id, &[0, 100]).unwrap();
         }
+        AgendaWeightOf::set(frame_support::weights::Weight::zero());
+        run_to(unbonded + 18);
+        AgendaWeightOf::set(frame_support::weights::Weight::MAX);
         next_block();
         let Phase::Settled { at, .. } = phase(id) else { panic!("not settled") };
         assert!(at + 10 >= unbonded + 20, "the period alone would let it go");

@@ -237,7 +237,6 @@ const SIGHTS: &[&str] = &[
     "NoOutput",
     "NoCommittee",
     "NoQuorum",
-    "Busy",
     // Slashes.
     "slashed: NotCommitted",
     "slashed: NotRevealed",
@@ -285,6 +284,7 @@ const SIGHTS: &[&str] = &[
 const RARE_SIGHTS: &[&str] = &[
     "AlreadyAudited",
     "BudgetTooSmall",
+    "Busy",
     "NotEnoughStake",
     "OpenDuties",
     "TooSlow",

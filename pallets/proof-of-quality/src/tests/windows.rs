@@ -59,13 +59,11 @@ fn drawn() -> (RequestId, u64, u64) {
     (id, responders(id)[0], responders(id)[1])
 }
 
-/// A request in the block in which the commitments are closed. They close in `on_idle` of the block of the last, so the
-/// window opens there: one step back from the next block.
+/// A request in the block in which the commitments are closed: that of the last of them.
 fn opened() -> (RequestId, u64, u64) {
     let (id, first, last) = drawn();
     commit_output(first, id, b"Lima").unwrap();
     commit_output(last, id, b"Lima").unwrap();
-    end_block();
     (id, first, last)
 }
 
@@ -80,7 +78,6 @@ fn revealing() -> (RequestId, u64, u64) {
     for n in committee(id) {
         commit_scores(n, id, &[80, 80]).unwrap();
     }
-    end_block();
     (id, first, last)
 }
 
@@ -135,22 +132,22 @@ fn before_a_window_opens_nothing_is_taken() {
         }
         run_until(|| !responders(id).is_empty());
         let nodes = responders(id);
-        nodes.iter().for_each(|n| commit_output(*n, id, b"Lima").unwrap());
-        // All have committed, but the window for outputs opens when the block ends.
+        assert_ok!(commit_output(nodes[0], id, b"Lima"));
         assert_noop!(reveal_output(nodes[0], id, b"Lima"), Error::<Test>::TooEarly);
-        end_block();
+        // The window for outputs opens with the last commitment.
+        assert_ok!(commit_output(nodes[1], id, b"Lima"));
         assert_ok!(reveal_output(nodes[0], id, b"Lima"));
         assert_ok!(reveal_output(nodes[1], id, b"Lima"));
-        end_block();
         assert_eq!(phase(id), Phase::Selecting);
         for n in SCORERS {
             assert_noop!(commit_scores(n, id, &[80, 80]), Error::<Test>::NotYourDuty);
         }
         run_until(|| !committee(id).is_empty());
         let members = committee(id);
-        members.iter().for_each(|n| commit_scores(*n, id, &[80, 80]).unwrap());
+        let (last, others) = members.split_last().unwrap();
+        others.iter().for_each(|n| commit_scores(*n, id, &[80, 80]).unwrap());
         assert_noop!(reveal_scores(members[0], id, &[80, 80]), Error::<Test>::TooEarly);
-        end_block();
+        assert_ok!(commit_scores(*last, id, &[80, 80]));
         assert_ok!(reveal_scores(members[0], id, &[80, 80]));
     });
 }
@@ -185,7 +182,6 @@ fn windows_of_one_block_have_two_edges() {
         assert_ok!(commit_output(first, id, b"Lima"));
         next_block();
         assert_ok!(commit_output(last, id, b"Lima"));
-        end_block();
         assert_eq!(phase(id), Phase::Opening { until: now() + 1 });
         assert_ok!(reveal_output(first, id, b"Lima"));
         next_block();
@@ -201,7 +197,6 @@ fn all_windows_used_to_their_last_block_end_in_a_settlement() {
         run_to(now() + 5);
         commit_output(first, id, b"Lima").unwrap();
         commit_output(last, id, b"Lima").unwrap();
-        end_block();
         run_to(now() + 3);
         reveal_output(first, id, b"Lima").unwrap();
         reveal_output(last, id, b"Lima").unwrap();
@@ -210,7 +205,6 @@ fn all_windows_used_to_their_last_block_end_in_a_settlement() {
         for n in committee(id) {
             commit_scores(n, id, &[80, 80]).unwrap();
         }
-        end_block();
         run_to(now() + 3);
         for n in committee(id) {
             reveal_scores(n, id, &[80, 80]).unwrap();
@@ -248,7 +242,6 @@ fn patience_for_the_seed_of_a_committee() {
             FreshSeeds::set(false);
             reveal_output(first, id, b"Lima").unwrap();
             reveal_output(last, id, b"Lima").unwrap();
-            end_block();
             assert_eq!(phase(id), Phase::Selecting);
             let selecting = now();
             run_to(selecting + waits - 1);
@@ -315,7 +308,6 @@ fn audits() {
                 for n in committee(id) {
                     commit_scores(n, id, &[0, 0]).unwrap();
                 }
-                end_block();
                 for n in committee(id) {
                     reveal_scores(n, id, &[0, 0]).unwrap();
                 }
