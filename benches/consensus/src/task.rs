@@ -20,7 +20,7 @@ pub struct Case {
 }
 
 /// The rules of the pallet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Encode, Decode)]
 pub enum Rule {
     /// [`Mean`]
     Mean,
@@ -47,8 +47,8 @@ pub enum Task {
 }
 
 impl Rule {
-    /// All of them.
-    pub const ALL: [Self; 4] = [Self::Mean, Self::Median, Self::TrimmedMean, Self::WeightedMedian];
+    /// All of them, the default first.
+    pub const ALL: [Self; 4] = [Self::WeightedMedian, Self::Median, Self::TrimmedMean, Self::Mean];
 
     /// What the pallet calls it.
     pub fn name(self) -> &'static str {
@@ -60,7 +60,8 @@ impl Rule {
         }
     }
 
-    fn consensus(self, scores: &[Weighted]) -> Option<Permill> {
+    /// The rule's [`Aggregation::consensus`].
+    pub fn consensus(self, scores: &[Weighted]) -> Option<Permill> {
         match self {
             Self::Mean => Mean::consensus(scores),
             Self::Median => Median::consensus(scores),
@@ -69,7 +70,8 @@ impl Rule {
         }
     }
 
-    fn leave_one_out(self, scores: &[Weighted]) -> Vec<Option<Permill>> {
+    /// The rule's [`Aggregation::leave_one_out`].
+    pub fn leave_one_out(self, scores: &[Weighted]) -> Vec<Option<Permill>> {
         match self {
             Self::Mean => Mean::leave_one_out(scores),
             Self::Median => Median::leave_one_out(scores),

@@ -17,9 +17,10 @@ use frame_system::{
 };
 use pallet_proof_of_quality::{
     consensus::Weighted, driver, Aggregation, AnswerKey, AnswerKeyOf, Config, CreditOf, Event, GenesisConfig,
-    GenesisModel, GenesisOperator, Mean, Median, ModelId, ModelKind, Operator, Parameters, Price, Report,
-    ReportKindOf, RequestId, Reward, Sampling, Terms, TrimmedMean, WeightedMedian, Windows,
+    GenesisModel, GenesisOperator, ModelId, ModelKind, Operator, Parameters, Price, Report, ReportKindOf,
+    RequestId, Reward, Sampling, Terms, Windows,
 };
+pub use poq_bench_consensus::Rule;
 use poq_primitives::commitment::{self, Binding, Hash32, Salt};
 use sp_core::{sr25519, H256};
 use sp_io::hashing::blake2_256;
@@ -130,28 +131,6 @@ pub const RESPONDERS: u32 = 2;
 /// Quality validators of a request.
 pub const COMMITTEE: u32 = 5;
 
-/// The rules that one binary plays.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Rule {
-    Mean,
-    Median,
-    TrimmedMean,
-    WeightedMedian,
-}
-
-impl Rule {
-    pub const ALL: [Self; 4] = [Self::WeightedMedian, Self::Median, Self::TrimmedMean, Self::Mean];
-
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Mean => Mean::NAME,
-            Self::Median => Median::NAME,
-            Self::TrimmedMean => TrimmedMean::<20>::NAME,
-            Self::WeightedMedian => WeightedMedian::NAME,
-        }
-    }
-}
-
 parameter_types! {
     /// Of this thread's chain: the rule in force.
     pub static RuleInForce: Rule = Rule::WeightedMedian;
@@ -172,21 +151,11 @@ impl Aggregation for Switched {
     const NAME: &'static str = "switched";
 
     fn consensus(scores: &[Weighted]) -> Option<Permill> {
-        match RuleInForce::get() {
-            Rule::Mean => Mean::consensus(scores),
-            Rule::Median => Median::consensus(scores),
-            Rule::TrimmedMean => TrimmedMean::<20>::consensus(scores),
-            Rule::WeightedMedian => WeightedMedian::consensus(scores),
-        }
+        RuleInForce::get().consensus(scores)
     }
 
     fn leave_one_out(scores: &[Weighted]) -> Vec<Option<Permill>> {
-        match RuleInForce::get() {
-            Rule::Mean => Mean::leave_one_out(scores),
-            Rule::Median => Median::leave_one_out(scores),
-            Rule::TrimmedMean => TrimmedMean::<20>::leave_one_out(scores),
-            Rule::WeightedMedian => WeightedMedian::leave_one_out(scores),
-        }
+        RuleInForce::get().leave_one_out(scores)
     }
 }
 

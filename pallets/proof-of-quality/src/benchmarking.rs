@@ -192,7 +192,8 @@ impl<T: Config> Scene<T> {
         fund::<T>(&requester, budget.total().saturating_mul(2u32.into()));
         Pallet::<T>::hold_budget(&requester, budget.total()).unwrap();
         let longest = T::MaxWindow::get();
-        let windows = Windows { commit: longest, reveal: longest };
+        // The next phase is due in another block than the one before it was, so that the request moves in the agenda.
+        let windows = Windows { commit: longest, reveal: longest - One::one() };
         let before = now::<T>() - One::one();
         let request = Request {
             requester,
@@ -322,6 +323,20 @@ fn store_drawable<T: Config>(fit: u32, chilled: u32, busy: u32) -> Vec<(T::Accou
     let busy = (0..busy).map(|n| store("busy", n, FIRST, |operator| operator.open_duties = u32::MAX));
     let fit = (0..fit).map(|n| store("fit", n, SECOND, |_| ()));
     chilled.chain(busy).chain(fit).collect()
+}
+
+/// A request of `models` generators in which everybody has shown its work.
+fn before_settling<T: Config>(models: u32, n: u32, k: u32) -> Scene<T> {
+    Scene::of_models(models, n, k)
+        .due(Phase::Revealing { until: now::<T>() })
+        .answered(|_| Work::Shown)
+        .scored(|_| Work::Shown)
+}
+
+fn after_settling<T: Config>(scene: &Scene<T>) {
+    assert!(matches!(phase::<T>(), Phase::Settled { .. }));
+    duties_are_over::<T>(&scene.nodes, scene.nodes.len(), 0);
+    duties_are_over::<T>(&scene.scorers, scene.scorers.len(), 0);
 }
 
 /// A request of `models` generators whose `c` candidates stand in all their rosters in turn. `n` are to be drawn, `l` cannot be
@@ -725,14 +740,15 @@ mod benchmarks {
         assert!(matches!(phase::<T>(), Phase::Revealing { .. }));
     }
 
-    /// `l` who have chilled or are busy come up first.
+    /// `l` who have chilled or are busy come up first. A draw is cut short when as many have chilled as are wanted, so `n` is at
+    /// least so large that this does not depend on it.
     #[benchmark]
     fn draw_inference_nodes(
         c: Linear<
             { T::MaxResponders::get() + SPARE_LOOKS },
             { T::MaxOperatorsPerModel::get() * T::MaxModelsPerRequest::get() },
         >,
-        n: Linear<1, { T::MaxResponders::get() }>,
+        n: Linear<{ T::MaxResponders::get().min(SPARE_LOOKS / 2 + 1) }, { T::MaxResponders::get() }>,
         l: Linear<0, { SPARE_LOOKS }>,
     ) {
         let chilled = before_a_draw::<T>(T::MaxModelsPerRequest::get(), c, n, l);
@@ -831,17 +847,12 @@ mod benchmarks {
 
     #[benchmark]
     fn settle(n: Linear<1, { T::MaxResponders::get() }>, k: Linear<1, { T::MaxCommittee::get() }>) {
-        let scene = Scene::<T>::new(n, k)
-            .due(Phase::Revealing { until: now::<T>() })
-            .answered(|_| Work::Shown)
-            .scored(|_| Work::Shown);
+        let scene = before_settling::<T>(T::MaxModelsPerRequest::get(), n, k);
         #[block]
         {
             step::<T>();
         }
-        assert!(matches!(phase::<T>(), Phase::Settled { .. }));
-        duties_are_over::<T>(&scene.nodes, n as usize, 0);
-        duties_are_over::<T>(&scene.scorers, k as usize, 0);
+        after_settling(&scene);
     }
 
     #[benchmark]
@@ -849,17 +860,12 @@ mod benchmarks {
         n: Linear<1, { T::MaxResponders::get() }>,
         k: Linear<1, { T::MaxCommittee::get() }>,
     ) {
-        let scene = Scene::<T>::of_models(1, n, k)
-            .due(Phase::Revealing { until: now::<T>() })
-            .answered(|_| Work::Shown)
-            .scored(|_| Work::Shown);
+        let scene = before_settling::<T>(1, n, k);
         #[block]
         {
             step::<T>();
         }
-        assert!(matches!(phase::<T>(), Phase::Settled { .. }));
-        duties_are_over::<T>(&scene.nodes, n as usize, 0);
-        duties_are_over::<T>(&scene.scorers, k as usize, 0);
+        after_settling(&scene);
     }
 
     /// As many are absent as leave a response and a quorum.
@@ -938,10 +944,8 @@ mod benchmarks {
     /// Not a step of its own: the same settlement among `o` other open requests, to show that it costs the same.
     #[benchmark]
     fn settle_among_open(o: Linear<0, 1_000>) {
-        let scene = Scene::<T>::new(T::MaxResponders::get(), T::MaxCommittee::get())
-            .due(Phase::Revealing { until: now::<T>() })
-            .answered(|_| Work::Shown)
-            .scored(|_| Work::Shown);
+        let (n, k) = (T::MaxResponders::get(), T::MaxCommittee::get());
+        let scene = before_settling::<T>(T::MaxModelsPerRequest::get(), n, k);
         for other in (0..).map(|n| ID + 1 + n).take(o as usize) {
             Requests::<T>::insert(other, scene.request.clone());
             Agenda::<T>::insert(now::<T>(), other, ());
@@ -951,7 +955,7 @@ mod benchmarks {
         {
             step::<T>();
         }
-        assert!(matches!(phase::<T>(), Phase::Settled { .. }));
+        after_settling(&scene);
         assert_eq!(OpenRequests::<T>::get(), o);
     }
 

@@ -3,7 +3,7 @@
 //!
 //! | | |
 //! |---|---|
-//! | date | 2026-11-22 |
+//! | date | 2026-11-28 |
 //! | processor | AMD EPYC |
 //! | frame-benchmarking-cli | 64.0.0 |
 //! | steps, repeats | 16, 12 |
@@ -99,8 +99,8 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
     fn register_model() -> Weight {
         // Storage: `ProofOfQuality::Models` (r:1 w:1)
         // Proof: `ProofOfQuality::Models` (`max_values`: None, `max_size`: Some(156), added: 2631, mode: `MaxEncodedLen`)
-        // Least time: 14_912 ns. Proof, as recorded: 267 bytes.
-        Weight::from_parts(22_233_000, 3_621)
+        // Least time: 6_821 ns. Proof, as recorded: 88 bytes.
+        Weight::from_parts(7_441_000, 3_621)
             .saturating_add(Db::get().reads(1))
             .saturating_add(Db::get().writes(1))
     }
@@ -108,8 +108,8 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
     fn retire_model() -> Weight {
         // Storage: `ProofOfQuality::Models` (r:1 w:1)
         // Proof: `ProofOfQuality::Models` (`max_values`: None, `max_size`: Some(156), added: 2631, mode: `MaxEncodedLen`)
-        // Least time: 15_603 ns. Proof, as recorded: 431 bytes.
-        Weight::from_parts(19_209_000, 3_621)
+        // Least time: 7_221 ns. Proof, as recorded: 252 bytes.
+        Weight::from_parts(7_912_000, 3_621)
             .saturating_add(Db::get().reads(1))
             .saturating_add(Db::get().writes(1))
     }
@@ -117,8 +117,6 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
     fn bond() -> Weight {
         // Storage: `ProofOfQuality::Workers` (r:1 w:0)
         // Proof: `ProofOfQuality::Workers` (`max_values`: None, `max_size`: Some(80), added: 2555, mode: `MaxEncodedLen`)
-        // Storage: `ProofOfQuality::EconomicParameters` (r:1 w:0)
-        // Proof: `ProofOfQuality::EconomicParameters` (`max_values`: Some(1), `max_size`: Some(116), added: 611, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Operators` (r:1 w:1)
         // Proof: `ProofOfQuality::Operators` (`max_values`: None, `max_size`: Some(1173), added: 3648, mode: `MaxEncodedLen`)
         // Storage: `System::Account` (r:1 w:1)
@@ -129,17 +127,15 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Proof: `ProofOfQuality::Models` (`max_values`: None, `max_size`: Some(156), added: 2631, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Rosters` (r:16 w:16)
         // Proof: `ProofOfQuality::Rosters` (`max_values`: None, `max_size`: Some(11298), added: 13773, mode: `MaxEncodedLen`)
-        // Least time: 434_123 ns. Proof, as recorded: 184512 bytes.
-        Weight::from_parts(585_077_000, 221_358)
-            .saturating_add(Db::get().reads(37))
+        // Least time: 219_237 ns. Proof, as recorded: 183992 bytes.
+        Weight::from_parts(233_648_000, 221_358)
+            .saturating_add(Db::get().reads(36))
             .saturating_add(Db::get().writes(19))
     }
 
     fn register() -> Weight {
         // Storage: `ProofOfQuality::Operators` (r:2 w:1)
         // Proof: `ProofOfQuality::Operators` (`max_values`: None, `max_size`: Some(1173), added: 3648, mode: `MaxEncodedLen`)
-        // Storage: `ProofOfQuality::EconomicParameters` (r:1 w:0)
-        // Proof: `ProofOfQuality::EconomicParameters` (`max_values`: Some(1), `max_size`: Some(116), added: 611, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Models` (r:16 w:0)
         // Proof: `ProofOfQuality::Models` (`max_values`: None, `max_size`: Some(156), added: 2631, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Workers` (r:1 w:2)
@@ -148,9 +144,9 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Proof: `System::Account` (`max_values`: None, `max_size`: Some(128), added: 2603, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Rosters` (r:32 w:32)
         // Proof: `ProofOfQuality::Rosters` (`max_values`: None, `max_size`: Some(11298), added: 13773, mode: `MaxEncodedLen`)
-        // Least time: 735_750 ns. Proof, as recorded: 365035 bytes.
-        Weight::from_parts(986_591_000, 441_726)
-            .saturating_add(Db::get().reads(54))
+        // Least time: 351_985 ns. Proof, as recorded: 364515 bytes.
+        Weight::from_parts(368_610_000, 441_726)
+            .saturating_add(Db::get().reads(53))
             .saturating_add(Db::get().writes(37))
     }
 
@@ -159,8 +155,8 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Proof: `ProofOfQuality::Operators` (`max_values`: None, `max_size`: Some(1173), added: 3648, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Rosters` (r:16 w:16)
         // Proof: `ProofOfQuality::Rosters` (`max_values`: None, `max_size`: Some(11298), added: 13773, mode: `MaxEncodedLen`)
-        // Least time: 274_446 ns. Proof, as recorded: 182575 bytes.
-        Weight::from_parts(355_937_000, 221_358)
+        // Least time: 122_433 ns. Proof, as recorded: 182177 bytes.
+        Weight::from_parts(129_724_000, 221_358)
             .saturating_add(Db::get().reads(17))
             .saturating_add(Db::get().writes(17))
     }
@@ -168,15 +164,13 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
     fn resume() -> Weight {
         // Storage: `ProofOfQuality::Operators` (r:1 w:1)
         // Proof: `ProofOfQuality::Operators` (`max_values`: None, `max_size`: Some(1173), added: 3648, mode: `MaxEncodedLen`)
-        // Storage: `ProofOfQuality::EconomicParameters` (r:1 w:0)
-        // Proof: `ProofOfQuality::EconomicParameters` (`max_values`: Some(1), `max_size`: Some(116), added: 611, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Models` (r:16 w:0)
         // Proof: `ProofOfQuality::Models` (`max_values`: None, `max_size`: Some(156), added: 2631, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Rosters` (r:16 w:16)
         // Proof: `ProofOfQuality::Rosters` (`max_values`: None, `max_size`: Some(11298), added: 13773, mode: `MaxEncodedLen`)
-        // Least time: 380_604 ns. Proof, as recorded: 183179 bytes.
-        Weight::from_parts(458_399_000, 221_358)
-            .saturating_add(Db::get().reads(34))
+        // Least time: 180_319 ns. Proof, as recorded: 182779 bytes.
+        Weight::from_parts(190_134_000, 221_358)
+            .saturating_add(Db::get().reads(33))
             .saturating_add(Db::get().writes(17))
     }
 
@@ -185,24 +179,22 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Proof: `ProofOfQuality::Operators` (`max_values`: None, `max_size`: Some(1173), added: 3648, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Capacities` (r:0 w:1)
         // Proof: `ProofOfQuality::Capacities` (`max_values`: None, `max_size`: Some(52), added: 2527, mode: `MaxEncodedLen`)
-        // Least time: 18_187 ns. Proof, as recorded: 488 bytes.
-        Weight::from_parts(21_021_000, 4_638)
+        // Least time: 7_952 ns. Proof, as recorded: 89 bytes.
+        Weight::from_parts(8_713_000, 4_638)
             .saturating_add(Db::get().reads(1))
             .saturating_add(Db::get().writes(1))
     }
 
     fn unbond() -> Weight {
-        // Storage: `ProofOfQuality::EconomicParameters` (r:1 w:0)
-        // Proof: `ProofOfQuality::EconomicParameters` (`max_values`: Some(1), `max_size`: Some(116), added: 611, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Operators` (r:1 w:1)
         // Proof: `ProofOfQuality::Operators` (`max_values`: None, `max_size`: Some(1173), added: 3648, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Models` (r:16 w:0)
         // Proof: `ProofOfQuality::Models` (`max_values`: None, `max_size`: Some(156), added: 2631, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Rosters` (r:16 w:16)
         // Proof: `ProofOfQuality::Rosters` (`max_values`: None, `max_size`: Some(11298), added: 13773, mode: `MaxEncodedLen`)
-        // Least time: 351_200 ns. Proof, as recorded: 183883 bytes.
-        Weight::from_parts(425_630_000, 221_358)
-            .saturating_add(Db::get().reads(34))
+        // Least time: 170_584 ns. Proof, as recorded: 183483 bytes.
+        Weight::from_parts(178_356_000, 221_358)
+            .saturating_add(Db::get().reads(33))
             .saturating_add(Db::get().writes(17))
     }
 
@@ -219,15 +211,13 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Proof: `ProofOfQuality::Workers` (`max_values`: None, `max_size`: Some(80), added: 2555, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Capacities` (r:0 w:1)
         // Proof: `ProofOfQuality::Capacities` (`max_values`: None, `max_size`: Some(52), added: 2527, mode: `MaxEncodedLen`)
-        // Least time: 340_233 ns. Proof, as recorded: 182549 bytes.
-        Weight::from_parts(418_519_000, 221_358)
+        // Least time: 170_374 ns. Proof, as recorded: 182150 bytes.
+        Weight::from_parts(179_597_000, 221_358)
             .saturating_add(Db::get().reads(20))
             .saturating_add(Db::get().writes(22))
     }
 
     fn request_inference(b: u32, g: u32) -> Weight {
-        // Storage: `ProofOfQuality::EconomicParameters` (r:1 w:0)
-        // Proof: `ProofOfQuality::EconomicParameters` (`max_values`: Some(1), `max_size`: Some(116), added: 611, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Models` (r:9 w:0)
         // Proof: `ProofOfQuality::Models` (`max_values`: None, `max_size`: Some(156), added: 2631, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Rosters` (r:9 w:0)
@@ -236,12 +226,6 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Proof: `System::Account` (`max_values`: None, `max_size`: Some(128), added: 2603, mode: `MaxEncodedLen`)
         // Storage: `Balances::Holds` (r:1 w:1)
         // Proof: `Balances::Holds` (`max_values`: None, `max_size`: Some(103), added: 2578, mode: `MaxEncodedLen`)
-        // Storage: `ProofOfQuality::NextRequest` (r:1 w:1)
-        // Proof: `ProofOfQuality::NextRequest` (`max_values`: Some(1), `max_size`: Some(8), added: 503, mode: `MaxEncodedLen`)
-        // Storage: `ProofOfQuality::AgendaCursor` (r:1 w:1)
-        // Proof: `ProofOfQuality::AgendaCursor` (`max_values`: Some(1), `max_size`: Some(4), added: 499, mode: `MaxEncodedLen`)
-        // Storage: `ProofOfQuality::OpenRequests` (r:1 w:1)
-        // Proof: `ProofOfQuality::OpenRequests` (`max_values`: Some(1), `max_size`: Some(4), added: 499, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Agenda` (r:0 w:1)
         // Proof: `ProofOfQuality::Agenda` (`max_values`: None, `max_size`: Some(28), added: 2503, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Prompts` (r:0 w:1)
@@ -249,10 +233,17 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Storage: `ProofOfQuality::Requests` (r:0 w:1)
         // Proof: `ProofOfQuality::Requests` (`max_values`: None, `max_size`: Some(600), added: 3075, mode: `MaxEncodedLen`)
         // `b` was measured from 1 to 8192.
-        // Least time: 595_331 ns. Proof, as recorded: 103744 bytes.
-        Weight::from_parts(739_965_081, 124_947)
-            .saturating_add(Db::get().reads(24))
-            .saturating_add(Db::get().writes(8))
+        // `g` was measured from 1 to 8.
+        // Least time: 113_049 ns. Proof, as recorded: 12210 + 11376 g bytes.
+        Weight::from_parts(79_859_039, 14_763)
+            // Standard error: 32.
+            .saturating_add(Weight::from_parts(39, 0).saturating_mul(b.into()))
+            // Standard error: 34_603.
+            .saturating_add(Weight::from_parts(35_939_834, 0).saturating_mul(g.into()))
+            .saturating_add(Weight::from_parts(0, 13_773).saturating_mul(g.into()))
+            .saturating_add(Db::get().reads(4))
+            .saturating_add(Db::get().reads(2).saturating_mul(g.into()))
+            .saturating_add(Db::get().writes(5))
     }
 
     fn report_output_commitment() -> Weight {
@@ -266,13 +257,11 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Proof: `System::BlockHash` (`max_values`: None, `max_size`: Some(44), added: 2519, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Responses` (r:1 w:1)
         // Proof: `ProofOfQuality::Responses` (`max_values`: None, `max_size`: Some(993), added: 3468, mode: `MaxEncodedLen`)
-        // Storage: `ProofOfQuality::Committees` (r:2 w:0)
-        // Proof: `ProofOfQuality::Committees` (`max_values`: None, `max_size`: Some(8279), added: 10754, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Agenda` (r:0 w:2)
         // Proof: `ProofOfQuality::Agenda` (`max_values`: None, `max_size`: Some(28), added: 2503, mode: `MaxEncodedLen`)
-        // Least time: 85_997 ns. Proof, as recorded: 2618 bytes.
-        Weight::from_parts(107_068_000, 22_498)
-            .saturating_add(Db::get().reads(7))
+        // Least time: 47_821 ns. Proof, as recorded: 2218 bytes.
+        Weight::from_parts(51_186_000, 4_458)
+            .saturating_add(Db::get().reads(5))
             .saturating_add(Db::get().writes(4))
     }
 
@@ -287,18 +276,16 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Proof: `System::BlockHash` (`max_values`: None, `max_size`: Some(44), added: 2519, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Responses` (r:1 w:1)
         // Proof: `ProofOfQuality::Responses` (`max_values`: None, `max_size`: Some(993), added: 3468, mode: `MaxEncodedLen`)
-        // Storage: `ProofOfQuality::Committees` (r:2 w:0)
-        // Proof: `ProofOfQuality::Committees` (`max_values`: None, `max_size`: Some(8279), added: 10754, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Agenda` (r:0 w:2)
         // Proof: `ProofOfQuality::Agenda` (`max_values`: None, `max_size`: Some(28), added: 2503, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Outputs` (r:0 w:1)
         // Proof: `ProofOfQuality::Outputs` (`max_values`: None, `max_size`: Some(16416), added: 18891, mode: `MaxEncodedLen`)
         // `b` was measured from 1 to 16384.
-        // Least time: 97_224 ns. Proof, as recorded: 2426 bytes.
-        Weight::from_parts(119_957_916, 22_498)
-            // Standard error: 94.
-            .saturating_add(Weight::from_parts(13_891, 0).saturating_mul(b.into()))
-            .saturating_add(Db::get().reads(7))
+        // Least time: 53_810 ns. Proof, as recorded: 2026 bytes.
+        Weight::from_parts(58_170_591, 4_458)
+            // Standard error: 7.
+            .saturating_add(Weight::from_parts(12_315, 0).saturating_mul(b.into()))
+            .saturating_add(Db::get().reads(5))
             .saturating_add(Db::get().writes(5))
     }
 
@@ -311,16 +298,16 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Proof: `ProofOfQuality::Duties` (`max_values`: None, `max_size`: Some(65), added: 2540, mode: `MaxEncodedLen`)
         // Storage: `System::BlockHash` (r:1 w:0)
         // Proof: `System::BlockHash` (`max_values`: None, `max_size`: Some(44), added: 2519, mode: `MaxEncodedLen`)
-        // Storage: `ProofOfQuality::Committees` (r:2 w:1)
+        // Storage: `ProofOfQuality::Committees` (r:1 w:1)
         // Proof: `ProofOfQuality::Committees` (`max_values`: None, `max_size`: Some(8279), added: 10754, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Agenda` (r:0 w:2)
         // Proof: `ProofOfQuality::Agenda` (`max_values`: None, `max_size`: Some(28), added: 2503, mode: `MaxEncodedLen`)
         // `k` was measured from 1 to 63.
-        // Least time: 91_085 ns. Proof, as recorded: 1883 + 107 k bytes.
-        Weight::from_parts(117_902_116, 22_498)
-            // Standard error: 34_950.
-            .saturating_add(Weight::from_parts(866_772, 0).saturating_mul(k.into()))
-            .saturating_add(Db::get().reads(6))
+        // Least time: 50_705 ns. Proof, as recorded: 1483 + 107 k bytes.
+        Weight::from_parts(53_631_851, 11_744)
+            // Standard error: 5_475.
+            .saturating_add(Weight::from_parts(500_424, 0).saturating_mul(k.into()))
+            .saturating_add(Db::get().reads(5))
             .saturating_add(Db::get().writes(4))
     }
 
@@ -333,18 +320,18 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Proof: `ProofOfQuality::Duties` (`max_values`: None, `max_size`: Some(65), added: 2540, mode: `MaxEncodedLen`)
         // Storage: `System::BlockHash` (r:1 w:0)
         // Proof: `System::BlockHash` (`max_values`: None, `max_size`: Some(44), added: 2519, mode: `MaxEncodedLen`)
-        // Storage: `ProofOfQuality::Committees` (r:2 w:1)
+        // Storage: `ProofOfQuality::Committees` (r:1 w:1)
         // Proof: `ProofOfQuality::Committees` (`max_values`: None, `max_size`: Some(8279), added: 10754, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Responses` (r:1 w:0)
         // Proof: `ProofOfQuality::Responses` (`max_values`: None, `max_size`: Some(993), added: 3468, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Agenda` (r:0 w:2)
         // Proof: `ProofOfQuality::Agenda` (`max_values`: None, `max_size`: Some(28), added: 2503, mode: `MaxEncodedLen`)
         // `k` was measured from 1 to 63.
-        // Least time: 101_340 ns. Proof, as recorded: 2611 + 107 k bytes.
-        Weight::from_parts(116_489_693, 22_498)
-            // Standard error: 52_731.
-            .saturating_add(Weight::from_parts(2_291_178, 0).saturating_mul(k.into()))
-            .saturating_add(Db::get().reads(7))
+        // Least time: 61_031 ns. Proof, as recorded: 2211 + 107 k bytes.
+        Weight::from_parts(64_392_810, 11_744)
+            // Standard error: 7_977.
+            .saturating_add(Weight::from_parts(950_659, 0).saturating_mul(k.into()))
+            .saturating_add(Db::get().reads(6))
             .saturating_add(Db::get().writes(4))
     }
 
@@ -357,21 +344,19 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Proof: `ProofOfQuality::Duties` (`max_values`: None, `max_size`: Some(65), added: 2540, mode: `MaxEncodedLen`)
         // Storage: `System::BlockHash` (r:1 w:0)
         // Proof: `System::BlockHash` (`max_values`: None, `max_size`: Some(44), added: 2519, mode: `MaxEncodedLen`)
-        // Storage: `ProofOfQuality::Committees` (r:2 w:1)
+        // Storage: `ProofOfQuality::Committees` (r:1 w:1)
         // Proof: `ProofOfQuality::Committees` (`max_values`: None, `max_size`: Some(8279), added: 10754, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Agenda` (r:0 w:2)
         // Proof: `ProofOfQuality::Agenda` (`max_values`: None, `max_size`: Some(28), added: 2503, mode: `MaxEncodedLen`)
-        // Least time: 175_780 ns. Proof, as recorded: 8610 bytes.
-        Weight::from_parts(219_245_000, 22_498)
-            .saturating_add(Db::get().reads(6))
+        // Least time: 94_181 ns. Proof, as recorded: 8210 bytes.
+        Weight::from_parts(114_260_000, 11_744)
+            .saturating_add(Db::get().reads(5))
             .saturating_add(Db::get().writes(4))
     }
 
     fn set_parameters() -> Weight {
-        // Storage: `ProofOfQuality::EconomicParameters` (r:0 w:1)
-        // Proof: `ProofOfQuality::EconomicParameters` (`max_values`: Some(1), `max_size`: Some(116), added: 611, mode: `MaxEncodedLen`)
-        // Least time: 7_651 ns. Proof, as recorded: 0 bytes.
-        Weight::from_parts(8_703_000, 0).saturating_add(Db::get().writes(1))
+        // Least time: 4_527 ns. Proof, as recorded: 0 bytes.
+        Weight::from_parts(5_227_000, 0)
     }
 
     fn open_audit(n: u32, k: u32) -> Weight {
@@ -395,19 +380,19 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Proof: `System::Account` (`max_values`: None, `max_size`: Some(128), added: 2603, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Models` (r:9 w:0)
         // Proof: `ProofOfQuality::Models` (`max_values`: None, `max_size`: Some(156), added: 2631, mode: `MaxEncodedLen`)
-        // Storage: `ProofOfQuality::EconomicParameters` (r:1 w:0)
-        // Proof: `ProofOfQuality::EconomicParameters` (`max_values`: Some(1), `max_size`: Some(116), added: 611, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Rosters` (r:9 w:9)
         // Proof: `ProofOfQuality::Rosters` (`max_values`: None, `max_size`: Some(11298), added: 13773, mode: `MaxEncodedLen`)
         // `n` was measured from 1 to 8.
         // `k` was measured from 1 to 63.
-        // Least time: 9_758_110 ns. Proof, as recorded: 35914 + 1472 k + 13063 n bytes.
-        Weight::from_parts(10_540_629_000, 14_763)
-            // Standard error: 81_861_231.
-            .saturating_add(Weight::from_parts(5_215_920_913, 0).saturating_mul(n.into()))
+        // Least time: 6_733_654 ns. Proof, as recorded: 35450 + 1472 k + 13063 n bytes.
+        Weight::from_parts(75_810_335, 14_763)
+            // Standard error: 22_036_100.
+            .saturating_add(Weight::from_parts(4_329_401_984, 0).saturating_mul(n.into()))
+            // Standard error: 2_698_476.
+            .saturating_add(Weight::from_parts(40_667_848, 0).saturating_mul(k.into()))
             .saturating_add(Weight::from_parts(0, 3_648).saturating_mul(k.into()))
             .saturating_add(Weight::from_parts(0, 18_891).saturating_mul(n.into()))
-            .saturating_add(Db::get().reads(8))
+            .saturating_add(Db::get().reads(7))
             .saturating_add(Db::get().reads(5).saturating_mul(n.into()))
             .saturating_add(Db::get().reads(3).saturating_mul(k.into()))
             .saturating_add(Db::get().writes(2))
@@ -418,12 +403,8 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
     fn agenda_block() -> Weight {
         // Storage: `ProofOfQuality::Agenda` (r:2 w:0)
         // Proof: `ProofOfQuality::Agenda` (`max_values`: None, `max_size`: Some(28), added: 2503, mode: `MaxEncodedLen`)
-        // Storage: `ProofOfQuality::AgendaCursor` (r:1 w:1)
-        // Proof: `ProofOfQuality::AgendaCursor` (`max_values`: Some(1), `max_size`: Some(4), added: 499, mode: `MaxEncodedLen`)
-        // Least time: 14_201 ns. Proof, as recorded: 413 bytes.
-        Weight::from_parts(15_563_000, 5_996)
-            .saturating_add(Db::get().reads(3))
-            .saturating_add(Db::get().writes(1))
+        // Least time: 5_878 ns. Proof, as recorded: 90 bytes.
+        Weight::from_parts(6_410_000, 5_996).saturating_add(Db::get().reads(2))
     }
 
     fn agenda_item() -> Weight {
@@ -431,8 +412,8 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Proof: `ProofOfQuality::Agenda` (`max_values`: None, `max_size`: Some(28), added: 2503, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Requests` (r:1 w:0)
         // Proof: `ProofOfQuality::Requests` (`max_values`: None, `max_size`: Some(600), added: 3075, mode: `MaxEncodedLen`)
-        // Least time: 29_163 ns. Proof, as recorded: 932 bytes.
-        Weight::from_parts(39_399_000, 5_996).saturating_add(Db::get().reads(3))
+        // Least time: 11_848 ns. Proof, as recorded: 599 bytes.
+        Weight::from_parts(18_317_000, 5_996).saturating_add(Db::get().reads(3))
     }
 
     fn draw_inference_nodes(c: u32, n: u32, l: u32) -> Weight {
@@ -448,8 +429,6 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Proof: `ProofOfQuality::Operators` (`max_values`: None, `max_size`: Some(1173), added: 3648, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Capacities` (r:12 w:0)
         // Proof: `ProofOfQuality::Capacities` (`max_values`: None, `max_size`: Some(52), added: 2527, mode: `MaxEncodedLen`)
-        // Storage: `ProofOfQuality::EconomicParameters` (r:1 w:0)
-        // Proof: `ProofOfQuality::EconomicParameters` (`max_values`: Some(1), `max_size`: Some(116), added: 611, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Agenda` (r:0 w:3)
         // Proof: `ProofOfQuality::Agenda` (`max_values`: None, `max_size`: Some(28), added: 2503, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Responses` (r:0 w:1)
@@ -457,27 +436,59 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Storage: `ProofOfQuality::Duties` (r:0 w:8)
         // Proof: `ProofOfQuality::Duties` (`max_values`: None, `max_size`: Some(65), added: 2540, mode: `MaxEncodedLen`)
         // `c` was measured from 16 to 2048.
-        // `n` was measured from 1 to 8.
+        // `n` was measured from 5 to 8.
         // `l` was measured from 0 to 8.
-        // Least time: 358_011 ns. Proof, as recorded: 1860 + 44 c + 1231 l + 1226 n bytes.
-        Weight::from_parts(371_980_000, 111_174)
-            // Standard error: 2_896.
-            .saturating_add(Weight::from_parts(177_432, 0).saturating_mul(c.into()))
-            // Standard error: 750_880.
-            .saturating_add(Weight::from_parts(9_920_307, 0).saturating_mul(n.into()))
-            // Standard error: 718_402.
-            .saturating_add(Weight::from_parts(4_493_292, 0).saturating_mul(l.into()))
+        // Least time: 243_754 ns. Proof, as recorded: 1386 + 44 c + 1231 l + 1244 n bytes.
+        Weight::from_parts(248_410_000, 111_174)
+            // Standard error: 1_150.
+            .saturating_add(Weight::from_parts(151_919, 0).saturating_mul(c.into()))
+            // Standard error: 279_060.
+            .saturating_add(Weight::from_parts(9_901_811, 0).saturating_mul(l.into()))
             .saturating_add(Weight::from_parts(0, 3_648).saturating_mul(l.into()))
             .saturating_add(Weight::from_parts(0, 3_648).saturating_mul(n.into()))
-            .saturating_add(Db::get().reads(15))
+            .saturating_add(Db::get().reads(11))
             .saturating_add(Db::get().reads(2).saturating_mul(n.into()))
-            .saturating_add(Db::get().reads(2).saturating_mul(l.into()))
+            .saturating_add(Db::get().reads(1).saturating_mul(l.into()))
+            .saturating_add(Db::get().writes(5))
             .saturating_add(Db::get().writes(2).saturating_mul(n.into()))
             .saturating_add(Db::get().writes(1).saturating_mul(l.into()))
     }
 
     fn draw_inference_nodes_of_one_model(c: u32, n: u32, l: u32) -> Weight {
-        Self::draw_inference_nodes(c, n, l)
+        // Storage: `ProofOfQuality::Requests` (r:1 w:1)
+        // Proof: `ProofOfQuality::Requests` (`max_values`: None, `max_size`: Some(600), added: 3075, mode: `MaxEncodedLen`)
+        // Storage: `Babe::AuthorVrfRandomness` (r:1 w:0)
+        // Proof: `Babe::AuthorVrfRandomness` (`max_values`: Some(1), `max_size`: Some(33), added: 528, mode: `MaxEncodedLen`)
+        // Storage: `Babe::EpochConfig` (r:1 w:0)
+        // Proof: `Babe::EpochConfig` (`max_values`: Some(1), `max_size`: Some(17), added: 512, mode: `MaxEncodedLen`)
+        // Storage: `ProofOfQuality::Rosters` (r:1 w:1)
+        // Proof: `ProofOfQuality::Rosters` (`max_values`: None, `max_size`: Some(11298), added: 13773, mode: `MaxEncodedLen`)
+        // Storage: `ProofOfQuality::Operators` (r:16 w:8)
+        // Proof: `ProofOfQuality::Operators` (`max_values`: None, `max_size`: Some(1173), added: 3648, mode: `MaxEncodedLen`)
+        // Storage: `ProofOfQuality::Capacities` (r:12 w:0)
+        // Proof: `ProofOfQuality::Capacities` (`max_values`: None, `max_size`: Some(52), added: 2527, mode: `MaxEncodedLen`)
+        // Storage: `ProofOfQuality::Agenda` (r:0 w:3)
+        // Proof: `ProofOfQuality::Agenda` (`max_values`: None, `max_size`: Some(28), added: 2503, mode: `MaxEncodedLen`)
+        // Storage: `ProofOfQuality::Responses` (r:0 w:1)
+        // Proof: `ProofOfQuality::Responses` (`max_values`: None, `max_size`: Some(993), added: 3468, mode: `MaxEncodedLen`)
+        // Storage: `ProofOfQuality::Duties` (r:0 w:8)
+        // Proof: `ProofOfQuality::Duties` (`max_values`: None, `max_size`: Some(65), added: 2540, mode: `MaxEncodedLen`)
+        // `c` was measured from 16 to 256.
+        // `n` was measured from 1 to 8.
+        // `l` was measured from 0 to 8.
+        // Least time: 146_529 ns. Proof, as recorded: 993 + 44 c + 1231 l + 1227 n bytes.
+        Weight::from_parts(151_386_000, 14_763)
+            // Standard error: 160_444.
+            .saturating_add(Weight::from_parts(8_758_377, 0).saturating_mul(n.into()))
+            // Standard error: 153_052.
+            .saturating_add(Weight::from_parts(5_466_166, 0).saturating_mul(l.into()))
+            .saturating_add(Weight::from_parts(0, 3_648).saturating_mul(l.into()))
+            .saturating_add(Weight::from_parts(0, 3_648).saturating_mul(n.into()))
+            .saturating_add(Db::get().reads(9))
+            .saturating_add(Db::get().reads(1).saturating_mul(n.into()))
+            .saturating_add(Db::get().reads(1).saturating_mul(l.into()))
+            .saturating_add(Db::get().writes(4))
+            .saturating_add(Db::get().writes(2).saturating_mul(n.into()))
     }
 
     fn close_answering(n: u32) -> Weight {
@@ -488,10 +499,10 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Storage: `ProofOfQuality::Agenda` (r:0 w:2)
         // Proof: `ProofOfQuality::Agenda` (`max_values`: None, `max_size`: Some(28), added: 2503, mode: `MaxEncodedLen`)
         // `n` was measured from 1 to 8.
-        // Least time: 28_052 ns. Proof, as recorded: 963 + 86 n bytes.
-        Weight::from_parts(31_720_954, 4_458)
-            // Standard error: 19_483.
-            .saturating_add(Weight::from_parts(546_396, 0).saturating_mul(n.into()))
+        // Least time: 15_273 ns. Proof, as recorded: 624 + 86 n bytes.
+        Weight::from_parts(16_501_913, 4_458)
+            // Standard error: 3_122.
+            .saturating_add(Weight::from_parts(251_709, 0).saturating_mul(n.into()))
             .saturating_add(Db::get().reads(2))
             .saturating_add(Db::get().writes(4))
     }
@@ -504,10 +515,10 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Storage: `ProofOfQuality::Agenda` (r:0 w:2)
         // Proof: `ProofOfQuality::Agenda` (`max_values`: None, `max_size`: Some(28), added: 2503, mode: `MaxEncodedLen`)
         // `n` was measured from 1 to 8.
-        // Least time: 27_410 ns. Proof, as recorded: 899 + 118 n bytes.
-        Weight::from_parts(30_962_889, 4_458)
-            // Standard error: 12_402.
-            .saturating_add(Weight::from_parts(400_380, 0).saturating_mul(n.into()))
+        // Least time: 15_003 ns. Proof, as recorded: 560 + 118 n bytes.
+        Weight::from_parts(16_566_979, 4_458)
+            // Standard error: 3_286.
+            .saturating_add(Weight::from_parts(256_555, 0).saturating_mul(n.into()))
             .saturating_add(Db::get().reads(2))
             .saturating_add(Db::get().writes(4))
     }
@@ -529,8 +540,6 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Proof: `ProofOfQuality::Operators` (`max_values`: None, `max_size`: Some(1173), added: 3648, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Capacities` (r:67 w:0)
         // Proof: `ProofOfQuality::Capacities` (`max_values`: None, `max_size`: Some(52), added: 2527, mode: `MaxEncodedLen`)
-        // Storage: `ProofOfQuality::EconomicParameters` (r:1 w:0)
-        // Proof: `ProofOfQuality::EconomicParameters` (`max_values`: Some(1), `max_size`: Some(116), added: 611, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Agenda` (r:0 w:3)
         // Proof: `ProofOfQuality::Agenda` (`max_values`: None, `max_size`: Some(28), added: 2503, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Duties` (r:0 w:63)
@@ -538,19 +547,17 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // `c` was measured from 71 to 256.
         // `k` was measured from 1 to 63.
         // `l` was measured from 0 to 8.
-        // Least time: 247_316 ns. Proof, as recorded: 6557 + 44 c + 1239 k + 1233 l bytes.
-        Weight::from_parts(254_357_000, 14_763)
-            // Standard error: 151_928.
-            .saturating_add(Weight::from_parts(6_896, 0).saturating_mul(c.into()))
-            // Standard error: 557_619.
-            .saturating_add(Weight::from_parts(22_647_911, 0).saturating_mul(k.into()))
-            // Standard error: 4_210_426.
-            .saturating_add(Weight::from_parts(9_099_387, 0).saturating_mul(l.into()))
+        // Least time: 160_249 ns. Proof, as recorded: 6093 + 44 c + 1239 k + 1233 l bytes.
+        Weight::from_parts(163_625_000, 14_763)
+            // Standard error: 53_080.
+            .saturating_add(Weight::from_parts(14_651_681, 0).saturating_mul(k.into()))
+            // Standard error: 400_793.
+            .saturating_add(Weight::from_parts(2_985_260, 0).saturating_mul(l.into()))
             .saturating_add(Weight::from_parts(0, 3_648).saturating_mul(k.into()))
             .saturating_add(Weight::from_parts(0, 3_648).saturating_mul(l.into()))
             .saturating_add(Db::get().reads(7))
             .saturating_add(Db::get().reads(2).saturating_mul(k.into()))
-            .saturating_add(Db::get().reads(2).saturating_mul(l.into()))
+            .saturating_add(Db::get().reads(1).saturating_mul(l.into()))
             .saturating_add(Db::get().writes(5))
             .saturating_add(Db::get().writes(2).saturating_mul(k.into()))
     }
@@ -563,10 +570,10 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Storage: `ProofOfQuality::Agenda` (r:0 w:2)
         // Proof: `ProofOfQuality::Agenda` (`max_values`: None, `max_size`: Some(28), added: 2503, mode: `MaxEncodedLen`)
         // `k` was measured from 1 to 63.
-        // Least time: 34_031 ns. Proof, as recorded: 1053 + 79 k bytes.
-        Weight::from_parts(40_057_900, 11_744)
-            // Standard error: 8_117.
-            .saturating_add(Weight::from_parts(528_083, 0).saturating_mul(k.into()))
+        // Least time: 17_797 ns. Proof, as recorded: 653 + 79 k bytes.
+        Weight::from_parts(18_979_441, 11_744)
+            // Standard error: 2_423.
+            .saturating_add(Weight::from_parts(307_855, 0).saturating_mul(k.into()))
             .saturating_add(Db::get().reads(2))
             .saturating_add(Db::get().writes(4))
     }
@@ -586,38 +593,71 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Proof: `System::Account` (`max_values`: None, `max_size`: Some(128), added: 2603, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Operators` (r:71 w:71)
         // Proof: `ProofOfQuality::Operators` (`max_values`: None, `max_size`: Some(1173), added: 3648, mode: `MaxEncodedLen`)
-        // Storage: `ProofOfQuality::EconomicParameters` (r:1 w:0)
-        // Proof: `ProofOfQuality::EconomicParameters` (`max_values`: Some(1), `max_size`: Some(116), added: 611, mode: `MaxEncodedLen`)
         // Storage: `Balances::Holds` (r:1 w:1)
         // Proof: `Balances::Holds` (`max_values`: None, `max_size`: Some(103), added: 2578, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Rosters` (r:9 w:9)
         // Proof: `ProofOfQuality::Rosters` (`max_values`: None, `max_size`: Some(11298), added: 13773, mode: `MaxEncodedLen`)
-        // Storage: `ProofOfQuality::OpenRequests` (r:1 w:1)
-        // Proof: `ProofOfQuality::OpenRequests` (`max_values`: Some(1), `max_size`: Some(4), added: 499, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Agenda` (r:0 w:2)
         // Proof: `ProofOfQuality::Agenda` (`max_values`: None, `max_size`: Some(28), added: 2503, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Duties` (r:0 w:71)
         // Proof: `ProofOfQuality::Duties` (`max_values`: None, `max_size`: Some(65), added: 2540, mode: `MaxEncodedLen`)
         // `n` was measured from 1 to 8.
         // `k` was measured from 1 to 63.
-        // Least time: 739_685 ns. Proof, as recorded: 11834 + 1399 k + 12979 n bytes.
-        Weight::from_parts(225_790_741, 14_763)
-            // Standard error: 13_321_977.
-            .saturating_add(Weight::from_parts(99_842_668, 0).saturating_mul(n.into()))
-            // Standard error: 1_631_370.
-            .saturating_add(Weight::from_parts(53_575_569, 0).saturating_mul(k.into()))
+        // Least time: 452_475 ns. Proof, as recorded: 11403 + 1399 k + 12979 n bytes.
+        Weight::from_parts(49_225_055, 14_763)
+            // Standard error: 2_017_795.
+            .saturating_add(Weight::from_parts(56_460_125, 0).saturating_mul(n.into()))
+            // Standard error: 247_093.
+            .saturating_add(Weight::from_parts(32_349_046, 0).saturating_mul(k.into()))
             .saturating_add(Weight::from_parts(0, 3_648).saturating_mul(k.into()))
             .saturating_add(Weight::from_parts(0, 13_773).saturating_mul(n.into()))
-            .saturating_add(Db::get().reads(10))
+            .saturating_add(Db::get().reads(8))
             .saturating_add(Db::get().reads(4).saturating_mul(n.into()))
             .saturating_add(Db::get().reads(2).saturating_mul(k.into()))
-            .saturating_add(Db::get().writes(10))
+            .saturating_add(Db::get().writes(9))
             .saturating_add(Db::get().writes(4).saturating_mul(n.into()))
             .saturating_add(Db::get().writes(3).saturating_mul(k.into()))
     }
 
     fn settle_of_one_model(n: u32, k: u32) -> Weight {
-        Self::settle(n, k)
+        // Storage: `ProofOfQuality::Requests` (r:1 w:1)
+        // Proof: `ProofOfQuality::Requests` (`max_values`: None, `max_size`: Some(600), added: 3075, mode: `MaxEncodedLen`)
+        // Storage: `ProofOfQuality::Committees` (r:1 w:1)
+        // Proof: `ProofOfQuality::Committees` (`max_values`: None, `max_size`: Some(8279), added: 10754, mode: `MaxEncodedLen`)
+        // Storage: `ProofOfQuality::Responses` (r:1 w:1)
+        // Proof: `ProofOfQuality::Responses` (`max_values`: None, `max_size`: Some(993), added: 3468, mode: `MaxEncodedLen`)
+        // Storage: `ProofOfQuality::Spreads` (r:1 w:1)
+        // Proof: `ProofOfQuality::Spreads` (`max_values`: None, `max_size`: Some(36), added: 2511, mode: `MaxEncodedLen`)
+        // Storage: `ProofOfQuality::Models` (r:2 w:0)
+        // Proof: `ProofOfQuality::Models` (`max_values`: None, `max_size`: Some(156), added: 2631, mode: `MaxEncodedLen`)
+        // Storage: `System::Account` (r:72 w:72)
+        // Proof: `System::Account` (`max_values`: None, `max_size`: Some(128), added: 2603, mode: `MaxEncodedLen`)
+        // Storage: `ProofOfQuality::Operators` (r:71 w:71)
+        // Proof: `ProofOfQuality::Operators` (`max_values`: None, `max_size`: Some(1173), added: 3648, mode: `MaxEncodedLen`)
+        // Storage: `Balances::Holds` (r:1 w:1)
+        // Proof: `Balances::Holds` (`max_values`: None, `max_size`: Some(103), added: 2578, mode: `MaxEncodedLen`)
+        // Storage: `ProofOfQuality::Rosters` (r:2 w:2)
+        // Proof: `ProofOfQuality::Rosters` (`max_values`: None, `max_size`: Some(11298), added: 13773, mode: `MaxEncodedLen`)
+        // Storage: `ProofOfQuality::Agenda` (r:0 w:2)
+        // Proof: `ProofOfQuality::Agenda` (`max_values`: None, `max_size`: Some(28), added: 2503, mode: `MaxEncodedLen`)
+        // Storage: `ProofOfQuality::Duties` (r:0 w:71)
+        // Proof: `ProofOfQuality::Duties` (`max_values`: None, `max_size`: Some(65), added: 2540, mode: `MaxEncodedLen`)
+        // `n` was measured from 1 to 8.
+        // `k` was measured from 1 to 63.
+        // Least time: 384_454 ns. Proof, as recorded: 22345 + 1399 k + 1634 n bytes.
+        Weight::from_parts(48_454_314, 28_536)
+            // Standard error: 421_916.
+            .saturating_add(Weight::from_parts(37_513_969, 0).saturating_mul(n.into()))
+            // Standard error: 51_666.
+            .saturating_add(Weight::from_parts(32_884_011, 0).saturating_mul(k.into()))
+            .saturating_add(Weight::from_parts(0, 3_648).saturating_mul(k.into()))
+            .saturating_add(Weight::from_parts(0, 3_648).saturating_mul(n.into()))
+            .saturating_add(Db::get().reads(10))
+            .saturating_add(Db::get().reads(2).saturating_mul(n.into()))
+            .saturating_add(Db::get().reads(2).saturating_mul(k.into()))
+            .saturating_add(Db::get().writes(10))
+            .saturating_add(Db::get().writes(3).saturating_mul(n.into()))
+            .saturating_add(Db::get().writes(3).saturating_mul(k.into()))
     }
 
     fn settle_with_absentees(n: u32, k: u32) -> Weight {
@@ -637,32 +677,28 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Proof: `Balances::Holds` (`max_values`: None, `max_size`: Some(103), added: 2578, mode: `MaxEncodedLen`)
         // Storage: `System::Account` (r:72 w:72)
         // Proof: `System::Account` (`max_values`: None, `max_size`: Some(128), added: 2603, mode: `MaxEncodedLen`)
-        // Storage: `ProofOfQuality::EconomicParameters` (r:1 w:0)
-        // Proof: `ProofOfQuality::EconomicParameters` (`max_values`: Some(1), `max_size`: Some(116), added: 611, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Rosters` (r:9 w:9)
         // Proof: `ProofOfQuality::Rosters` (`max_values`: None, `max_size`: Some(11298), added: 13773, mode: `MaxEncodedLen`)
-        // Storage: `ProofOfQuality::OpenRequests` (r:1 w:1)
-        // Proof: `ProofOfQuality::OpenRequests` (`max_values`: Some(1), `max_size`: Some(4), added: 499, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Agenda` (r:0 w:2)
         // Proof: `ProofOfQuality::Agenda` (`max_values`: None, `max_size`: Some(28), added: 2503, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Duties` (r:0 w:71)
         // Proof: `ProofOfQuality::Duties` (`max_values`: None, `max_size`: Some(65), added: 2540, mode: `MaxEncodedLen`)
         // `n` was measured from 1 to 8.
         // `k` was measured from 1 to 63.
-        // Least time: 1_141_240 ns. Proof, as recorded: 13725 + 1431 k + 12797 n bytes.
-        Weight::from_parts(1_226_015_000, 14_763)
-            // Standard error: 15_964_998.
-            .saturating_add(Weight::from_parts(170_759_216, 0).saturating_mul(n.into()))
-            // Standard error: 2_023_662.
-            .saturating_add(Weight::from_parts(65_745_949, 0).saturating_mul(k.into()))
+        // Least time: 603_660 ns. Proof, as recorded: 13294 + 1431 k + 12797 n bytes.
+        Weight::from_parts(75_821_569, 14_763)
+            // Standard error: 1_553_202.
+            .saturating_add(Weight::from_parts(66_154_147, 0).saturating_mul(n.into()))
+            // Standard error: 190_200.
+            .saturating_add(Weight::from_parts(43_420_298, 0).saturating_mul(k.into()))
             .saturating_add(Weight::from_parts(0, 3_648).saturating_mul(k.into()))
             .saturating_add(Weight::from_parts(0, 13_773).saturating_mul(n.into()))
-            .saturating_add(Db::get().reads(9))
+            .saturating_add(Db::get().reads(7))
             .saturating_add(Db::get().reads(5).saturating_mul(n.into()))
             .saturating_add(Db::get().reads(2).saturating_mul(k.into()))
-            .saturating_add(Db::get().writes(9))
+            .saturating_add(Db::get().writes(8))
             .saturating_add(Db::get().writes(5).saturating_mul(n.into()))
-            .saturating_add(Db::get().writes(4).saturating_mul(k.into()))
+            .saturating_add(Db::get().writes(3).saturating_mul(k.into()))
     }
 
     fn dismiss_committee(k: u32) -> Weight {
@@ -676,8 +712,6 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Proof: `Balances::Holds` (`max_values`: None, `max_size`: Some(103), added: 2578, mode: `MaxEncodedLen`)
         // Storage: `System::Account` (r:64 w:64)
         // Proof: `System::Account` (`max_values`: None, `max_size`: Some(128), added: 2603, mode: `MaxEncodedLen`)
-        // Storage: `ProofOfQuality::EconomicParameters` (r:1 w:0)
-        // Proof: `ProofOfQuality::EconomicParameters` (`max_values`: Some(1), `max_size`: Some(116), added: 611, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Rosters` (r:1 w:1)
         // Proof: `ProofOfQuality::Rosters` (`max_values`: None, `max_size`: Some(11298), added: 13773, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Agenda` (r:0 w:2)
@@ -685,12 +719,12 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Storage: `ProofOfQuality::Duties` (r:0 w:63)
         // Proof: `ProofOfQuality::Duties` (`max_values`: None, `max_size`: Some(65), added: 2540, mode: `MaxEncodedLen`)
         // `k` was measured from 1 to 63.
-        // Least time: 157_563 ns. Proof, as recorded: 13506 + 1484 k bytes.
-        Weight::from_parts(46_544_856, 14_763)
-            // Standard error: 1_027_682.
-            .saturating_add(Weight::from_parts(70_830_358, 0).saturating_mul(k.into()))
+        // Least time: 93_780 ns. Proof, as recorded: 13075 + 1484 k bytes.
+        Weight::from_parts(47_603_065, 14_763)
+            // Standard error: 41_086.
+            .saturating_add(Weight::from_parts(34_778_811, 0).saturating_mul(k.into()))
             .saturating_add(Weight::from_parts(0, 3_648).saturating_mul(k.into()))
-            .saturating_add(Db::get().reads(5))
+            .saturating_add(Db::get().reads(4))
             .saturating_add(Db::get().reads(3).saturating_mul(k.into()))
             .saturating_add(Db::get().writes(6))
             .saturating_add(Db::get().writes(4).saturating_mul(k.into()))
@@ -709,28 +743,26 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Proof: `Balances::Holds` (`max_values`: None, `max_size`: Some(103), added: 2578, mode: `MaxEncodedLen`)
         // Storage: `System::Account` (r:71 w:71)
         // Proof: `System::Account` (`max_values`: None, `max_size`: Some(128), added: 2603, mode: `MaxEncodedLen`)
-        // Storage: `ProofOfQuality::EconomicParameters` (r:1 w:0)
-        // Proof: `ProofOfQuality::EconomicParameters` (`max_values`: Some(1), `max_size`: Some(116), added: 611, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Rosters` (r:9 w:9)
         // Proof: `ProofOfQuality::Rosters` (`max_values`: None, `max_size`: Some(11298), added: 13773, mode: `MaxEncodedLen`)
-        // Storage: `ProofOfQuality::OpenRequests` (r:1 w:1)
-        // Proof: `ProofOfQuality::OpenRequests` (`max_values`: Some(1), `max_size`: Some(4), added: 499, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Agenda` (r:0 w:2)
         // Proof: `ProofOfQuality::Agenda` (`max_values`: None, `max_size`: Some(28), added: 2503, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Duties` (r:0 w:70)
         // Proof: `ProofOfQuality::Duties` (`max_values`: None, `max_size`: Some(65), added: 2540, mode: `MaxEncodedLen`)
         // `n` was measured from 1 to 8.
         // `k` was measured from 0 to 63.
-        // Least time: 657_824 ns. Proof, as recorded: 13120 + 1470 k + 12745 n bytes.
-        Weight::from_parts(1_749_128_964, 11_744)
-            // Standard error: 1_603_575.
-            .saturating_add(Weight::from_parts(53_631_669, 0).saturating_mul(k.into()))
+        // Least time: 418_485 ns. Proof, as recorded: 12689 + 1470 k + 12745 n bytes.
+        Weight::from_parts(125_085_851, 11_744)
+            // Standard error: 859_446.
+            .saturating_add(Weight::from_parts(37_076_786, 0).saturating_mul(n.into()))
+            // Standard error: 103_729.
+            .saturating_add(Weight::from_parts(35_548_258, 0).saturating_mul(k.into()))
             .saturating_add(Weight::from_parts(0, 3_648).saturating_mul(k.into()))
             .saturating_add(Weight::from_parts(0, 13_942).saturating_mul(n.into()))
-            .saturating_add(Db::get().reads(7))
+            .saturating_add(Db::get().reads(5))
             .saturating_add(Db::get().reads(4).saturating_mul(n.into()))
             .saturating_add(Db::get().reads(3).saturating_mul(k.into()))
-            .saturating_add(Db::get().writes(8))
+            .saturating_add(Db::get().writes(7))
             .saturating_add(Db::get().writes(5).saturating_mul(n.into()))
             .saturating_add(Db::get().writes(4).saturating_mul(k.into()))
     }
@@ -749,10 +781,10 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Storage: `ProofOfQuality::Prompts` (r:0 w:1)
         // Proof: `ProofOfQuality::Prompts` (`max_values`: None, `max_size`: Some(8210), added: 10685, mode: `MaxEncodedLen`)
         // `n` was measured from 1 to 8.
-        // Least time: 41_591 ns. Proof, as recorded: 935 + 86 n bytes.
-        Weight::from_parts(52_302_707, 4_458)
-            // Standard error: 85_104.
-            .saturating_add(Weight::from_parts(2_576_807, 0).saturating_mul(n.into()))
+        // Least time: 22_213 ns. Proof, as recorded: 596 + 86 n bytes.
+        Weight::from_parts(31_516_564, 4_458)
+            // Standard error: 33_706.
+            .saturating_add(Weight::from_parts(1_321_287, 0).saturating_mul(n.into()))
             .saturating_add(Db::get().reads(2))
             .saturating_add(Db::get().writes(6))
             .saturating_add(Db::get().writes(1).saturating_mul(n.into()))
@@ -777,25 +809,21 @@ impl<Db: Get<RuntimeDbWeight>> Measured<Db> {
         // Proof: `System::Account` (`max_values`: None, `max_size`: Some(128), added: 2603, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Operators` (r:71 w:71)
         // Proof: `ProofOfQuality::Operators` (`max_values`: None, `max_size`: Some(1173), added: 3648, mode: `MaxEncodedLen`)
-        // Storage: `ProofOfQuality::EconomicParameters` (r:1 w:0)
-        // Proof: `ProofOfQuality::EconomicParameters` (`max_values`: Some(1), `max_size`: Some(116), added: 611, mode: `MaxEncodedLen`)
         // Storage: `Balances::Holds` (r:1 w:1)
         // Proof: `Balances::Holds` (`max_values`: None, `max_size`: Some(103), added: 2578, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Rosters` (r:9 w:9)
         // Proof: `ProofOfQuality::Rosters` (`max_values`: None, `max_size`: Some(11298), added: 13773, mode: `MaxEncodedLen`)
-        // Storage: `ProofOfQuality::OpenRequests` (r:1 w:1)
-        // Proof: `ProofOfQuality::OpenRequests` (`max_values`: Some(1), `max_size`: Some(4), added: 499, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Agenda` (r:0 w:2)
         // Proof: `ProofOfQuality::Agenda` (`max_values`: None, `max_size`: Some(28), added: 2503, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Duties` (r:0 w:71)
         // Proof: `ProofOfQuality::Duties` (`max_values`: None, `max_size`: Some(65), added: 2540, mode: `MaxEncodedLen`)
         // `o` was measured from 0 to 1000.
-        // Least time: 3_559_571 ns. Proof, as recorded: 204632 bytes.
-        Weight::from_parts(3_966_594_409, 259_998)
-            // Standard error: 45_971.
-            .saturating_add(Weight::from_parts(50_521, 0).saturating_mul(o.into()))
-            .saturating_add(Db::get().reads(168))
-            .saturating_add(Db::get().writes(231))
+        // Least time: 2_311_177 ns. Proof, as recorded: 204201 bytes.
+        Weight::from_parts(2_579_913_416, 259_998)
+            // Standard error: 8_772.
+            .saturating_add(Weight::from_parts(1_267, 0).saturating_mul(o.into()))
+            .saturating_add(Db::get().reads(166))
+            .saturating_add(Db::get().writes(230))
     }
 }
 
