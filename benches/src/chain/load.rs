@@ -36,8 +36,8 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// Length of a window, in milliseconds of the chain's clock.
 const WINDOW: u64 = 10_000;
 
-/// How long the chain runs full before it is measured.
-const WARM_UP: Duration = Duration::from_secs(30);
+/// How long the chain runs before it is measured: until as many requests are open as shall be, and the first of them settle.
+const WARM_UP: Duration = Duration::from_secs(50);
 
 /// The sizes of a request that are measured, and how many are kept open: as many as are on their way when blocks are full. The
 /// first size is the smallest that is scored by more than one, the last that of the design's figures.
@@ -47,8 +47,9 @@ const SIZES: [(Size, u64); 3] = [
     (Size { responders: 3, committee: 7 }, 800),
 ];
 
-/// Blocks over which requests are spread at first, so that they do not go through their phases in step.
-const SPREAD: u64 = 8;
+/// Blocks over which requests are spread at first. So many that fewer come than can be settled: of what waits for room the
+/// chain makes waves, in which all requests go through their phases in step, and which do not end by themselves.
+const SPREAD: u64 = 16;
 
 /// What a block did, for the figures.
 #[derive(Clone, Copy)]

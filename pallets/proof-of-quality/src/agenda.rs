@@ -25,6 +25,10 @@ const COMMITTEE_SUBJECT: &[u8] = b"poq/draw/committee";
 /// Committees that a request may have: the first and one redraw.
 const LAST_ROUND: u8 = 1;
 
+/// Blocks after which a seed can be there that was not known before: that of the parent of a block, known since that parent,
+/// is younger than what happened two blocks before. A draw is not tried earlier, because to try costs as much as to draw.
+const SEED_AFTER: u32 = 2;
+
 /// Blocks that a draw is put off at most: who has waited longest should not have to wait longest again.
 const MOST_PAUSE: u32 = 10;
 
@@ -151,7 +155,11 @@ impl<T: Config> Pallet<T> {
 
     /// A draw of a committee for this request, from the roster as it is, that looks at `looks` others in vain.
     fn committee_draw_weight(request: &Request<T>, looks: u32) -> Weight {
-        T::WeightInfo::draw_committee(Self::roster_size(&request.evaluator), request.committee, looks)
+        let candidates = Self::roster_size(&request.evaluator);
+        match request.round {
+            0 => T::WeightInfo::draw_committee(candidates, request.committee, looks),
+            _ => T::WeightInfo::draw_committee_again(candidates, request.committee, looks),
+        }
     }
 
     /// What a step came to that has led a request out of the phase `from`, or left it there: a way that was measured by
@@ -196,6 +204,7 @@ impl<T: Config> Pallet<T> {
             T::WeightInfo::close_answering(n),
             T::WeightInfo::close_opening(n),
             T::WeightInfo::draw_committee(roster, k, most_looks(k))
+                .max(T::WeightInfo::draw_committee_again(roster, k, most_looks(k)))
                 .saturating_add(T::WeightInfo::refund(n, 0)),
             T::WeightInfo::close_scoring(k),
             T::WeightInfo::settle(n, k),
@@ -289,7 +298,8 @@ impl<T: Config> Pallet<T> {
         if sole {
             request.fixed_at = now;
         }
-        Self::enter(id, request, Phase::Selecting, now.saturating_add(One::one()));
+        let due = Self::first_draw(request.fixed_at).max(now.saturating_add(One::one()));
+        Self::enter(id, request, Phase::Selecting, due);
     }
 
     fn enter_revealing(id: RequestId, request: &mut Request<T>, now: BlockNumberFor<T>) {
@@ -333,6 +343,11 @@ impl<T: Config> Pallet<T> {
                 None
             }
         }
+    }
+
+    /// The first block in which there can be a seed that was not known in block `fixed`.
+    pub(crate) fn first_draw(fixed: BlockNumberFor<T>) -> BlockNumberFor<T> {
+        fixed.saturating_add(SEED_AFTER.into())
     }
 
     /// Whether a request may be put off by another block. Ends, so that every request does.
@@ -596,7 +611,7 @@ impl<T: Config> Pallet<T> {
         request.round = request.round.saturating_add(1);
         // The new committee's seed must not have been known to those who decided to stay away.
         request.fixed_at = now;
-        Self::enter(id, request, Phase::Selecting, now.saturating_add(One::one()));
+        Self::enter(id, request, Phase::Selecting, Self::first_draw(now));
     }
 
     /// Forgets a closed request.

@@ -325,6 +325,32 @@ fn store_drawable<T: Config>(fit: u32, chilled: u32, busy: u32) -> Vec<(T::Accou
     chilled.chain(busy).chain(fit).collect()
 }
 
+/// A request, in the round that `rounds` makes, for which `k` out of `c` candidates are to be drawn. `l` cannot be and come up
+/// first; returns how many of those have chilled.
+fn before_a_committee<T: Config>(rounds: fn(Scene<T>) -> Scene<T>, c: u32, k: u32, l: u32) -> u32 {
+    let mut scene = rounds(Scene::new(T::MaxResponders::get(), 0).answered(|_| Work::Shown));
+    scene.request.committee = k;
+    let chilled = (k - 1).min(l / 2);
+    store_roster::<T>(evaluator(), c, store_drawable::<T>(k, chilled, l - chilled));
+    scene.due(Phase::Selecting);
+    chilled
+}
+
+fn draw_members<T: Config>() {
+    let mut request = Requests::<T>::get(ID).unwrap();
+    let seed = Pallet::<T>::seed_or_wait(ID, &mut request, b"", Zero::zero(), now::<T>());
+    let seed = seed.map_or(SEED, |_| SEED);
+    Pallet::<T>::draw_committee_with(seed, ID, &mut request, now::<T>());
+    Requests::<T>::insert(ID, request);
+}
+
+fn after_a_committee<T: Config>(round: u8, c: u32, k: u32, chilled: u32) {
+    let drawn = Committees::<T>::get(ID, round);
+    assert_eq!(drawn.len(), k as usize);
+    assert!(drawn.iter().all(|member| Duties::<T>::contains_key(&member.operator, ID)));
+    assert_eq!(Rosters::<T>::get(evaluator()).len() as u32, c - chilled);
+}
+
 /// A request of `models` generators in which everybody has shown its work.
 fn before_settling<T: Config>(models: u32, n: u32, k: u32) -> Scene<T> {
     Scene::of_models(models, n, k)
@@ -573,7 +599,7 @@ mod benchmarks {
         #[extrinsic_call]
         _(RawOrigin::Signed(requester.clone()), prompt, terms);
         assert_eq!(Prompts::<T>::get(0).len(), b as usize);
-        assert!(Agenda::<T>::contains_key(now::<T>() + One::one(), 0));
+        assert!(Agenda::<T>::contains_key(Pallet::<T>::first_draw(now::<T>()), 0));
         happened::<T>(Event::Requested { request: 0, requester, budget: needs.total() });
         Ok(())
     }
@@ -802,7 +828,7 @@ mod benchmarks {
         assert_eq!(phase::<T>(), Phase::Selecting);
     }
 
-    /// The second committee. `l` who have chilled or are busy come up first.
+    /// `l` who have chilled or are busy come up first.
     #[benchmark]
     fn draw_committee(
         c: Linear<
@@ -812,23 +838,30 @@ mod benchmarks {
         k: Linear<1, { T::MaxCommittee::get() }>,
         l: Linear<0, { SPARE_LOOKS }>,
     ) {
-        let mut scene = Scene::<T>::new(T::MaxResponders::get(), 0).answered(|_| Work::Shown).last_round();
-        scene.request.committee = k;
-        let chilled = (k - 1).min(l / 2);
-        store_roster::<T>(evaluator(), c, store_drawable::<T>(k, chilled, l - chilled));
-        scene.due(Phase::Selecting);
+        let chilled = before_a_committee(|scene: Scene<T>| scene, c, k, l);
         #[block]
         {
-            let mut request = Requests::<T>::get(ID).unwrap();
-            let seed = Pallet::<T>::seed_or_wait(ID, &mut request, b"", Zero::zero(), now::<T>());
-            let seed = seed.map_or(SEED, |_| SEED);
-            Pallet::<T>::draw_committee_with(seed, ID, &mut request, now::<T>());
-            Requests::<T>::insert(ID, request);
+            draw_members::<T>();
         }
-        let drawn = Committees::<T>::get(ID, 1);
-        assert_eq!(drawn.len(), k as usize);
-        assert!(drawn.iter().all(|member| Duties::<T>::contains_key(&member.operator, ID)));
-        assert_eq!(Rosters::<T>::get(evaluator()).len() as u32, c - chilled);
+        after_a_committee::<T>(0, c, k, chilled);
+    }
+
+    /// The second committee: everybody in the first, the largest there can be, was silent.
+    #[benchmark]
+    fn draw_committee_again(
+        c: Linear<
+            { (T::MaxCommittee::get() + SPARE_LOOKS).min(T::MaxOperatorsPerModel::get()) },
+            { T::MaxOperatorsPerModel::get() },
+        >,
+        k: Linear<1, { T::MaxCommittee::get() }>,
+        l: Linear<0, { SPARE_LOOKS }>,
+    ) {
+        let chilled = before_a_committee(Scene::<T>::last_round, c, k, l);
+        #[block]
+        {
+            draw_members::<T>();
+        }
+        after_a_committee::<T>(1, c, k, chilled);
     }
 
     #[benchmark]

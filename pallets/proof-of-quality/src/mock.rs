@@ -255,6 +255,7 @@ weigh! {
     close_answering(n) => 90;
     close_opening(n) => 90;
     draw_committee(c, k, l) => 90;
+    draw_committee_again(c, k, l) => 90;
     close_scoring(k) => 90;
     settle(n, k) => 90;
     settle_of_one_model(n, k) => 90;

@@ -5,7 +5,7 @@ use alloc::{collections::BTreeSet, vec::Vec};
 use frame_support::{ensure, BoundedVec};
 use frame_system::pallet_prelude::BlockNumberFor;
 use sp_runtime::{
-    traits::{CheckedAdd, CheckedMul, Get, One, Saturating},
+    traits::{CheckedAdd, CheckedMul, Get, Saturating},
     DispatchError, PerThing, Permill,
 };
 
@@ -37,7 +37,7 @@ impl<T: Config> Pallet<T> {
         let id = NextRequest::<T>::get();
         NextRequest::<T>::put(id.checked_add(1).ok_or(Error::<T>::Overflow)?);
         let now = frame_system::Pallet::<T>::block_number();
-        let due = now.saturating_add(One::one());
+        let due = Self::first_draw(now);
         Prompts::<T>::insert(id, prompt);
         Self::list(id, due);
         Requests::<T>::insert(

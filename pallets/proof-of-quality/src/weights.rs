@@ -73,6 +73,8 @@ pub trait WeightInfo {
     fn close_opening(n: u32) -> Weight;
     /// Drawing `k` quality validators out of `c` candidates, after `l` others who cannot take part.
     fn draw_committee(c: u32, k: u32, l: u32) -> Weight;
+    /// The same, without those who were absent from a first committee.
+    fn draw_committee_again(c: u32, k: u32, l: u32) -> Weight;
     /// Closing the commitments to scores.
     fn close_scoring(k: u32) -> Weight;
     /// Settling, each inference node with another model.
@@ -99,8 +101,8 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
     fn register_model() -> Weight {
         // Storage: `ProofOfQuality::Models` (r:1 w:1)
         // Proof: `ProofOfQuality::Models` (`max_values`: None, `max_size`: Some(156), added: 2631, mode: `MaxEncodedLen`)
-        // Least time: 6_821 ns. Proof, as recorded: 88 bytes.
-        Weight::from_parts(7_441_000, 3_621)
+        // Least time: 7_091 ns. Proof, as recorded: 88 bytes.
+        Weight::from_parts(7_802_000, 3_621)
             .saturating_add(Db::get().reads(1))
             .saturating_add(Db::get().writes(1))
     }
@@ -108,8 +110,8 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
     fn retire_model() -> Weight {
         // Storage: `ProofOfQuality::Models` (r:1 w:1)
         // Proof: `ProofOfQuality::Models` (`max_values`: None, `max_size`: Some(156), added: 2631, mode: `MaxEncodedLen`)
-        // Least time: 7_221 ns. Proof, as recorded: 252 bytes.
-        Weight::from_parts(7_912_000, 3_621)
+        // Least time: 7_371 ns. Proof, as recorded: 252 bytes.
+        Weight::from_parts(8_022_000, 3_621)
             .saturating_add(Db::get().reads(1))
             .saturating_add(Db::get().writes(1))
     }
@@ -127,8 +129,8 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Proof: `ProofOfQuality::Models` (`max_values`: None, `max_size`: Some(156), added: 2631, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Rosters` (r:16 w:16)
         // Proof: `ProofOfQuality::Rosters` (`max_values`: None, `max_size`: Some(11298), added: 13773, mode: `MaxEncodedLen`)
-        // Least time: 219_237 ns. Proof, as recorded: 183992 bytes.
-        Weight::from_parts(233_648_000, 221_358)
+        // Least time: 224_385 ns. Proof, as recorded: 183992 bytes.
+        Weight::from_parts(239_958_000, 221_358)
             .saturating_add(Db::get().reads(36))
             .saturating_add(Db::get().writes(19))
     }
@@ -144,8 +146,8 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Proof: `System::Account` (`max_values`: None, `max_size`: Some(128), added: 2603, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Rosters` (r:32 w:32)
         // Proof: `ProofOfQuality::Rosters` (`max_values`: None, `max_size`: Some(11298), added: 13773, mode: `MaxEncodedLen`)
-        // Least time: 351_985 ns. Proof, as recorded: 364515 bytes.
-        Weight::from_parts(368_610_000, 441_726)
+        // Least time: 368_820 ns. Proof, as recorded: 364515 bytes.
+        Weight::from_parts(420_788_000, 441_726)
             .saturating_add(Db::get().reads(53))
             .saturating_add(Db::get().writes(37))
     }
@@ -155,8 +157,8 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Proof: `ProofOfQuality::Operators` (`max_values`: None, `max_size`: Some(1173), added: 3648, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Rosters` (r:16 w:16)
         // Proof: `ProofOfQuality::Rosters` (`max_values`: None, `max_size`: Some(11298), added: 13773, mode: `MaxEncodedLen`)
-        // Least time: 122_433 ns. Proof, as recorded: 182177 bytes.
-        Weight::from_parts(129_724_000, 221_358)
+        // Least time: 126_308 ns. Proof, as recorded: 182177 bytes.
+        Weight::from_parts(139_238_000, 221_358)
             .saturating_add(Db::get().reads(17))
             .saturating_add(Db::get().writes(17))
     }
@@ -168,8 +170,8 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Proof: `ProofOfQuality::Models` (`max_values`: None, `max_size`: Some(156), added: 2631, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Rosters` (r:16 w:16)
         // Proof: `ProofOfQuality::Rosters` (`max_values`: None, `max_size`: Some(11298), added: 13773, mode: `MaxEncodedLen`)
-        // Least time: 180_319 ns. Proof, as recorded: 182779 bytes.
-        Weight::from_parts(190_134_000, 221_358)
+        // Least time: 187_810 ns. Proof, as recorded: 182779 bytes.
+        Weight::from_parts(204_284_000, 221_358)
             .saturating_add(Db::get().reads(33))
             .saturating_add(Db::get().writes(17))
     }
@@ -179,8 +181,8 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Proof: `ProofOfQuality::Operators` (`max_values`: None, `max_size`: Some(1173), added: 3648, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Capacities` (r:0 w:1)
         // Proof: `ProofOfQuality::Capacities` (`max_values`: None, `max_size`: Some(52), added: 2527, mode: `MaxEncodedLen`)
-        // Least time: 7_952 ns. Proof, as recorded: 89 bytes.
-        Weight::from_parts(8_713_000, 4_638)
+        // Least time: 7_882 ns. Proof, as recorded: 89 bytes.
+        Weight::from_parts(8_813_000, 4_638)
             .saturating_add(Db::get().reads(1))
             .saturating_add(Db::get().writes(1))
     }
@@ -192,8 +194,8 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Proof: `ProofOfQuality::Models` (`max_values`: None, `max_size`: Some(156), added: 2631, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Rosters` (r:16 w:16)
         // Proof: `ProofOfQuality::Rosters` (`max_values`: None, `max_size`: Some(11298), added: 13773, mode: `MaxEncodedLen`)
-        // Least time: 170_584 ns. Proof, as recorded: 183483 bytes.
-        Weight::from_parts(178_356_000, 221_358)
+        // Least time: 176_283 ns. Proof, as recorded: 183483 bytes.
+        Weight::from_parts(189_503_000, 221_358)
             .saturating_add(Db::get().reads(33))
             .saturating_add(Db::get().writes(17))
     }
@@ -211,8 +213,8 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Proof: `ProofOfQuality::Workers` (`max_values`: None, `max_size`: Some(80), added: 2555, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Capacities` (r:0 w:1)
         // Proof: `ProofOfQuality::Capacities` (`max_values`: None, `max_size`: Some(52), added: 2527, mode: `MaxEncodedLen`)
-        // Least time: 170_374 ns. Proof, as recorded: 182150 bytes.
-        Weight::from_parts(179_597_000, 221_358)
+        // Least time: 171_415 ns. Proof, as recorded: 182150 bytes.
+        Weight::from_parts(184_756_000, 221_358)
             .saturating_add(Db::get().reads(20))
             .saturating_add(Db::get().writes(22))
     }
@@ -234,12 +236,10 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Proof: `ProofOfQuality::Requests` (`max_values`: None, `max_size`: Some(600), added: 3075, mode: `MaxEncodedLen`)
         // `b` was measured from 1 to 8192.
         // `g` was measured from 1 to 8.
-        // Least time: 113_049 ns. Proof, as recorded: 12210 + 11376 g bytes.
-        Weight::from_parts(79_859_039, 14_763)
-            // Standard error: 32.
-            .saturating_add(Weight::from_parts(39, 0).saturating_mul(b.into()))
-            // Standard error: 34_603.
-            .saturating_add(Weight::from_parts(35_939_834, 0).saturating_mul(g.into()))
+        // Least time: 114_131 ns. Proof, as recorded: 12210 + 11376 g bytes.
+        Weight::from_parts(80_330_773, 14_763)
+            // Standard error: 81_703.
+            .saturating_add(Weight::from_parts(37_516_528, 0).saturating_mul(g.into()))
             .saturating_add(Weight::from_parts(0, 13_773).saturating_mul(g.into()))
             .saturating_add(Db::get().reads(4))
             .saturating_add(Db::get().reads(2).saturating_mul(g.into()))
@@ -251,17 +251,13 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Proof: `ProofOfQuality::Workers` (`max_values`: None, `max_size`: Some(80), added: 2555, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Requests` (r:1 w:1)
         // Proof: `ProofOfQuality::Requests` (`max_values`: None, `max_size`: Some(600), added: 3075, mode: `MaxEncodedLen`)
-        // Storage: `ProofOfQuality::Duties` (r:1 w:0)
-        // Proof: `ProofOfQuality::Duties` (`max_values`: None, `max_size`: Some(65), added: 2540, mode: `MaxEncodedLen`)
-        // Storage: `System::BlockHash` (r:1 w:0)
-        // Proof: `System::BlockHash` (`max_values`: None, `max_size`: Some(44), added: 2519, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Responses` (r:1 w:1)
         // Proof: `ProofOfQuality::Responses` (`max_values`: None, `max_size`: Some(993), added: 3468, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Agenda` (r:0 w:2)
         // Proof: `ProofOfQuality::Agenda` (`max_values`: None, `max_size`: Some(28), added: 2503, mode: `MaxEncodedLen`)
-        // Least time: 47_821 ns. Proof, as recorded: 2218 bytes.
-        Weight::from_parts(51_186_000, 4_458)
-            .saturating_add(Db::get().reads(5))
+        // Least time: 36_354 ns. Proof, as recorded: 1874 bytes.
+        Weight::from_parts(40_811_000, 4_458)
+            .saturating_add(Db::get().reads(3))
             .saturating_add(Db::get().writes(4))
     }
 
@@ -270,22 +266,20 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Proof: `ProofOfQuality::Workers` (`max_values`: None, `max_size`: Some(80), added: 2555, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Requests` (r:1 w:1)
         // Proof: `ProofOfQuality::Requests` (`max_values`: None, `max_size`: Some(600), added: 3075, mode: `MaxEncodedLen`)
-        // Storage: `ProofOfQuality::Duties` (r:1 w:0)
-        // Proof: `ProofOfQuality::Duties` (`max_values`: None, `max_size`: Some(65), added: 2540, mode: `MaxEncodedLen`)
-        // Storage: `System::BlockHash` (r:1 w:0)
-        // Proof: `System::BlockHash` (`max_values`: None, `max_size`: Some(44), added: 2519, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Responses` (r:1 w:1)
         // Proof: `ProofOfQuality::Responses` (`max_values`: None, `max_size`: Some(993), added: 3468, mode: `MaxEncodedLen`)
+        // Storage: `System::BlockHash` (r:1 w:0)
+        // Proof: `System::BlockHash` (`max_values`: None, `max_size`: Some(44), added: 2519, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Agenda` (r:0 w:2)
         // Proof: `ProofOfQuality::Agenda` (`max_values`: None, `max_size`: Some(28), added: 2503, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Outputs` (r:0 w:1)
         // Proof: `ProofOfQuality::Outputs` (`max_values`: None, `max_size`: Some(16416), added: 18891, mode: `MaxEncodedLen`)
         // `b` was measured from 1 to 16384.
-        // Least time: 53_810 ns. Proof, as recorded: 2026 bytes.
-        Weight::from_parts(58_170_591, 4_458)
-            // Standard error: 7.
-            .saturating_add(Weight::from_parts(12_315, 0).saturating_mul(b.into()))
-            .saturating_add(Db::get().reads(5))
+        // Least time: 47_170 ns. Proof, as recorded: 1736 bytes.
+        Weight::from_parts(52_416_475, 4_458)
+            // Standard error: 9.
+            .saturating_add(Weight::from_parts(12_660, 0).saturating_mul(b.into()))
+            .saturating_add(Db::get().reads(4))
             .saturating_add(Db::get().writes(5))
     }
 
@@ -294,20 +288,16 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Proof: `ProofOfQuality::Workers` (`max_values`: None, `max_size`: Some(80), added: 2555, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Requests` (r:1 w:1)
         // Proof: `ProofOfQuality::Requests` (`max_values`: None, `max_size`: Some(600), added: 3075, mode: `MaxEncodedLen`)
-        // Storage: `ProofOfQuality::Duties` (r:1 w:0)
-        // Proof: `ProofOfQuality::Duties` (`max_values`: None, `max_size`: Some(65), added: 2540, mode: `MaxEncodedLen`)
-        // Storage: `System::BlockHash` (r:1 w:0)
-        // Proof: `System::BlockHash` (`max_values`: None, `max_size`: Some(44), added: 2519, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Committees` (r:1 w:1)
         // Proof: `ProofOfQuality::Committees` (`max_values`: None, `max_size`: Some(8279), added: 10754, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Agenda` (r:0 w:2)
         // Proof: `ProofOfQuality::Agenda` (`max_values`: None, `max_size`: Some(28), added: 2503, mode: `MaxEncodedLen`)
         // `k` was measured from 1 to 63.
-        // Least time: 50_705 ns. Proof, as recorded: 1483 + 107 k bytes.
-        Weight::from_parts(53_631_851, 11_744)
-            // Standard error: 5_475.
-            .saturating_add(Weight::from_parts(500_424, 0).saturating_mul(k.into()))
-            .saturating_add(Db::get().reads(5))
+        // Least time: 39_048 ns. Proof, as recorded: 1044 + 101 k bytes.
+        Weight::from_parts(42_427_399, 11_744)
+            // Standard error: 6_830.
+            .saturating_add(Weight::from_parts(537_567, 0).saturating_mul(k.into()))
+            .saturating_add(Db::get().reads(3))
             .saturating_add(Db::get().writes(4))
     }
 
@@ -316,22 +306,20 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Proof: `ProofOfQuality::Workers` (`max_values`: None, `max_size`: Some(80), added: 2555, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Requests` (r:1 w:1)
         // Proof: `ProofOfQuality::Requests` (`max_values`: None, `max_size`: Some(600), added: 3075, mode: `MaxEncodedLen`)
-        // Storage: `ProofOfQuality::Duties` (r:1 w:0)
-        // Proof: `ProofOfQuality::Duties` (`max_values`: None, `max_size`: Some(65), added: 2540, mode: `MaxEncodedLen`)
-        // Storage: `System::BlockHash` (r:1 w:0)
-        // Proof: `System::BlockHash` (`max_values`: None, `max_size`: Some(44), added: 2519, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Committees` (r:1 w:1)
         // Proof: `ProofOfQuality::Committees` (`max_values`: None, `max_size`: Some(8279), added: 10754, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Responses` (r:1 w:0)
         // Proof: `ProofOfQuality::Responses` (`max_values`: None, `max_size`: Some(993), added: 3468, mode: `MaxEncodedLen`)
+        // Storage: `System::BlockHash` (r:1 w:0)
+        // Proof: `System::BlockHash` (`max_values`: None, `max_size`: Some(44), added: 2519, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Agenda` (r:0 w:2)
         // Proof: `ProofOfQuality::Agenda` (`max_values`: None, `max_size`: Some(28), added: 2503, mode: `MaxEncodedLen`)
         // `k` was measured from 1 to 63.
-        // Least time: 61_031 ns. Proof, as recorded: 2211 + 107 k bytes.
-        Weight::from_parts(64_392_810, 11_744)
-            // Standard error: 7_977.
-            .saturating_add(Weight::from_parts(950_659, 0).saturating_mul(k.into()))
-            .saturating_add(Db::get().reads(6))
+        // Least time: 52_178 ns. Proof, as recorded: 1826 + 101 k bytes.
+        Weight::from_parts(56_414_278, 11_744)
+            // Standard error: 10_169.
+            .saturating_add(Weight::from_parts(1_119_399, 0).saturating_mul(k.into()))
+            .saturating_add(Db::get().reads(5))
             .saturating_add(Db::get().writes(4))
     }
 
@@ -340,23 +328,19 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Proof: `ProofOfQuality::Workers` (`max_values`: None, `max_size`: Some(80), added: 2555, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Requests` (r:1 w:1)
         // Proof: `ProofOfQuality::Requests` (`max_values`: None, `max_size`: Some(600), added: 3075, mode: `MaxEncodedLen`)
-        // Storage: `ProofOfQuality::Duties` (r:1 w:0)
-        // Proof: `ProofOfQuality::Duties` (`max_values`: None, `max_size`: Some(65), added: 2540, mode: `MaxEncodedLen`)
-        // Storage: `System::BlockHash` (r:1 w:0)
-        // Proof: `System::BlockHash` (`max_values`: None, `max_size`: Some(44), added: 2519, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Committees` (r:1 w:1)
         // Proof: `ProofOfQuality::Committees` (`max_values`: None, `max_size`: Some(8279), added: 10754, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Agenda` (r:0 w:2)
         // Proof: `ProofOfQuality::Agenda` (`max_values`: None, `max_size`: Some(28), added: 2503, mode: `MaxEncodedLen`)
-        // Least time: 94_181 ns. Proof, as recorded: 8210 bytes.
-        Weight::from_parts(114_260_000, 11_744)
-            .saturating_add(Db::get().reads(5))
+        // Least time: 83_875 ns. Proof, as recorded: 7460 bytes.
+        Weight::from_parts(103_204_000, 11_744)
+            .saturating_add(Db::get().reads(3))
             .saturating_add(Db::get().writes(4))
     }
 
     fn set_parameters() -> Weight {
-        // Least time: 4_527 ns. Proof, as recorded: 0 bytes.
-        Weight::from_parts(5_227_000, 0)
+        // Least time: 4_377 ns. Proof, as recorded: 0 bytes.
+        Weight::from_parts(5_108_000, 0)
     }
 
     fn open_audit(n: u32, k: u32) -> Weight {
@@ -384,12 +368,10 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Proof: `ProofOfQuality::Rosters` (`max_values`: None, `max_size`: Some(11298), added: 13773, mode: `MaxEncodedLen`)
         // `n` was measured from 1 to 8.
         // `k` was measured from 1 to 63.
-        // Least time: 6_733_654 ns. Proof, as recorded: 35450 + 1472 k + 13063 n bytes.
-        Weight::from_parts(75_810_335, 14_763)
-            // Standard error: 22_036_100.
-            .saturating_add(Weight::from_parts(4_329_401_984, 0).saturating_mul(n.into()))
-            // Standard error: 2_698_476.
-            .saturating_add(Weight::from_parts(40_667_848, 0).saturating_mul(k.into()))
+        // Least time: 6_958_909 ns. Proof, as recorded: 35450 + 1472 k + 13063 n bytes.
+        Weight::from_parts(7_088_332_000, 14_763)
+            // Standard error: 23_574_937.
+            .saturating_add(Weight::from_parts(3_754_110_898, 0).saturating_mul(n.into()))
             .saturating_add(Weight::from_parts(0, 3_648).saturating_mul(k.into()))
             .saturating_add(Weight::from_parts(0, 18_891).saturating_mul(n.into()))
             .saturating_add(Db::get().reads(7))
@@ -403,8 +385,8 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
     fn agenda_block() -> Weight {
         // Storage: `ProofOfQuality::Agenda` (r:2 w:0)
         // Proof: `ProofOfQuality::Agenda` (`max_values`: None, `max_size`: Some(28), added: 2503, mode: `MaxEncodedLen`)
-        // Least time: 5_878 ns. Proof, as recorded: 90 bytes.
-        Weight::from_parts(6_410_000, 5_996).saturating_add(Db::get().reads(2))
+        // Least time: 5_839 ns. Proof, as recorded: 90 bytes.
+        Weight::from_parts(6_389_000, 5_996).saturating_add(Db::get().reads(2))
     }
 
     fn agenda_item() -> Weight {
@@ -412,8 +394,8 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Proof: `ProofOfQuality::Agenda` (`max_values`: None, `max_size`: Some(28), added: 2503, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Requests` (r:1 w:0)
         // Proof: `ProofOfQuality::Requests` (`max_values`: None, `max_size`: Some(600), added: 3075, mode: `MaxEncodedLen`)
-        // Least time: 11_848 ns. Proof, as recorded: 599 bytes.
-        Weight::from_parts(18_317_000, 5_996).saturating_add(Db::get().reads(3))
+        // Least time: 12_739 ns. Proof, as recorded: 599 bytes.
+        Weight::from_parts(21_802_000, 5_996).saturating_add(Db::get().reads(3))
     }
 
     fn draw_inference_nodes(c: u32, n: u32, l: u32) -> Weight {
@@ -438,12 +420,12 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // `c` was measured from 16 to 2048.
         // `n` was measured from 5 to 8.
         // `l` was measured from 0 to 8.
-        // Least time: 243_754 ns. Proof, as recorded: 1386 + 44 c + 1231 l + 1244 n bytes.
-        Weight::from_parts(248_410_000, 111_174)
-            // Standard error: 1_150.
-            .saturating_add(Weight::from_parts(151_919, 0).saturating_mul(c.into()))
-            // Standard error: 279_060.
-            .saturating_add(Weight::from_parts(9_901_811, 0).saturating_mul(l.into()))
+        // Least time: 243_292 ns. Proof, as recorded: 1386 + 44 c + 1231 l + 1244 n bytes.
+        Weight::from_parts(248_912_000, 111_174)
+            // Standard error: 1_140.
+            .saturating_add(Weight::from_parts(160_174, 0).saturating_mul(c.into()))
+            // Standard error: 276_496.
+            .saturating_add(Weight::from_parts(11_476_158, 0).saturating_mul(l.into()))
             .saturating_add(Weight::from_parts(0, 3_648).saturating_mul(l.into()))
             .saturating_add(Weight::from_parts(0, 3_648).saturating_mul(n.into()))
             .saturating_add(Db::get().reads(11))
@@ -476,12 +458,12 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // `c` was measured from 16 to 256.
         // `n` was measured from 1 to 8.
         // `l` was measured from 0 to 8.
-        // Least time: 146_529 ns. Proof, as recorded: 993 + 44 c + 1231 l + 1227 n bytes.
-        Weight::from_parts(151_386_000, 14_763)
-            // Standard error: 160_444.
-            .saturating_add(Weight::from_parts(8_758_377, 0).saturating_mul(n.into()))
-            // Standard error: 153_052.
-            .saturating_add(Weight::from_parts(5_466_166, 0).saturating_mul(l.into()))
+        // Least time: 145_547 ns. Proof, as recorded: 993 + 44 c + 1231 l + 1227 n bytes.
+        Weight::from_parts(149_423_000, 14_763)
+            // Standard error: 164_679.
+            .saturating_add(Weight::from_parts(8_880_001, 0).saturating_mul(n.into()))
+            // Standard error: 157_092.
+            .saturating_add(Weight::from_parts(5_631_696, 0).saturating_mul(l.into()))
             .saturating_add(Weight::from_parts(0, 3_648).saturating_mul(l.into()))
             .saturating_add(Weight::from_parts(0, 3_648).saturating_mul(n.into()))
             .saturating_add(Db::get().reads(9))
@@ -499,10 +481,10 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Storage: `ProofOfQuality::Agenda` (r:0 w:2)
         // Proof: `ProofOfQuality::Agenda` (`max_values`: None, `max_size`: Some(28), added: 2503, mode: `MaxEncodedLen`)
         // `n` was measured from 1 to 8.
-        // Least time: 15_273 ns. Proof, as recorded: 624 + 86 n bytes.
-        Weight::from_parts(16_501_913, 4_458)
-            // Standard error: 3_122.
-            .saturating_add(Weight::from_parts(251_709, 0).saturating_mul(n.into()))
+        // Least time: 15_113 ns. Proof, as recorded: 624 + 86 n bytes.
+        Weight::from_parts(16_521_403, 4_458)
+            // Standard error: 6_628.
+            .saturating_add(Weight::from_parts(375_210, 0).saturating_mul(n.into()))
             .saturating_add(Db::get().reads(2))
             .saturating_add(Db::get().writes(4))
     }
@@ -515,15 +497,54 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Storage: `ProofOfQuality::Agenda` (r:0 w:2)
         // Proof: `ProofOfQuality::Agenda` (`max_values`: None, `max_size`: Some(28), added: 2503, mode: `MaxEncodedLen`)
         // `n` was measured from 1 to 8.
-        // Least time: 15_003 ns. Proof, as recorded: 560 + 118 n bytes.
-        Weight::from_parts(16_566_979, 4_458)
-            // Standard error: 3_286.
-            .saturating_add(Weight::from_parts(256_555, 0).saturating_mul(n.into()))
+        // Least time: 14_923 ns. Proof, as recorded: 560 + 118 n bytes.
+        Weight::from_parts(16_325_205, 4_458)
+            // Standard error: 4_023.
+            .saturating_add(Weight::from_parts(282_838, 0).saturating_mul(n.into()))
             .saturating_add(Db::get().reads(2))
             .saturating_add(Db::get().writes(4))
     }
 
     fn draw_committee(c: u32, k: u32, l: u32) -> Weight {
+        // Storage: `ProofOfQuality::Requests` (r:1 w:1)
+        // Proof: `ProofOfQuality::Requests` (`max_values`: None, `max_size`: Some(600), added: 3075, mode: `MaxEncodedLen`)
+        // Storage: `Babe::AuthorVrfRandomness` (r:1 w:0)
+        // Proof: `Babe::AuthorVrfRandomness` (`max_values`: Some(1), `max_size`: Some(33), added: 528, mode: `MaxEncodedLen`)
+        // Storage: `Babe::EpochConfig` (r:1 w:0)
+        // Proof: `Babe::EpochConfig` (`max_values`: Some(1), `max_size`: Some(17), added: 512, mode: `MaxEncodedLen`)
+        // Storage: `ProofOfQuality::Responses` (r:1 w:0)
+        // Proof: `ProofOfQuality::Responses` (`max_values`: None, `max_size`: Some(993), added: 3468, mode: `MaxEncodedLen`)
+        // Storage: `ProofOfQuality::Rosters` (r:1 w:1)
+        // Proof: `ProofOfQuality::Rosters` (`max_values`: None, `max_size`: Some(11298), added: 13773, mode: `MaxEncodedLen`)
+        // Storage: `ProofOfQuality::Operators` (r:71 w:63)
+        // Proof: `ProofOfQuality::Operators` (`max_values`: None, `max_size`: Some(1173), added: 3648, mode: `MaxEncodedLen`)
+        // Storage: `ProofOfQuality::Capacities` (r:67 w:0)
+        // Proof: `ProofOfQuality::Capacities` (`max_values`: None, `max_size`: Some(52), added: 2527, mode: `MaxEncodedLen`)
+        // Storage: `ProofOfQuality::Agenda` (r:0 w:3)
+        // Proof: `ProofOfQuality::Agenda` (`max_values`: None, `max_size`: Some(28), added: 2503, mode: `MaxEncodedLen`)
+        // Storage: `ProofOfQuality::Committees` (r:0 w:1)
+        // Proof: `ProofOfQuality::Committees` (`max_values`: None, `max_size`: Some(8279), added: 10754, mode: `MaxEncodedLen`)
+        // Storage: `ProofOfQuality::Duties` (r:0 w:63)
+        // Proof: `ProofOfQuality::Duties` (`max_values`: None, `max_size`: Some(65), added: 2540, mode: `MaxEncodedLen`)
+        // `c` was measured from 71 to 256.
+        // `k` was measured from 1 to 63.
+        // `l` was measured from 0 to 8.
+        // Least time: 129_182 ns. Proof, as recorded: 2071 + 44 c + 1239 k + 1233 l bytes.
+        Weight::from_parts(132_478_000, 14_763)
+            // Standard error: 45_827.
+            .saturating_add(Weight::from_parts(14_446_303, 0).saturating_mul(k.into()))
+            // Standard error: 346_034.
+            .saturating_add(Weight::from_parts(5_421_777, 0).saturating_mul(l.into()))
+            .saturating_add(Weight::from_parts(0, 3_648).saturating_mul(k.into()))
+            .saturating_add(Weight::from_parts(0, 3_648).saturating_mul(l.into()))
+            .saturating_add(Db::get().reads(6))
+            .saturating_add(Db::get().reads(2).saturating_mul(k.into()))
+            .saturating_add(Db::get().reads(1).saturating_mul(l.into()))
+            .saturating_add(Db::get().writes(5))
+            .saturating_add(Db::get().writes(2).saturating_mul(k.into()))
+    }
+
+    fn draw_committee_again(c: u32, k: u32, l: u32) -> Weight {
         // Storage: `ProofOfQuality::Requests` (r:1 w:1)
         // Proof: `ProofOfQuality::Requests` (`max_values`: None, `max_size`: Some(600), added: 3075, mode: `MaxEncodedLen`)
         // Storage: `Babe::AuthorVrfRandomness` (r:1 w:0)
@@ -547,12 +568,14 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // `c` was measured from 71 to 256.
         // `k` was measured from 1 to 63.
         // `l` was measured from 0 to 8.
-        // Least time: 160_249 ns. Proof, as recorded: 6093 + 44 c + 1239 k + 1233 l bytes.
-        Weight::from_parts(163_625_000, 14_763)
-            // Standard error: 53_080.
-            .saturating_add(Weight::from_parts(14_651_681, 0).saturating_mul(k.into()))
-            // Standard error: 400_793.
-            .saturating_add(Weight::from_parts(2_985_260, 0).saturating_mul(l.into()))
+        // Least time: 153_920 ns. Proof, as recorded: 6093 + 44 c + 1239 k + 1233 l bytes.
+        Weight::from_parts(159_127_000, 14_763)
+            // Standard error: 14_096.
+            .saturating_add(Weight::from_parts(11_858, 0).saturating_mul(c.into()))
+            // Standard error: 51_739.
+            .saturating_add(Weight::from_parts(14_446_847, 0).saturating_mul(k.into()))
+            // Standard error: 390_673.
+            .saturating_add(Weight::from_parts(1_403_343, 0).saturating_mul(l.into()))
             .saturating_add(Weight::from_parts(0, 3_648).saturating_mul(k.into()))
             .saturating_add(Weight::from_parts(0, 3_648).saturating_mul(l.into()))
             .saturating_add(Db::get().reads(7))
@@ -570,10 +593,10 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Storage: `ProofOfQuality::Agenda` (r:0 w:2)
         // Proof: `ProofOfQuality::Agenda` (`max_values`: None, `max_size`: Some(28), added: 2503, mode: `MaxEncodedLen`)
         // `k` was measured from 1 to 63.
-        // Least time: 17_797 ns. Proof, as recorded: 653 + 79 k bytes.
-        Weight::from_parts(18_979_441, 11_744)
-            // Standard error: 2_423.
-            .saturating_add(Weight::from_parts(307_855, 0).saturating_mul(k.into()))
+        // Least time: 17_076 ns. Proof, as recorded: 653 + 79 k bytes.
+        Weight::from_parts(18_578_125, 11_744)
+            // Standard error: 2_549.
+            .saturating_add(Weight::from_parts(309_542, 0).saturating_mul(k.into()))
             .saturating_add(Db::get().reads(2))
             .saturating_add(Db::get().writes(4))
     }
@@ -603,12 +626,12 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Proof: `ProofOfQuality::Duties` (`max_values`: None, `max_size`: Some(65), added: 2540, mode: `MaxEncodedLen`)
         // `n` was measured from 1 to 8.
         // `k` was measured from 1 to 63.
-        // Least time: 452_475 ns. Proof, as recorded: 11403 + 1399 k + 12979 n bytes.
-        Weight::from_parts(49_225_055, 14_763)
-            // Standard error: 2_017_795.
-            .saturating_add(Weight::from_parts(56_460_125, 0).saturating_mul(n.into()))
-            // Standard error: 247_093.
-            .saturating_add(Weight::from_parts(32_349_046, 0).saturating_mul(k.into()))
+        // Least time: 436_581 ns. Proof, as recorded: 11403 + 1399 k + 12979 n bytes.
+        Weight::from_parts(73_419_022, 14_763)
+            // Standard error: 488_980.
+            .saturating_add(Weight::from_parts(43_414_208, 0).saturating_mul(n.into()))
+            // Standard error: 59_879.
+            .saturating_add(Weight::from_parts(30_603_198, 0).saturating_mul(k.into()))
             .saturating_add(Weight::from_parts(0, 3_648).saturating_mul(k.into()))
             .saturating_add(Weight::from_parts(0, 13_773).saturating_mul(n.into()))
             .saturating_add(Db::get().reads(8))
@@ -644,12 +667,12 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Proof: `ProofOfQuality::Duties` (`max_values`: None, `max_size`: Some(65), added: 2540, mode: `MaxEncodedLen`)
         // `n` was measured from 1 to 8.
         // `k` was measured from 1 to 63.
-        // Least time: 384_454 ns. Proof, as recorded: 22345 + 1399 k + 1634 n bytes.
-        Weight::from_parts(48_454_314, 28_536)
-            // Standard error: 421_916.
-            .saturating_add(Weight::from_parts(37_513_969, 0).saturating_mul(n.into()))
-            // Standard error: 51_666.
-            .saturating_add(Weight::from_parts(32_884_011, 0).saturating_mul(k.into()))
+        // Least time: 374_218 ns. Proof, as recorded: 22345 + 1399 k + 1634 n bytes.
+        Weight::from_parts(18_646_598, 28_536)
+            // Standard error: 418_021.
+            .saturating_add(Weight::from_parts(40_899_089, 0).saturating_mul(n.into()))
+            // Standard error: 51_189.
+            .saturating_add(Weight::from_parts(32_819_266, 0).saturating_mul(k.into()))
             .saturating_add(Weight::from_parts(0, 3_648).saturating_mul(k.into()))
             .saturating_add(Weight::from_parts(0, 3_648).saturating_mul(n.into()))
             .saturating_add(Db::get().reads(10))
@@ -685,12 +708,12 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Proof: `ProofOfQuality::Duties` (`max_values`: None, `max_size`: Some(65), added: 2540, mode: `MaxEncodedLen`)
         // `n` was measured from 1 to 8.
         // `k` was measured from 1 to 63.
-        // Least time: 603_660 ns. Proof, as recorded: 13294 + 1431 k + 12797 n bytes.
-        Weight::from_parts(75_821_569, 14_763)
-            // Standard error: 1_553_202.
-            .saturating_add(Weight::from_parts(66_154_147, 0).saturating_mul(n.into()))
-            // Standard error: 190_200.
-            .saturating_add(Weight::from_parts(43_420_298, 0).saturating_mul(k.into()))
+        // Least time: 607_206 ns. Proof, as recorded: 13294 + 1431 k + 12797 n bytes.
+        Weight::from_parts(35_880_667, 14_763)
+            // Standard error: 730_536.
+            .saturating_add(Weight::from_parts(66_329_481, 0).saturating_mul(n.into()))
+            // Standard error: 89_459.
+            .saturating_add(Weight::from_parts(43_773_690, 0).saturating_mul(k.into()))
             .saturating_add(Weight::from_parts(0, 3_648).saturating_mul(k.into()))
             .saturating_add(Weight::from_parts(0, 13_773).saturating_mul(n.into()))
             .saturating_add(Db::get().reads(7))
@@ -719,10 +742,10 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Storage: `ProofOfQuality::Duties` (r:0 w:63)
         // Proof: `ProofOfQuality::Duties` (`max_values`: None, `max_size`: Some(65), added: 2540, mode: `MaxEncodedLen`)
         // `k` was measured from 1 to 63.
-        // Least time: 93_780 ns. Proof, as recorded: 13075 + 1484 k bytes.
-        Weight::from_parts(47_603_065, 14_763)
-            // Standard error: 41_086.
-            .saturating_add(Weight::from_parts(34_778_811, 0).saturating_mul(k.into()))
+        // Least time: 92_427 ns. Proof, as recorded: 13075 + 1484 k bytes.
+        Weight::from_parts(46_566_095, 14_763)
+            // Standard error: 36_329.
+            .saturating_add(Weight::from_parts(34_979_696, 0).saturating_mul(k.into()))
             .saturating_add(Weight::from_parts(0, 3_648).saturating_mul(k.into()))
             .saturating_add(Db::get().reads(4))
             .saturating_add(Db::get().reads(3).saturating_mul(k.into()))
@@ -751,14 +774,14 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Proof: `ProofOfQuality::Duties` (`max_values`: None, `max_size`: Some(65), added: 2540, mode: `MaxEncodedLen`)
         // `n` was measured from 1 to 8.
         // `k` was measured from 0 to 63.
-        // Least time: 418_485 ns. Proof, as recorded: 12689 + 1470 k + 12745 n bytes.
-        Weight::from_parts(125_085_851, 11_744)
-            // Standard error: 859_446.
-            .saturating_add(Weight::from_parts(37_076_786, 0).saturating_mul(n.into()))
-            // Standard error: 103_729.
-            .saturating_add(Weight::from_parts(35_548_258, 0).saturating_mul(k.into()))
+        // Least time: 401_829 ns. Proof, as recorded: 12689 + 1470 k + 12745 n bytes.
+        Weight::from_parts(124_937_000, 11_744)
+            // Standard error: 580_268.
+            .saturating_add(Weight::from_parts(37_139_994, 0).saturating_mul(n.into()))
+            // Standard error: 70_034.
+            .saturating_add(Weight::from_parts(33_961_980, 0).saturating_mul(k.into()))
             .saturating_add(Weight::from_parts(0, 3_648).saturating_mul(k.into()))
-            .saturating_add(Weight::from_parts(0, 13_942).saturating_mul(n.into()))
+            .saturating_add(Weight::from_parts(0, 13_941).saturating_mul(n.into()))
             .saturating_add(Db::get().reads(5))
             .saturating_add(Db::get().reads(4).saturating_mul(n.into()))
             .saturating_add(Db::get().reads(3).saturating_mul(k.into()))
@@ -781,10 +804,10 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Storage: `ProofOfQuality::Prompts` (r:0 w:1)
         // Proof: `ProofOfQuality::Prompts` (`max_values`: None, `max_size`: Some(8210), added: 10685, mode: `MaxEncodedLen`)
         // `n` was measured from 1 to 8.
-        // Least time: 22_213 ns. Proof, as recorded: 596 + 86 n bytes.
-        Weight::from_parts(31_516_564, 4_458)
-            // Standard error: 33_706.
-            .saturating_add(Weight::from_parts(1_321_287, 0).saturating_mul(n.into()))
+        // Least time: 20_120 ns. Proof, as recorded: 596 + 86 n bytes.
+        Weight::from_parts(21_440_956, 4_458)
+            // Standard error: 20_270.
+            .saturating_add(Weight::from_parts(1_513_035, 0).saturating_mul(n.into()))
             .saturating_add(Db::get().reads(2))
             .saturating_add(Db::get().writes(6))
             .saturating_add(Db::get().writes(1).saturating_mul(n.into()))
@@ -818,10 +841,10 @@ impl<Db: Get<RuntimeDbWeight>> Measured<Db> {
         // Storage: `ProofOfQuality::Duties` (r:0 w:71)
         // Proof: `ProofOfQuality::Duties` (`max_values`: None, `max_size`: Some(65), added: 2540, mode: `MaxEncodedLen`)
         // `o` was measured from 0 to 1000.
-        // Least time: 2_311_177 ns. Proof, as recorded: 204201 bytes.
-        Weight::from_parts(2_579_913_416, 259_998)
-            // Standard error: 8_772.
-            .saturating_add(Weight::from_parts(1_267, 0).saturating_mul(o.into()))
+        // Least time: 2_244_488 ns. Proof, as recorded: 204201 bytes.
+        Weight::from_parts(2_390_994_498, 259_998)
+            // Standard error: 8_057.
+            .saturating_add(Weight::from_parts(48_873, 0).saturating_mul(o.into()))
             .saturating_add(Db::get().reads(166))
             .saturating_add(Db::get().writes(230))
     }
@@ -900,6 +923,9 @@ impl WeightInfo for () {
     }
     fn draw_committee(c: u32, k: u32, l: u32) -> Weight {
         Measured::<RocksDbWeight>::draw_committee(c, k, l)
+    }
+    fn draw_committee_again(c: u32, k: u32, l: u32) -> Weight {
+        Measured::<RocksDbWeight>::draw_committee_again(c, k, l)
     }
     fn close_scoring(k: u32) -> Weight {
         Measured::<RocksDbWeight>::close_scoring(k)

@@ -70,29 +70,27 @@ impl<T: Config> Pallet<T> {
     }
 
     pub(crate) fn check_report(operator: &T::AccountId, report: &ReportOf<T>) -> Result<(), Error<T>> {
-        let request = Requests::<T>::get(report.request).ok_or(Error::<T>::UnknownRequest)?;
+        let id = report.request;
+        let request = Requests::<T>::get(id).ok_or(Error::<T>::UnknownRequest)?;
         ensure!(!request.phase.is_closed(), Error::<T>::TooLate);
-        let role = Duties::<T>::get(operator, report.request).ok_or(Error::<T>::NotYourDuty)?;
         let now = frame_system::Pallet::<T>::block_number();
-        let genesis = Self::genesis_hash();
-        let binding = Binding { genesis: &genesis, request: report.request, operator };
-        match role {
-            Role::InferenceNode => {
-                let responses = Responses::<T>::get(report.request);
+        let in_time = request.phase.until().is_some_and(|until| now <= until);
+        // Who has a part in the phase has a duty: to look there, too, would cost every report another read.
+        match request.phase {
+            Phase::Answering { .. } | Phase::Opening { .. } => {
+                let responses = Responses::<T>::get(id);
                 let part =
                     responses.iter().find(|r| r.operator == *operator).ok_or(Error::<T>::NotYourDuty)?;
-                let (committing, showing, past) = match request.phase {
-                    Phase::Answering { until } => (now <= until, false, now > until),
-                    Phase::Opening { until } => (false, now <= until, now > until),
-                    _ => (false, false, true),
-                };
-                let gate = Gate { committing, showing, past, work: part.work };
+                let opening = matches!(request.phase, Phase::Opening { .. });
+                let gate = Gate::new(part.work, in_time, opening);
                 match &report.kind {
                     ReportKind::CommitOutput { .. } => gate.check_commit(),
                     ReportKind::RevealOutput { output, salt } => {
                         let commitment = gate.check_reveal(responses.len() == 1)?;
                         ensure!(!output.is_empty(), Error::<T>::EmptyOutput);
                         ensure!(core::str::from_utf8(output).is_ok(), Error::<T>::NotUtf8);
+                        let genesis = Self::genesis_hash();
+                        let binding = Binding { genesis: &genesis, request: id, operator };
                         let matches = commitment.is_none_or(|c| c == binding.output(output, salt));
                         ensure!(matches, Error::<T>::RevealMismatch);
                         Ok(())
@@ -103,25 +101,24 @@ impl<T: Config> Pallet<T> {
                     }
                 }
             }
-            Role::QualityValidator => {
-                let committee = Committees::<T>::get(report.request, request.round);
-                let part =
-                    committee.iter().find(|m| m.operator == *operator).ok_or(Error::<T>::NotYourDuty)?;
-                let (committing, showing, past) = match request.phase {
-                    Phase::Scoring { until } => (now <= until, false, now > until),
-                    Phase::Revealing { until } => (false, now <= until, now > until),
-                    _ => (false, false, true),
+            Phase::Scoring { .. } | Phase::Revealing { .. } => {
+                let committee = Committees::<T>::get(id, request.round);
+                let Some(part) = committee.iter().find(|m| m.operator == *operator) else {
+                    return Err(Self::out_of_phase(operator, report));
                 };
-                let gate = Gate { committing, showing, past, work: part.work };
+                let revealing = matches!(request.phase, Phase::Revealing { .. });
+                let gate = Gate::new(part.work, in_time, revealing);
                 match &report.kind {
                     ReportKind::CommitScores { .. } => gate.check_commit(),
                     ReportKind::RevealScores { scores, salt } => {
                         let commitment = gate.check_reveal(false)?;
-                        let shown = Responses::<T>::get(report.request)
+                        let shown = Responses::<T>::get(id)
                             .iter()
                             .filter(|response| response.work == Work::Shown)
                             .count();
                         ensure!(scores.len() == shown, Error::<T>::WrongNumberOfScores);
+                        let genesis = Self::genesis_hash();
+                        let binding = Binding { genesis: &genesis, request: id, operator };
                         let matches = commitment == Some(binding.scores(scores, salt));
                         ensure!(matches, Error::<T>::RevealMismatch);
                         Ok(())
@@ -132,6 +129,22 @@ impl<T: Config> Pallet<T> {
                     }
                 }
             }
+            Phase::Requested | Phase::Selecting | Phase::Settled { .. } | Phase::Refunded { .. } => {
+                Err(Self::out_of_phase(operator, report))
+            }
+        }
+    }
+
+    /// Why a report is refused whose operator has no part in the phase: its own is over, or there was none.
+    fn out_of_phase(operator: &T::AccountId, report: &ReportOf<T>) -> Error<T> {
+        let is_of = match &report.kind {
+            ReportKind::CommitOutput { .. } | ReportKind::RevealOutput { .. } => Some(Role::InferenceNode),
+            ReportKind::CommitScores { .. } | ReportKind::RevealScores { .. } => Some(Role::QualityValidator),
+            ReportKind::Fail { .. } => None,
+        };
+        match Duties::<T>::get(operator, report.request) {
+            Some(role) if is_of.is_none_or(|of| of == role) => Error::<T>::TooLate,
+            _ => Error::<T>::NotYourDuty,
         }
     }
 
@@ -159,8 +172,10 @@ impl<T: Config> Pallet<T> {
             }
             ReportKind::Fail { reason } => {
                 let work = Work::Failed(*reason);
-                let acted = match Duties::<T>::get(operator, id) {
-                    Some(Role::QualityValidator) => Self::set_member(id, operator, work, Default::default())?,
+                let acted = match Requests::<T>::get(id).map(|request| request.phase) {
+                    Some(Phase::Scoring { .. } | Phase::Revealing { .. }) => {
+                        Self::set_member(id, operator, work, Default::default())?
+                    }
                     _ => Self::set_response(id, operator, work)?,
                 };
                 (work, acted)
@@ -274,6 +289,11 @@ struct Gate {
 }
 
 impl Gate {
+    /// Of a phase of commitments or, with `showing`, of reveals.
+    fn new(work: Work, in_time: bool, showing: bool) -> Self {
+        Self { committing: in_time && !showing, showing: in_time && showing, past: !in_time, work }
+    }
+
     fn check_commit<T: Config>(&self) -> Result<(), Error<T>> {
         match self.work {
             _ if !self.committing => Err(Error::TooLate),

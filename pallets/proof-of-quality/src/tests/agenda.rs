@@ -145,7 +145,7 @@ fn a_full_agenda_takes_no_more_than_its_share_and_everything_is_done_in_the_end(
         Poq::set_parameters(RuntimeOrigin::root(), parameters).unwrap();
         let all = 200;
         let ids: Vec<_> = (0..all).map(|_| ask(Terms { budget: 3_000, ..terms() })).collect();
-        assert_eq!(Agenda::<Test>::iter_prefix(2).count(), ids.len(), "all are due in one block");
+        assert_eq!(Agenda::<Test>::iter_prefix(3).count(), ids.len(), "all are due in one block");
         MeasuredWeights::set(true);
         let share = Poq::dearest_step().saturating_mul(10);
         assert!(share.all_gt(Weight::zero()));
