@@ -1,7 +1,7 @@
 //! Requests settled per second by one node, as many as it will take.
 //!
 //! A real node with one author makes blocks from transactions that this program signs: requests, and what operators without
-//! models report. So many requests are kept open that the chain never waits for one; what it settles per second of its own
+//! models report. As many requests come with each block as just fill the blocks; what is settled per second of the chain's own
 //! clock is the figure. Beside it stands what a block was full of and what its author's processor did, to say what limits.
 
 use super::{
@@ -39,17 +39,16 @@ const WINDOW: u64 = 10_000;
 /// How long the chain runs before it is measured: until as many requests are open as shall be, and the first of them settle.
 const WARM_UP: Duration = Duration::from_secs(50);
 
-/// The sizes of a request that are measured, and how many are kept open: as many as are on their way when blocks are full. The
+/// The sizes of a request that are measured, and how many are open at most: more than are on their way when blocks are full. The
 /// first size is the smallest that is scored by more than one, the last that of the design's figures.
 const SIZES: [(Size, u64); 3] = [
     (Size { responders: 1, committee: 3 }, 2_400),
-    (Size { responders: 2, committee: 5 }, 1_200),
-    (Size { responders: 3, committee: 7 }, 800),
+    (Size { responders: 2, committee: 5 }, 1_700),
+    (Size { responders: 3, committee: 7 }, 1_300),
 ];
 
-/// Blocks over which requests are spread at first. So many that fewer come than can be settled: of what waits for room the
-/// chain makes waves, in which all requests go through their phases in step, and which do not end by themselves.
-const SPREAD: u64 = 16;
+/// Blocks over which as many requests are spread at first.
+const SPREAD: u64 = 14;
 
 /// What a block did, for the figures.
 #[derive(Clone, Copy)]
@@ -91,10 +90,12 @@ async fn run(args: &Args, node: &Node, size: Size, open: u64, bar: &ProgressBar)
     let begun = Instant::now();
     let mut measuring: Option<(Instant, f64, Profile)> = None;
     let mut in_flight: u64 = 0;
+    let mut pace = Pace(open as f64 / SPREAD as f64);
     loop {
         let (block, count, work) = turn(&mut blocks, &mut players).await?;
         in_flight = in_flight.saturating_sub(count.settled).saturating_sub(count.refunded);
-        let room = open.saturating_sub(in_flight).min(open.div_ceil(SPREAD));
+        let row = Row::of(&block, count);
+        let room = open.saturating_sub(in_flight).min(pace.next(row.used()));
         let asked = (0..room).map(|_| players.ask().map(|message| vec![message]));
         in_flight = in_flight.saturating_add(room);
         let asked: Vec<_> = asked.collect::<Result<_>>()?;
@@ -105,7 +106,7 @@ async fn run(args: &Args, node: &Node, size: Size, open: u64, bar: &ProgressBar)
         ));
         bar.tick();
         if measuring.is_some() || begun.elapsed() >= args.warm_up(WARM_UP) {
-            rows.push(Row::of(&block, count));
+            rows.push(row);
         }
         match &measuring {
             None if !rows.is_empty() => {
@@ -121,6 +122,22 @@ async fn run(args: &Args, node: &Node, size: Size, open: u64, bar: &ProgressBar)
     load.rows = rows;
     profile.finish(args)?;
     Ok(load)
+}
+
+/// How many requests come with a block: more while blocks have room, fewer once they have none. Slowly, for it takes ten blocks to
+/// see what came of it; and of what waits for room the chain makes waves, in which requests go through their phases in step.
+struct Pace(f64);
+
+impl Pace {
+    /// For the next block, after one that was so full, in per cent.
+    fn next(&mut self, used: f64) -> u64 {
+        self.0 *= match used {
+            ..97.0 => 1.005,
+            99.5.. => 0.995,
+            _ => 1.0,
+        };
+        self.0.round() as u64
+    }
 }
 
 /// What a run saw.
@@ -185,6 +202,11 @@ impl Row {
             hooks: part(DispatchClass::Mandatory),
         }
     }
+
+    /// How full the block was, in per cent of the most that it may weigh.
+    fn used(&self) -> f64 {
+        self.reports + self.requests + self.hooks
+    }
 }
 
 /// Requests settled per second in windows of [`WINDOW`]; the first row only says when the first window begins.
@@ -215,7 +237,7 @@ fn add(report: &mut Report, node: &Node, size: Size, load: &Load) -> Result<()> 
         .add(Figure::of(name("requests settled per second, one node"), &rates, "requests/s").at_least(100.0));
     let per_block = |value: fn(&Row) -> f64| rows.iter().map(value).collect::<Vec<_>>();
     let figures: [(&str, Vec<f64>, &str); 6] = [
-        ("under load: block weight used", per_block(|r| r.reports + r.requests + r.hooks), "%"),
+        ("under load: block weight used", per_block(Row::used), "%"),
         ("under load: of it by reports of work", per_block(|r| r.reports), "%"),
         ("under load: of it by requests", per_block(|r| r.requests), "%"),
         ("under load: of it by the agenda and inherents", per_block(|r| r.hooks), "%"),
