@@ -16,22 +16,10 @@ pub fn write_atomically(path: &Path, content: &[u8]) -> io::Result<()> {
 /// As [`write_atomically`], but nothing is flushed: the content survives the end of this process, not that of the
 /// machine.
 pub fn write_unflushed(path: &Path, content: &[u8]) -> io::Result<()> {
-    write_and_rename(path, content).map(|_| ())
-}
-
-/// As [`write_atomically`], but the file is renamed first and flushed then: a journaling file system writes both down with one
-/// flush instead of two. When this returns, the new content survives the end of the machine. If the machine ends before,
-/// `path` may hold the old content, the new, or what cannot be read: for files of which a damaged one is as good as none.
-pub fn write_durably(path: &Path, content: &[u8]) -> io::Result<()> {
-    let file = write_and_rename(path, content)?;
-    file.sync_all()?;
-    sync_folder(folder_of(path)?)
-}
-
-fn write_and_rename(path: &Path, content: &[u8]) -> io::Result<File> {
     let mut file = tempfile::Builder::new().prefix(TEMPORARY_PREFIX).tempfile_in(folder_of(path)?)?;
     file.write_all(content)?;
-    file.persist(path).map_err(|error| error.error)
+    file.persist(path).map_err(|error| error.error)?;
+    Ok(())
 }
 
 /// Removes `path` for good; a file that is not there is fine.

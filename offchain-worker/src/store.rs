@@ -116,11 +116,11 @@ impl Store {
 
     /// Writes a record. When this returns, it survives the end of this process; a finished one also survives a power
     /// failure, because an answer may be promised on chain before it is shown. (An unfinished one that is lost with
-    /// the machine is asked for again, and so is one that a power failure has left damaged before this returned.)
+    /// the machine is asked for again.)
     pub fn put(&self, record: &Record) -> io::Result<()> {
         let (path, json) = (self.path(record.id), serde_json::to_vec(record)?);
         match record.is_finished() {
-            true => files::write_durably(&path, &json),
+            true => files::write_atomically(&path, &json),
             false => files::write_unflushed(&path, &json),
         }
     }
