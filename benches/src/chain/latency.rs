@@ -70,6 +70,10 @@ pub async fn measure(args: &Args, report: &mut Report) -> Result<()> {
     let rpc = Rpc::connect(&url).await?;
     let mut blocks = rpc.finalized_blocks().await?;
     let mut requester = Requester { rpc: rpc.clone(), models: Models::of_the_demo()?, nonce: 0 };
+    // A network that has just started loads its models with the first requests.
+    bar.set_message("the network warms up");
+    let warm_up = Size { responders: RESPONDERS, committee: largest };
+    follow(&mut blocks, &mut requester, warm_up).await.context("warming up")?;
     for committee in sizes {
         bar.set_message(format!("committee of {committee}"));
         let size = Size { responders: RESPONDERS, committee };
