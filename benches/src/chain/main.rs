@@ -51,7 +51,7 @@ pub struct Args {
     #[arg(long, default_value_t = 65, value_parser = clap::value_parser!(u64).range(11..))]
     seconds: u64,
 
-    /// Requests that the load keeps open [default: by their size, as many as fill blocks]
+    /// Requests that are open at most under load [default: by their size, more than fill blocks]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(10..))]
     open: Option<u64>,
 
