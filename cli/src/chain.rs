@@ -57,6 +57,12 @@ const NONCE_ATTEMPTS: u32 = 20;
 /// How long to wait before that.
 const NONCE_PAUSE: Duration = Duration::from_millis(300);
 
+/// How often to look whether an upgrade of the chain is final: for a minute.
+const UPGRADE_ATTEMPTS: u32 = 60;
+
+/// How long to wait before that.
+const UPGRADE_PAUSE: Duration = Duration::from_secs(1);
+
 /// The chain at one block.
 pub type At = OnlineClientAtBlock<SubstrateConfig>;
 
@@ -298,11 +304,28 @@ impl Chain {
         signer: &Keypair,
     ) -> Result<Transaction, Failure> {
         // Born at the finalized block, which no re-organisation takes away; but the nonce counts what waits in the pool.
-        let at = self.finalized().await?;
+        let at = self.finalized_with_the_best_runtime().await?;
         let account = signer.public_key().to_account_id();
         let nonce = self.rpc.system_account_next_index(&account).await.map_err(failure)?;
         let params = DefaultExtrinsicParamsBuilder::new().nonce(nonce).mortal(MORTALITY).build();
         at.transactions().create_signed(payload, signer, params).await.map_err(failure)
+    }
+
+    /// The newest finalized block, once it has the runtime of the best block. An upgrade is final some blocks after it
+    /// applies, and the pool refuses what is signed for the version before.
+    async fn finalized_with_the_best_runtime(&self) -> Result<At, Failure> {
+        let mut version = 0;
+        for _ in 0..UPGRADE_ATTEMPTS {
+            let at = self.finalized().await?;
+            version = self.best().await?.spec_version();
+            if at.spec_version() == version {
+                return Ok(at);
+            }
+            tokio::time::sleep(UPGRADE_PAUSE).await;
+        }
+        Err(Failure::Input(format!(
+            "the chain's upgrade to version {version} is not final yet; try again later"
+        )))
     }
 
     /// Runs the transaction on the best block without sending it. Says nothing if the node does not do that for us.

@@ -273,7 +273,8 @@ impl Client {
     ) -> Result<Value> {
         let payload = dynamic::tx(pallet, call, data);
         let signer = account(from)?;
-        let at = self.finalized().await?;
+        // Good for ever, so any block will do to sign at; the best one has the runtime for which the pool checks.
+        let at = self.best().await?;
         let nonce = self.rpc.system_account_next_index(&signer.public_key().to_account_id()).await?;
         let params = DefaultExtrinsicParamsBuilder::new().nonce(nonce).immortal().build();
         let signed = at.transactions().create_signed(&payload, &signer, params).await?;

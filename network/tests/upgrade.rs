@@ -16,6 +16,7 @@ use network::{
     ledger::{issuance, Ledger},
     members,
     network::{Network, Options, Place, Spec},
+    programs,
 };
 use poq_runtime::{VERSION, WASM_BINARY};
 use serde_json::json;
@@ -97,6 +98,15 @@ async fn upgrade(client: &Client) {
         .expect("sudo sets the code");
 }
 
+/// What `poq ask` says.
+async fn ask_by_program(url: &str) -> serde_json::Value {
+    let mut poq = tokio::process::Command::new(programs::find("poq").unwrap());
+    poq.args(["--url", url, "--from", "//Dave", "--json", "ask", "What is the capital of France?"]);
+    let said = poq.output().await.unwrap();
+    assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+    serde_json::from_slice(&said.stdout).unwrap()
+}
+
 /// The block whose state the migration finds: the last one that the old runtime made.
 async fn last_of_the_old(archive: &Client) -> At {
     let last = archive.finalized().await.unwrap().block_number();
@@ -147,10 +157,14 @@ async fn upgrade_in_the_middle() -> BTreeSet<String> {
     let found = states(&last_of_the_old(&archive).await).await;
 
     // A connection of its own: this one knows the old types.
-    let client = Client::connect(&network.nodes()[4].url()).await.unwrap();
+    let url = network.nodes()[4].url();
+    let client = Client::connect(&url).await.unwrap();
     assert_eq!(version(&client).await, u64::from(VERSION.spec_version));
-    let late =
-        client.ask("What is the capital of France?", "//Charlie").await.expect("the new one takes requests");
+    // At once, before the upgrade is final: that is when what is signed for the old version is refused.
+    let (by_program, late) =
+        tokio::join!(ask_by_program(&url), client.ask("What colour is the sky?", "//Charlie"));
+    assert_eq!(by_program["state"], "settled", "{by_program}");
+    let late = late.expect("the new one takes requests");
     assert_eq!(client.wait_until_closed(late).await.unwrap().phase(), "Settled");
     wait("the end of all requests", || async {
         let open: Option<u32> = Client::value(&archive.finalized().await?, PALLET, "OpenRequests").await?;

@@ -58,7 +58,10 @@ pub async fn measure(args: &Args, report: &mut Report) -> Result<()> {
     let program = args.node()?;
     let file = folder.path().join("genesis.json");
     spec::write(&program, "local", &cast, &file)?;
-    let mut options = Options::new(folder.path().join("network"), Place::free_ports()?);
+    let mut options = Options::new(
+        args.network.clone().unwrap_or_else(|| folder.path().join("network")),
+        Place::free_ports()?,
+    );
     options.spec = Spec::File(file);
     options.program = Some(program);
     let mut network = Network::create(options, members()).await?;

@@ -63,6 +63,10 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     flame: Option<PathBuf>,
 
+    /// A new folder for the network on which latency is measured; it stays, with the nodes' logs [default: a temporary one]
+    #[arg(long, value_name = "FOLDER")]
+    network: Option<PathBuf>,
+
     /// Where the results go
     #[arg(long, value_name = "FILE", default_value = "benches/results.json")]
     out: PathBuf,
