@@ -8,6 +8,7 @@
 //! | `service.rs` | what a node is made of |
 //! | `rpc.rs` | what it answers beyond what every Substrate node does |
 //! | `engine.rs` | the engine beside it, and how the driver learns where that is |
+//! | `local_pool.rs` | where the transactions of its off-chain worker go |
 //! | `salt.rs` | the secret behind its commitments, kept in a file |
 //! | `dev.rs` | what `--dev` adds |
 //! | `watch/` | what keeps this node from its part, in words, and metrics of the protocol |
@@ -20,6 +21,7 @@ mod command;
 mod dev;
 mod engine;
 mod equivocations;
+mod local_pool;
 mod rpc;
 mod salt;
 mod service;

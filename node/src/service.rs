@@ -4,7 +4,9 @@
 //! and the tasks that make it a node.
 
 use crate::{
-    chain_spec, dev, engine, equivocations, rpc, salt,
+    chain_spec, dev, engine, equivocations,
+    local_pool::EveryFork,
+    rpc, salt,
     watch::{Part, Recorded, Sent, Watch},
 };
 use futures::FutureExt as _;
@@ -377,7 +379,7 @@ impl Tasks<'_> {
             keystore: Some(self.keystore.clone()),
             offchain_db: self.backend.offchain_storage(),
             transaction_pool: Some(OffchainTransactionPoolFactory::new(Recorded::new(
-                self.transaction_pool.clone(),
+                EveryFork(self.transaction_pool.clone()),
                 self.sent.clone(),
             ))),
             network_provider: Arc::new(self.network.clone()),

@@ -5,7 +5,10 @@ use crate::Config;
 use alloc::vec::Vec;
 use codec::Encode;
 use frame_system::pallet_prelude::BlockNumberFor;
-use poq_primitives::keys::{EngineEndpoint, DEPTH_KEY, ENGINE_ENDPOINT_KEY, SALT_SECRET_KEY};
+use poq_primitives::{
+    commitment::Hash32,
+    keys::{EngineEndpoint, DEPTH_KEY, ENGINE_ENDPOINT_KEY, SALT_SECRET_KEY},
+};
 use sp_runtime::{
     offchain::storage::{MutateStorageError, StorageRetrievalError, StorageValueRef},
     traits::Saturating,
@@ -52,21 +55,28 @@ pub fn salt_secret() -> Option<[u8; 32]> {
     }
 }
 
-/// Whether a report of this worker key is on its way: sent less than [`RESEND_AFTER`] blocks ago and its nonce not used yet.
-pub fn is_in_flight<T: Config>(worker: &T::AccountId, now: BlockNumberFor<T>) -> bool {
-    match in_flight_entry(worker).get::<(T::Nonce, BlockNumberFor<T>)>() {
-        Ok(Some((nonce, sent))) => {
+/// Whether reports of this worker key are on their way: sent less than [`RESEND_AFTER`] blocks ago and their nonce not used
+/// yet. What was sent for another block of the same height counts only if it was the same, of which `digest` is the hash.
+pub fn is_in_flight<T: Config>(worker: &T::AccountId, now: BlockNumberFor<T>, digest: &Hash32) -> bool {
+    match in_flight_entry(worker).get::<(T::Nonce, BlockNumberFor<T>, Hash32)>() {
+        Ok(Some((nonce, sent, of))) => {
             let unused = frame_system::Pallet::<T>::account_nonce(worker) == nonce;
             // A re-org may take the chain to before the report was sent: then nothing is known of it.
-            unused && sent <= now && now.saturating_sub(sent) < RESEND_AFTER.into()
+            let recent = sent <= now && now.saturating_sub(sent) < RESEND_AFTER.into();
+            unused && recent && (sent < now || of == *digest)
         }
         _ => false,
     }
 }
 
-/// Remembers that a report with this nonce was sent in block `now`.
-pub fn set_in_flight<T: Config>(worker: &T::AccountId, nonce: T::Nonce, now: BlockNumberFor<T>) {
-    in_flight_entry(worker).set(&(nonce, now));
+/// Remembers that reports with this hash were sent with this nonce in block `now`.
+pub fn set_in_flight<T: Config>(
+    worker: &T::AccountId,
+    nonce: T::Nonce,
+    now: BlockNumberFor<T>,
+    digest: &Hash32,
+) {
+    in_flight_entry(worker).set(&(nonce, now, digest));
 }
 
 fn in_flight_entry(worker: &impl Encode) -> InFlight {

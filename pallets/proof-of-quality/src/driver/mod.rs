@@ -5,9 +5,11 @@
 //! of that time, so that short jobs are reported in the same block; a longer job is asked for again at the next. Rules it keeps:
 //!
 //! 1. It acts only for worker keys in the local keystore and leaves at once if they have no duties.
-//! 2. A lock with a deadline keeps runs from overlapping; a run that was aborted frees it by time.
+//! 2. A lock with a deadline keeps runs from overlapping; a run that was aborted frees it by time. A run waits for the one
+//!    before: where a block has two successors, the run on the one that is given up must not be the only one.
 //! 3. One transaction in flight for each key; all that is due goes out in one call. Whether it worked is read from the state,
-//!    never from the pool; if nothing has happened after [`RESEND_AFTER`] blocks, it is sent again.
+//!    never from the pool; if nothing has happened after [`RESEND_AFTER`] blocks, it is sent again, and at once if another
+//!    block of the same height has become the best, on which something else is due.
 //! 4. Nothing is remembered by height, and costly work starts only for duties that are `DriverDepth` blocks old (or what the
 //!    operator wrote to the off-chain storage under `poq/depth`).
 //! 5. Every HTTP call has a deadline; an engine that is down, slow or talks nonsense costs a log line and another try.
@@ -23,6 +25,7 @@ pub mod signing;
 
 use crate::*;
 use alloc::{string::String, vec::Vec};
+use codec::Encode;
 use engine::{Answer, Engine};
 use frame_support::BoundedVec;
 use frame_system::{
@@ -36,7 +39,7 @@ use poq_primitives::{
 use sp_runtime::{
     offchain::{
         storage_lock::{StorageLock, Time},
-        Duration,
+        Duration, Timestamp,
     },
     traits::{Get, IdentifyAccount, One, Saturating},
     Permill, RuntimeAppPublic,
@@ -57,6 +60,12 @@ pub const MAX_JOBS_PER_RUN: usize = 64;
 
 /// A run that has not ended after this many milliseconds was aborted: its lock is void.
 const LOCK_MS: u64 = 10_000;
+
+/// Milliseconds that a run waits for the one before. After that there is a newer block soon, and a run on it.
+const PATIENCE_MS: u64 = 1_000;
+
+/// Milliseconds between two looks whether it is over.
+const PAUSE_MS: u64 = 20;
 
 /// A worker key in the local keystore that works for an operator.
 struct LocalKey<T: Config> {
@@ -88,11 +97,24 @@ pub fn run<T: Config>(now: BlockNumberFor<T>) {
     if keys.is_empty() {
         return;
     }
+    let began = sp_io::offchain::timestamp();
+    let patience = began.add(Duration::from_millis(PATIENCE_MS));
     let mut lock = StorageLock::<Time>::with_deadline(local::LOCK_KEY, Duration::from_millis(LOCK_MS));
-    let Ok(_guard) = lock.try_lock() else {
-        log::debug!(target: LOG_TARGET, "the run before is not over, skipping block {now:?}");
-        return;
-    };
+    loop {
+        if let Ok(_guard) = lock.try_lock() {
+            return run_alone::<T>(&keys, now, began);
+        }
+        let time = sp_io::offchain::timestamp();
+        if time >= patience {
+            log::debug!(target: LOG_TARGET, "the run before is not over, skipping block {now:?}");
+            return;
+        }
+        sp_io::offchain::sleep_until(time.add(Duration::from_millis(PAUSE_MS)));
+    }
+}
+
+/// A run that began at `began` and that has the lock.
+fn run_alone<T: Config>(keys: &[LocalKey<T>], now: BlockNumberFor<T>, began: Timestamp) {
     let Some(endpoint) = local::endpoint() else {
         log::warn!(
             target: LOG_TARGET,
@@ -105,7 +127,6 @@ pub fn run<T: Config>(now: BlockNumberFor<T>) {
     let Some(secret) = local::salt_secret() else { return };
     let depth = local::depth().map_or_else(T::DriverDepth::get, Into::into);
     let genesis = Pallet::<T>::genesis_hash();
-    let began = sp_io::offchain::timestamp();
     let tasks: Vec<(usize, Task)> = keys
         .iter()
         .enumerate()
@@ -121,7 +142,7 @@ pub fn run<T: Config>(now: BlockNumberFor<T>) {
         .iter()
         .filter_map(|(index, task)| {
             let key = keys.get(*index)?;
-            let id = task.job.id(&genesis, task.request, &codec::Encode::encode(&key.account));
+            let id = task.job.id(&genesis, task.request, &key.account.encode());
             Some(engine.ask(&id, &task.job))
         })
         .collect();
@@ -294,7 +315,7 @@ fn report_of<T: Config>(
             }
             let scores: Vec<Permill> = scores.into_iter().map(Permill::from_parts).collect();
             let scores = BoundedVec::<Permill, T::MaxResponders>::try_from(scores).ok()?;
-            let salt = binding.salt(secret, &codec::Encode::encode(&scores));
+            let salt = binding.salt(secret, &scores.encode());
             match task.step {
                 Step::CommitScores => ReportKind::CommitScores { commitment: binding.scores(&scores, &salt) },
                 _ => ReportKind::RevealScores { scores, salt },
@@ -313,7 +334,8 @@ fn submit<T: Config>(key: &LocalKey<T>, reports: Vec<ReportOf<T>>, now: BlockNum
     let count = reports.len();
     // What is over the limit is still due at the next block.
     let reports: ReportsOf<T> = BoundedVec::truncate_from(reports);
-    if reports.is_empty() || local::is_in_flight::<T>(&key.account, now) {
+    let digest = reports.using_encoded(sp_io::hashing::blake2_256);
+    if reports.is_empty() || local::is_in_flight::<T>(&key.account, now, &digest) {
         return;
     }
     let nonce = frame_system::Pallet::<T>::account_nonce(&key.account);
@@ -329,7 +351,7 @@ fn submit<T: Config>(key: &LocalKey<T>, reports: Vec<ReportOf<T>>, now: BlockNum
     };
     match SubmitTransaction::<T, Call<T>>::submit_transaction(extrinsic) {
         Ok(()) => {
-            local::set_in_flight::<T>(&key.account, nonce, now);
+            local::set_in_flight::<T>(&key.account, nonce, now, &digest);
             log::info!(target: LOG_TARGET, "sent {count} report(s) for operator {:?}", key.operator);
         }
         Err(()) => log::warn!(

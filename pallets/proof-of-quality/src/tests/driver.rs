@@ -16,7 +16,10 @@ use sp_core::offchain::{
     OffchainDbExt, OffchainWorkerExt, TransactionPoolExt,
 };
 use sp_keystore::{testing::MemoryKeystore, Keystore, KeystoreExt};
-use sp_runtime::KeyTypeId;
+use sp_runtime::{
+    offchain::storage_lock::{StorageLock, Time},
+    KeyTypeId,
+};
 use std::sync::Arc;
 
 const TOKEN: &str = "secret";
@@ -173,6 +176,46 @@ fn one_transaction_in_flight_and_again_when_it_is_lost() {
         bench.expect(id, done);
         run();
         assert_eq!(bench.submitted().len(), 1);
+    });
+}
+
+#[test]
+fn on_another_block_of_the_same_height_what_else_is_due_goes_out_at_once() {
+    with_driver(|bench, id| {
+        bench.expect(id, |job| {
+            format!(
+                r#"{{"id":"{job}","state":"failed","error":{{"code":"model_unavailable","message":"no file"}}}}"#
+            )
+        });
+        run();
+        assert!(matches!(bench.submitted()[..], [Report { kind: ReportKind::Fail { .. }, .. }]));
+        // The block was given up for another, on which the report would be this one.
+        bench.expect(id, done);
+        run();
+        assert!(matches!(bench.submitted()[..], [Report { kind: ReportKind::CommitOutput { .. }, .. }]));
+        // And what is on its way is not sent again.
+        bench.expect(id, done);
+        run();
+        assert_eq!(bench.submitted(), []);
+    });
+}
+
+#[test]
+fn a_run_waits_for_the_one_before_but_not_for_ever() {
+    let lock_for = |milliseconds| {
+        let duration = sp_runtime::offchain::Duration::from_millis(milliseconds);
+        StorageLock::<Time>::with_deadline(b"poq/lock", duration).try_lock().unwrap().forget();
+    };
+    with_driver(|bench, id| {
+        lock_for(500);
+        bench.expect(id, done);
+        run();
+        assert_eq!(bench.submitted().len(), 1, "after the wait");
+    });
+    with_driver(|bench, _| {
+        lock_for(5_000);
+        run();
+        assert_eq!(bench.submitted(), [], "the engine is not even asked");
     });
 }
 
