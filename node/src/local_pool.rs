@@ -9,9 +9,10 @@ use sc_transaction_pool_api::{
     LocalTransactionFor, LocalTransactionPool, TransactionPool, TransactionSource,
 };
 use sp_runtime::traits::Block as BlockT;
+use std::sync::Arc;
 
 /// A pool in which local transactions go to every view.
-pub struct EveryFork<P>(pub P);
+pub struct EveryFork<P>(pub Arc<P>);
 
 impl<P: TransactionPool> LocalTransactionPool for EveryFork<P> {
     type Block = P::Block;

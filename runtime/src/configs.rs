@@ -84,7 +84,11 @@ impl frame_system::Config for Runtime {
 }
 
 /// What an upgrade to this version does to the state of older ones.
-type Migrations = (pallet_proof_of_quality::migrations::MigrateV0ToV1<Runtime>, migrations::AdoptSessions);
+type Migrations = (
+    pallet_proof_of_quality::migrations::MigrateV0ToV1<Runtime>,
+    pallet_proof_of_quality::migrations::MigrateV1ToV2<Runtime>,
+    migrations::AdoptSessions,
+);
 
 // ---------------------------------------------------------------- consensus
 
@@ -271,6 +275,8 @@ impl pallet_proof_of_quality::Config for Runtime {
     type MaxModelsPerRequest = ConstU32<8>;
     type MaxModelsPerOperator = ConstU32<16>;
     type MaxOperatorsPerModel = ConstU32<256>;
+    // Who has machines for more registers more operators.
+    type MaxDuties = ConstU32<1_024>;
     // Two calls report them all.
     type DefaultCapacity = ConstU32<32>;
     type MaxReports = ConstU32<16>;
@@ -359,7 +365,7 @@ mod tests {
     use codec::Encode;
     use frame_support::{traits::OnPoll, weights::WeightMeter};
     use pallet_proof_of_quality::{
-        report_tags::PRIORITY, Duties, Report, ReportKind, ReportOf, Role, Sampling, Terms,
+        report_tags::PRIORITY, Operators, Report, ReportKind, ReportOf, Role, Sampling, Terms,
     };
     use sp_core::{sr25519, Pair};
     use sp_keyring::Sr25519Keyring;
@@ -420,7 +426,7 @@ mod tests {
             System::set_block_number(3);
             pallet_babe::AuthorVrfRandomness::<Runtime>::put(Some([7; 32]));
             ProofOfQuality::on_poll(3, &mut WeightMeter::new());
-            let duty = Duties::<Runtime>::get(OPERATORS[0].account_id(), 0);
+            let duty = Operators::<Runtime>::get(OPERATORS[0].account_id()).unwrap().duties.role_in(0);
             assert_eq!(duty, Some(Role::InferenceNode));
 
             let first = pool_says(0, 0).expect("a due and valid report is free");

@@ -200,6 +200,7 @@ impl Config for Chain {
     type MaxModelsPerRequest = ConstU32<1>;
     type MaxModelsPerOperator = ConstU32<1>;
     type MaxOperatorsPerModel = ConstU32<{ OPERATORS as u32 }>;
+    type MaxDuties = ConstU32<1>;
     type DefaultCapacity = ConstU32<1>;
     type MaxReports = ConstU32<1>;
     type RecentDuties = ConstU32<1>;

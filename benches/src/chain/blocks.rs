@@ -22,6 +22,9 @@ const TIMES: usize = 21;
 const SWEEPS: [(u64, usize); 7] =
     [(0, 100), (10, 100), (100, 100), (1_000, 100), (10_000, 100), (100, 10), (100, 1_000)];
 
+/// Operators that answer, a third of all up to this: with 10,000 requests open each has some 900 duties.
+const MOST_NODES: usize = 33;
+
 /// Measures all blocks.
 pub fn measure(args: &Args, report: &mut Report) -> Result<()> {
     let bar = args.bar("blocks");
@@ -29,7 +32,8 @@ pub fn measure(args: &Args, report: &mut Report) -> Result<()> {
     for (open, operators) in SWEEPS {
         bar.set_message(format!("{open} open requests, {operators} operators"));
         bar.tick();
-        let cast = Cast { requesters: 16, nodes: 3, validators: operators.saturating_sub(3) };
+        let nodes = (operators / 3).clamp(3, MOST_NODES);
+        let cast = Cast { requesters: 16, nodes, validators: operators.saturating_sub(nodes) };
         let mut world = World::new(&cast, SIZE)?;
         world.ask(open, Stage::Answering)?;
         let last = world.ask(1, Stage::LastReveal)?;

@@ -1,12 +1,17 @@
 //! Who takes part: as many operators and requesters as a measurement wants, with keys made of a number.
 
 use codec::Encode as _;
-use poq_runtime::AccountId;
+use frame_support::traits::Get as _;
+use pallet_proof_of_quality::Config;
+use poq_runtime::{AccountId, Runtime};
 use sp_core::{sr25519, Pair as _};
 use sp_io::hashing::blake2_256;
 
-/// Duties that an operator here takes at a time: it is the chain that is measured, and not what its operators can do.
-pub const CAPACITY: u32 = u32::MAX;
+/// Duties that an operator here takes at a time, as many as it may: it is the chain that is measured, and not what its
+/// operators can do.
+pub fn capacity() -> u32 {
+    <Runtime as Config>::MaxDuties::get()
+}
 
 /// What a key is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -437,7 +437,7 @@ fn genesis(cast: &Cast) -> Result<RuntimeGenesisConfig> {
                     } else {
                         GENERATOR
                     }],
-                    capacity: Some(cast::CAPACITY),
+                    capacity: Some(cast::capacity()),
                 })
                 .collect(),
         },

@@ -186,7 +186,7 @@ impl Metrics {
         self.stake.with_label_values(label).set(poq(operator.stake));
         self.earned.with_label_values(label).set(poq(operator.earned));
         self.slashed.with_label_values(label).set(poq(operator.slashed));
-        self.open_duties.with_label_values(label).set(operator.open_duties.into());
+        self.open_duties.with_label_values(label).set(operator.duties.count().into());
         self.completed.with_label_values(label).set(operator.completed.into());
         self.missed.with_label_values(label).set(operator.missed.into());
     }

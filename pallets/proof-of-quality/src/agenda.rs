@@ -401,19 +401,19 @@ impl<T: Config> Pallet<T> {
         let responses: Vec<_> = drawn
             .fit
             .into_iter()
-            .map(|((operator, model), _)| Response {
-                operator,
-                model,
-                work: Work::Pending,
-                latency: Permill::zero(),
-                quality: None,
-                paid: Zero::zero(),
+            .map(|((operator, model), record)| {
+                Self::open_duty(&operator, record, id, Role::InferenceNode);
+                Response {
+                    operator,
+                    model,
+                    work: Work::Pending,
+                    latency: Permill::zero(),
+                    quality: None,
+                    paid: Zero::zero(),
+                }
             })
             .collect();
         let sole = responses.len() == 1;
-        for operator in &operators {
-            Self::open_duty(operator, id, Role::InferenceNode);
-        }
         Responses::<T>::insert(id, BoundedVec::truncate_from(responses));
         Self::deposit_event(Event::InferenceNodesDrawn {
             request: id,
@@ -450,7 +450,7 @@ impl<T: Config> Pallet<T> {
             let who = operator_of(&item);
             match Operators::<T>::get(who) {
                 Some(operator) if is_drawable(&operator, parameters.min_stake) => {
-                    if operator.open_duties < Capacities::<T>::get(who) {
+                    if operator.duties.count() < operator.capacity() {
                         drawn.fit.push((item, operator))
                     } else {
                         drawn.busy = drawn.busy.saturating_add(1)
@@ -554,19 +554,20 @@ impl<T: Config> Pallet<T> {
         let members: Vec<_> = drawn
             .fit
             .into_iter()
-            .map(|(operator, record)| Member {
-                operator,
-                weight: Self::weight_of(&record, ModelKind::Evaluator, &request.parameters),
-                work: Work::Pending,
-                scores: Default::default(),
-                latency: Permill::zero(),
-                agreement: None,
-                paid: Zero::zero(),
+            .map(|(operator, record)| {
+                let weight = Self::weight_of(&record, ModelKind::Evaluator, &request.parameters);
+                Self::open_duty(&operator, record, id, Role::QualityValidator);
+                Member {
+                    operator,
+                    weight,
+                    work: Work::Pending,
+                    scores: Default::default(),
+                    latency: Permill::zero(),
+                    agreement: None,
+                    paid: Zero::zero(),
+                }
             })
             .collect();
-        for operator in &operators {
-            Self::open_duty(operator, id, Role::QualityValidator);
-        }
         Committees::<T>::insert(id, request.round, BoundedVec::truncate_from(members));
         Self::deposit_event(Event::CommitteeDrawn {
             request: id,

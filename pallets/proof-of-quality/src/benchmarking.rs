@@ -117,9 +117,16 @@ fn store_operator<T: Config>(role: &'static str, n: u32, models: &[ModelId]) -> 
         paid: unit,
         outcome: Outcome::Paid(Permill::one()),
     };
+    // Room for one more.
+    let elsewhere = (1..T::MaxDuties::get()).map(|n| RequestId::MAX - RequestId::from(n));
     Operators::<T>::insert(
         &who,
         Operator {
+            capacity: Some(T::MaxDuties::get()),
+            duties: OpenDuties {
+                answers: Default::default(),
+                scores: BoundedVec::truncate_from(elsewhere.collect()),
+            },
             stake: unit.saturating_mul(2u32.into()),
             unbonding: Some(Unbonding { amount: unit, at: now::<T>() }),
             worker: Some(worker),
@@ -261,7 +268,7 @@ impl<T: Config> Scene<T> {
             paid: Zero::zero(),
         });
         Responses::<T>::insert(ID, BoundedVec::truncate_from(responses.collect::<Vec<_>>()));
-        self.nodes.iter().for_each(|node| Pallet::<T>::open_duty(node, ID, Role::InferenceNode));
+        self.nodes.iter().for_each(|node| open_duty::<T>(node, Role::InferenceNode));
         self
     }
 
@@ -282,7 +289,7 @@ impl<T: Config> Scene<T> {
             self.request.round,
             BoundedVec::truncate_from(members.collect::<Vec<_>>()),
         );
-        self.scorers.iter().for_each(|scorer| Pallet::<T>::open_duty(scorer, ID, Role::QualityValidator));
+        self.scorers.iter().for_each(|scorer| open_duty::<T>(scorer, Role::QualityValidator));
         self
     }
 
@@ -305,6 +312,10 @@ impl<T: Config> Scene<T> {
     }
 }
 
+fn open_duty<T: Config>(who: &T::AccountId, role: Role) {
+    Pallet::<T>::open_duty(who, Operators::<T>::get(who).unwrap(), ID, role);
+}
+
 /// Last block of an open phase.
 fn later<T: Config>() -> BlockNumberFor<T> {
     now::<T>() + T::MaxWindow::get()
@@ -316,11 +327,10 @@ fn store_drawable<T: Config>(fit: u32, chilled: u32, busy: u32) -> Vec<(T::Accou
     let store = |role, n, weight, change: fn(&mut Operator<T>)| {
         let who = store_operator::<T>(role, n, &[evaluator()]);
         Operators::<T>::mutate(&who, |operator| change(operator.as_mut().unwrap()));
-        Capacities::<T>::insert(&who, u32::MAX);
         (who, weight)
     };
     let chilled = (0..chilled).map(|n| store("chilled", n, FIRST, |operator| operator.chilled = true));
-    let busy = (0..busy).map(|n| store("busy", n, FIRST, |operator| operator.open_duties = u32::MAX));
+    let busy = (0..busy).map(|n| store("busy", n, FIRST, |operator| operator.capacity = Some(0)));
     let fit = (0..fit).map(|n| store("fit", n, SECOND, |_| ()));
     chilled.chain(busy).chain(fit).collect()
 }
@@ -347,7 +357,7 @@ fn draw_members<T: Config>() {
 fn after_a_committee<T: Config>(round: u8, c: u32, k: u32, chilled: u32) {
     let drawn = Committees::<T>::get(ID, round);
     assert_eq!(drawn.len(), k as usize);
-    assert!(drawn.iter().all(|member| Duties::<T>::contains_key(&member.operator, ID)));
+    assert!(drawn.iter().all(|member| Pallet::<T>::duty_in(&member.operator, ID).is_some()));
     assert_eq!(Rosters::<T>::get(evaluator()).len() as u32, c - chilled);
 }
 
@@ -392,7 +402,7 @@ fn draw<T: Config>() {
 fn after_a_draw<T: Config>(c: u32, n: u32, chilled: u32) {
     let drawn: Vec<_> = Responses::<T>::get(ID).into_iter().map(|response| response.operator).collect();
     assert_eq!(drawn.len(), n as usize);
-    assert!(drawn.iter().all(|who| Duties::<T>::contains_key(who, ID)));
+    assert!(drawn.iter().all(|who| Pallet::<T>::duty_in(who, ID).is_some()));
     let models = Requests::<T>::get(ID).unwrap().generators;
     let left: usize = models.iter().map(|model| Rosters::<T>::get(model).len()).sum();
     assert_eq!(left as u32, c - chilled, "who cannot be drawn is struck out");
@@ -449,7 +459,7 @@ fn last_of(count: u32, last: Work, others: Work) -> impl Fn(u32) -> Work {
 /// Everybody's duty is over, whoever was slashed and whoever was paid.
 fn duties_are_over<T: Config>(operators: &[T::AccountId], paid: usize, slashed: usize) {
     let records: Vec<_> = operators.iter().map(|who| Operators::<T>::get(who).unwrap()).collect();
-    assert!(records.iter().all(|operator| operator.open_duties == 0));
+    assert!(records.iter().all(|operator| operator.duties.role_in(ID).is_none()));
     assert_eq!(records.iter().filter(|operator| !operator.earned.is_zero()).count(), paid);
     assert_eq!(records.iter().filter(|operator| !operator.slashed.is_zero()).count(), slashed);
 }
@@ -541,7 +551,7 @@ mod benchmarks {
         let who = store_operator::<T>("operator", 0, &[evaluator()]);
         #[extrinsic_call]
         _(RawOrigin::Signed(who.clone()), 7);
-        assert_eq!(Capacities::<T>::get(&who), 7);
+        assert_eq!(Operators::<T>::get(&who).unwrap().capacity, Some(7));
     }
 
     #[benchmark]
@@ -567,6 +577,7 @@ mod benchmarks {
             let operator = operator.as_mut().unwrap();
             operator.stake = Zero::zero();
             operator.unbonding = Some(Unbonding { amount: all, at: now::<T>() });
+            operator.duties = Default::default();
         });
         #[extrinsic_call]
         _(RawOrigin::Signed(who.clone()));

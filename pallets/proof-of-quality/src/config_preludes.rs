@@ -48,6 +48,7 @@ impl DefaultConfig for SolochainDefaultConfig {
     type MaxModelsPerRequest = ConstU32<8>;
     type MaxModelsPerOperator = ConstU32<16>;
     type MaxOperatorsPerModel = ConstU32<256>;
+    type MaxDuties = ConstU32<256>;
     // Two calls report them all.
     type DefaultCapacity = ConstU32<32>;
     type MaxReports = ConstU32<16>;

@@ -2,7 +2,7 @@
 //! [`Pallet::check_invariants`].
 
 use crate::*;
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use frame_support::{ensure, traits::fungible::InspectHold};
 use sp_runtime::traits::{Get, Saturating, Zero};
 #[cfg(feature = "std")]
@@ -21,7 +21,8 @@ impl<T: Config> Pallet<T> {
         ensure!(T::Retention::get() >= One::one(), "Retention must be at least 1");
         ensure!(T::SeedPatience::get() >= 3u32.into(), "SeedPatience must leave a seed the time to come");
         ensure!(T::MaxReports::get() >= 1, "MaxReports must be at least 1");
-        ensure!(T::DefaultCapacity::get() >= 1, "DefaultCapacity must be at least 1, or nobody is drawn");
+        let capacities = 1..=T::MaxDuties::get();
+        ensure!(capacities.contains(&T::DefaultCapacity::get()), "DefaultCapacity must be 1 to MaxDuties");
         ensure!(T::MaxResponders::get() >= 1 && T::MaxCommittee::get() >= 1, "a request needs both roles");
         ensure!(
             T::AgendaWeight::get().all_gte(Self::least_agenda_weight().saturating_add(Self::dearest_step())),
@@ -53,22 +54,18 @@ impl<T: Config> Pallet<T> {
                     "a worker key has another operator"
                 );
             }
-            let duties = Duties::<T>::iter_prefix(&who).count();
-            ensure!(duties == operator.open_duties as usize, "the count of open duties is wrong");
+            ensure!(operator.capacity.is_none_or(|duties| duties > 0), "a capacity is zero");
+            let ids: BTreeSet<_> = operator.duties.iter().map(|(id, _)| id).collect();
+            ensure!(operator.duties.count() == ids.len() as u32, "an operator has two duties in a request");
+            for (id, role) in operator.duties.iter() {
+                let request = Requests::<T>::get(id).ok_or("a duty has no request")?;
+                ensure!(!request.phase.is_closed(), "a closed request has an open duty");
+                ensure!(Self::work_of(&who, id, role).is_some(), "a duty has no part in its request");
+            }
         }
         for (worker, who) in Workers::<T>::iter() {
             let operator = Operators::<T>::get(&who).ok_or("a worker key has no operator")?;
             ensure!(operator.worker == Some(worker), "an operator has another worker key");
-        }
-        for (who, duties) in Capacities::<T>::iter() {
-            ensure!(Operators::<T>::contains_key(&who), "a capacity has no operator");
-            ensure!(duties > 0, "a capacity is zero");
-        }
-        for (who, id, role) in Duties::<T>::iter() {
-            ensure!(Operators::<T>::contains_key(&who), "a duty has no operator");
-            let request = Requests::<T>::get(id).ok_or("a duty has no request")?;
-            ensure!(!request.phase.is_closed(), "a closed request has an open duty");
-            ensure!(Self::work_of(&who, id, role).is_some(), "a duty has no part in its request");
         }
         Ok(())
     }
@@ -137,7 +134,7 @@ impl<T: Config> Pallet<T> {
     }
 
     fn has_duty(who: &T::AccountId, id: RequestId, role: Role) -> bool {
-        Duties::<T>::get(who, id) == Some(role)
+        Self::duty_in(who, id) == Some(role)
     }
 
     fn check_agenda() -> Result<(), &'static str> {

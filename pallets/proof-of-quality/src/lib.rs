@@ -317,7 +317,12 @@ pub mod pallet {
         #[pallet::constant]
         type MaxOperatorsPerModel: Get<u32>;
 
-        /// Duties that an operator takes at a time, as long as it has not said otherwise. At least 1.
+        /// Most duties that an operator has at a time, whatever it says: they stand in its record. Lower it only while nobody
+        /// has more.
+        #[pallet::constant]
+        type MaxDuties: Get<u32>;
+
+        /// Duties that an operator takes at a time, as long as it has not said otherwise. 1 to `MaxDuties`.
         #[pallet::constant]
         type DefaultCapacity: Get<u32>;
 
@@ -372,7 +377,7 @@ pub mod pallet {
     }
 
     /// The version of the pallet's storage, see [`crate::migrations`].
-    const STORAGE_VERSION: StorageVersion = StorageVersion::new(1);
+    const STORAGE_VERSION: StorageVersion = StorageVersion::new(2);
 
     /// The pallet.
     #[pallet::pallet]
@@ -409,14 +414,9 @@ pub mod pallet {
     #[pallet::storage]
     pub type Rosters<T: Config> = StorageMap<_, Identity, ModelId, RosterOf<T>, ValueQuery>;
 
-    /// The operators, by account.
+    /// The operators, by account, with their open duties.
     #[pallet::storage]
     pub type Operators<T: Config> = StorageMap<_, Blake2_128Concat, T::AccountId, Operator<T>>;
-
-    /// How many duties an operator takes at a time; with as many open it is passed over in draws.
-    #[pallet::storage]
-    pub type Capacities<T: Config> =
-        StorageMap<_, Blake2_128Concat, T::AccountId, u32, ValueQuery, T::DefaultCapacity>;
 
     /// The operator of each worker key.
     #[pallet::storage]
@@ -461,11 +461,6 @@ pub mod pallet {
     #[pallet::storage]
     pub type Committees<T: Config> =
         StorageDoubleMap<_, Twox64Concat, RequestId, Twox64Concat, u8, CommitteeOf<T>, ValueQuery>;
-
-    /// The open duties of each operator.
-    #[pallet::storage]
-    pub type Duties<T: Config> =
-        StorageDoubleMap<_, Blake2_128Concat, T::AccountId, Twox64Concat, RequestId, Role>;
 
     /// Which requests are due in which block. Every stored request stands here once, under its `due`.
     #[pallet::storage]
@@ -763,6 +758,8 @@ pub mod pallet {
         AgendaWithoutRequest,
         /// A record of an operator is missing.
         OperatorMissing,
+        /// An operator's record and a request do not agree on a duty.
+        DutyMismatch,
         /// A committee with a quorum has no consensus.
         NoConsensus,
     }
@@ -873,7 +870,7 @@ pub mod pallet {
         AuditMismatch,
         /// A reference answer must not be empty: every response would be wrong.
         EmptyReference,
-        /// An operator takes at least one duty at a time; chill to take none.
+        /// An operator takes 1 to `MaxDuties` duties at a time; chill to take none.
         InvalidCapacity,
     }
 
@@ -1120,7 +1117,7 @@ pub mod pallet {
         /// Origin: signed, an operator.
         /// Details: with as many open the signer is passed over in draws until one is over, so that nobody can load more
         /// work on it than it can do within its windows. Open duties go on. All its models share the number.
-        /// Errors: [`Error::NotAnOperator`], [`Error::InvalidCapacity`] for zero.
+        /// Errors: [`Error::NotAnOperator`], [`Error::InvalidCapacity`] for zero and for more than `MaxDuties`.
         /// Events: [`Event::CapacitySet`].
         #[pallet::call_index(13)]
         #[pallet::weight(T::WeightInfo::set_capacity())]

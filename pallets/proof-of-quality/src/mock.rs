@@ -193,6 +193,7 @@ impl Config for Test {
     type MaxModelsPerRequest = ConstU32<3>;
     type MaxModelsPerOperator = ConstU32<3>;
     type MaxOperatorsPerModel = ConstU32<12>;
+    type MaxDuties = ConstU32<1_000>;
     type DefaultCapacity = ConstU32<1_000>;
     type MaxReports = ConstU32<4>;
     type RecentDuties = ConstU32<3>;
@@ -422,6 +423,11 @@ pub fn ask(terms: Terms<Balance, <Test as Config>::MaxModelsPerRequest>) -> Requ
 
 pub fn phase(id: RequestId) -> Phase<u64> {
     Requests::<Test>::get(id).expect("stored").phase
+}
+
+/// The open duties of operator `n`.
+pub fn duties_of(n: u64) -> Vec<(RequestId, Role)> {
+    Operators::<Test>::get(account(n)).map_or_else(Vec::new, |operator| operator.duties.iter().collect())
 }
 
 pub fn responders(id: RequestId) -> Vec<u64> {

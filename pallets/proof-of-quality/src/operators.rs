@@ -4,7 +4,7 @@ use crate::{models::is_proper_list, standing::stake_weight, *};
 use alloc::vec::Vec;
 use frame_support::{ensure, BoundedVec};
 use sp_runtime::{
-    traits::{CheckedAdd, One, Saturating, Zero},
+    traits::{CheckedAdd, Get, One, Saturating, Zero},
     DispatchResult,
 };
 
@@ -95,11 +95,13 @@ impl<T: Config> Pallet<T> {
     }
 
     pub(crate) fn do_set_capacity(who: &T::AccountId, duties: u32) -> DispatchResult {
-        ensure!(Operators::<T>::contains_key(who), Error::<T>::NotAnOperator);
-        ensure!(duties > 0, Error::<T>::InvalidCapacity);
-        Capacities::<T>::insert(who, duties);
-        Self::deposit_event(Event::CapacitySet { operator: who.clone(), duties });
-        Ok(())
+        Operators::<T>::try_mutate(who, |operator| {
+            let operator = operator.as_mut().ok_or(Error::<T>::NotAnOperator)?;
+            ensure!((1..=T::MaxDuties::get()).contains(&duties), Error::<T>::InvalidCapacity);
+            operator.capacity = Some(duties);
+            Self::deposit_event(Event::CapacitySet { operator: who.clone(), duties });
+            Ok(())
+        })
     }
 
     pub(crate) fn do_unbond(who: &T::AccountId, amount: BalanceOf<T>) -> DispatchResult {
@@ -136,13 +138,12 @@ impl<T: Config> Pallet<T> {
             None if operator.stake.is_zero() => Zero::zero(),
             None => return Err(Error::<T>::NothingToWithdraw.into()),
         };
-        ensure!(operator.open_duties == 0, Error::<T>::OpenDuties);
+        ensure!(operator.duties.count() == 0, Error::<T>::OpenDuties);
         Self::release_stake(who, amount)?;
         if operator.stake.is_zero() {
             Self::unset_worker(&mut operator);
             Self::delist(who, &operator);
             Operators::<T>::remove(who);
-            Capacities::<T>::remove(who);
         } else {
             Operators::<T>::insert(who, operator);
         }
@@ -240,12 +241,17 @@ impl<T: Config> Pallet<T> {
         });
     }
 
-    pub(crate) fn open_duty(who: &T::AccountId, request: RequestId, role: Role) {
-        Duties::<T>::insert(who, request, role);
-        Operators::<T>::mutate(who, |operator| match operator {
-            Some(operator) => operator.open_duties = operator.open_duties.saturating_add(1),
-            None => Self::unexpected(UnexpectedKind::OperatorMissing),
-        });
+    /// Begins a duty of an operator whose record a draw has just read, and that has room.
+    pub(crate) fn open_duty(who: &T::AccountId, mut record: Operator<T>, request: RequestId, role: Role) {
+        if !record.duties.open(request, role) {
+            Self::unexpected(UnexpectedKind::DutyMismatch);
+        }
+        Operators::<T>::insert(who, record);
+    }
+
+    /// What an operator has to do in a request, if anything.
+    pub(crate) fn duty_in(who: &T::AccountId, request: RequestId) -> Option<Role> {
+        Operators::<T>::get(who)?.duties.role_in(request)
     }
 
     /// Ends a duty: counts it, remembers it, and lets the operator's standing learn from it. Returns what the operator weighs
@@ -256,10 +262,11 @@ impl<T: Config> Pallet<T> {
         experience: Experience,
         parameters: &ParametersOf<T>,
     ) -> u64 {
-        Duties::<T>::remove(who, duty.request);
         let weight = Operators::<T>::mutate(who, |operator| match operator {
             Some(operator) => {
-                operator.open_duties = operator.open_duties.saturating_sub(1);
+                if !operator.duties.close(duty.request, duty.role) {
+                    Self::unexpected(UnexpectedKind::DutyMismatch);
+                }
                 operator.earned = operator.earned.saturating_add(duty.paid);
                 let missed = matches!(experience, Experience::NotAnswered | Experience::NotScored);
                 let count = if missed { &mut operator.missed } else { &mut operator.completed };

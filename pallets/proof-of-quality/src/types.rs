@@ -566,8 +566,10 @@ pub struct Operator<T: Config> {
     pub models: BoundedVec<ModelId, T::MaxModelsPerOperator>,
     /// A chilled operator is not drawn.
     pub chilled: bool,
-    /// Requests in which it has a part that is not over.
-    pub open_duties: u32,
+    /// How many duties it takes at a time, if it has said so; `DefaultCapacity` otherwise.
+    pub capacity: Option<u32>,
+    /// Its duties that are not over.
+    pub duties: OpenDuties<T::MaxDuties>,
     /// Duties done and over.
     pub completed: u32,
     /// Duties over and not done: reported failures and absences.
@@ -580,6 +582,77 @@ pub struct Operator<T: Config> {
     pub standing: Standing,
     /// The latest duties that are over, oldest first.
     pub recent: BoundedVec<ClosedDuty<BalanceOf<T>>, T::RecentDuties>,
+}
+
+impl<T: Config> Operator<T> {
+    /// How many duties it takes at a time.
+    pub fn capacity(&self) -> u32 {
+        self.capacity.unwrap_or_else(T::DefaultCapacity::get).min(T::MaxDuties::get())
+    }
+}
+
+/// The requests in which an operator has a part that is not over, by what it has to do and in no order. They stand in its
+/// record because whatever begins or ends a duty writes that anyway.
+#[derive(
+    CloneNoBound,
+    DebugNoBound,
+    DefaultNoBound,
+    PartialEqNoBound,
+    EqNoBound,
+    Encode,
+    Decode,
+    DecodeWithMemTracking,
+    MaxEncodedLen,
+    TypeInfo,
+)]
+#[scale_info(skip_type_params(Max))]
+#[codec(mel_bound())]
+pub struct OpenDuties<Max: Get<u32>> {
+    /// To answer.
+    pub answers: BoundedVec<RequestId, Max>,
+    /// To score.
+    pub scores: BoundedVec<RequestId, Max>,
+}
+
+impl<Max: Get<u32>> OpenDuties<Max> {
+    /// How many.
+    pub fn count(&self) -> u32 {
+        self.answers.len().saturating_add(self.scores.len()) as u32
+    }
+
+    /// What there is to do in a request, if anything.
+    pub fn role_in(&self, request: RequestId) -> Option<Role> {
+        match () {
+            () if self.answers.contains(&request) => Some(Role::InferenceNode),
+            () if self.scores.contains(&request) => Some(Role::QualityValidator),
+            () => None,
+        }
+    }
+
+    /// All.
+    pub fn iter(&self) -> impl Iterator<Item = (RequestId, Role)> + '_ {
+        let answers = self.answers.iter().map(|request| (*request, Role::InferenceNode));
+        answers.chain(self.scores.iter().map(|request| (*request, Role::QualityValidator)))
+    }
+
+    /// One more; `false` if there is no room.
+    pub(crate) fn open(&mut self, request: RequestId, role: Role) -> bool {
+        self.list(role).try_push(request).is_ok()
+    }
+
+    /// One less; `false` if there was none.
+    pub(crate) fn close(&mut self, request: RequestId, role: Role) -> bool {
+        let list = self.list(role);
+        let place = list.iter().position(|open| *open == request);
+        place.map(|place| list.swap_remove(place)).is_some()
+    }
+
+    fn list(&mut self, role: Role) -> &mut BoundedVec<RequestId, Max> {
+        match role {
+            Role::InferenceNode => &mut self.answers,
+            Role::QualityValidator => &mut self.scores,
+        }
+    }
 }
 
 /// What an operator does in a request.

@@ -228,9 +228,12 @@ impl<T: Config> Pallet<T> {
         let operator = Operators::<T>::get(who)?;
         let drawable = is_drawable(&operator, EconomicParameters::<T>::get().min_stake)
             && operator.models.iter().any(|id| Self::is_enlisted(id, who));
-        let duties = Duties::<T>::iter_prefix(who).filter_map(|(request, role)| {
+        let mut duties: Vec<_> = operator.duties.iter().collect();
+        duties.sort_unstable_by_key(|(request, _)| *request);
+        let duties = duties.into_iter().filter_map(|(request, role)| {
             Some(DutyView { request, role, work: Self::work_of(who, request, role)? })
         });
+        let capacity = operator.capacity();
         Some(OperatorView {
             operator: who.clone(),
             stake: operator.stake,
@@ -239,7 +242,7 @@ impl<T: Config> Pallet<T> {
             drawable,
             models: operator.models.into_inner(),
             chilled: operator.chilled,
-            capacity: Capacities::<T>::get(who),
+            capacity,
             duties: duties.collect(),
             completed: operator.completed,
             missed: operator.missed,

@@ -142,7 +142,7 @@ impl<T: Config> Pallet<T> {
             ReportKind::CommitScores { .. } | ReportKind::RevealScores { .. } => Some(Role::QualityValidator),
             ReportKind::Fail { .. } => None,
         };
-        match Duties::<T>::get(operator, report.request) {
+        match Self::duty_in(operator, report.request) {
             Some(role) if is_of.is_none_or(|of| of == role) => Error::<T>::TooLate,
             _ => Error::<T>::NotYourDuty,
         }

@@ -72,6 +72,7 @@ struct LocalKey<T: Config> {
     public: T::Public,
     account: T::AccountId,
     operator: T::AccountId,
+    duties: OpenDuties<T::MaxDuties>,
 }
 
 /// What one duty calls for now.
@@ -92,8 +93,7 @@ enum Step {
 
 /// One run, on the state of the new best block `now`.
 pub fn run<T: Config>(now: BlockNumberFor<T>) {
-    let keys: Vec<LocalKey<T>> =
-        local_keys::<T>().filter(|key| Duties::<T>::iter_prefix(&key.operator).next().is_some()).collect();
+    let keys: Vec<LocalKey<T>> = local_keys::<T>().filter(|key| key.duties.count() > 0).collect();
     if keys.is_empty() {
         return;
     }
@@ -191,14 +191,17 @@ fn local_keys<T: Config>() -> impl Iterator<Item = LocalKey<T>> {
             let public: T::Public = generic.into();
             let account = public.clone().into_account();
             let operator = Workers::<T>::get(&account)?;
-            Some(LocalKey { public, account, operator })
+            let duties = Operators::<T>::get(&operator)?.duties;
+            Some(LocalKey { public, account, operator, duties })
         },
     )
 }
 
 /// What the duties of a key call for now, the oldest requests first, as much as one run takes on.
 fn tasks_of<T: Config>(key: &LocalKey<T>, now: BlockNumberFor<T>, depth: BlockNumberFor<T>) -> Vec<Task> {
-    let mut due: Vec<(RequestId, Request<T>, Role, Step)> = Duties::<T>::iter_prefix(&key.operator)
+    let mut due: Vec<(RequestId, Request<T>, Role, Step)> = key
+        .duties
+        .iter()
         .filter_map(|(id, role)| {
             let request = Requests::<T>::get(id)?;
             let step = step_of(&key.operator, id, &request, role, now, depth)?;

@@ -126,7 +126,7 @@ fn work_since(before: &[(RequestId, Request<Test>)]) -> Weight {
 fn work_on(id: RequestId) {
     let Some(request) = Requests::<Test>::get(id) else { return };
     for n in NODES.into_iter().map(|(n, _)| n).chain(SCORERS) {
-        let role = Duties::<Test>::get(account(n), id);
+        let role = Poq::duty_in(&account(n), id);
         let _ = match (role, request.phase) {
             (Some(Role::InferenceNode), Phase::Answering { .. }) => commit_output(n, id, b"Lima"),
             (Some(Role::InferenceNode), Phase::Opening { .. }) => reveal_output(n, id, b"Lima"),

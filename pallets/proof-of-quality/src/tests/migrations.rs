@@ -1,7 +1,7 @@
 //! A state in the types of the version before becomes one in today's, and life goes on.
 
 use crate::{
-    migrations::{old, MigrateV0ToV1},
+    migrations::{version_0, version_1, MigrateV0ToV1, MigrateV1ToV2},
     mock::*,
     *,
 };
@@ -11,11 +11,42 @@ use frame_support::{
     traits::{GetStorageVersion, OnRuntimeUpgrade, StorageVersion},
 };
 use sp_runtime::Permill;
+use std::collections::BTreeMap;
+
+type Migrations = (MigrateV0ToV1<Test>, MigrateV1ToV2<Test>);
+
+/// Writes all that is stored now as version 1 would have.
+fn write_as_version_1() {
+    for (who, o) in Operators::<Test>::iter() {
+        for (request, role) in o.duties.iter() {
+            version_1::Duties::<Test>::insert(who, request, role);
+        }
+        if let Some(capacity) = o.capacity {
+            version_1::Capacities::<Test>::insert(who, capacity);
+        }
+        let old = version_1::Operator {
+            stake: o.stake,
+            unbonding: o.unbonding,
+            worker: o.worker,
+            models: o.models,
+            chilled: o.chilled,
+            open_duties: o.duties.count(),
+            completed: o.completed,
+            missed: o.missed,
+            earned: o.earned,
+            slashed: o.slashed,
+            standing: o.standing,
+            recent: o.recent,
+        };
+        version_1::Operators::<Test>::insert(who, old);
+    }
+    StorageVersion::new(1).put::<Poq>();
+}
 
 /// Writes all that is stored now as version 0 would have.
 fn write_as_version_0() {
     for (id, m) in Models::<Test>::iter() {
-        let old = old::Model::<Test> {
+        let old = version_0::Model::<Test> {
             kind: m.kind,
             name: m.name,
             price: m.price,
@@ -24,8 +55,9 @@ fn write_as_version_0() {
         };
         unhashed::put_raw(&Models::<Test>::hashed_key_for(id), &old.encode());
     }
-    for (who, o) in Operators::<Test>::iter() {
-        let old = old::Operator::<Test> {
+    write_as_version_1();
+    for (who, o) in version_1::Operators::<Test>::iter() {
+        let old = version_0::Operator::<Test> {
             stake: o.stake,
             unbonding: o.unbonding,
             worker: o.worker,
@@ -38,10 +70,10 @@ fn write_as_version_0() {
             slashed: o.slashed,
             recent: o.recent,
         };
-        unhashed::put_raw(&Operators::<Test>::hashed_key_for(who), &old.encode());
+        unhashed::put_raw(&version_1::Operators::<Test>::hashed_key_for(who), &old.encode());
     }
     for (id, r) in Requests::<Test>::iter() {
-        let old = old::Request::<Test> {
+        let old = version_0::Request::<Test> {
             requester: r.requester,
             generators: r.generators,
             evaluator: r.evaluator,
@@ -64,7 +96,7 @@ fn write_as_version_0() {
     for (id, responses) in Responses::<Test>::iter() {
         let old: Vec<_> = responses
             .into_iter()
-            .map(|r| old::Response::<Test> {
+            .map(|r| version_0::Response::<Test> {
                 operator: r.operator,
                 model: r.model,
                 work: r.work,
@@ -77,7 +109,7 @@ fn write_as_version_0() {
     for (id, round, committee) in Committees::<Test>::iter() {
         let old: Vec<_> = committee
             .into_iter()
-            .map(|m| old::Member::<Test> {
+            .map(|m| version_0::Member::<Test> {
                 operator: m.operator,
                 weight: m.weight,
                 work: m.work,
@@ -98,7 +130,7 @@ fn write_as_version_0() {
 }
 
 #[test]
-fn version_0_becomes_version_1_and_open_requests_go_on() {
+fn version_0_becomes_todays_and_open_requests_go_on() {
     build_and_execute(|| {
         // One request that is settled, one whose outputs are being scored, one that is new.
         let settled_one = ask_and_draw(terms());
@@ -112,7 +144,7 @@ fn version_0_becomes_version_1_and_open_requests_go_on() {
 
         write_as_version_0();
         assert_eq!(Poq::on_chain_storage_version(), 0);
-        MigrateV0ToV1::<Test>::on_runtime_upgrade();
+        Migrations::on_runtime_upgrade();
 
         assert_eq!(Poq::on_chain_storage_version(), Poq::in_code_storage_version());
         Poq::do_try_state().unwrap();
@@ -139,13 +171,52 @@ fn version_0_becomes_version_1_and_open_requests_go_on() {
 }
 
 #[test]
+fn duties_and_capacities_of_version_1_move_into_the_records() {
+    build_and_execute(|| {
+        let scored = ask_and_draw(terms());
+        answer_all(scored);
+        let new = ask_and_draw(terms());
+        Poq::set_capacity(RuntimeOrigin::signed(account(1)), 7).unwrap();
+        let records: BTreeMap<_, _> = Operators::<Test>::iter().collect();
+        assert!(records.values().any(|record| record.duties.count() > 0));
+
+        write_as_version_1();
+        // More than there can be now.
+        version_1::Capacities::<Test>::insert(account(2), u32::MAX);
+        Migrations::on_runtime_upgrade();
+
+        assert_eq!(Poq::on_chain_storage_version(), Poq::in_code_storage_version());
+        assert_eq!(version_1::Duties::<Test>::iter().count(), 0);
+        assert_eq!(version_1::Capacities::<Test>::iter().count(), 0);
+        let sorted = |record: &Operator<Test>| record.duties.iter().collect::<BTreeMap<_, _>>();
+        for (who, record) in Operators::<Test>::iter() {
+            assert_eq!(sorted(&record), sorted(&records[&who]));
+            let capacity = if who == account(2) { Some(1_000) } else { records[&who].capacity };
+            assert_eq!(record.capacity, capacity);
+        }
+        Poq::do_try_state().unwrap();
+        for id in [scored, new] {
+            if responders(id)
+                .iter()
+                .any(|n| Poq::work_of(&account(*n), id, Role::InferenceNode) == Some(Work::Pending))
+            {
+                answer_all(id);
+            }
+            score_all(id, &[70, 60]);
+            settled(id);
+        }
+    });
+}
+
+#[test]
 fn a_chain_of_today_is_left_alone() {
     build_and_execute(|| {
         let id = ask_and_draw(terms());
-        let before = Requests::<Test>::get(id);
-        StorageVersion::new(1).put::<Poq>();
-        MigrateV0ToV1::<Test>::on_runtime_upgrade();
+        let (before, operators) = (Requests::<Test>::get(id), Operators::<Test>::iter().collect::<Vec<_>>());
+        StorageVersion::new(2).put::<Poq>();
+        Migrations::on_runtime_upgrade();
         assert_eq!(Requests::<Test>::get(id), before);
+        assert_eq!(Operators::<Test>::iter().collect::<Vec<_>>(), operators);
         assert_eq!(OpenRequests::<Test>::get(), 1);
     });
 }

@@ -159,6 +159,8 @@ fn an_operator_says_how_much_it_takes() {
     build_and_execute(|| {
         assert_noop!(Poq::set_capacity(signed(51), 3), Error::<Test>::NotAnOperator);
         assert_noop!(Poq::set_capacity(signed(1), 0), Error::<Test>::InvalidCapacity);
+        assert_noop!(Poq::set_capacity(signed(1), 1_001), Error::<Test>::InvalidCapacity);
+        assert_ok!(Poq::set_capacity(signed(2), 1_000));
         assert_eq!(Poq::operator_info(account(1)).unwrap().capacity, 1_000, "the default");
         assert_ok!(Poq::set_capacity(signed(1), 1));
         System::assert_last_event(Event::CapacitySet { operator: account(1), duties: 1 }.into());
@@ -167,7 +169,8 @@ fn an_operator_says_how_much_it_takes() {
         assert_ok!(Poq::unbond(signed(1), 2_000));
         run_to(30);
         assert_ok!(Poq::withdraw(signed(1)));
-        assert!(!Capacities::<Test>::contains_key(account(1)));
+        assert_ok!(Poq::bond(signed(1), 2_000));
+        assert_eq!(Poq::operator_info(account(1)).unwrap().capacity, 1_000);
     });
 }
 
@@ -184,7 +187,7 @@ fn who_has_as_much_to_do_as_it_takes_is_passed_over() {
         assert_eq!(responders(second).len(), 1);
         assert!(!busy.contains(&responders(second)[0]));
         for n in 1..=3 {
-            assert_eq!(Operators::<Test>::get(account(n)).unwrap().open_duties, 1);
+            assert_eq!(Operators::<Test>::get(account(n)).unwrap().duties.count(), 1);
         }
         let listed = Rosters::<Test>::get(STRONG).len() + Rosters::<Test>::get(WEAK).len();
         assert_eq!(listed, 3, "busy is no reason to be struck out");

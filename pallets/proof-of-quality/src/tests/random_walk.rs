@@ -477,7 +477,7 @@ impl Walk {
             if away >> place & 1 == 1 {
                 continue;
             }
-            let mut duties: Vec<_> = Duties::<Test>::iter_prefix(account(n)).collect();
+            let mut duties: Vec<_> = duties_of(n);
             duties.sort_by_key(|(id, _)| *id);
             let due: Vec<_> = duties.into_iter().filter_map(|(id, role)| due_report(n, id, role)).collect();
             // What was committed to by copying cannot be shown, and would spoil the batch.
@@ -498,8 +498,10 @@ impl Walk {
     }
 
     fn work(&mut self, pick: usize, how: How) {
-        let mut duties: Vec<_> =
-            Duties::<Test>::iter().map(|(who, id, role)| (operator_number(&who), id, role)).collect();
+        let mut duties: Vec<_> = OPERATORS
+            .into_iter()
+            .flat_map(|n| duties_of(n).into_iter().map(move |(id, role)| (n, id, role)))
+            .collect();
         if duties.is_empty() {
             return;
         }
@@ -568,14 +570,14 @@ impl Walk {
                     Requests::<Test>::iter().filter(|(_, request)| request.round == 1).find_map(|(id, _)| {
                         let dismissed =
                             Committees::<Test>::get(id, 0).into_iter().map(|member| member.operator);
-                        let mut dismissed = dismissed.filter(|who| !Duties::<Test>::contains_key(who, id));
+                        let mut dismissed = dismissed.filter(|who| Poq::duty_in(who, id).is_none());
                         Some((operator_number(&dismissed.next()?), id))
                     });
                 let (n, other, role) = if let Some((n, id)) = stale {
                     self.see("stale round");
                     (n, id, Role::QualityValidator)
                 } else {
-                    let foreign = |id: &RequestId| !Duties::<Test>::contains_key(account(n), id);
+                    let foreign = |id: &RequestId| Poq::duty_in(&account(n), *id).is_none();
                     let Some(id) = Requests::<Test>::iter_keys().filter(foreign).min() else { return };
                     (n, id, role)
                 };
@@ -768,7 +770,7 @@ impl Walk {
         assert_eq!(Requests::<Test>::iter().count() + Agenda::<Test>::iter().count(), 0);
         assert_eq!(Outputs::<Test>::iter().count() + Committees::<Test>::iter().count(), 0);
         assert_eq!(Prompts::<Test>::iter().count() + Responses::<Test>::iter().count(), 0);
-        assert_eq!(Duties::<Test>::iter().count(), 0);
+        assert!(OPERATORS.into_iter().all(|n| duties_of(n).is_empty()));
         for n in OPERATORS {
             let origin = RuntimeOrigin::signed(account(n));
             let stake = Operators::<Test>::get(account(n)).map_or(0, |operator| operator.stake);
