@@ -101,8 +101,8 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
     fn register_model() -> Weight {
         // Storage: `ProofOfQuality::Models` (r:1 w:1)
         // Proof: `ProofOfQuality::Models` (`max_values`: None, `max_size`: Some(156), added: 2631, mode: `MaxEncodedLen`)
-        // Least time: 7_091 ns. Proof, as recorded: 88 bytes.
-        Weight::from_parts(7_802_000, 3_621)
+        // Least time: 6_820 ns. Proof, as recorded: 88 bytes.
+        Weight::from_parts(7_501_000, 3_621)
             .saturating_add(Db::get().reads(1))
             .saturating_add(Db::get().writes(1))
     }
@@ -110,8 +110,8 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
     fn retire_model() -> Weight {
         // Storage: `ProofOfQuality::Models` (r:1 w:1)
         // Proof: `ProofOfQuality::Models` (`max_values`: None, `max_size`: Some(156), added: 2631, mode: `MaxEncodedLen`)
-        // Least time: 7_371 ns. Proof, as recorded: 252 bytes.
-        Weight::from_parts(8_022_000, 3_621)
+        // Least time: 7_181 ns. Proof, as recorded: 252 bytes.
+        Weight::from_parts(7_861_000, 3_621)
             .saturating_add(Db::get().reads(1))
             .saturating_add(Db::get().writes(1))
     }
@@ -120,7 +120,7 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Storage: `ProofOfQuality::Workers` (r:1 w:0)
         // Proof: `ProofOfQuality::Workers` (`max_values`: None, `max_size`: Some(80), added: 2555, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Operators` (r:1 w:1)
-        // Proof: `ProofOfQuality::Operators` (`max_values`: None, `max_size`: Some(1173), added: 3648, mode: `MaxEncodedLen`)
+        // Proof: `ProofOfQuality::Operators` (`max_values`: None, `max_size`: Some(17562), added: 20037, mode: `MaxEncodedLen`)
         // Storage: `System::Account` (r:1 w:1)
         // Proof: `System::Account` (`max_values`: None, `max_size`: Some(128), added: 2603, mode: `MaxEncodedLen`)
         // Storage: `Balances::Holds` (r:1 w:1)
@@ -129,15 +129,15 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Proof: `ProofOfQuality::Models` (`max_values`: None, `max_size`: Some(156), added: 2631, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Rosters` (r:16 w:16)
         // Proof: `ProofOfQuality::Rosters` (`max_values`: None, `max_size`: Some(11298), added: 13773, mode: `MaxEncodedLen`)
-        // Least time: 224_385 ns. Proof, as recorded: 183992 bytes.
-        Weight::from_parts(239_958_000, 221_358)
+        // Least time: 223_463 ns. Proof, as recorded: 192180 bytes.
+        Weight::from_parts(234_820_000, 221_358)
             .saturating_add(Db::get().reads(36))
             .saturating_add(Db::get().writes(19))
     }
 
     fn register() -> Weight {
         // Storage: `ProofOfQuality::Operators` (r:2 w:1)
-        // Proof: `ProofOfQuality::Operators` (`max_values`: None, `max_size`: Some(1173), added: 3648, mode: `MaxEncodedLen`)
+        // Proof: `ProofOfQuality::Operators` (`max_values`: None, `max_size`: Some(17562), added: 20037, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Models` (r:16 w:0)
         // Proof: `ProofOfQuality::Models` (`max_values`: None, `max_size`: Some(156), added: 2631, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Workers` (r:1 w:2)
@@ -146,63 +146,61 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Proof: `System::Account` (`max_values`: None, `max_size`: Some(128), added: 2603, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Rosters` (r:32 w:32)
         // Proof: `ProofOfQuality::Rosters` (`max_values`: None, `max_size`: Some(11298), added: 13773, mode: `MaxEncodedLen`)
-        // Least time: 368_820 ns. Proof, as recorded: 364515 bytes.
-        Weight::from_parts(420_788_000, 441_726)
+        // Least time: 359_666 ns. Proof, as recorded: 372703 bytes.
+        Weight::from_parts(405_194_000, 441_726)
             .saturating_add(Db::get().reads(53))
             .saturating_add(Db::get().writes(37))
     }
 
     fn chill() -> Weight {
         // Storage: `ProofOfQuality::Operators` (r:1 w:1)
-        // Proof: `ProofOfQuality::Operators` (`max_values`: None, `max_size`: Some(1173), added: 3648, mode: `MaxEncodedLen`)
+        // Proof: `ProofOfQuality::Operators` (`max_values`: None, `max_size`: Some(17562), added: 20037, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Rosters` (r:16 w:16)
         // Proof: `ProofOfQuality::Rosters` (`max_values`: None, `max_size`: Some(11298), added: 13773, mode: `MaxEncodedLen`)
-        // Least time: 126_308 ns. Proof, as recorded: 182177 bytes.
-        Weight::from_parts(139_238_000, 221_358)
+        // Least time: 129_744 ns. Proof, as recorded: 190365 bytes.
+        Weight::from_parts(143_084_000, 221_358)
             .saturating_add(Db::get().reads(17))
             .saturating_add(Db::get().writes(17))
     }
 
     fn resume() -> Weight {
         // Storage: `ProofOfQuality::Operators` (r:1 w:1)
-        // Proof: `ProofOfQuality::Operators` (`max_values`: None, `max_size`: Some(1173), added: 3648, mode: `MaxEncodedLen`)
+        // Proof: `ProofOfQuality::Operators` (`max_values`: None, `max_size`: Some(17562), added: 20037, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Models` (r:16 w:0)
         // Proof: `ProofOfQuality::Models` (`max_values`: None, `max_size`: Some(156), added: 2631, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Rosters` (r:16 w:16)
         // Proof: `ProofOfQuality::Rosters` (`max_values`: None, `max_size`: Some(11298), added: 13773, mode: `MaxEncodedLen`)
-        // Least time: 187_810 ns. Proof, as recorded: 182779 bytes.
-        Weight::from_parts(204_284_000, 221_358)
+        // Least time: 185_697 ns. Proof, as recorded: 190967 bytes.
+        Weight::from_parts(199_598_000, 221_358)
             .saturating_add(Db::get().reads(33))
             .saturating_add(Db::get().writes(17))
     }
 
     fn set_capacity() -> Weight {
-        // Storage: `ProofOfQuality::Operators` (r:1 w:0)
-        // Proof: `ProofOfQuality::Operators` (`max_values`: None, `max_size`: Some(1173), added: 3648, mode: `MaxEncodedLen`)
-        // Storage: `ProofOfQuality::Capacities` (r:0 w:1)
-        // Proof: `ProofOfQuality::Capacities` (`max_values`: None, `max_size`: Some(52), added: 2527, mode: `MaxEncodedLen`)
-        // Least time: 7_882 ns. Proof, as recorded: 89 bytes.
-        Weight::from_parts(8_813_000, 4_638)
+        // Storage: `ProofOfQuality::Operators` (r:1 w:1)
+        // Proof: `ProofOfQuality::Operators` (`max_values`: None, `max_size`: Some(17562), added: 20037, mode: `MaxEncodedLen`)
+        // Least time: 11_027 ns. Proof, as recorded: 9373 bytes.
+        Weight::from_parts(11_978_000, 21_027)
             .saturating_add(Db::get().reads(1))
             .saturating_add(Db::get().writes(1))
     }
 
     fn unbond() -> Weight {
         // Storage: `ProofOfQuality::Operators` (r:1 w:1)
-        // Proof: `ProofOfQuality::Operators` (`max_values`: None, `max_size`: Some(1173), added: 3648, mode: `MaxEncodedLen`)
+        // Proof: `ProofOfQuality::Operators` (`max_values`: None, `max_size`: Some(17562), added: 20037, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Models` (r:16 w:0)
         // Proof: `ProofOfQuality::Models` (`max_values`: None, `max_size`: Some(156), added: 2631, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Rosters` (r:16 w:16)
         // Proof: `ProofOfQuality::Rosters` (`max_values`: None, `max_size`: Some(11298), added: 13773, mode: `MaxEncodedLen`)
-        // Least time: 176_283 ns. Proof, as recorded: 183483 bytes.
-        Weight::from_parts(189_503_000, 221_358)
+        // Least time: 174_760 ns. Proof, as recorded: 191671 bytes.
+        Weight::from_parts(185_126_000, 221_358)
             .saturating_add(Db::get().reads(33))
             .saturating_add(Db::get().writes(17))
     }
 
     fn withdraw() -> Weight {
         // Storage: `ProofOfQuality::Operators` (r:1 w:1)
-        // Proof: `ProofOfQuality::Operators` (`max_values`: None, `max_size`: Some(1173), added: 3648, mode: `MaxEncodedLen`)
+        // Proof: `ProofOfQuality::Operators` (`max_values`: None, `max_size`: Some(17562), added: 20037, mode: `MaxEncodedLen`)
         // Storage: `System::Account` (r:2 w:2)
         // Proof: `System::Account` (`max_values`: None, `max_size`: Some(128), added: 2603, mode: `MaxEncodedLen`)
         // Storage: `Balances::Holds` (r:1 w:1)
@@ -211,12 +209,10 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Proof: `ProofOfQuality::Rosters` (`max_values`: None, `max_size`: Some(11298), added: 13773, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Workers` (r:0 w:1)
         // Proof: `ProofOfQuality::Workers` (`max_values`: None, `max_size`: Some(80), added: 2555, mode: `MaxEncodedLen`)
-        // Storage: `ProofOfQuality::Capacities` (r:0 w:1)
-        // Proof: `ProofOfQuality::Capacities` (`max_values`: None, `max_size`: Some(52), added: 2527, mode: `MaxEncodedLen`)
-        // Least time: 171_415 ns. Proof, as recorded: 182150 bytes.
-        Weight::from_parts(184_756_000, 221_358)
+        // Least time: 164_756 ns. Proof, as recorded: 182153 bytes.
+        Weight::from_parts(172_858_000, 221_358)
             .saturating_add(Db::get().reads(20))
-            .saturating_add(Db::get().writes(22))
+            .saturating_add(Db::get().writes(21))
     }
 
     fn request_inference(b: u32, g: u32) -> Weight {
@@ -236,10 +232,10 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Proof: `ProofOfQuality::Requests` (`max_values`: None, `max_size`: Some(600), added: 3075, mode: `MaxEncodedLen`)
         // `b` was measured from 1 to 8192.
         // `g` was measured from 1 to 8.
-        // Least time: 114_131 ns. Proof, as recorded: 12210 + 11376 g bytes.
-        Weight::from_parts(80_330_773, 14_763)
-            // Standard error: 81_703.
-            .saturating_add(Weight::from_parts(37_516_528, 0).saturating_mul(g.into()))
+        // Least time: 112_688 ns. Proof, as recorded: 12210 + 11376 g bytes.
+        Weight::from_parts(80_880_627, 14_763)
+            // Standard error: 40_593.
+            .saturating_add(Weight::from_parts(35_301_219, 0).saturating_mul(g.into()))
             .saturating_add(Weight::from_parts(0, 13_773).saturating_mul(g.into()))
             .saturating_add(Db::get().reads(4))
             .saturating_add(Db::get().reads(2).saturating_mul(g.into()))
@@ -255,8 +251,8 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Proof: `ProofOfQuality::Responses` (`max_values`: None, `max_size`: Some(993), added: 3468, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Agenda` (r:0 w:2)
         // Proof: `ProofOfQuality::Agenda` (`max_values`: None, `max_size`: Some(28), added: 2503, mode: `MaxEncodedLen`)
-        // Least time: 36_354 ns. Proof, as recorded: 1874 bytes.
-        Weight::from_parts(40_811_000, 4_458)
+        // Least time: 35_673 ns. Proof, as recorded: 1875 bytes.
+        Weight::from_parts(38_888_000, 4_458)
             .saturating_add(Db::get().reads(3))
             .saturating_add(Db::get().writes(4))
     }
@@ -275,10 +271,10 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Storage: `ProofOfQuality::Outputs` (r:0 w:1)
         // Proof: `ProofOfQuality::Outputs` (`max_values`: None, `max_size`: Some(16416), added: 18891, mode: `MaxEncodedLen`)
         // `b` was measured from 1 to 16384.
-        // Least time: 47_170 ns. Proof, as recorded: 1736 bytes.
-        Weight::from_parts(52_416_475, 4_458)
-            // Standard error: 9.
-            .saturating_add(Weight::from_parts(12_660, 0).saturating_mul(b.into()))
+        // Least time: 47_631 ns. Proof, as recorded: 1737 bytes.
+        Weight::from_parts(52_038_537, 4_458)
+            // Standard error: 8.
+            .saturating_add(Weight::from_parts(13_333, 0).saturating_mul(b.into()))
             .saturating_add(Db::get().reads(4))
             .saturating_add(Db::get().writes(5))
     }
@@ -293,10 +289,10 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Storage: `ProofOfQuality::Agenda` (r:0 w:2)
         // Proof: `ProofOfQuality::Agenda` (`max_values`: None, `max_size`: Some(28), added: 2503, mode: `MaxEncodedLen`)
         // `k` was measured from 1 to 63.
-        // Least time: 39_048 ns. Proof, as recorded: 1044 + 101 k bytes.
-        Weight::from_parts(42_427_399, 11_744)
-            // Standard error: 6_830.
-            .saturating_add(Weight::from_parts(537_567, 0).saturating_mul(k.into()))
+        // Least time: 39_999 ns. Proof, as recorded: 1045 + 101 k bytes.
+        Weight::from_parts(45_571_559, 11_744)
+            // Standard error: 8_321.
+            .saturating_add(Weight::from_parts(652_708, 0).saturating_mul(k.into()))
             .saturating_add(Db::get().reads(3))
             .saturating_add(Db::get().writes(4))
     }
@@ -315,10 +311,10 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Storage: `ProofOfQuality::Agenda` (r:0 w:2)
         // Proof: `ProofOfQuality::Agenda` (`max_values`: None, `max_size`: Some(28), added: 2503, mode: `MaxEncodedLen`)
         // `k` was measured from 1 to 63.
-        // Least time: 52_178 ns. Proof, as recorded: 1826 + 101 k bytes.
-        Weight::from_parts(56_414_278, 11_744)
-            // Standard error: 10_169.
-            .saturating_add(Weight::from_parts(1_119_399, 0).saturating_mul(k.into()))
+        // Least time: 52_258 ns. Proof, as recorded: 1827 + 101 k bytes.
+        Weight::from_parts(54_249_239, 11_744)
+            // Standard error: 16_151.
+            .saturating_add(Weight::from_parts(1_454_280, 0).saturating_mul(k.into()))
             .saturating_add(Db::get().reads(5))
             .saturating_add(Db::get().writes(4))
     }
@@ -332,15 +328,15 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Proof: `ProofOfQuality::Committees` (`max_values`: None, `max_size`: Some(8279), added: 10754, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Agenda` (r:0 w:2)
         // Proof: `ProofOfQuality::Agenda` (`max_values`: None, `max_size`: Some(28), added: 2503, mode: `MaxEncodedLen`)
-        // Least time: 83_875 ns. Proof, as recorded: 7460 bytes.
-        Weight::from_parts(103_204_000, 11_744)
+        // Least time: 91_216 ns. Proof, as recorded: 7461 bytes.
+        Weight::from_parts(110_575_000, 11_744)
             .saturating_add(Db::get().reads(3))
             .saturating_add(Db::get().writes(4))
     }
 
     fn set_parameters() -> Weight {
-        // Least time: 4_377 ns. Proof, as recorded: 0 bytes.
-        Weight::from_parts(5_108_000, 0)
+        // Least time: 4_356 ns. Proof, as recorded: 0 bytes.
+        Weight::from_parts(5_088_000, 0)
     }
 
     fn open_audit(n: u32, k: u32) -> Weight {
@@ -357,7 +353,7 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Storage: `ProofOfQuality::Committees` (r:1 w:0)
         // Proof: `ProofOfQuality::Committees` (`max_values`: None, `max_size`: Some(8279), added: 10754, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Operators` (r:71 w:71)
-        // Proof: `ProofOfQuality::Operators` (`max_values`: None, `max_size`: Some(1173), added: 3648, mode: `MaxEncodedLen`)
+        // Proof: `ProofOfQuality::Operators` (`max_values`: None, `max_size`: Some(17562), added: 20037, mode: `MaxEncodedLen`)
         // Storage: `Balances::Holds` (r:63 w:63)
         // Proof: `Balances::Holds` (`max_values`: None, `max_size`: Some(103), added: 2578, mode: `MaxEncodedLen`)
         // Storage: `System::Account` (r:71 w:71)
@@ -368,12 +364,12 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Proof: `ProofOfQuality::Rosters` (`max_values`: None, `max_size`: Some(11298), added: 13773, mode: `MaxEncodedLen`)
         // `n` was measured from 1 to 8.
         // `k` was measured from 1 to 63.
-        // Least time: 6_958_909 ns. Proof, as recorded: 35450 + 1472 k + 13063 n bytes.
-        Weight::from_parts(7_088_332_000, 14_763)
-            // Standard error: 23_574_937.
-            .saturating_add(Weight::from_parts(3_754_110_898, 0).saturating_mul(n.into()))
-            .saturating_add(Weight::from_parts(0, 3_648).saturating_mul(k.into()))
-            .saturating_add(Weight::from_parts(0, 18_891).saturating_mul(n.into()))
+        // Least time: 7_207_860 ns. Proof, as recorded: 35451 + 9668 k + 21259 n bytes.
+        Weight::from_parts(7_285_557_000, 14_763)
+            // Standard error: 24_004_775.
+            .saturating_add(Weight::from_parts(3_670_302_986, 0).saturating_mul(n.into()))
+            .saturating_add(Weight::from_parts(0, 20_037).saturating_mul(k.into()))
+            .saturating_add(Weight::from_parts(0, 20_037).saturating_mul(n.into()))
             .saturating_add(Db::get().reads(7))
             .saturating_add(Db::get().reads(5).saturating_mul(n.into()))
             .saturating_add(Db::get().reads(3).saturating_mul(k.into()))
@@ -385,8 +381,8 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
     fn agenda_block() -> Weight {
         // Storage: `ProofOfQuality::Agenda` (r:2 w:0)
         // Proof: `ProofOfQuality::Agenda` (`max_values`: None, `max_size`: Some(28), added: 2503, mode: `MaxEncodedLen`)
-        // Least time: 5_839 ns. Proof, as recorded: 90 bytes.
-        Weight::from_parts(6_389_000, 5_996).saturating_add(Db::get().reads(2))
+        // Least time: 5_658 ns. Proof, as recorded: 90 bytes.
+        Weight::from_parts(6_119_000, 5_996).saturating_add(Db::get().reads(2))
     }
 
     fn agenda_item() -> Weight {
@@ -394,8 +390,8 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Proof: `ProofOfQuality::Agenda` (`max_values`: None, `max_size`: Some(28), added: 2503, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Requests` (r:1 w:0)
         // Proof: `ProofOfQuality::Requests` (`max_values`: None, `max_size`: Some(600), added: 3075, mode: `MaxEncodedLen`)
-        // Least time: 12_739 ns. Proof, as recorded: 599 bytes.
-        Weight::from_parts(21_802_000, 5_996).saturating_add(Db::get().reads(3))
+        // Least time: 12_348 ns. Proof, as recorded: 599 bytes.
+        Weight::from_parts(22_404_000, 5_996).saturating_add(Db::get().reads(3))
     }
 
     fn draw_inference_nodes(c: u32, n: u32, l: u32) -> Weight {
@@ -408,31 +404,27 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Storage: `ProofOfQuality::Rosters` (r:8 w:4)
         // Proof: `ProofOfQuality::Rosters` (`max_values`: None, `max_size`: Some(11298), added: 13773, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Operators` (r:16 w:8)
-        // Proof: `ProofOfQuality::Operators` (`max_values`: None, `max_size`: Some(1173), added: 3648, mode: `MaxEncodedLen`)
-        // Storage: `ProofOfQuality::Capacities` (r:12 w:0)
-        // Proof: `ProofOfQuality::Capacities` (`max_values`: None, `max_size`: Some(52), added: 2527, mode: `MaxEncodedLen`)
+        // Proof: `ProofOfQuality::Operators` (`max_values`: None, `max_size`: Some(17562), added: 20037, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Agenda` (r:0 w:3)
         // Proof: `ProofOfQuality::Agenda` (`max_values`: None, `max_size`: Some(28), added: 2503, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Responses` (r:0 w:1)
         // Proof: `ProofOfQuality::Responses` (`max_values`: None, `max_size`: Some(993), added: 3468, mode: `MaxEncodedLen`)
-        // Storage: `ProofOfQuality::Duties` (r:0 w:8)
-        // Proof: `ProofOfQuality::Duties` (`max_values`: None, `max_size`: Some(65), added: 2540, mode: `MaxEncodedLen`)
         // `c` was measured from 16 to 2048.
         // `n` was measured from 5 to 8.
         // `l` was measured from 0 to 8.
-        // Least time: 243_292 ns. Proof, as recorded: 1386 + 44 c + 1231 l + 1244 n bytes.
-        Weight::from_parts(248_912_000, 111_174)
-            // Standard error: 1_140.
-            .saturating_add(Weight::from_parts(160_174, 0).saturating_mul(c.into()))
-            // Standard error: 276_496.
-            .saturating_add(Weight::from_parts(11_476_158, 0).saturating_mul(l.into()))
-            .saturating_add(Weight::from_parts(0, 3_648).saturating_mul(l.into()))
-            .saturating_add(Weight::from_parts(0, 3_648).saturating_mul(n.into()))
+        // Least time: 213_749 ns. Proof, as recorded: 1416 + 44 c + 9372 l + 9372 n bytes.
+        Weight::from_parts(230_334_000, 111_174)
+            // Standard error: 1_201.
+            .saturating_add(Weight::from_parts(151_187, 0).saturating_mul(c.into()))
+            // Standard error: 291_428.
+            .saturating_add(Weight::from_parts(11_092_566, 0).saturating_mul(l.into()))
+            .saturating_add(Weight::from_parts(0, 20_037).saturating_mul(l.into()))
+            .saturating_add(Weight::from_parts(0, 20_037).saturating_mul(n.into()))
             .saturating_add(Db::get().reads(11))
-            .saturating_add(Db::get().reads(2).saturating_mul(n.into()))
+            .saturating_add(Db::get().reads(1).saturating_mul(n.into()))
             .saturating_add(Db::get().reads(1).saturating_mul(l.into()))
             .saturating_add(Db::get().writes(5))
-            .saturating_add(Db::get().writes(2).saturating_mul(n.into()))
+            .saturating_add(Db::get().writes(1).saturating_mul(n.into()))
             .saturating_add(Db::get().writes(1).saturating_mul(l.into()))
     }
 
@@ -446,31 +438,27 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Storage: `ProofOfQuality::Rosters` (r:1 w:1)
         // Proof: `ProofOfQuality::Rosters` (`max_values`: None, `max_size`: Some(11298), added: 13773, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Operators` (r:16 w:8)
-        // Proof: `ProofOfQuality::Operators` (`max_values`: None, `max_size`: Some(1173), added: 3648, mode: `MaxEncodedLen`)
-        // Storage: `ProofOfQuality::Capacities` (r:12 w:0)
-        // Proof: `ProofOfQuality::Capacities` (`max_values`: None, `max_size`: Some(52), added: 2527, mode: `MaxEncodedLen`)
+        // Proof: `ProofOfQuality::Operators` (`max_values`: None, `max_size`: Some(17562), added: 20037, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Agenda` (r:0 w:3)
         // Proof: `ProofOfQuality::Agenda` (`max_values`: None, `max_size`: Some(28), added: 2503, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Responses` (r:0 w:1)
         // Proof: `ProofOfQuality::Responses` (`max_values`: None, `max_size`: Some(993), added: 3468, mode: `MaxEncodedLen`)
-        // Storage: `ProofOfQuality::Duties` (r:0 w:8)
-        // Proof: `ProofOfQuality::Duties` (`max_values`: None, `max_size`: Some(65), added: 2540, mode: `MaxEncodedLen`)
         // `c` was measured from 16 to 256.
         // `n` was measured from 1 to 8.
         // `l` was measured from 0 to 8.
-        // Least time: 145_547 ns. Proof, as recorded: 993 + 44 c + 1231 l + 1227 n bytes.
-        Weight::from_parts(149_423_000, 14_763)
-            // Standard error: 164_679.
-            .saturating_add(Weight::from_parts(8_880_001, 0).saturating_mul(n.into()))
-            // Standard error: 157_092.
-            .saturating_add(Weight::from_parts(5_631_696, 0).saturating_mul(l.into()))
-            .saturating_add(Weight::from_parts(0, 3_648).saturating_mul(l.into()))
-            .saturating_add(Weight::from_parts(0, 3_648).saturating_mul(n.into()))
-            .saturating_add(Db::get().reads(9))
+        // Least time: 128_101 ns. Proof, as recorded: 898 + 44 c + 9372 l + 9371 n bytes.
+        Weight::from_parts(132_868_000, 14_763)
+            // Standard error: 184_442.
+            .saturating_add(Weight::from_parts(7_970_615, 0).saturating_mul(n.into()))
+            // Standard error: 175_944.
+            .saturating_add(Weight::from_parts(7_037_264, 0).saturating_mul(l.into()))
+            .saturating_add(Weight::from_parts(0, 20_037).saturating_mul(l.into()))
+            .saturating_add(Weight::from_parts(0, 20_037).saturating_mul(n.into()))
+            .saturating_add(Db::get().reads(4))
             .saturating_add(Db::get().reads(1).saturating_mul(n.into()))
             .saturating_add(Db::get().reads(1).saturating_mul(l.into()))
             .saturating_add(Db::get().writes(4))
-            .saturating_add(Db::get().writes(2).saturating_mul(n.into()))
+            .saturating_add(Db::get().writes(1).saturating_mul(n.into()))
     }
 
     fn close_answering(n: u32) -> Weight {
@@ -481,10 +469,10 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Storage: `ProofOfQuality::Agenda` (r:0 w:2)
         // Proof: `ProofOfQuality::Agenda` (`max_values`: None, `max_size`: Some(28), added: 2503, mode: `MaxEncodedLen`)
         // `n` was measured from 1 to 8.
-        // Least time: 15_113 ns. Proof, as recorded: 624 + 86 n bytes.
-        Weight::from_parts(16_521_403, 4_458)
-            // Standard error: 6_628.
-            .saturating_add(Weight::from_parts(375_210, 0).saturating_mul(n.into()))
+        // Least time: 14_902 ns. Proof, as recorded: 625 + 86 n bytes.
+        Weight::from_parts(16_589_342, 4_458)
+            // Standard error: 5_796.
+            .saturating_add(Weight::from_parts(357_171, 0).saturating_mul(n.into()))
             .saturating_add(Db::get().reads(2))
             .saturating_add(Db::get().writes(4))
     }
@@ -497,10 +485,10 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Storage: `ProofOfQuality::Agenda` (r:0 w:2)
         // Proof: `ProofOfQuality::Agenda` (`max_values`: None, `max_size`: Some(28), added: 2503, mode: `MaxEncodedLen`)
         // `n` was measured from 1 to 8.
-        // Least time: 14_923 ns. Proof, as recorded: 560 + 118 n bytes.
-        Weight::from_parts(16_325_205, 4_458)
-            // Standard error: 4_023.
-            .saturating_add(Weight::from_parts(282_838, 0).saturating_mul(n.into()))
+        // Least time: 14_932 ns. Proof, as recorded: 561 + 118 n bytes.
+        Weight::from_parts(16_154_187, 4_458)
+            // Standard error: 3_416.
+            .saturating_add(Weight::from_parts(248_581, 0).saturating_mul(n.into()))
             .saturating_add(Db::get().reads(2))
             .saturating_add(Db::get().writes(4))
     }
@@ -517,31 +505,29 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Storage: `ProofOfQuality::Rosters` (r:1 w:1)
         // Proof: `ProofOfQuality::Rosters` (`max_values`: None, `max_size`: Some(11298), added: 13773, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Operators` (r:71 w:63)
-        // Proof: `ProofOfQuality::Operators` (`max_values`: None, `max_size`: Some(1173), added: 3648, mode: `MaxEncodedLen`)
-        // Storage: `ProofOfQuality::Capacities` (r:67 w:0)
-        // Proof: `ProofOfQuality::Capacities` (`max_values`: None, `max_size`: Some(52), added: 2527, mode: `MaxEncodedLen`)
+        // Proof: `ProofOfQuality::Operators` (`max_values`: None, `max_size`: Some(17562), added: 20037, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Agenda` (r:0 w:3)
         // Proof: `ProofOfQuality::Agenda` (`max_values`: None, `max_size`: Some(28), added: 2503, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Committees` (r:0 w:1)
         // Proof: `ProofOfQuality::Committees` (`max_values`: None, `max_size`: Some(8279), added: 10754, mode: `MaxEncodedLen`)
-        // Storage: `ProofOfQuality::Duties` (r:0 w:63)
-        // Proof: `ProofOfQuality::Duties` (`max_values`: None, `max_size`: Some(65), added: 2540, mode: `MaxEncodedLen`)
         // `c` was measured from 71 to 256.
         // `k` was measured from 1 to 63.
         // `l` was measured from 0 to 8.
-        // Least time: 129_182 ns. Proof, as recorded: 2071 + 44 c + 1239 k + 1233 l bytes.
-        Weight::from_parts(132_478_000, 14_763)
-            // Standard error: 45_827.
-            .saturating_add(Weight::from_parts(14_446_303, 0).saturating_mul(k.into()))
-            // Standard error: 346_034.
-            .saturating_add(Weight::from_parts(5_421_777, 0).saturating_mul(l.into()))
-            .saturating_add(Weight::from_parts(0, 3_648).saturating_mul(k.into()))
-            .saturating_add(Weight::from_parts(0, 3_648).saturating_mul(l.into()))
-            .saturating_add(Db::get().reads(6))
-            .saturating_add(Db::get().reads(2).saturating_mul(k.into()))
+        // Least time: 124_526 ns. Proof, as recorded: 2069 + 44 c + 9370 k + 9374 l bytes.
+        Weight::from_parts(132_228_000, 14_763)
+            // Standard error: 21_313.
+            .saturating_add(Weight::from_parts(63_564, 0).saturating_mul(c.into()))
+            // Standard error: 78_227.
+            .saturating_add(Weight::from_parts(12_576_898, 0).saturating_mul(k.into()))
+            // Standard error: 590_671.
+            .saturating_add(Weight::from_parts(1_042_824, 0).saturating_mul(l.into()))
+            .saturating_add(Weight::from_parts(0, 20_037).saturating_mul(k.into()))
+            .saturating_add(Weight::from_parts(0, 20_037).saturating_mul(l.into()))
+            .saturating_add(Db::get().reads(5))
+            .saturating_add(Db::get().reads(1).saturating_mul(k.into()))
             .saturating_add(Db::get().reads(1).saturating_mul(l.into()))
             .saturating_add(Db::get().writes(5))
-            .saturating_add(Db::get().writes(2).saturating_mul(k.into()))
+            .saturating_add(Db::get().writes(1).saturating_mul(k.into()))
     }
 
     fn draw_committee_again(c: u32, k: u32, l: u32) -> Weight {
@@ -558,31 +544,25 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Storage: `ProofOfQuality::Rosters` (r:1 w:1)
         // Proof: `ProofOfQuality::Rosters` (`max_values`: None, `max_size`: Some(11298), added: 13773, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Operators` (r:71 w:63)
-        // Proof: `ProofOfQuality::Operators` (`max_values`: None, `max_size`: Some(1173), added: 3648, mode: `MaxEncodedLen`)
-        // Storage: `ProofOfQuality::Capacities` (r:67 w:0)
-        // Proof: `ProofOfQuality::Capacities` (`max_values`: None, `max_size`: Some(52), added: 2527, mode: `MaxEncodedLen`)
+        // Proof: `ProofOfQuality::Operators` (`max_values`: None, `max_size`: Some(17562), added: 20037, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Agenda` (r:0 w:3)
         // Proof: `ProofOfQuality::Agenda` (`max_values`: None, `max_size`: Some(28), added: 2503, mode: `MaxEncodedLen`)
-        // Storage: `ProofOfQuality::Duties` (r:0 w:63)
-        // Proof: `ProofOfQuality::Duties` (`max_values`: None, `max_size`: Some(65), added: 2540, mode: `MaxEncodedLen`)
         // `c` was measured from 71 to 256.
         // `k` was measured from 1 to 63.
         // `l` was measured from 0 to 8.
-        // Least time: 153_920 ns. Proof, as recorded: 6093 + 44 c + 1239 k + 1233 l bytes.
-        Weight::from_parts(159_127_000, 14_763)
-            // Standard error: 14_096.
-            .saturating_add(Weight::from_parts(11_858, 0).saturating_mul(c.into()))
-            // Standard error: 51_739.
-            .saturating_add(Weight::from_parts(14_446_847, 0).saturating_mul(k.into()))
-            // Standard error: 390_673.
-            .saturating_add(Weight::from_parts(1_403_343, 0).saturating_mul(l.into()))
-            .saturating_add(Weight::from_parts(0, 3_648).saturating_mul(k.into()))
-            .saturating_add(Weight::from_parts(0, 3_648).saturating_mul(l.into()))
-            .saturating_add(Db::get().reads(7))
-            .saturating_add(Db::get().reads(2).saturating_mul(k.into()))
+        // Least time: 137_625 ns. Proof, as recorded: 6091 + 44 c + 9370 k + 9374 l bytes.
+        Weight::from_parts(140_830_000, 14_763)
+            // Standard error: 63_130.
+            .saturating_add(Weight::from_parts(12_409_121, 0).saturating_mul(k.into()))
+            // Standard error: 476_683.
+            .saturating_add(Weight::from_parts(6_445_622, 0).saturating_mul(l.into()))
+            .saturating_add(Weight::from_parts(0, 20_037).saturating_mul(k.into()))
+            .saturating_add(Weight::from_parts(0, 20_037).saturating_mul(l.into()))
+            .saturating_add(Db::get().reads(6))
+            .saturating_add(Db::get().reads(1).saturating_mul(k.into()))
             .saturating_add(Db::get().reads(1).saturating_mul(l.into()))
             .saturating_add(Db::get().writes(5))
-            .saturating_add(Db::get().writes(2).saturating_mul(k.into()))
+            .saturating_add(Db::get().writes(1).saturating_mul(k.into()))
     }
 
     fn close_scoring(k: u32) -> Weight {
@@ -593,10 +573,10 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Storage: `ProofOfQuality::Agenda` (r:0 w:2)
         // Proof: `ProofOfQuality::Agenda` (`max_values`: None, `max_size`: Some(28), added: 2503, mode: `MaxEncodedLen`)
         // `k` was measured from 1 to 63.
-        // Least time: 17_076 ns. Proof, as recorded: 653 + 79 k bytes.
-        Weight::from_parts(18_578_125, 11_744)
-            // Standard error: 2_549.
-            .saturating_add(Weight::from_parts(309_542, 0).saturating_mul(k.into()))
+        // Least time: 16_394 ns. Proof, as recorded: 654 + 79 k bytes.
+        Weight::from_parts(18_358_987, 11_744)
+            // Standard error: 2_302.
+            .saturating_add(Weight::from_parts(174_164, 0).saturating_mul(k.into()))
             .saturating_add(Db::get().reads(2))
             .saturating_add(Db::get().writes(4))
     }
@@ -615,31 +595,29 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Storage: `System::Account` (r:72 w:72)
         // Proof: `System::Account` (`max_values`: None, `max_size`: Some(128), added: 2603, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Operators` (r:71 w:71)
-        // Proof: `ProofOfQuality::Operators` (`max_values`: None, `max_size`: Some(1173), added: 3648, mode: `MaxEncodedLen`)
+        // Proof: `ProofOfQuality::Operators` (`max_values`: None, `max_size`: Some(17562), added: 20037, mode: `MaxEncodedLen`)
         // Storage: `Balances::Holds` (r:1 w:1)
         // Proof: `Balances::Holds` (`max_values`: None, `max_size`: Some(103), added: 2578, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Rosters` (r:9 w:9)
         // Proof: `ProofOfQuality::Rosters` (`max_values`: None, `max_size`: Some(11298), added: 13773, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Agenda` (r:0 w:2)
         // Proof: `ProofOfQuality::Agenda` (`max_values`: None, `max_size`: Some(28), added: 2503, mode: `MaxEncodedLen`)
-        // Storage: `ProofOfQuality::Duties` (r:0 w:71)
-        // Proof: `ProofOfQuality::Duties` (`max_values`: None, `max_size`: Some(65), added: 2540, mode: `MaxEncodedLen`)
         // `n` was measured from 1 to 8.
         // `k` was measured from 1 to 63.
-        // Least time: 436_581 ns. Proof, as recorded: 11403 + 1399 k + 12979 n bytes.
-        Weight::from_parts(73_419_022, 14_763)
-            // Standard error: 488_980.
-            .saturating_add(Weight::from_parts(43_414_208, 0).saturating_mul(n.into()))
-            // Standard error: 59_879.
-            .saturating_add(Weight::from_parts(30_603_198, 0).saturating_mul(k.into()))
-            .saturating_add(Weight::from_parts(0, 3_648).saturating_mul(k.into()))
-            .saturating_add(Weight::from_parts(0, 13_773).saturating_mul(n.into()))
+        // Least time: 489_460 ns. Proof, as recorded: 11404 + 9595 k + 21175 n bytes.
+        Weight::from_parts(40_979_867, 14_763)
+            // Standard error: 849_457.
+            .saturating_add(Weight::from_parts(52_887_636, 0).saturating_mul(n.into()))
+            // Standard error: 104_022.
+            .saturating_add(Weight::from_parts(33_181_088, 0).saturating_mul(k.into()))
+            .saturating_add(Weight::from_parts(0, 20_037).saturating_mul(k.into()))
+            .saturating_add(Weight::from_parts(0, 20_037).saturating_mul(n.into()))
             .saturating_add(Db::get().reads(8))
             .saturating_add(Db::get().reads(4).saturating_mul(n.into()))
             .saturating_add(Db::get().reads(2).saturating_mul(k.into()))
             .saturating_add(Db::get().writes(9))
-            .saturating_add(Db::get().writes(4).saturating_mul(n.into()))
-            .saturating_add(Db::get().writes(3).saturating_mul(k.into()))
+            .saturating_add(Db::get().writes(3).saturating_mul(n.into()))
+            .saturating_add(Db::get().writes(2).saturating_mul(k.into()))
     }
 
     fn settle_of_one_model(n: u32, k: u32) -> Weight {
@@ -656,31 +634,29 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Storage: `System::Account` (r:72 w:72)
         // Proof: `System::Account` (`max_values`: None, `max_size`: Some(128), added: 2603, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Operators` (r:71 w:71)
-        // Proof: `ProofOfQuality::Operators` (`max_values`: None, `max_size`: Some(1173), added: 3648, mode: `MaxEncodedLen`)
+        // Proof: `ProofOfQuality::Operators` (`max_values`: None, `max_size`: Some(17562), added: 20037, mode: `MaxEncodedLen`)
         // Storage: `Balances::Holds` (r:1 w:1)
         // Proof: `Balances::Holds` (`max_values`: None, `max_size`: Some(103), added: 2578, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Rosters` (r:2 w:2)
         // Proof: `ProofOfQuality::Rosters` (`max_values`: None, `max_size`: Some(11298), added: 13773, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Agenda` (r:0 w:2)
         // Proof: `ProofOfQuality::Agenda` (`max_values`: None, `max_size`: Some(28), added: 2503, mode: `MaxEncodedLen`)
-        // Storage: `ProofOfQuality::Duties` (r:0 w:71)
-        // Proof: `ProofOfQuality::Duties` (`max_values`: None, `max_size`: Some(65), added: 2540, mode: `MaxEncodedLen`)
         // `n` was measured from 1 to 8.
         // `k` was measured from 1 to 63.
-        // Least time: 374_218 ns. Proof, as recorded: 22345 + 1399 k + 1634 n bytes.
-        Weight::from_parts(18_646_598, 28_536)
-            // Standard error: 418_021.
-            .saturating_add(Weight::from_parts(40_899_089, 0).saturating_mul(n.into()))
-            // Standard error: 51_189.
-            .saturating_add(Weight::from_parts(32_819_266, 0).saturating_mul(k.into()))
-            .saturating_add(Weight::from_parts(0, 3_648).saturating_mul(k.into()))
-            .saturating_add(Weight::from_parts(0, 3_648).saturating_mul(n.into()))
+        // Least time: 396_151 ns. Proof, as recorded: 22346 + 9595 k + 9830 n bytes.
+        Weight::from_parts(13_161_743, 28_536)
+            // Standard error: 469_145.
+            .saturating_add(Weight::from_parts(44_041_053, 0).saturating_mul(n.into()))
+            // Standard error: 57_450.
+            .saturating_add(Weight::from_parts(33_824_853, 0).saturating_mul(k.into()))
+            .saturating_add(Weight::from_parts(0, 20_037).saturating_mul(k.into()))
+            .saturating_add(Weight::from_parts(0, 20_037).saturating_mul(n.into()))
             .saturating_add(Db::get().reads(10))
             .saturating_add(Db::get().reads(2).saturating_mul(n.into()))
             .saturating_add(Db::get().reads(2).saturating_mul(k.into()))
             .saturating_add(Db::get().writes(10))
-            .saturating_add(Db::get().writes(3).saturating_mul(n.into()))
-            .saturating_add(Db::get().writes(3).saturating_mul(k.into()))
+            .saturating_add(Db::get().writes(2).saturating_mul(n.into()))
+            .saturating_add(Db::get().writes(2).saturating_mul(k.into()))
     }
 
     fn settle_with_absentees(n: u32, k: u32) -> Weight {
@@ -695,7 +671,7 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Storage: `ProofOfQuality::Models` (r:9 w:0)
         // Proof: `ProofOfQuality::Models` (`max_values`: None, `max_size`: Some(156), added: 2631, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Operators` (r:71 w:71)
-        // Proof: `ProofOfQuality::Operators` (`max_values`: None, `max_size`: Some(1173), added: 3648, mode: `MaxEncodedLen`)
+        // Proof: `ProofOfQuality::Operators` (`max_values`: None, `max_size`: Some(17562), added: 20037, mode: `MaxEncodedLen`)
         // Storage: `Balances::Holds` (r:39 w:39)
         // Proof: `Balances::Holds` (`max_values`: None, `max_size`: Some(103), added: 2578, mode: `MaxEncodedLen`)
         // Storage: `System::Account` (r:72 w:72)
@@ -704,24 +680,22 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Proof: `ProofOfQuality::Rosters` (`max_values`: None, `max_size`: Some(11298), added: 13773, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Agenda` (r:0 w:2)
         // Proof: `ProofOfQuality::Agenda` (`max_values`: None, `max_size`: Some(28), added: 2503, mode: `MaxEncodedLen`)
-        // Storage: `ProofOfQuality::Duties` (r:0 w:71)
-        // Proof: `ProofOfQuality::Duties` (`max_values`: None, `max_size`: Some(65), added: 2540, mode: `MaxEncodedLen`)
         // `n` was measured from 1 to 8.
         // `k` was measured from 1 to 63.
-        // Least time: 607_206 ns. Proof, as recorded: 13294 + 1431 k + 12797 n bytes.
-        Weight::from_parts(35_880_667, 14_763)
-            // Standard error: 730_536.
-            .saturating_add(Weight::from_parts(66_329_481, 0).saturating_mul(n.into()))
-            // Standard error: 89_459.
-            .saturating_add(Weight::from_parts(43_773_690, 0).saturating_mul(k.into()))
-            .saturating_add(Weight::from_parts(0, 3_648).saturating_mul(k.into()))
-            .saturating_add(Weight::from_parts(0, 13_773).saturating_mul(n.into()))
+        // Least time: 621_757 ns. Proof, as recorded: 13295 + 9627 k + 20993 n bytes.
+        Weight::from_parts(23_646_630, 14_763)
+            // Standard error: 1_502_794.
+            .saturating_add(Weight::from_parts(76_666_871, 0).saturating_mul(n.into()))
+            // Standard error: 184_027.
+            .saturating_add(Weight::from_parts(44_465_267, 0).saturating_mul(k.into()))
+            .saturating_add(Weight::from_parts(0, 20_037).saturating_mul(k.into()))
+            .saturating_add(Weight::from_parts(0, 20_037).saturating_mul(n.into()))
             .saturating_add(Db::get().reads(7))
             .saturating_add(Db::get().reads(5).saturating_mul(n.into()))
             .saturating_add(Db::get().reads(2).saturating_mul(k.into()))
             .saturating_add(Db::get().writes(8))
-            .saturating_add(Db::get().writes(5).saturating_mul(n.into()))
-            .saturating_add(Db::get().writes(3).saturating_mul(k.into()))
+            .saturating_add(Db::get().writes(4).saturating_mul(n.into()))
+            .saturating_add(Db::get().writes(2).saturating_mul(k.into()))
     }
 
     fn dismiss_committee(k: u32) -> Weight {
@@ -730,7 +704,7 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Storage: `ProofOfQuality::Committees` (r:1 w:1)
         // Proof: `ProofOfQuality::Committees` (`max_values`: None, `max_size`: Some(8279), added: 10754, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Operators` (r:63 w:63)
-        // Proof: `ProofOfQuality::Operators` (`max_values`: None, `max_size`: Some(1173), added: 3648, mode: `MaxEncodedLen`)
+        // Proof: `ProofOfQuality::Operators` (`max_values`: None, `max_size`: Some(17562), added: 20037, mode: `MaxEncodedLen`)
         // Storage: `Balances::Holds` (r:63 w:63)
         // Proof: `Balances::Holds` (`max_values`: None, `max_size`: Some(103), added: 2578, mode: `MaxEncodedLen`)
         // Storage: `System::Account` (r:64 w:64)
@@ -739,18 +713,16 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Proof: `ProofOfQuality::Rosters` (`max_values`: None, `max_size`: Some(11298), added: 13773, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Agenda` (r:0 w:2)
         // Proof: `ProofOfQuality::Agenda` (`max_values`: None, `max_size`: Some(28), added: 2503, mode: `MaxEncodedLen`)
-        // Storage: `ProofOfQuality::Duties` (r:0 w:63)
-        // Proof: `ProofOfQuality::Duties` (`max_values`: None, `max_size`: Some(65), added: 2540, mode: `MaxEncodedLen`)
         // `k` was measured from 1 to 63.
-        // Least time: 92_427 ns. Proof, as recorded: 13075 + 1484 k bytes.
-        Weight::from_parts(46_566_095, 14_763)
-            // Standard error: 36_329.
-            .saturating_add(Weight::from_parts(34_979_696, 0).saturating_mul(k.into()))
-            .saturating_add(Weight::from_parts(0, 3_648).saturating_mul(k.into()))
+        // Least time: 98_867 ns. Proof, as recorded: 13076 + 9680 k bytes.
+        Weight::from_parts(43_231_666, 14_763)
+            // Standard error: 71_075.
+            .saturating_add(Weight::from_parts(41_100_184, 0).saturating_mul(k.into()))
+            .saturating_add(Weight::from_parts(0, 20_037).saturating_mul(k.into()))
             .saturating_add(Db::get().reads(4))
             .saturating_add(Db::get().reads(3).saturating_mul(k.into()))
             .saturating_add(Db::get().writes(6))
-            .saturating_add(Db::get().writes(4).saturating_mul(k.into()))
+            .saturating_add(Db::get().writes(3).saturating_mul(k.into()))
     }
 
     fn refund(n: u32, k: u32) -> Weight {
@@ -761,7 +733,7 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Storage: `ProofOfQuality::Responses` (r:1 w:1)
         // Proof: `ProofOfQuality::Responses` (`max_values`: None, `max_size`: Some(993), added: 3468, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Operators` (r:70 w:70)
-        // Proof: `ProofOfQuality::Operators` (`max_values`: None, `max_size`: Some(1173), added: 3648, mode: `MaxEncodedLen`)
+        // Proof: `ProofOfQuality::Operators` (`max_values`: None, `max_size`: Some(17562), added: 20037, mode: `MaxEncodedLen`)
         // Storage: `Balances::Holds` (r:70 w:70)
         // Proof: `Balances::Holds` (`max_values`: None, `max_size`: Some(103), added: 2578, mode: `MaxEncodedLen`)
         // Storage: `System::Account` (r:71 w:71)
@@ -770,24 +742,22 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Proof: `ProofOfQuality::Rosters` (`max_values`: None, `max_size`: Some(11298), added: 13773, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Agenda` (r:0 w:2)
         // Proof: `ProofOfQuality::Agenda` (`max_values`: None, `max_size`: Some(28), added: 2503, mode: `MaxEncodedLen`)
-        // Storage: `ProofOfQuality::Duties` (r:0 w:70)
-        // Proof: `ProofOfQuality::Duties` (`max_values`: None, `max_size`: Some(65), added: 2540, mode: `MaxEncodedLen`)
         // `n` was measured from 1 to 8.
         // `k` was measured from 0 to 63.
-        // Least time: 401_829 ns. Proof, as recorded: 12689 + 1470 k + 12745 n bytes.
-        Weight::from_parts(124_937_000, 11_744)
-            // Standard error: 580_268.
-            .saturating_add(Weight::from_parts(37_139_994, 0).saturating_mul(n.into()))
-            // Standard error: 70_034.
-            .saturating_add(Weight::from_parts(33_961_980, 0).saturating_mul(k.into()))
-            .saturating_add(Weight::from_parts(0, 3_648).saturating_mul(k.into()))
-            .saturating_add(Weight::from_parts(0, 13_941).saturating_mul(n.into()))
+        // Least time: 455_269 ns. Proof, as recorded: 12690 + 9666 k + 20941 n bytes.
+        Weight::from_parts(486_505_000, 11_744)
+            // Standard error: 1_303_614.
+            .saturating_add(Weight::from_parts(18_470_512, 0).saturating_mul(n.into()))
+            // Standard error: 165_583.
+            .saturating_add(Weight::from_parts(37_283_281, 0).saturating_mul(k.into()))
+            .saturating_add(Weight::from_parts(0, 20_037).saturating_mul(k.into()))
+            .saturating_add(Weight::from_parts(0, 20_037).saturating_mul(n.into()))
             .saturating_add(Db::get().reads(5))
             .saturating_add(Db::get().reads(4).saturating_mul(n.into()))
             .saturating_add(Db::get().reads(3).saturating_mul(k.into()))
             .saturating_add(Db::get().writes(7))
-            .saturating_add(Db::get().writes(5).saturating_mul(n.into()))
-            .saturating_add(Db::get().writes(4).saturating_mul(k.into()))
+            .saturating_add(Db::get().writes(4).saturating_mul(n.into()))
+            .saturating_add(Db::get().writes(3).saturating_mul(k.into()))
     }
 
     fn prune(n: u32) -> Weight {
@@ -804,10 +774,10 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Storage: `ProofOfQuality::Prompts` (r:0 w:1)
         // Proof: `ProofOfQuality::Prompts` (`max_values`: None, `max_size`: Some(8210), added: 10685, mode: `MaxEncodedLen`)
         // `n` was measured from 1 to 8.
-        // Least time: 20_120 ns. Proof, as recorded: 596 + 86 n bytes.
-        Weight::from_parts(21_440_956, 4_458)
-            // Standard error: 20_270.
-            .saturating_add(Weight::from_parts(1_513_035, 0).saturating_mul(n.into()))
+        // Least time: 21_412 ns. Proof, as recorded: 597 + 86 n bytes.
+        Weight::from_parts(26_213_704, 4_458)
+            // Standard error: 92_169.
+            .saturating_add(Weight::from_parts(1_423_596, 0).saturating_mul(n.into()))
             .saturating_add(Db::get().reads(2))
             .saturating_add(Db::get().writes(6))
             .saturating_add(Db::get().writes(1).saturating_mul(n.into()))
@@ -831,22 +801,20 @@ impl<Db: Get<RuntimeDbWeight>> Measured<Db> {
         // Storage: `System::Account` (r:72 w:72)
         // Proof: `System::Account` (`max_values`: None, `max_size`: Some(128), added: 2603, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Operators` (r:71 w:71)
-        // Proof: `ProofOfQuality::Operators` (`max_values`: None, `max_size`: Some(1173), added: 3648, mode: `MaxEncodedLen`)
+        // Proof: `ProofOfQuality::Operators` (`max_values`: None, `max_size`: Some(17562), added: 20037, mode: `MaxEncodedLen`)
         // Storage: `Balances::Holds` (r:1 w:1)
         // Proof: `Balances::Holds` (`max_values`: None, `max_size`: Some(103), added: 2578, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Rosters` (r:9 w:9)
         // Proof: `ProofOfQuality::Rosters` (`max_values`: None, `max_size`: Some(11298), added: 13773, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Agenda` (r:0 w:2)
         // Proof: `ProofOfQuality::Agenda` (`max_values`: None, `max_size`: Some(28), added: 2503, mode: `MaxEncodedLen`)
-        // Storage: `ProofOfQuality::Duties` (r:0 w:71)
-        // Proof: `ProofOfQuality::Duties` (`max_values`: None, `max_size`: Some(65), added: 2540, mode: `MaxEncodedLen`)
         // `o` was measured from 0 to 1000.
-        // Least time: 2_244_488 ns. Proof, as recorded: 204201 bytes.
-        Weight::from_parts(2_390_994_498, 259_998)
-            // Standard error: 8_057.
-            .saturating_add(Weight::from_parts(48_873, 0).saturating_mul(o.into()))
+        // Least time: 2_427_882 ns. Proof, as recorded: 786118 bytes.
+        Weight::from_parts(2_618_059_974, 1_423_617)
+            // Standard error: 15_113.
+            .saturating_add(Weight::from_parts(179_533, 0).saturating_mul(o.into()))
             .saturating_add(Db::get().reads(166))
-            .saturating_add(Db::get().writes(230))
+            .saturating_add(Db::get().writes(159))
     }
 }
 
