@@ -363,18 +363,19 @@ mod tests {
         Executive, ProofOfQuality, SignedPayload,
     };
     use codec::Encode;
-    use frame_support::{traits::OnPoll, weights::WeightMeter};
+    use frame_support::{dispatch::GetDispatchInfo, traits::OnPoll, weights::WeightMeter};
     use pallet_proof_of_quality::{
         report_tags::PRIORITY, Operators, Report, ReportKind, ReportOf, Role, Sampling, Terms,
     };
     use sp_core::{sr25519, Pair};
     use sp_keyring::Sr25519Keyring;
     use sp_runtime::{
+        traits::{DispatchTransaction, TransactionExtension},
         transaction_validity::{
             InvalidTransaction, TransactionSource, TransactionValidity, TransactionValidityError,
             ValidTransaction,
         },
-        Permill,
+        DispatchError, DispatchResult, Permill,
     };
 
     /// What the pool says of a report by operator `index`'s worker key, which has no balance.
@@ -382,20 +383,49 @@ mod tests {
         pool_says_of(index, request, [7; 32])
     }
 
-    fn pool_says_of(index: usize, request: u64, commitment: [u8; 32]) -> TransactionValidity {
+    fn report(request: u64, commitment: [u8; 32]) -> RuntimeCall {
         let report: ReportOf<Runtime> = Report { request, kind: ReportKind::CommitOutput { commitment } };
-        let call = pallet_proof_of_quality::Call::<Runtime>::report_work {
-            reports: vec![report].try_into().unwrap(),
-        };
+        let reports = vec![report].try_into().unwrap();
+        pallet_proof_of_quality::Call::<Runtime>::report_work { reports }.into()
+    }
+
+    fn pool_says_of(index: usize, request: u64, commitment: [u8; 32]) -> TransactionValidity {
+        let call = report(request, commitment);
         let pair = sr25519::Pair::from_string(&demo::Operator::worker_uri(index), None).unwrap();
-        let payload =
-            SignedPayload::new(RuntimeCall::from(call), signed_extension(Era::Immortal, 0)).unwrap();
+        let payload = SignedPayload::new(call, signed_extension(Era::Immortal, 0)).unwrap();
         let signature = payload.using_encoded(|bytes| pair.sign(bytes));
         let (call, extension, _) = payload.deconstruct();
         let account = AccountId::from(pair.public());
         assert_eq!(Balances::free_balance(&account), 0);
         let transaction = UncheckedExtrinsic::new_signed(call, account.into(), signature.into(), extension);
         Executive::validate_transaction(TransactionSource::External, transaction, Hash::default())
+    }
+
+    fn ask() {
+        let models = ProofOfQuality::models();
+        let model = |name: &str| models.iter().find(|model| model.name == name.as_bytes()).unwrap().id;
+        let terms = Terms {
+            generators: vec![model("poq-demo-strong"), model("poq-demo-weak")].try_into().unwrap(),
+            evaluator: model("poq-demo-evaluator"),
+            sampling: Sampling { max_tokens: 8, temperature_milli: 0, seed: 0 },
+            responders: 2,
+            committee: 5,
+            min_quality: Permill::zero(),
+            budget: crate::currency::POQ,
+            audit: [7; 32],
+        };
+        let asker = RuntimeOrigin::signed(Sr25519Keyring::Alice.to_account_id());
+        ProofOfQuality::request_inference(asker, b"What is the capital of Peru?".to_vec(), terms).unwrap();
+    }
+
+    /// Draws two inference nodes, the first two operators of the preset.
+    fn draw() {
+        // The author of block 2 showed a VRF output; block 3 draws by it.
+        System::set_block_number(3);
+        pallet_babe::AuthorVrfRandomness::<Runtime>::put(Some([7; 32]));
+        ProofOfQuality::on_poll(3, &mut WeightMeter::new());
+        let duty = Operators::<Runtime>::get(OPERATORS[0].account_id()).unwrap().duties.role_in(0);
+        assert_eq!(duty, Some(Role::InferenceNode));
     }
 
     #[test]
@@ -405,30 +435,10 @@ mod tests {
             System::set_block_number(1);
             assert_eq!(pool_says(0, 0), unpaid, "there is no such request");
             System::set_block_number(1);
-            let models = ProofOfQuality::models();
-            let model = |name: &str| models.iter().find(|model| model.name == name.as_bytes()).unwrap().id;
-            let terms = Terms {
-                generators: vec![model("poq-demo-strong"), model("poq-demo-weak")].try_into().unwrap(),
-                evaluator: model("poq-demo-evaluator"),
-                sampling: Sampling { max_tokens: 8, temperature_milli: 0, seed: 0 },
-                responders: 2,
-                committee: 5,
-                min_quality: Permill::zero(),
-                budget: crate::currency::POQ,
-                audit: [7; 32],
-            };
-            let asker = RuntimeOrigin::signed(Sr25519Keyring::Alice.to_account_id());
-            ProofOfQuality::request_inference(asker, b"What is the capital of Peru?".to_vec(), terms)
-                .unwrap();
+            ask();
             assert_eq!(pool_says(0, 0), unpaid, "nobody is drawn yet");
 
-            // The author of block 2 showed a VRF output; block 3 draws by it.
-            System::set_block_number(3);
-            pallet_babe::AuthorVrfRandomness::<Runtime>::put(Some([7; 32]));
-            ProofOfQuality::on_poll(3, &mut WeightMeter::new());
-            let duty = Operators::<Runtime>::get(OPERATORS[0].account_id()).unwrap().duties.role_in(0);
-            assert_eq!(duty, Some(Role::InferenceNode));
-
+            draw();
             let first = pool_says(0, 0).expect("a due and valid report is free");
             assert!(first.priority > PRIORITY, "and goes before what is paid for");
             let (second, other) = (pool_says_of(0, 0, [8; 32]).unwrap(), pool_says(1, 0).unwrap());
@@ -452,6 +462,34 @@ mod tests {
                 info.actual_weight.expect("the call says what it weighed").ref_time()
             };
             assert!(weight_of(0) < weight_of(1), "only the last report of a phase moves its request");
+        });
+    }
+
+    #[test]
+    fn what_charging_a_fee_weighs_is_given_back_for_a_report_and_for_nothing_else() {
+        // Of the fee's extension: what it weighs, and what of that is given back after the call.
+        let fee = |call: RuntimeCall, signer: AccountId, result: DispatchResult| {
+            let (.., extension, _) = signed_extension(Era::Immortal, 0);
+            let (weight, info) = (extension.weight(&call), call.get_dispatch_info());
+            let signer = RuntimeOrigin::signed(signer);
+            let (pre, _) = extension.validate_and_prepare(signer, &call, &info, 100, 0).unwrap();
+            let post = Default::default();
+            let unspent = ReportTags::post_dispatch_details(pre, &info, &post, 100, &result).unwrap();
+            (weight, unspent)
+        };
+        state_of(&sp_genesis_builder::DEV_RUNTIME_PRESET.into()).execute_with(|| {
+            System::set_block_number(1);
+            ask();
+            draw();
+            let worker = || AccountId::from(OPERATORS[0].worker);
+            let (weight, unspent) = fee(report(0, [7; 32]), worker(), Ok(()));
+            assert!(weight != Weight::zero() && unspent == weight);
+            // Between its check and the call the report was overtaken.
+            let late = Err(DispatchError::Other("too late"));
+            assert_eq!(fee(report(0, [7; 32]), worker(), late).1, Weight::zero());
+            let remark = frame_system::Call::remark { remark: vec![] }.into();
+            let alice = Sr25519Keyring::Alice.to_account_id();
+            assert_eq!(fee(remark, alice, Ok(())).1, Weight::zero());
         });
     }
 }

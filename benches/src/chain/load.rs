@@ -42,9 +42,9 @@ const WARM_UP: Duration = Duration::from_secs(50);
 /// The sizes of a request that are measured, and how many are open at most: more than are on their way when blocks are full. The
 /// first size is the smallest that is scored by more than one, the last that of the design's figures.
 const SIZES: [(Size, u64); 3] = [
-    (Size { responders: 1, committee: 3 }, 2_400),
-    (Size { responders: 2, committee: 5 }, 1_700),
-    (Size { responders: 3, committee: 7 }, 1_300),
+    (Size { responders: 1, committee: 3 }, 2_800),
+    (Size { responders: 2, committee: 5 }, 2_000),
+    (Size { responders: 3, committee: 7 }, 1_500),
 ];
 
 /// Blocks over which as many requests are spread at first.

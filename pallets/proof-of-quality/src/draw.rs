@@ -13,12 +13,15 @@ pub struct Draw<Item> {
     seed: [u8; 32],
     pick: u32,
     pool: Vec<(Item, u64)>,
+    /// The weight that is left.
+    total: u128,
 }
 
 impl<Item> Draw<Item> {
     /// A draw from `pool`, items with their weights.
     pub fn new(seed: [u8; 32], pool: Vec<(Item, u64)>) -> Self {
-        Self { seed, pick: 0, pool }
+        let total = pool.iter().fold(0u128, |sum, (_, weight)| sum.saturating_add((*weight).into()));
+        Self { seed, pick: 0, pool, total }
     }
 }
 
@@ -26,8 +29,7 @@ impl<Item> Iterator for Draw<Item> {
     type Item = Item;
 
     fn next(&mut self) -> Option<Item> {
-        let total = self.pool.iter().fold(0u128, |sum, (_, weight)| sum.saturating_add((*weight).into()));
-        let mut left = number(&self.seed, self.pick).checked_rem(total)?;
+        let mut left = number(&self.seed, self.pick).checked_rem(self.total)?;
         let place = self.pool.iter().position(|(_, weight)| {
             let weight = u128::from(*weight);
             if left < weight {
@@ -38,7 +40,9 @@ impl<Item> Iterator for Draw<Item> {
             }
         })?;
         self.pick = self.pick.saturating_add(1);
-        Some(self.pool.swap_remove(place).0)
+        let (item, weight) = self.pool.swap_remove(place);
+        self.total = self.total.saturating_sub(weight.into());
+        Some(item)
     }
 }
 

@@ -6,6 +6,8 @@
 //!
 //! Reports that are due also go before what is paid for: they have a deadline and cost their sender a slash, and no flood
 //! of cheap transactions may come between.
+//!
+//! And what a block reserves for charging a fee is given back when a report needed none.
 
 use crate::{Call, Config, Pallet};
 use alloc::vec::Vec;
@@ -35,7 +37,8 @@ const TAG_PREFIX: &[u8] = b"poq/report";
 /// which a report was checked is added, so that one sent again takes the place of the copy that nobody took.
 pub const PRIORITY: TransactionPriority = TransactionPriority::MAX / 4;
 
-/// Wraps an extension `S` (of all of them the one that charges fees is the natural choice) and tags reports of work.
+/// Wraps the extension `S` that charges fees, which must leave reports that are due alone, as `SkipCheckIfFeeless` does; tags
+/// reports of work.
 /// Invisible from outside: in metadata and in a transaction's bytes there is only `S`.
 #[derive(Encode, Decode, DecodeWithMemTracking, Clone, Eq, PartialEq)]
 pub struct ReportTags<T, S>(pub S, PhantomData<T>);
@@ -91,7 +94,8 @@ where
     const IDENTIFIER: &'static str = S::IDENTIFIER;
     type Implicit = S::Implicit;
     type Val = S::Val;
-    type Pre = S::Pre;
+    /// And what `S` weighs, of a report of work.
+    type Pre = (S::Pre, Weight);
 
     fn metadata() -> Vec<TransactionExtensionMetadata> {
         S::metadata()
@@ -133,16 +137,22 @@ where
         info: &DispatchInfoOf<<T as frame_system::Config>::RuntimeCall>,
         len: usize,
     ) -> Result<Self::Pre, TransactionValidityError> {
-        self.0.prepare(val, origin, call, info, len)
+        let weight = match call.is_sub_type() {
+            Some(Call::report_work { .. }) => self.0.weight(call),
+            _ => Weight::zero(),
+        };
+        Ok((self.0.prepare(val, origin, call, info, len)?, weight))
     }
 
     fn post_dispatch_details(
-        pre: Self::Pre,
+        (pre, weight): Self::Pre,
         info: &DispatchInfoOf<<T as frame_system::Config>::RuntimeCall>,
         post_info: &PostDispatchInfoOf<<T as frame_system::Config>::RuntimeCall>,
         len: usize,
         result: &DispatchResult,
     ) -> Result<Weight, TransactionValidityError> {
-        S::post_dispatch_details(pre, info, post_info, len, result)
+        let unspent = S::post_dispatch_details(pre, info, post_info, len, result)?;
+        // The call succeeds if and only if all its reports were due, and then `S` had nothing to do.
+        Ok(if result.is_ok() { unspent.max(weight) } else { unspent })
     }
 }

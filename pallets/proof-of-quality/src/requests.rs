@@ -1,7 +1,7 @@
 //! Making a request: checks, budget, draw-ability.
 
 use crate::{models::is_proper_list, *};
-use alloc::{collections::BTreeSet, vec::Vec};
+use alloc::vec::Vec;
 use frame_support::{ensure, BoundedVec};
 use frame_system::pallet_prelude::BlockNumberFor;
 use sp_runtime::{
@@ -124,17 +124,17 @@ impl<T: Config> Pallet<T> {
         terms: &Terms<BalanceOf<T>, T::MaxModelsPerRequest>,
     ) -> Result<(), Error<T>> {
         let serving = |id: &ModelId| {
-            Rosters::<T>::get(id)
-                .into_iter()
-                .map(|candidate| candidate.operator)
-                .filter(|operator| operator != requester)
-                .collect::<BTreeSet<_>>()
+            let candidates = Rosters::<T>::get(id).into_iter().map(|candidate| candidate.operator);
+            candidates.filter(|operator| operator != requester).collect::<Vec<_>>()
         };
-        let nodes: BTreeSet<_> = terms.generators.iter().flat_map(serving).collect();
+        let mut nodes: Vec<_> = terms.generators.iter().flat_map(serving).collect();
+        nodes.sort_unstable();
+        nodes.dedup();
         ensure!(nodes.len() >= terms.responders as usize, Error::<T>::NotEnoughInferenceNodes);
         let scorers = serving(&terms.evaluator);
         // Operators that serve both may be drawn as inference nodes first and are then missing in the committee.
-        let both = scorers.intersection(&nodes).count().min(terms.responders as usize);
+        let both = scorers.iter().filter(|scorer| nodes.binary_search(scorer).is_ok()).count();
+        let both = both.min(terms.responders as usize);
         ensure!(
             scorers.len().saturating_sub(both) >= terms.committee as usize,
             Error::<T>::NotEnoughQualityValidators

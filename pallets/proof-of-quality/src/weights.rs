@@ -232,10 +232,12 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Proof: `ProofOfQuality::Requests` (`max_values`: None, `max_size`: Some(600), added: 3075, mode: `MaxEncodedLen`)
         // `b` was measured from 1 to 8192.
         // `g` was measured from 1 to 8.
-        // Least time: 112_688 ns. Proof, as recorded: 12210 + 11376 g bytes.
-        Weight::from_parts(80_880_627, 14_763)
-            // Standard error: 40_593.
-            .saturating_add(Weight::from_parts(35_301_219, 0).saturating_mul(g.into()))
+        // Least time: 93_039 ns. Proof, as recorded: 12210 + 11376 g bytes.
+        Weight::from_parts(73_721_032, 14_763)
+            // Standard error: 31.
+            .saturating_add(Weight::from_parts(378, 0).saturating_mul(b.into()))
+            // Standard error: 33_580.
+            .saturating_add(Weight::from_parts(19_903_641, 0).saturating_mul(g.into()))
             .saturating_add(Weight::from_parts(0, 13_773).saturating_mul(g.into()))
             .saturating_add(Db::get().reads(4))
             .saturating_add(Db::get().reads(2).saturating_mul(g.into()))
@@ -412,12 +414,14 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // `c` was measured from 16 to 2048.
         // `n` was measured from 5 to 8.
         // `l` was measured from 0 to 8.
-        // Least time: 213_749 ns. Proof, as recorded: 1416 + 44 c + 9372 l + 9372 n bytes.
-        Weight::from_parts(230_334_000, 111_174)
-            // Standard error: 1_201.
-            .saturating_add(Weight::from_parts(151_187, 0).saturating_mul(c.into()))
-            // Standard error: 291_428.
-            .saturating_add(Weight::from_parts(11_092_566, 0).saturating_mul(l.into()))
+        // Least time: 208_171 ns. Proof, as recorded: 1416 + 44 c + 9372 l + 9372 n bytes.
+        Weight::from_parts(8_783_482, 111_174)
+            // Standard error: 523.
+            .saturating_add(Weight::from_parts(146_903, 0).saturating_mul(c.into()))
+            // Standard error: 306_731.
+            .saturating_add(Weight::from_parts(11_390_845, 0).saturating_mul(n.into()))
+            // Standard error: 125_951.
+            .saturating_add(Weight::from_parts(15_002_757, 0).saturating_mul(l.into()))
             .saturating_add(Weight::from_parts(0, 20_037).saturating_mul(l.into()))
             .saturating_add(Weight::from_parts(0, 20_037).saturating_mul(n.into()))
             .saturating_add(Db::get().reads(11))
@@ -446,12 +450,12 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // `c` was measured from 16 to 256.
         // `n` was measured from 1 to 8.
         // `l` was measured from 0 to 8.
-        // Least time: 128_101 ns. Proof, as recorded: 898 + 44 c + 9372 l + 9371 n bytes.
-        Weight::from_parts(132_868_000, 14_763)
-            // Standard error: 184_442.
-            .saturating_add(Weight::from_parts(7_970_615, 0).saturating_mul(n.into()))
-            // Standard error: 175_944.
-            .saturating_add(Weight::from_parts(7_037_264, 0).saturating_mul(l.into()))
+        // Least time: 101_001 ns. Proof, as recorded: 898 + 44 c + 9372 l + 9371 n bytes.
+        Weight::from_parts(102_893_000, 14_763)
+            // Standard error: 126_265.
+            .saturating_add(Weight::from_parts(8_361_751, 0).saturating_mul(n.into()))
+            // Standard error: 120_448.
+            .saturating_add(Weight::from_parts(7_145_083, 0).saturating_mul(l.into()))
             .saturating_add(Weight::from_parts(0, 20_037).saturating_mul(l.into()))
             .saturating_add(Weight::from_parts(0, 20_037).saturating_mul(n.into()))
             .saturating_add(Db::get().reads(4))
@@ -513,14 +517,12 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // `c` was measured from 71 to 256.
         // `k` was measured from 1 to 63.
         // `l` was measured from 0 to 8.
-        // Least time: 124_526 ns. Proof, as recorded: 2069 + 44 c + 9370 k + 9374 l bytes.
-        Weight::from_parts(132_228_000, 14_763)
-            // Standard error: 21_313.
-            .saturating_add(Weight::from_parts(63_564, 0).saturating_mul(c.into()))
-            // Standard error: 78_227.
-            .saturating_add(Weight::from_parts(12_576_898, 0).saturating_mul(k.into()))
-            // Standard error: 590_671.
-            .saturating_add(Weight::from_parts(1_042_824, 0).saturating_mul(l.into()))
+        // Least time: 118_227 ns. Proof, as recorded: 2069 + 44 c + 9370 k + 9374 l bytes.
+        Weight::from_parts(122_783_000, 14_763)
+            // Standard error: 48_533.
+            .saturating_add(Weight::from_parts(11_754_988, 0).saturating_mul(k.into()))
+            // Standard error: 366_462.
+            .saturating_add(Weight::from_parts(8_689_362, 0).saturating_mul(l.into()))
             .saturating_add(Weight::from_parts(0, 20_037).saturating_mul(k.into()))
             .saturating_add(Weight::from_parts(0, 20_037).saturating_mul(l.into()))
             .saturating_add(Db::get().reads(5))
@@ -550,12 +552,12 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // `c` was measured from 71 to 256.
         // `k` was measured from 1 to 63.
         // `l` was measured from 0 to 8.
-        // Least time: 137_625 ns. Proof, as recorded: 6091 + 44 c + 9370 k + 9374 l bytes.
-        Weight::from_parts(140_830_000, 14_763)
-            // Standard error: 63_130.
-            .saturating_add(Weight::from_parts(12_409_121, 0).saturating_mul(k.into()))
-            // Standard error: 476_683.
-            .saturating_add(Weight::from_parts(6_445_622, 0).saturating_mul(l.into()))
+        // Least time: 143_784 ns. Proof, as recorded: 6091 + 44 c + 9370 k + 9374 l bytes.
+        Weight::from_parts(149_272_000, 14_763)
+            // Standard error: 51_276.
+            .saturating_add(Weight::from_parts(11_930_245, 0).saturating_mul(k.into()))
+            // Standard error: 387_174.
+            .saturating_add(Weight::from_parts(5_158_177, 0).saturating_mul(l.into()))
             .saturating_add(Weight::from_parts(0, 20_037).saturating_mul(k.into()))
             .saturating_add(Weight::from_parts(0, 20_037).saturating_mul(l.into()))
             .saturating_add(Db::get().reads(6))
