@@ -467,14 +467,21 @@ mod tests {
 
     #[test]
     fn what_charging_a_fee_weighs_is_given_back_for_a_report_and_for_nothing_else() {
-        // Of the fee's extension: what it weighs, and what of that is given back after the call.
+        type Fees = ReportTags<
+            Runtime,
+            pallet_skip_feeless_payment::SkipCheckIfFeeless<
+                Runtime,
+                pallet_transaction_payment::ChargeTransactionPayment<Runtime>,
+            >,
+        >;
+        // What it weighs, and what of that is given back after the call.
         let fee = |call: RuntimeCall, signer: AccountId, result: DispatchResult| {
-            let (.., extension, _) = signed_extension(Era::Immortal, 0);
+            let (_, _, _, _, _, _, _, extension, _) = signed_extension(Era::Immortal, 0);
             let (weight, info) = (extension.weight(&call), call.get_dispatch_info());
             let signer = RuntimeOrigin::signed(signer);
             let (pre, _) = extension.validate_and_prepare(signer, &call, &info, 100, 0).unwrap();
-            let post = Default::default();
-            let unspent = ReportTags::post_dispatch_details(pre, &info, &post, 100, &result).unwrap();
+            let post = frame_support::dispatch::PostDispatchInfo::default();
+            let unspent = Fees::post_dispatch_details(pre, &info, &post, 100, &result).unwrap();
             (weight, unspent)
         };
         state_of(&sp_genesis_builder::DEV_RUNTIME_PRESET.into()).execute_with(|| {
