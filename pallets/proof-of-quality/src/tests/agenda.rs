@@ -147,7 +147,7 @@ fn a_full_agenda_takes_no_more_than_its_share_and_everything_is_done_in_the_end(
         let ids: Vec<_> = (0..all).map(|_| ask(Terms { budget: 3_000, ..terms() })).collect();
         assert_eq!(Agenda::<Test>::iter_prefix(3).count(), ids.len(), "all are due in one block");
         MeasuredWeights::set(true);
-        let share = Poq::dearest_step().saturating_mul(10);
+        let share = Poq::dearest_step().saturating_mul(5);
         assert!(share.all_gt(Weight::zero()));
         AgendaWeightOf::set(share);
         // What a block may have left, from nothing to more than the agenda may take, and too little of one kind.
