@@ -30,6 +30,7 @@ pub struct Metrics {
     registry: Registry,
     jobs: IntGaugeVec,
     jobs_finished: IntCounterVec,
+    jobs_late: IntCounter,
     work: IntCounterVec,
     work_seconds: HistogramVec,
     prompt_tokens: IntCounter,
@@ -77,6 +78,11 @@ impl Metrics {
                 "poq_jobs_finished_total",
                 "Jobs that were handed out and came back.",
                 &["kind", "outcome"],
+            )?,
+            jobs_late: counter(
+                r,
+                "poq_jobs_late_total",
+                "Jobs that failed because their deadline passed while they waited or ran.",
             )?,
             work: counters(
                 r,
@@ -166,6 +172,11 @@ impl Metrics {
     /// A job came back from where it was handed out to.
     pub fn job_finished<T>(&self, kind: WorkKind, outcome: &Result<T, Unfinished>) {
         self.jobs_finished.with_label_values(&[kind.as_str(), outcome_of(outcome)]).inc();
+    }
+
+    /// Jobs failed because their deadline passed.
+    pub fn jobs_late(&self, jobs: usize) {
+        self.jobs_late.inc_by(jobs as u64);
     }
 
     /// Work begins; what it says when it ends is counted, and if it says nothing, that it was cancelled.
@@ -288,6 +299,7 @@ pub fn reason(reason: FailureReason) -> &'static str {
         FailureReason::EngineAborted => "engine_aborted",
         FailureReason::DeadlineExceeded => "deadline_exceeded",
         FailureReason::Internal => "internal",
+        FailureReason::EmptyOutput => "empty_output",
     }
 }
 

@@ -3,13 +3,16 @@
 //! [`Queue`] is the only owner of the job store. Its invariants:
 //! - a job that was accepted is on disk before the caller hears of it;
 //! - a job is in memory exactly while it is unfinished, and on disk until it is deleted or swept;
-//! - of the jobs of one model, the one that came first goes first, and no more than the model can work on at a time
-//!   are handed out; one model's jobs never wait for another model.
+//! - of the waiting jobs of one model, the one with the earliest deadline goes first; jobs without a deadline go after
+//!   those with one, in the order they came;
+//! - no more jobs of a model are handed out than it can work on at a time; one model's jobs never wait for another model;
+//! - a job whose deadline has passed is never handed out. [`Queue::end_late`] fails it, whether it waits or runs, and what
+//!   comes of a running one is dropped.
 
 use crate::{
     job_id::JobId,
     limits::{Cancel, Unfinished},
-    store::{Record, Store},
+    store::{now_ms, Record, Store},
 };
 use poq_primitives::job::{FailureReason, Job, JobError, JobResult, JobState, JobStatus};
 use std::{
@@ -22,6 +25,9 @@ use tokio::sync::watch;
 
 /// How often a model's process may die under a job before the job is given up.
 pub const MAX_DEATHS: u32 = 2;
+
+/// Longest sleep until a deadline: deadlines go by the wall clock, which may be set while the engine sleeps.
+const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 
 /// How many jobs of one model are handed out at a time.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -114,26 +120,39 @@ pub enum SubmitError {
 }
 
 impl Queue {
-    /// Takes up the jobs in `store` that are not finished, in the order they came. At most `limit` are unfinished at
-    /// a time.
+    /// Takes up the jobs in `store` that are not finished, in the order they came, and fails those whose deadline has
+    /// passed. At most `limit` are unfinished at a time.
     pub fn open(store: Store, limit: usize, width: Width) -> io::Result<Self> {
         let mut state = State::default();
         for record in store.unfinished()? {
             state.add(record.queued());
         }
         let (changed, _) = watch::channel(());
-        Ok(Self { store, limit, width, state: Mutex::new(state), changed })
+        let queue = Self { store, limit, width, state: Mutex::new(state), changed };
+        queue.end_late();
+        Ok(queue)
     }
 
-    /// Takes a job, once: the same id with the same job again gives the first one's status.
-    pub fn submit(&self, id: JobId, job: Job) -> Result<Ticket, SubmitError> {
+    /// Takes a job, once: the same id with the same job again gives the first one's status. `deadline_ms`, in
+    /// milliseconds since 1970, replaces the deadline of an unfinished job and queues a job anew that missed its own.
+    pub fn submit(&self, id: JobId, job: Job, deadline_ms: Option<u64>) -> Result<Ticket, SubmitError> {
         let mut state = self.lock();
         let known = match state.active.get(&id) {
             Some(active) => Some(active.record.clone()),
             None => self.store.get(id)?,
         };
-        if let Some(record) = known {
-            return if record.job == job { Ok(state.ticket(record)) } else { Err(SubmitError::Conflict) };
+        let mut record = Record::new(id, job);
+        record.deadline_ms = deadline_ms;
+        if let Some(known) = known {
+            if known.job != record.job {
+                return Err(SubmitError::Conflict);
+            }
+            let now = now_ms();
+            if !known.missed_deadline(now) || deadline_ms.is_none_or(|deadline_ms| deadline_ms <= now) {
+                self.move_deadline(&mut state, id, deadline_ms);
+                return Ok(state.ticket(known));
+            }
+            record.deaths = known.deaths;
         }
         if state.closed {
             return Err(SubmitError::Closed);
@@ -141,11 +160,23 @@ impl Queue {
         if state.active.len() >= self.limit {
             return Err(SubmitError::Full);
         }
-        let record = Record::new(id, job);
         self.store.put(&record)?;
         state.add(record.clone());
         self.changed.send_replace(());
         Ok(state.ticket(record))
+    }
+
+    /// Gives an unfinished job another deadline, if there is one. Where the disk does not take it, it holds until the
+    /// engine ends.
+    fn move_deadline(&self, state: &mut State, id: JobId, deadline_ms: Option<u64>) {
+        let moves = |active: &&mut Active| {
+            deadline_ms.is_some() && deadline_ms != active.record.deadline_ms && !active.record.is_finished()
+        };
+        if let Some(active) = state.active.get_mut(&id).filter(moves) {
+            active.record.deadline_ms = deadline_ms;
+            self.settle(state, id);
+            self.changed.send_replace(());
+        }
     }
 
     /// Where the job stands; `None` if it is not known.
@@ -187,17 +218,46 @@ impl Queue {
         }
     }
 
-    /// Writes down what came of `work`. If the job was deleted meanwhile, the outcome is dropped.
+    /// Waits until an unfinished job's deadline has passed. `false` once the queue is closed.
+    pub async fn deadline_passes(&self) -> bool {
+        let mut changed = self.changed.subscribe();
+        loop {
+            changed.borrow_and_update();
+            let sleep = {
+                let state = self.lock();
+                if state.closed {
+                    return false;
+                }
+                let left = |deadline_ms: u64| Duration::from_millis(deadline_ms.saturating_sub(now_ms()));
+                state.next_deadline().map_or(Duration::MAX, |next| left(next).min(LONGEST_SLEEP))
+            };
+            if sleep.is_zero() {
+                return true;
+            }
+            let _news_or_time = tokio::time::timeout(sleep, changed.changed()).await;
+        }
+    }
+
+    /// Fails the unfinished jobs whose deadline has passed, and asks for those that run to be given back. Returns the
+    /// number of jobs failed.
+    pub fn end_late(&self) -> usize {
+        let mut state = self.lock();
+        let late = state.fail_late();
+        for id in &late {
+            self.settle(&mut state, *id);
+        }
+        late.len()
+    }
+
+    /// Writes down what came of `work`. If the job was deleted or missed its deadline meanwhile, the outcome is dropped.
     pub fn finish(&self, work: &Work, outcome: Result<JobResult, Unfinished>) {
         let mut state = self.lock();
         state.give_back(work.job.model());
         self.changed.send_replace(());
         let closed = state.closed;
-        let Some(active) =
-            state.active.get_mut(&work.id).filter(|active| active.cancel.is_same(&work.cancel))
-        else {
-            return;
-        };
+        let wanted =
+            |active: &&mut Active| active.cancel.is_same(&work.cancel) && !active.record.is_finished();
+        let Some(active) = state.active.get_mut(&work.id).filter(wanted) else { return };
         active.record.state = match outcome {
             Ok(result) => JobState::Done { result },
             Err(Unfinished::Failed(error)) => JobState::Failed { error },
@@ -227,7 +287,7 @@ impl Queue {
         let Some(active) = state.active.get_mut(&id) else { return };
         let written = self.store.put(&active.record);
         if let Err(error) = &written {
-            tracing::error!(%id, %error, "the job store fails; the result is kept in memory");
+            tracing::error!(%id, %error, "the job store fails; the job is kept in memory");
         }
         if active.record.is_finished() {
             active._finished = None;
@@ -291,20 +351,46 @@ impl State {
         Some(active)
     }
 
-    /// The first job whose model has room for it, marked as running.
+    /// The job with the earliest deadline, and of those the first, whose model has room for it; marked as running.
     fn begin_next(&mut self, width: &Width) -> Option<Work> {
-        let has_room = |id: &JobId| {
-            let job = &self.active.get(id)?.record.job;
-            let running = self.running.get(job.model()).copied().unwrap_or(0);
-            (running < width.of(job)).then_some(())
+        let now = now_ms();
+        let deadline = |id: &JobId| {
+            let record = &self.active.get(id)?.record;
+            let running = self.running.get(record.job.model()).copied().unwrap_or(0);
+            let may_begin = running < width.of(&record.job) && !record.is_late(now);
+            may_begin.then_some(record.deadline_ms.unwrap_or(u64::MAX))
         };
-        let place = self.waiting.iter().position(|id| has_room(id).is_some())?;
+        let places = self.waiting.iter().enumerate();
+        let (_, place) = places.filter_map(|(place, id)| Some((deadline(id)?, place))).min()?;
         let id = self.waiting.remove(place)?;
         let active = self.active.get_mut(&id)?;
         active.record.state = JobState::Running;
         let running = self.running.entry(active.record.job.model().to_owned()).or_default();
         *running = running.saturating_add(1);
         Some(Work { id, job: active.record.job.clone(), cancel: active.cancel.clone() })
+    }
+
+    fn next_deadline(&self) -> Option<u64> {
+        let unfinished = self.active.values().filter(|active| !active.record.is_finished());
+        unfinished.filter_map(|active| active.record.deadline_ms).min()
+    }
+
+    /// Marks the jobs whose deadline has passed as failed, cancels them and takes them out of those who wait.
+    fn fail_late(&mut self) -> Vec<JobId> {
+        let (now, mut late) = (now_ms(), Vec::new());
+        for (id, active) in self.active.iter_mut().filter(|(_, active)| active.record.is_late(now)) {
+            let message = match active.record.state {
+                JobState::Running => "the deadline passed while the job was running",
+                _ => "the deadline passed while the job was queued",
+            };
+            tracing::warn!(%id, "{message}");
+            active.record.state = failed(FailureReason::DeadlineExceeded, message.to_owned());
+            active.cancel.set();
+            late.push(*id);
+        }
+        let unfinished = |id: &JobId| self.active.get(id).is_some_and(|active| !active.record.is_finished());
+        self.waiting.retain(unfinished);
+        late
     }
 
     fn give_back(&mut self, model: &str) {
@@ -374,18 +460,18 @@ mod tests {
     fn a_job_is_taken_once_and_an_id_has_one_job() {
         let folder = tempfile::tempdir().unwrap();
         let queue = open(folder.path());
-        queue.submit(id(1), score("a")).unwrap();
-        queue.submit(id(1), score("a")).unwrap();
-        assert!(matches!(queue.submit(id(1), score("b")), Err(SubmitError::Conflict)));
+        queue.submit(id(1), score("a"), None).unwrap();
+        queue.submit(id(1), score("a"), None).unwrap();
+        assert!(matches!(queue.submit(id(1), score("b"), None), Err(SubmitError::Conflict)));
         let work = take(&queue).unwrap();
         assert_eq!(state(&queue, 1), Some(JobState::Running));
-        queue.submit(id(1), score("a")).unwrap();
+        queue.submit(id(1), score("a"), None).unwrap();
         queue.finish(&work, Ok(result()));
-        let ticket = queue.submit(id(1), score("a")).unwrap();
+        let ticket = queue.submit(id(1), score("a"), None).unwrap();
         assert_eq!(ticket.status.state, JobState::Done { result: result() });
         assert!(ticket.unfinished.is_none());
-        assert!(matches!(queue.submit(id(1), score("b")), Err(SubmitError::Conflict)));
-        queue.submit(id(2), score("next")).unwrap();
+        assert!(matches!(queue.submit(id(1), score("b"), None), Err(SubmitError::Conflict)));
+        queue.submit(id(2), score("next"), None).unwrap();
         assert_eq!(take(&queue).unwrap().id, id(2), "the first one is not handed out again");
     }
 
@@ -399,11 +485,13 @@ mod tests {
         )
         .unwrap();
         for byte in 1..=3 {
-            queue.submit(id(byte), generate("a")).unwrap();
+            queue.submit(id(byte), generate("a"), None).unwrap();
         }
         let Job::Score(other) = score("c") else { unreachable!() };
         for byte in 4..=5 {
-            queue.submit(id(byte), Job::Score(ScoreJob { model: "n".into(), ..other.clone() })).unwrap();
+            queue
+                .submit(id(byte), Job::Score(ScoreJob { model: "n".into(), ..other.clone() }), None)
+                .unwrap();
         }
         let first = take(&queue).unwrap();
         assert_eq!(first.id, id(1));
@@ -416,18 +504,214 @@ mod tests {
         assert!(take(&queue).is_none());
     }
 
+    /// A deadline that no test reaches.
+    const FAR: u64 = u64::MAX - 100;
+
+    /// A deadline that has passed.
+    const PAST: u64 = 1;
+
+    fn is_late(queue: &Queue, byte: u8) -> bool {
+        let late = |error: &JobError| error.code == FailureReason::DeadlineExceeded;
+        matches!(state(queue, byte), Some(JobState::Failed { error }) if late(&error))
+    }
+
+    /// Takes and finishes all jobs, one after another.
+    fn drain(queue: &Queue) -> Vec<JobId> {
+        let mut ids = Vec::new();
+        while let Some(work) = take(queue) {
+            queue.finish(&work, Ok(result()));
+            ids.push(work.id);
+        }
+        ids
+    }
+
+    #[test]
+    fn the_earliest_deadline_goes_first_and_jobs_without_one_last() {
+        for restart in [false, true] {
+            let folder = tempfile::tempdir().unwrap();
+            let width = Width { generate: 1, score: 1, of_model: HashMap::new() };
+            let open =
+                || Queue::open(Store::open(folder.path().to_owned()).unwrap(), 9, width.clone()).unwrap();
+            let mut queue = open();
+            let deadlines = [None, Some(FAR + 2), None, Some(FAR), Some(FAR + 2), Some(FAR + 1)];
+            for (byte, deadline) in (1..).zip(deadlines) {
+                queue.submit(id(byte), score("a"), deadline).unwrap();
+            }
+            if restart {
+                queue = open();
+            }
+            assert_eq!(drain(&queue), [4, 6, 2, 5, 1, 3].map(id), "restart: {restart}");
+        }
+    }
+
+    #[test]
+    fn asking_again_moves_the_deadline_and_without_one_keeps_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let queue = open(folder.path());
+        queue.submit(id(1), score("a"), Some(FAR)).unwrap();
+        queue.submit(id(2), score("b"), Some(FAR + 1)).unwrap();
+        queue.submit(id(1), score("a"), None).unwrap();
+        assert_eq!(queue.lock().next_deadline(), Some(FAR), "kept");
+        queue.submit(id(1), score("a"), Some(FAR + 2)).unwrap();
+        assert_eq!(queue.lock().next_deadline(), Some(FAR + 1), "extended");
+        let queue = open(folder.path());
+        assert_eq!(queue.lock().next_deadline(), Some(FAR + 1), "also on disk");
+        let second = take(&queue).unwrap();
+        assert_eq!(second.id, id(2));
+        queue.submit(id(1), score("a"), Some(PAST)).unwrap();
+        queue.submit(id(2), score("b"), Some(PAST)).unwrap();
+        queue.submit(id(2), score("b"), Some(FAR)).unwrap();
+        assert_eq!(queue.end_late(), 1, "extended in time, the second is not late");
+        assert!(is_late(&queue, 1) && !second.cancel.is_set());
+        assert!(matches!(queue.submit(id(2), score("other"), Some(FAR)), Err(SubmitError::Conflict)));
+    }
+
+    #[test]
+    fn late_jobs_fail_and_leave_whether_they_wait_or_run() {
+        let folder = tempfile::tempdir().unwrap();
+        let queue = open(folder.path());
+        queue.submit(id(1), score("a"), None).unwrap();
+        let running = take(&queue).unwrap();
+        let told = queue.submit(id(1), score("a"), Some(PAST)).unwrap().unfinished.unwrap();
+        queue.submit(id(2), score("b"), Some(PAST)).unwrap();
+        queue.submit(id(3), score("c"), None).unwrap();
+        assert_eq!((queue.depth(), running.cancel.is_set()), ((2, 1), false));
+
+        assert_eq!((queue.end_late(), queue.end_late()), (2, 0));
+        assert!(running.cancel.is_set() && told.has_changed().is_err(), "who waits is woken");
+        assert!(is_late(&queue, 1) && is_late(&queue, 2));
+        assert_eq!(queue.depth(), (1, 1));
+        assert!(take(&queue).is_none(), "the model is not free before its runner gave the job back");
+        queue.submit(id(4), score("d"), None).unwrap();
+        queue.submit(id(5), score("e"), None).unwrap();
+
+        queue.finish(&running, Err(Unfinished::Cancelled));
+        assert!(is_late(&queue, 1), "it is not queued again");
+        assert_eq!(drain(&queue), [3, 4, 5].map(id));
+        let queue = open(folder.path());
+        assert!(is_late(&queue, 1) && is_late(&queue, 2));
+        assert!(take(&queue).is_none());
+    }
+
+    #[test]
+    fn a_late_job_is_not_handed_out_even_if_nobody_has_failed_it_yet() {
+        let folder = tempfile::tempdir().unwrap();
+        let queue = open(folder.path());
+        queue.submit(id(1), score("a"), Some(PAST)).unwrap();
+        queue.submit(id(2), score("b"), Some(FAR)).unwrap();
+        assert_eq!(drain(&queue), [id(2)]);
+        assert_eq!(state(&queue, 1), Some(JobState::Queued));
+    }
+
+    #[test]
+    fn a_deadline_that_passes_while_the_engine_is_down_fails_the_job_at_the_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let queue = open(folder.path());
+        queue.submit(id(1), score("a"), Some(PAST)).unwrap();
+        queue.submit(id(2), score("b"), Some(FAR)).unwrap();
+        let queue = open(folder.path());
+        assert!(is_late(&queue, 1));
+        assert_eq!(drain(&queue), [id(2)]);
+    }
+
+    #[test]
+    fn a_missed_job_is_queued_anew_for_a_new_deadline_and_other_failures_are_final() {
+        let folder = tempfile::tempdir().unwrap();
+        let queue = open(folder.path());
+        queue.submit(id(1), score("a"), None).unwrap();
+        let first = take(&queue).unwrap();
+        queue.finish(&first, Err(Unfinished::Died("signal 6".into())));
+        let first = take(&queue).unwrap();
+        queue.submit(id(1), score("a"), Some(PAST)).unwrap();
+        queue.end_late();
+        for deadline in [None, Some(PAST), Some(PAST + 1)] {
+            queue.submit(id(1), score("a"), deadline).unwrap();
+            assert!(is_late(&queue, 1), "no use in doing it: {deadline:?}");
+        }
+        assert!(matches!(queue.submit(id(1), score("other"), Some(FAR)), Err(SubmitError::Conflict)));
+
+        let ticket = queue.submit(id(1), score("a"), Some(FAR)).unwrap();
+        assert!(ticket.status.state == JobState::Queued && ticket.unfinished.is_some());
+        queue.finish(&first, Ok(result()));
+        assert_eq!(state(&queue, 1), Some(JobState::Queued), "what comes of the first try is dropped");
+        let again = take(&queue).unwrap();
+        assert!(again.id == id(1) && !again.cancel.is_set());
+        queue.finish(&again, Err(Unfinished::Died("signal 6".into())));
+        let died_twice = state(&queue, 1);
+        let code = FailureReason::EngineAborted;
+        assert!(
+            matches!(&died_twice, Some(JobState::Failed { error }) if error.code == code),
+            "deaths count on"
+        );
+        queue.submit(id(1), score("a"), Some(FAR)).unwrap();
+        assert_eq!(state(&queue, 1), died_twice, "final");
+
+        // It ran for longer than a job may, with its deadline still to come.
+        queue.submit(id(2), score("b"), Some(FAR)).unwrap();
+        queue.finish(&take(&queue).unwrap(), Err(Unfinished::late()));
+        queue.submit(id(2), score("b"), Some(FAR + 1)).unwrap();
+        assert!(is_late(&queue, 2) && take(&queue).is_none(), "final");
+    }
+
+    #[test]
+    fn a_stop_leaves_jobs_with_a_deadline_queued() {
+        let folder = tempfile::tempdir().unwrap();
+        let queue = open(folder.path());
+        queue.submit(id(1), score("a"), Some(FAR)).unwrap();
+        let work = take(&queue).unwrap();
+        queue.close();
+        assert_eq!(queue.deadline_passes().now_or_never(), Some(false));
+        queue.finish(&work, Err(Unfinished::Cancelled));
+        assert_eq!(state(&open(folder.path()), 1), Some(JobState::Queued));
+    }
+
+    #[tokio::test]
+    async fn deadlines_are_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let queue = open(folder.path());
+        assert_eq!(queue.deadline_passes().now_or_never(), None, "there is none");
+        queue.submit(id(1), score("a"), Some(FAR)).unwrap();
+        assert_eq!(queue.deadline_passes().now_or_never(), None, "it is far off");
+        let soon = Some(now_ms() + 20);
+        let (passed, _) = tokio::join!(queue.deadline_passes(), async {
+            queue.submit(id(2), score("b"), soon).unwrap();
+        });
+        assert!(passed && queue.end_late() == 1 && is_late(&queue, 2));
+        assert_eq!(queue.deadline_passes().now_or_never(), None, "the failed one counts no more");
+    }
+
+    #[test]
+    fn a_late_job_stays_failed_on_a_disk_that_fails() {
+        let folder = tempfile::tempdir().unwrap();
+        let jobs = folder.path().join("jobs");
+        let queue = open(&jobs);
+        queue.submit(id(1), score("a"), None).unwrap();
+        let work = take(&queue).unwrap();
+        std::fs::remove_dir_all(&jobs).unwrap();
+        queue.submit(id(1), score("a"), Some(PAST)).unwrap();
+        assert_eq!(queue.end_late(), 1);
+        queue.finish(&work, Ok(result()));
+        assert!(is_late(&queue, 1));
+        assert!(matches!(queue.submit(id(1), score("a"), Some(FAR)), Err(SubmitError::Store(_))));
+        assert!(is_late(&queue, 1));
+        std::fs::create_dir(&jobs).unwrap();
+        queue.submit(id(1), score("a"), Some(FAR)).unwrap();
+        assert_eq!(drain(&queue), [id(1)]);
+        assert_eq!(state(&open(&jobs), 1), Some(JobState::Done { result: result() }));
+    }
+
     #[test]
     fn a_full_queue_turns_away_new_jobs_only() {
         let folder = tempfile::tempdir().unwrap();
         let queue = open(folder.path());
         for byte in 1..=3 {
-            queue.submit(id(byte), score("a")).unwrap();
+            queue.submit(id(byte), score("a"), None).unwrap();
         }
-        assert!(matches!(queue.submit(id(4), score("a")), Err(SubmitError::Full)));
-        queue.submit(id(1), score("a")).unwrap();
+        assert!(matches!(queue.submit(id(4), score("a"), None), Err(SubmitError::Full)));
+        queue.submit(id(1), score("a"), None).unwrap();
         let work = take(&queue).unwrap();
         queue.finish(&work, Ok(result()));
-        queue.submit(id(4), score("a")).unwrap();
+        queue.submit(id(4), score("a"), None).unwrap();
     }
 
     #[test]
@@ -435,7 +719,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let queue = open(folder.path());
         for byte in 1..=3 {
-            queue.submit(id(byte), score("a")).unwrap();
+            queue.submit(id(byte), score("a"), None).unwrap();
         }
         let done = take(&queue).unwrap();
         queue.finish(&done, Ok(result()));
@@ -451,7 +735,7 @@ mod tests {
     #[test]
     fn a_job_that_kills_models_is_given_up() {
         let folder = tempfile::tempdir().unwrap();
-        open(folder.path()).submit(id(1), score("a")).unwrap();
+        open(folder.path()).submit(id(1), score("a"), None).unwrap();
         for _ in 0..MAX_DEATHS {
             // The count outlives the engine.
             let queue = open(folder.path());
@@ -469,8 +753,8 @@ mod tests {
     fn a_job_whose_model_died_goes_behind_the_others() {
         let folder = tempfile::tempdir().unwrap();
         let queue = open(folder.path());
-        queue.submit(id(1), score("a")).unwrap();
-        queue.submit(id(2), score("b")).unwrap();
+        queue.submit(id(1), score("a"), None).unwrap();
+        queue.submit(id(2), score("b"), None).unwrap();
         let work = take(&queue).unwrap();
         queue.finish(&work, Err(Unfinished::Died("signal 11".into())));
         let next = take(&queue).unwrap();
@@ -482,7 +766,7 @@ mod tests {
     #[test]
     fn a_killed_engine_is_no_fault_of_the_job() {
         let folder = tempfile::tempdir().unwrap();
-        open(folder.path()).submit(id(1), score("a")).unwrap();
+        open(folder.path()).submit(id(1), score("a"), None).unwrap();
         for _ in 0..10 {
             assert_eq!(take(&open(folder.path())).unwrap().id, id(1));
         }
@@ -492,12 +776,12 @@ mod tests {
     fn stopping_gives_work_back() {
         let folder = tempfile::tempdir().unwrap();
         let queue = open(folder.path());
-        queue.submit(id(1), score("a")).unwrap();
+        queue.submit(id(1), score("a"), None).unwrap();
         let work = take(&queue).unwrap();
         queue.close();
         assert!(work.cancel.is_set());
         assert!(take(&queue).is_none());
-        assert!(matches!(queue.submit(id(2), score("b")), Err(SubmitError::Closed)));
+        assert!(matches!(queue.submit(id(2), score("b"), None), Err(SubmitError::Closed)));
         queue.finish(&work, Err(Unfinished::Cancelled));
         assert_eq!(state(&open(folder.path()), 1), Some(JobState::Queued));
     }
@@ -506,14 +790,14 @@ mod tests {
     fn deleting_cancels_and_a_late_result_is_dropped() {
         let folder = tempfile::tempdir().unwrap();
         let queue = open(folder.path());
-        queue.submit(id(1), score("a")).unwrap();
+        queue.submit(id(1), score("a"), None).unwrap();
         let work = take(&queue).unwrap();
         queue.delete(id(1)).unwrap();
         queue.delete(id(1)).unwrap();
         assert!(work.cancel.is_set());
         assert_eq!(state(&queue, 1), None);
         // The same id again is a new job; the old one's result is not its result.
-        queue.submit(id(1), score("other")).unwrap();
+        queue.submit(id(1), score("other"), None).unwrap();
         assert!(take(&queue).is_none(), "the model still works on the first");
         queue.finish(&work, Ok(result()));
         assert_eq!(state(&queue, 1), Some(JobState::Queued));
@@ -524,8 +808,8 @@ mod tests {
     fn deleting_a_waiting_job_takes_it_out_of_the_queue() {
         let folder = tempfile::tempdir().unwrap();
         let queue = open(folder.path());
-        queue.submit(id(1), score("a")).unwrap();
-        queue.submit(id(2), score("b")).unwrap();
+        queue.submit(id(1), score("a"), None).unwrap();
+        queue.submit(id(2), score("b"), None).unwrap();
         queue.delete(id(1)).unwrap();
         assert_eq!(take(&queue).unwrap().id, id(2));
         assert_eq!(state(&open(folder.path()), 1), None);
@@ -535,8 +819,8 @@ mod tests {
     async fn who_waits_is_woken() {
         let folder = tempfile::tempdir().unwrap();
         let queue = open(folder.path());
-        let mut done = queue.submit(id(1), score("a")).unwrap().unfinished.unwrap();
-        let mut deleted = queue.submit(id(2), score("b")).unwrap().unfinished.unwrap();
+        let mut done = queue.submit(id(1), score("a"), None).unwrap().unfinished.unwrap();
+        let mut deleted = queue.submit(id(2), score("b"), None).unwrap().unfinished.unwrap();
         let work = take(&queue).unwrap();
         queue.finish(&work, Ok(result()));
         queue.delete(id(2)).unwrap();
@@ -548,12 +832,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let jobs = folder.path().join("jobs");
         let queue = open(&jobs);
-        queue.submit(id(1), score("a")).unwrap();
+        queue.submit(id(1), score("a"), None).unwrap();
         let work = take(&queue).unwrap();
         std::fs::remove_dir_all(&jobs).unwrap();
         queue.finish(&work, Ok(result()));
         assert_eq!(state(&queue, 1), Some(JobState::Done { result: result() }));
-        assert!(matches!(queue.submit(id(2), score("b")), Err(SubmitError::Store(_))));
+        assert!(matches!(queue.submit(id(2), score("b"), None), Err(SubmitError::Store(_))));
         std::fs::create_dir(&jobs).unwrap();
         queue.write_down();
         assert_eq!(state(&open(&jobs), 1), Some(JobState::Done { result: result() }));
@@ -563,8 +847,8 @@ mod tests {
     fn sweeping_spares_what_is_unfinished() {
         let folder = tempfile::tempdir().unwrap();
         let queue = open(folder.path());
-        queue.submit(id(1), score("a")).unwrap();
-        queue.submit(id(2), score("b")).unwrap();
+        queue.submit(id(1), score("a"), None).unwrap();
+        queue.submit(id(2), score("b"), None).unwrap();
         let work = take(&queue).unwrap();
         queue.finish(&work, Ok(result()));
         let old = std::time::SystemTime::now() - Duration::from_secs(100);

@@ -108,6 +108,7 @@ pub async fn serve(
     tokio::task::spawn_blocking(move || scanning.scan());
     let sweeping = tokio::spawn(sweep(Arc::clone(&queue), settings.retention));
     let writing = tokio::spawn(write_down(Arc::clone(&queue)));
+    let ending = tokio::spawn(end_late(Arc::clone(&queue), Arc::clone(backends.metrics())));
     let looking_after = CancellationToken::new();
     backends.watch(&looking_after);
     let jobs = worker::start(Arc::clone(&queue), Arc::clone(&backends), settings.job_time);
@@ -133,6 +134,7 @@ pub async fn serve(
     };
     sweeping.abort();
     writing.abort();
+    ending.abort();
     queue.close();
     if tokio::time::timeout(GIVE_BACK_TIME, jobs).await.is_err() {
         tracing::warn!("a job does not stop; it is done again at the next start");
@@ -185,6 +187,17 @@ async fn sweep(queue: Arc<Queue>, age: Duration) {
             Err(error) => tracing::error!(%error, "the sweep failed"),
         }
         sleep(SWEEP_INTERVAL).await;
+    }
+}
+
+/// Fails jobs at their deadlines until the queue is closed.
+async fn end_late(queue: Arc<Queue>, metrics: Arc<Metrics>) {
+    while queue.deadline_passes().await {
+        let queue = Arc::clone(&queue);
+        match tokio::task::spawn_blocking(move || queue.end_late()).await {
+            Ok(jobs) => metrics.jobs_late(jobs),
+            Err(error) => return tracing::error!(%error, "jobs no longer end at their deadlines"),
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The job store: one file per job, so that a crash loses nothing that was promised.
 
 use crate::{files, job_id::JobId};
-use poq_primitives::job::{Job, JobState};
+use poq_primitives::job::{FailureReason, Job, JobError, JobState};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::HashSet,
@@ -27,6 +27,9 @@ pub struct Record {
     pub deaths: u32,
     /// When it came, in milliseconds since 1970; orders the queue after a restart.
     pub created_ms: u64,
+    /// The job's deadline, in milliseconds since 1970: its result is of no use afterwards.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline_ms: Option<u64>,
     /// Where it stands.
     pub state: JobState,
 }
@@ -46,11 +49,10 @@ pub enum RecordError {
 }
 
 impl Record {
-    /// A job that has just come.
+    /// A job that has just come, without a deadline.
     pub fn new(id: JobId, job: Job) -> Self {
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let created_ms = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
-        Self { format: FORMAT, id, job, deaths: 0, created_ms, state: JobState::Queued }
+        let (created_ms, state) = (now_ms(), JobState::Queued);
+        Self { format: FORMAT, id, job, deaths: 0, created_ms, deadline_ms: None, state }
     }
 
     /// The same job, to be done (again).
@@ -74,6 +76,28 @@ impl Record {
     pub fn is_finished(&self) -> bool {
         matches!(self.state, JobState::Done { .. } | JobState::Failed { .. })
     }
+
+    /// Whether the job is unfinished and its deadline has passed at `now_ms`.
+    pub fn is_late(&self, now_ms: u64) -> bool {
+        !self.is_finished() && self.is_past(now_ms)
+    }
+
+    /// Whether the job failed as too late and its deadline has passed at `now_ms`. A job that ran out of its running
+    /// time before its deadline did not miss it.
+    pub fn missed_deadline(&self, now_ms: u64) -> bool {
+        let late = |error: &JobError| error.code == FailureReason::DeadlineExceeded;
+        matches!(&self.state, JobState::Failed { error } if late(error)) && self.is_past(now_ms)
+    }
+
+    fn is_past(&self, now_ms: u64) -> bool {
+        self.deadline_ms.is_some_and(|deadline_ms| deadline_ms <= now_ms)
+    }
+}
+
+/// Milliseconds since 1970.
+pub fn now_ms() -> u64 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// A folder of job records.
@@ -116,10 +140,11 @@ impl Store {
 
     /// Writes a record. When this returns, it survives the end of this process; a finished one also survives a power
     /// failure, because an answer may be promised on chain before it is shown. (An unfinished one that is lost with
-    /// the machine is asked for again.)
+    /// the machine is asked for again. One that missed its deadline is late again when it is read as unfinished; many
+    /// may miss theirs at one moment, and a flush takes milliseconds.)
     pub fn put(&self, record: &Record) -> io::Result<()> {
         let (path, json) = (self.path(record.id), serde_json::to_vec(record)?);
-        match record.is_finished() {
+        match record.is_finished() && !record.missed_deadline(now_ms()) {
             true => files::write_atomically(&path, &json),
             false => files::write_unflushed(&path, &json),
         }
@@ -179,7 +204,7 @@ fn set_aside(id: JobId, path: &Path, error: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use poq_primitives::job::{FailureReason, GenerateJob, JobError, JobResult, ScoreJob};
+    use poq_primitives::job::{GenerateJob, JobResult, ScoreJob};
     use proptest::prelude::*;
 
     fn a_job() -> impl Strategy<Value = Job> {
@@ -214,11 +239,14 @@ mod tests {
     }
 
     fn a_record() -> impl Strategy<Value = Record> {
-        (any::<[u8; 32]>(), a_job(), a_state(), any::<u32>()).prop_map(|(id, job, state, deaths)| Record {
-            state,
-            deaths,
-            ..Record::new(id.into(), job)
-        })
+        (any::<[u8; 32]>(), a_job(), a_state(), any::<(u32, Option<u64>)>()).prop_map(
+            |(id, job, state, (deaths, deadline_ms))| Record {
+                state,
+                deaths,
+                deadline_ms,
+                ..Record::new(id.into(), job)
+            },
+        )
     }
 
     proptest! {
@@ -265,6 +293,32 @@ mod tests {
         store.remove([1; 32].into()).unwrap();
         store.remove([1; 32].into()).unwrap();
         assert_eq!(store.get([1; 32].into()).unwrap(), None);
+    }
+
+    #[test]
+    fn a_deadline_is_stored_and_records_without_one_read_as_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path().to_owned()).unwrap();
+        let mut record = record(1);
+        let without = serde_json::to_string(&record).unwrap();
+        assert!(!without.contains("deadline"), "an engine from before deadlines reads it, too");
+        assert_eq!(Record::parse(record.id, without.as_bytes()).unwrap().deadline_ms, None);
+        record.deadline_ms = Some(1_700_000_000_000);
+        store.put(&record).unwrap();
+        assert_eq!(store.get(record.id).unwrap(), Some(record));
+    }
+
+    #[test]
+    fn a_job_misses_its_deadline_once_it_has_passed_and_not_before() {
+        let mut record = record(1);
+        assert!(!record.is_late(u64::MAX));
+        record.deadline_ms = Some(5);
+        assert!(record.is_late(5) && !record.is_late(4) && !record.missed_deadline(5));
+        let failed = |code| JobState::Failed { error: JobError { code, message: String::new() } };
+        record.state = failed(FailureReason::DeadlineExceeded);
+        assert!(record.missed_deadline(5) && !record.missed_deadline(4) && !record.is_late(5));
+        record.state = failed(FailureReason::Internal);
+        assert!(!record.missed_deadline(5) && !record.is_late(5));
     }
 
     #[test]

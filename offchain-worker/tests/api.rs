@@ -4,15 +4,17 @@
 mod common;
 
 use common::{folder_with_models, generate, id_of, job_id, ramble, score, shelf, Engine};
-use poq_primitives::job::{FailureReason, Job, JobResult, JobState, JobStatus};
+use poq_primitives::job::{FailureReason, Job, JobResult, JobState, JobStatus, MAX_DEADLINE_MS};
 use poq_worker::{
     api::models::ModelList,
     config::{EngineConfig, Settings},
     models::shelf::ModelKind,
+    remote::{RemoteConfig, RemoteKind},
     server::{self, EngineError},
     token::Token,
 };
 use reqwest::{header, StatusCode};
+use std::time::Duration;
 
 async fn error_code(response: reqwest::Response) -> String {
     let body: serde_json::Value = response.json().await.unwrap();
@@ -80,6 +82,11 @@ async fn bad_requests_are_refused_with_their_reason() {
         (&upper, json, good.clone(), 400, "invalid_id"),
         ("..%2F..%2Fetc", json, good.clone(), 400, "invalid_id"),
         (&format!("{id}?wait_ms=soon"), json, good.clone(), 400, "invalid_query"),
+        (&format!("{id}?deadline_ms=0"), json, good.clone(), 400, "invalid_query"),
+        (&format!("{id}?deadline_ms=-1"), json, good.clone(), 400, "invalid_query"),
+        (&format!("{id}?deadline_ms=1.5"), json, good.clone(), 400, "invalid_query"),
+        (&format!("{id}?wait_ms=1&deadline_ms=soon"), json, good.clone(), 400, "invalid_query"),
+        (&format!("{id}?deadline_ms="), json, good.clone(), 400, "invalid_query"),
     ];
     for (id, kind, body, status, code) in cases {
         let response = put(id, kind, body.clone()).await.unwrap();
@@ -190,6 +197,49 @@ async fn a_full_queue_says_when_to_come_back_and_deleting_makes_room() {
     let job = Job::Generate(generate(&generator, "Is it my turn?"));
     engine.client.put(&job_id(99), &job, 0).await;
     assert!(matches!(engine.client.finished(&job_id(99)).await, JobState::Done { .. }));
+    engine.stop().await;
+}
+
+#[tokio::test]
+async fn a_job_fails_at_its_deadline_and_may_be_put_again() {
+    let folder = tempfile::tempdir().unwrap();
+    // A server that takes connections and answers nobody: its one job runs for as long as the test wants.
+    let silent = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let url = format!("http://{}/v1", silent.local_addr().unwrap());
+    let mut remote = RemoteConfig::new("silent", RemoteKind::Openai, &url, &"a".repeat(64));
+    (remote.remote_model, remote.max_concurrent) = (Some("m".to_owned()), 1);
+    let job = Job::Generate(generate(&remote.model, "p"));
+    let engine = Engine::start_with(folder.path(), Settings::default(), vec![remote]).await;
+    let client = &engine.client;
+    client.put(&job_id(1), &job, 0).await.error_for_status().unwrap();
+    while client.state(&job_id(1)).await != JobState::Running {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+
+    let failed = |state| match state {
+        JobState::Failed { error } => (error.code, error.message),
+        state => panic!("{state:?}"),
+    };
+    client.put_until(&job_id(2), &job, 1).await.error_for_status().unwrap();
+    let (code, message) = failed(client.finished(&job_id(2)).await);
+    assert_eq!(code, FailureReason::DeadlineExceeded);
+    assert!(message.contains("queued"), "{message}");
+    assert_eq!(client.state(&job_id(1)).await, JobState::Running);
+
+    client.put_until(&job_id(1), &job, 1).await.error_for_status().unwrap();
+    let (code, message) = failed(client.finished(&job_id(1)).await);
+    assert_eq!(code, FailureReason::DeadlineExceeded);
+    assert!(message.contains("running"), "{message}");
+    let metrics = client.http.get(format!("{}/metrics", client.base)).bearer_auth(client.token.expose());
+    let metrics = metrics.send().await.unwrap().text().await.unwrap();
+    assert!(metrics.contains("poq_jobs_late_total"), "{metrics}");
+
+    let response = client.put(&job_id(2), &job, 0).await;
+    assert_eq!(response.status(), StatusCode::OK, "without a new deadline it stays failed");
+    for deadline_ms in [MAX_DEADLINE_MS, u64::MAX] {
+        let response = client.put_until(&job_id(2), &job, deadline_ms).await;
+        assert_eq!(response.status(), StatusCode::ACCEPTED);
+    }
     engine.stop().await;
 }
 

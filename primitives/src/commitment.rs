@@ -19,6 +19,7 @@ const OUTPUT_TAG: &[u8] = b"poq/output/1";
 const SCORES_TAG: &[u8] = b"poq/scores/1";
 const AUDIT_TAG: &[u8] = b"poq/audit/1";
 const SALT_TAG: &[u8] = b"poq/salt/1";
+const WORKER_TAG: &[u8] = b"poq/worker/1";
 
 /// What a commitment is bound to besides its payload and salt.
 #[derive(Clone, Copy, Debug)]
@@ -74,6 +75,11 @@ pub fn answer_key<AccountId: Encode>(
     salt: &Salt,
 ) -> Hash32 {
     blake2_256(&(AUDIT_TAG, genesis, requester, prompt, key, salt).encode())
+}
+
+/// What a worker key signs to agree that it works for `operator` on the chain with this `genesis`.
+pub fn worker_consent<AccountId: Encode>(genesis: &Hash32, operator: &AccountId) -> Hash32 {
+    blake2_256(&(WORKER_TAG, genesis, operator).encode())
 }
 
 #[cfg(test)]

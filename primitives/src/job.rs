@@ -4,12 +4,21 @@
 //!
 //! | call | body | answer |
 //! |---|---|---|
-//! | `PUT /v1/jobs/{id}?wait_ms=N` | a [`Job`] | `200` or `202` with a [`JobStatus`]; the same id twice does the work once |
+//! | `PUT /v1/jobs/{id}?wait_ms=N&deadline_ms=N` | a [`Job`] | `200` or `202` with a [`JobStatus`]; the same id twice does the work once |
 //! | `GET /v1/jobs/{id}?wait_ms=N` | | `200` with a [`JobStatus`]; `404` if the id is unknown |
 //! | `DELETE /v1/jobs/{id}` | | `204`; the job is cancelled and forgotten |
 //!
 //! `id` is the 64 lower-case hex digits of [`Job::id`]. `wait_ms` (0 by default, at most [`MAX_WAIT_MS`]) lets the engine
 //! hold its answer until the job is finished or the time is over: short jobs are then done within one run of the driver.
+//!
+//! `deadline_ms` (none by default, at least 1, larger values count as [`MAX_DEADLINE_MS`]) is the time from now, in
+//! milliseconds, after which the result is of no use:
+//! - a job that waits or runs when its deadline passes fails with [`FailureReason::DeadlineExceeded`] and leaves the queue;
+//! - of a model's waiting jobs the one with the earliest deadline goes first; jobs without a deadline go last, in the order
+//!   they came;
+//! - the same job again with a deadline gets that deadline, later or earlier than the one it had; without one it keeps its
+//!   own;
+//! - a job that failed at its deadline is queued anew when it is put again with a deadline. Other failures are final.
 
 use alloc::{string::String, vec::Vec};
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
@@ -19,6 +28,9 @@ use sp_crypto_hashing::blake2_256;
 
 /// Longest time, in milliseconds, that the engine holds an answer for `wait_ms`.
 pub const MAX_WAIT_MS: u64 = 1_000;
+
+/// Longest time, in milliseconds, from a call to the deadline that it gives its job: 24 hours.
+pub const MAX_DEADLINE_MS: u64 = 86_400_000;
 
 const JOB_TAG: &[u8] = b"poq/job/1";
 
@@ -101,7 +113,7 @@ pub enum JobState {
         /// What came out.
         result: JobResult,
     },
-    /// Failed, for good: asking again gives the same answer.
+    /// Failed. Asking again gives the same answer, unless the deadline was missed and the call brings a new one.
     Failed {
         /// Why.
         error: JobError,
@@ -159,10 +171,22 @@ pub enum FailureReason {
     InvalidJob,
     /// The engine died under the job too often.
     EngineAborted,
-    /// The job took longer than it may.
+    /// The job took longer than it may, or its deadline passed.
     DeadlineExceeded,
     /// Anything else; the engine's log says more.
     Internal,
+    /// The model had nothing to say: the output is empty.
+    EmptyOutput,
+}
+
+impl FailureReason {
+    /// Whether the request may be at fault: what others would fail at too.
+    pub fn is_refusal(self) -> bool {
+        match self {
+            Self::InvalidJob | Self::EngineAborted | Self::EmptyOutput => true,
+            Self::ModelUnavailable | Self::DeadlineExceeded | Self::Internal => false,
+        }
+    }
 }
 
 #[cfg(test)]

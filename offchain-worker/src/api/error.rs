@@ -108,7 +108,8 @@ impl From<Unfinished> for ApiError {
             FailureReason::InvalidJob => StatusCode::BAD_REQUEST,
             FailureReason::ModelUnavailable => StatusCode::SERVICE_UNAVAILABLE,
             FailureReason::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,
-            FailureReason::EngineAborted => StatusCode::BAD_GATEWAY,
+            // The engine itself takes an empty text for a result, so no caller is told that it failed.
+            FailureReason::EngineAborted | FailureReason::EmptyOutput => StatusCode::BAD_GATEWAY,
             FailureReason::Internal => return Self::internal(),
         };
         Self::new(status, metrics::reason(error.code), error.message)

@@ -6,7 +6,7 @@ use super::{
     openapi::{JobErrors, JobSchema, JobStatusSchema, TokenErrors},
     read_json, Engine,
 };
-use crate::{job_id::JobId, queue::Ticket};
+use crate::{job_id::JobId, queue::Ticket, store::now_ms};
 use axum::{
     extract::{
         rejection::{PathRejection, QueryRejection},
@@ -16,11 +16,11 @@ use axum::{
     response::{IntoResponse as _, Response},
     Json,
 };
-use poq_primitives::job::{Job, MAX_WAIT_MS};
+use poq_primitives::job::{Job, MAX_DEADLINE_MS, MAX_WAIT_MS};
 use serde::Deserialize;
-use std::{sync::Arc, time::Duration};
+use std::{num::NonZeroU64, sync::Arc, time::Duration};
 
-/// Query of the calls that may hold their answer.
+/// Query of the call that asks where a job stands.
 #[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct Wait {
@@ -28,6 +28,22 @@ pub struct Wait {
     #[serde(default)]
     #[param(maximum = 18446744073709551615u64, format = "uint64")]
     wait_ms: u64,
+}
+
+/// Query of the call that brings a job.
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct Ask {
+    /// Milliseconds that the answer may be held until the job is finished; counts as 1000 at most.
+    #[serde(default)]
+    #[param(maximum = 18446744073709551615u64, format = "uint64")]
+    wait_ms: u64,
+    /// Milliseconds from now after which the result is of no use; counts as 86400000 (24 hours) at most. A job that
+    /// waits or runs then fails with `deadline_exceeded`. Jobs with the earliest deadline go first. The same job again
+    /// with a deadline gets that one; without one it keeps its own. A job that missed its deadline is queued anew.
+    #[serde(default)]
+    #[param(minimum = 1, maximum = 18446744073709551615u64, format = "uint64", value_type = u64)]
+    deadline_ms: Option<NonZeroU64>,
 }
 
 /// Takes a job. The same id with the same job again does the work once.
@@ -38,7 +54,7 @@ pub struct Wait {
     params(
         ("id" = String, Path, description = "The job's id", pattern = "^[0-9a-f]{64}$",
          example = "00000000000000000000000000000000000000000000000000000000000000a1"),
-        Wait
+        Ask
     ),
     request_body = JobSchema,
     responses(
@@ -50,13 +66,13 @@ pub struct Wait {
 pub async fn put_job(
     State(engine): State<Engine>,
     id: Result<Path<String>, PathRejection>,
-    wait: Result<Query<Wait>, QueryRejection>,
+    ask: Result<Query<Ask>, QueryRejection>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let (id, wait) = (parse_id(id)?, parse_wait(wait)?);
+    let (id, (wait, deadline_ms)) = (parse_id(id)?, parse_ask(ask)?);
     let job = parse_job(&read_json(request).await?)?;
     let queue = Arc::clone(&engine.queue);
-    let ticket = blocking(move || queue.submit(id, job)).await??;
+    let ticket = blocking(move || queue.submit(id, job, deadline_ms)).await??;
     let ticket = hold(&engine, id, ticket, wait).await?;
     let status = if ticket.unfinished.is_none() { StatusCode::OK } else { StatusCode::ACCEPTED };
     Ok((status, Json(ticket.status)).into_response())
@@ -118,7 +134,23 @@ fn parse_wait(wait: Result<Query<Wait>, QueryRejection>) -> Result<Duration, Api
     let Query(Wait { wait_ms }) = wait.map_err(|_| {
         ApiError::new(StatusCode::BAD_REQUEST, "invalid_query", "wait_ms is a number of milliseconds")
     })?;
-    Ok(Duration::from_millis(wait_ms.min(MAX_WAIT_MS)))
+    Ok(longest_wait(wait_ms))
+}
+
+/// How long the answer may be held, and the job's deadline in milliseconds since 1970.
+fn parse_ask(ask: Result<Query<Ask>, QueryRejection>) -> Result<(Duration, Option<u64>), ApiError> {
+    let Query(Ask { wait_ms, deadline_ms }) = ask.map_err(|rejection| {
+        let refused = rejection.body_text();
+        let message =
+            format!("{refused}; send wait_ms and deadline_ms as whole milliseconds, deadline_ms at least 1");
+        ApiError::new(StatusCode::BAD_REQUEST, "invalid_query", message)
+    })?;
+    let deadline = |ms: NonZeroU64| now_ms().saturating_add(ms.get().min(MAX_DEADLINE_MS));
+    Ok((longest_wait(wait_ms), deadline_ms.map(deadline)))
+}
+
+fn longest_wait(wait_ms: u64) -> Duration {
+    Duration::from_millis(wait_ms.min(MAX_WAIT_MS))
 }
 
 fn parse_id(id: Result<Path<String>, PathRejection>) -> Result<JobId, ApiError> {

@@ -214,7 +214,7 @@ pub enum JobStatusSchema {
         /// What came out.
         result: JobResultSchema,
     },
-    /// Failed, for good.
+    /// Failed. Final, unless the deadline was missed and the job is put again with a new one.
     Failed {
         /// The job's id.
         id: String,
@@ -246,7 +246,7 @@ pub enum JobResultSchema {
 #[derive(Debug, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
 #[schema(as = JobError)]
 pub struct JobErrorSchema {
-    /// `model_unavailable`, `invalid_job`, `engine_aborted`, `deadline_exceeded`, or `internal`.
+    /// `model_unavailable`, `invalid_job`, `engine_aborted`, `deadline_exceeded`, `internal`, or `empty_output`.
     code: String,
     /// One line for people.
     message: String,

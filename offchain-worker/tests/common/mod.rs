@@ -9,6 +9,7 @@ use poq_worker::{
     metrics::Metrics,
     models::shelf::{ModelKind, Shelf},
     pool::Pool,
+    remote::RemoteConfig,
     runner::Program,
     server,
     token::Token,
@@ -114,6 +115,12 @@ impl Client {
         request.bearer_auth(self.token.expose()).json(job).send().await.unwrap()
     }
 
+    /// Puts the job with a deadline, in milliseconds from now.
+    pub async fn put_until(&self, id: &str, job: &Job, deadline_ms: u64) -> reqwest::Response {
+        let request = self.http.put(format!("{}/v1/jobs/{id}?deadline_ms={deadline_ms}", self.base));
+        request.bearer_auth(self.token.expose()).json(job).send().await.unwrap()
+    }
+
     pub async fn get(&self, id: &str, wait_ms: u64) -> reqwest::Response {
         let request = self.http.get(format!("{}/v1/jobs/{id}?wait_ms={wait_ms}", self.base));
         request.bearer_auth(self.token.expose()).send().await.unwrap()
@@ -148,6 +155,11 @@ pub struct Engine {
 
 impl Engine {
     pub async fn start(folder: &Path, settings: Settings) -> Self {
+        Self::start_with(folder, settings, Vec::new()).await
+    }
+
+    /// With these servers elsewhere.
+    pub async fn start_with(folder: &Path, settings: Settings, remotes: Vec<RemoteConfig>) -> Self {
         let config = EngineConfig {
             listen: loopback(0),
             allow_remote: false,
@@ -155,7 +167,7 @@ impl Engine {
             models: folder.join("models"),
             data: folder.join("data"),
             program: program(),
-            remotes: Vec::new(),
+            remotes,
             settings,
         };
         let token = config.token.clone();
