@@ -1,7 +1,7 @@
-//! Who signs.
+//! Accounts: who signs, secrets in files, and the development accounts.
 
-use crate::{args::Shared, chain::Chain, failure::Failure};
-use std::{env, fs, str::FromStr};
+use crate::{args::Shared, chain::Chain, failure::Failure, names, render};
+use std::{env, fs, os::unix::fs::PermissionsExt as _, path::Path, str::FromStr};
 use subxt::utils::AccountId32;
 use subxt_signer::{sr25519::Keypair, SecretUri};
 
@@ -20,9 +20,7 @@ pub async fn signer(shared: &Shared, chain: &Chain) -> Result<Keypair, Failure> 
         return development(name);
     }
     if let Some(file) = &shared.suri_file {
-        let secret = fs::read_to_string(file)
-            .map_err(|error| Failure::Input(format!("cannot read {}: {error}", file.display())))?;
-        return keypair(&secret, &format!("{} holds no secret URI", file.display()));
+        return keypair_in(file);
     }
     if let Ok(secret) = env::var(SURI_VARIABLE) {
         return keypair(&secret, &format!("{SURI_VARIABLE} holds no secret URI"));
@@ -34,6 +32,43 @@ pub async fn signer(shared: &Shared, chain: &Chain) -> Result<Keypair, Failure> 
         "this is not a development chain: say who signs with --suri-file FILE (or POQ_SURI), or --from NAME for a test net"
             .into(),
     ))
+}
+
+/// The key whose secret URI is in `file`.
+pub fn keypair_in(file: &Path) -> Result<Keypair, Failure> {
+    let secret = read_secret(file)?;
+    let keypair = keypair(&secret, &format!("{} holds no secret URI", file.display()))?;
+    warn_of_other_readers(file);
+    Ok(keypair)
+}
+
+/// The text of a file with a secret.
+pub fn read_secret(file: &Path) -> Result<String, Failure> {
+    fs::read_to_string(file)
+        .map_err(|error| Failure::Input(format!("cannot read {}: {error}", file.display())))
+}
+
+/// Says so if other users may read a file with a secret.
+pub fn warn_of_other_readers(file: &Path) {
+    let mode = fs::metadata(file).map_or(0, |metadata| metadata.permissions().mode());
+    if mode & 0o077 != 0 {
+        let file = file.display();
+        render::note_line(&format!("other users may read the secret in {file}; `chmod 600 {file}`"));
+    }
+}
+
+/// A development key: a path below the development phrase, whose secrets everybody knows. `None` if `text` is no such path.
+pub fn development_key(text: &str) -> Option<Result<Keypair, Failure>> {
+    text.starts_with("//").then(|| development(text))
+}
+
+/// An account given by the name of a development account, as an address, or as 32 bytes in hex.
+pub fn parse(text: &str) -> Result<AccountId32, Failure> {
+    let known = development_accounts().into_iter().find(|(name, _)| name.eq_ignore_ascii_case(text));
+    known
+        .map(|(_, account)| account)
+        .or_else(|| names::parse_account(text))
+        .ok_or_else(|| Failure::Input(format!("`{text}` is neither an address nor 32 bytes in hex")))
 }
 
 /// A development account: its name, or a path below the development phrase.
@@ -98,5 +133,25 @@ mod tests {
         assert!(development("operator-7").is_err());
         let error = keypair("legal winner secret", "x holds no secret URI").err().unwrap();
         assert!(!error.to_string().contains("legal"), "{error}");
+    }
+
+    #[test]
+    fn a_secret_in_a_file_is_the_key_of_its_uri_and_is_not_repeated() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("worker");
+        fs::write(&file, "//PoQ//worker//2\n").unwrap();
+        let expected = development_key("//PoQ//worker//2").unwrap().unwrap().public_key().0;
+        assert_eq!(keypair_in(&file).unwrap().public_key().0, expected);
+        fs::write(&file, "legal winner secret").unwrap();
+        let error = keypair_in(&file).err().unwrap().to_string();
+        assert!(error.contains("holds no secret URI") && !error.contains("legal"), "{error}");
+    }
+
+    #[test]
+    fn an_account_is_a_name_an_address_or_hex() {
+        let alice = parse("alice").unwrap();
+        assert_eq!(parse("5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY").unwrap(), alice);
+        assert_eq!(parse(&hex::encode(alice.0)).unwrap(), alice);
+        assert!(parse("nobody").is_err());
     }
 }

@@ -43,8 +43,20 @@ agreements are numbers from 0 to 1; what is not known (yet) is null:
   responses[{operator, operator_name, model, model_name, work, output, latency, quality,
              scores[{operator, score}], paid}],
   committee[{operator, operator_name, round, weight, work, scores[], latency, agreement, paid}],
-  budget, budget_parts{inference, scoring, fee}, paid, fee, refund, transaction_fee,
-  audited, audit_file (only with --reference), blocks{created, since, closed}";
+  budget, budget_parts{inference, scoring, fee}, bonus, tries, paid, fee, refund, transaction_fee,
+  audited, audit_file (only with --reference), blocks{created, since, closed}
+Once the request is over, paid + fee + refund is the budget, also of a refund:
+  paid    to the operators: answers by quality, scores by agreement. An answer that was shown earns at
+          least the base part of its price (`base_pay` in `poq parameters`), whatever becomes of the
+          request
+  fee     to the chain: its part of the budget (owed once anybody was drawn), `waiting_fee` for each of
+          the tries, and what answers that --min-quality holds down are worth above the base part
+  refund  back to the requester
+  tries   draws that were put off because operators were busy
+  bonus   what each answer can earn above the price of its model: its part of what the budget is above
+          the estimate
+fee and refund are null only where waiting or --min-quality added to the fee and the node has forgotten
+the block of the end (by default after 256 blocks).";
 
 const WHY_EXAMPLES: &str = "\
 It reads the chain: stake, worker key, models and who else serves them, the latest duties and what
@@ -66,23 +78,77 @@ With --json it prints one object:
 const AUDIT_EXAMPLES: &str = "\
 An audit is a question whose answer is known. It is asked like any other, and nobody can tell it
 from any other until it is opened: the request carries a commitment to the answer key where others
-carry random bytes. So ask from an account that also asks real questions, in their style.
-Opening it shows what each answer deserved. Quality validators whose scores were near gain veracity,
-those whose scores were grossly wrong lose it and a part of their stake, and whom that had cost
-something is paid out of it.
+carry random bytes. An opened audit marks the account that asked, not the one that opens: so ask
+audits from several accounts that also ask real questions, in their style, and open them from
+another.
+
+An answer is right if it contains the words of --reference and none of the decoys. A decoy (--decoy)
+is a wrong answer that a list of many answers would hold too: without decoys, an answer that names
+every capital is right about each of them.
+
+An account on the chain's list of auditors opens audits, of settled and of refunded requests: `poq
+audit auditors` shows the list, and the sudo key sets it. Opening shows what each answer deserved.
+Quality validators whose scores were near gain veracity; those whose scores were grossly wrong, or
+were committed to and not revealed, lose it and a part of their stake (`audit_slash`, all together
+at most `audit_allowance`). Operators that earned less by these errors are paid out of it.
 
 Examples:
-  poq ask \"What is the capital of Peru?\" --reference Lima --audit-file lima.json
+  poq ask \"What is the capital of Peru?\" --reference Lima --decoy Quito --decoy Bogota --audit-file lima.json
   poq audit open lima.json
-  poq --suri-file SUDO-FILE audit open lima.json --json | jq '.committee[] | {operator, error}'
+  poq --suri-file AUDITOR-FILE audit open lima.json --json | jq '.committee[] | {operator, error}'
+  poq audit auditors                                       who may open audits
+  poq --suri-file SUDO-FILE audit auditors set ADDRESS ADDRESS
 
 The file holds what opens the audit. Keep it secret until then, and open it in time: `audit_window`
-in `poq parameters` says how many blocks after the settlement.
+in `poq parameters` says how many blocks after the end of the request.
 
 With --json, `open` prints one object:
-  request, prompt, reference, right, wrong, slashed, compensated,
+  request, prompt, reference, decoys[], right, wrong, slashed, compensated,
   responses[{operator, operator_name, output, quality, truth, compensated}],
-  committee[{operator, operator_name, scores[], error, slashed, compensated}]";
+  committee[{operator, operator_name, work, scores[], error, slashed, compensated}]
+and `auditors` prints {auditors[{auditor, name}]}.";
+
+const REGISTER_EXAMPLES: &str = "\
+A worker key must agree to work for an operator before that operator can name it. Where its secret is
+at hand, --worker-suri-file signs the consent. Where it is not, `poq operator consent` makes it on the
+worker key's machine, and --consent hands it over. A key that the operator has already needs none, and
+is kept if no other is named.
+
+The stake counts in equal parts for the models, each at least `min_stake` (`poq parameters`). A model
+whose roster is full takes an operator that weighs more than the last one on it.
+
+Examples:
+  poq --suri-file ACCOUNT operator register --worker-suri-file WORKER --model poq-demo-evaluator
+  poq --suri-file ACCOUNT operator register --worker ADDRESS --consent HEX --model poq-demo-evaluator
+  poq --suri-file ACCOUNT operator register --model poq-demo-strong       the present worker key
+  poq --from bob operator register --worker //Bob//worker --model poq-demo-weak    development keys";
+
+const CONSENT_EXAMPLES: &str = "\
+The consent is a signature for one worker key, one operator and one chain, and moves no money. It
+lets the operator name the worker key, now and later.
+
+Examples:
+  poq operator consent --worker-suri-file WORKER --operator ADDRESS
+  poq operator consent --worker-suri-file WORKER --operator ADDRESS --genesis HASH       asks no node
+
+With --json it prints one object: worker, operator, genesis, consent.";
+
+const CAPACITY_EXAMPLES: &str = "\
+Open work is counted in two numbers:
+  tokens  as an inference node: the sum of max_tokens of the answers to generate
+  pairs   as a quality validator: one for each answer that the requests to score want (--responders)
+An operator that would have more than it takes is passed over in draws until it has less. Its models
+share the numbers. 0 takes no work of that kind. Open duties go on, whatever the numbers.
+
+How to choose: all duties may begin in the same block, so take what the machine does within the
+shortest commit window of its models (`poq models`; a block is 2 seconds). A generator that makes 40
+tokens a second and has 30 blocks does 40 x 60 = 2,400 tokens. Begin with half of that: work that is
+not finished in time earns nothing, lowers standing, and is slashed if the node does not even say so.
+An operator that has said nothing takes 4,096 tokens and 64 pairs on the demo's chains.
+
+Examples:
+  poq --suri-file ACCOUNT operator capacity --tokens 1200
+  poq --suri-file ACCOUNT operator capacity --pairs 32 --tokens 0";
 
 const HEALTH_EXAMPLES: &str = "\
 A node is well if it answers, has caught up with the chain, has peers (where it should), its newest
@@ -127,7 +193,7 @@ Examples:
 /// Ask language models on a Proof of Quality chain, and pay by how good the answers are.
 ///
 /// The chain never runs a model: inference nodes answer, a random committee of quality validators scores the answers, and
-/// what the scores do not earn goes back to who asked.
+/// what is not owed goes back to the account that asked.
 #[derive(Debug, Parser)]
 #[command(name = "poq", version, after_help = EXAMPLES)]
 pub struct Args {
@@ -198,7 +264,7 @@ pub enum Command {
         #[command(subcommand)]
         command: Option<AuthorCommand>,
     },
-    /// Open known-answer audits, which `poq ask --reference` makes
+    /// Open known-answer audits, which `poq ask --reference` makes; show and set who may
     #[command(subcommand, after_help = AUDIT_EXAMPLES)]
     Audit(AuditCommand),
     /// Show the economic parameters: what work earns, what faults cost, how fast standing moves
@@ -224,11 +290,28 @@ pub struct Why {
 /// What is done with audits.
 #[derive(Debug, Subcommand)]
 pub enum AuditCommand {
-    /// Show the answer key to the chain, as its sudo key; say what each answer deserved and who was wrong
+    /// Show the answer key to the chain, as an auditor; say what each answer deserved and who was wrong
     #[command(after_help = AUDIT_EXAMPLES)]
     Open {
         /// What `poq ask --reference` has written
         file: PathBuf,
+    },
+    /// Show the accounts that open audits, or set them
+    Auditors {
+        /// What to do with them
+        #[command(subcommand)]
+        command: Option<AuditorsCommand>,
+    },
+}
+
+/// What is done with auditors.
+#[derive(Debug, Subcommand)]
+pub enum AuditorsCommand {
+    /// Set the accounts that open audits, in place of those that were, as the chain's sudo key
+    Set {
+        /// Their addresses
+        #[arg(value_name = "ADDRESS", required = true)]
+        accounts: Vec<String>,
     },
 }
 
@@ -277,7 +360,7 @@ pub struct Ask {
     /// The question; it becomes public
     pub prompt: String,
 
-    /// A generator that may answer; may be given more than once [default: all that somebody serves]
+    /// A generator that may answer; may be given more than once [default: all that somebody serves and whose context has room]
     #[arg(long = "generator", value_name = "NAME|HASH")]
     pub generators: Vec<String>,
 
@@ -289,11 +372,12 @@ pub struct Ask {
     #[arg(long, value_name = "N")]
     pub responders: Option<u32>,
 
-    /// Quality validators wanted [default: 5, or fewer if fewer can be drawn]
+    /// Quality validators wanted [default: 5, or fewer if fewer can be drawn, but never below the chain's min_committee]
     #[arg(long, value_name = "K")]
     pub committee: Option<u32>,
 
-    /// An answer with a lower quality earns nothing, 0.0 to 1.0
+    /// An answer with a lower quality, 0.0 to 1.0, that is also clearly worse than its operator's usual (by `tolerance_most`) earns
+    /// only the base part of its price. What it is worth above that goes to the chain
     #[arg(long, value_name = "Q", default_value = "0", value_parser = parse_part)]
     pub min_quality: u32,
 
@@ -309,7 +393,8 @@ pub struct Ask {
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u32,
 
-    /// What to spend at most, in POQ [default: the chain's estimate]; more goes to the inference nodes, by quality
+    /// What to spend at most, in POQ [default: the chain's estimate]. More is a bonus for the inference nodes, by quality, and goes
+    /// first when operators are busy
     #[arg(long, value_name = "POQ")]
     pub budget: Option<Amount>,
 
@@ -321,9 +406,13 @@ pub struct Ask {
     #[arg(long, short)]
     pub yes: bool,
 
-    /// Make it an audit: an answer is right if it contains these words. See `poq audit --help`
+    /// Make it an audit: an answer is right if it contains these words and no decoy. See `poq audit --help`
     #[arg(long, value_name = "TEXT", help_heading = AUDIT)]
     pub reference: Option<String>,
+
+    /// A wrong answer that a list of many would hold too: an answer with it is wrong; may be given more than once
+    #[arg(long = "decoy", value_name = "TEXT", requires = "reference", help_heading = AUDIT)]
+    pub decoys: Vec<String>,
 
     /// What a right answer deserves [default: 0.9]
     #[arg(long, value_name = "Q", value_parser = parse_part, requires = "reference", help_heading = AUDIT)]
@@ -362,6 +451,9 @@ pub enum Operator {
     /// Tell a node that starts no engine itself where its engine is
     #[command(after_help = ENGINE_EXAMPLES)]
     Engine(Engine),
+    /// Sign, with a worker key, that it works for an operator: what `poq operator register --consent` takes
+    #[command(after_help = CONSENT_EXAMPLES)]
+    Consent(Consent),
 }
 
 /// What an operator does on the chain: each is one signed call.
@@ -373,23 +465,21 @@ pub enum OperatorCall {
         amount: Amount,
     },
     /// Name the worker key and the models to serve, in place of those named before
-    Register {
-        /// The worker key (sr25519, key type `poq!`): an address or 32 bytes in hex
-        #[arg(long, value_name = "PUBKEY")]
-        worker: String,
-        /// A model to serve; may be given more than once
-        #[arg(long = "model", value_name = "NAME|HASH", required = true)]
-        models: Vec<String>,
-    },
-    /// Be drawn no more; open duties go on
+    #[command(after_help = REGISTER_EXAMPLES)]
+    Register(Register),
+    /// Be drawn no more; open duties go on. Places on full rosters are kept for a while against operators that weigh less
     Chill,
     /// Be drawn again
     Resume,
-    /// Say how many duties to take at a time; with as many open, be passed over in draws
+    /// Say how much open work to take at a time; what is not given stays as it is
+    #[command(after_help = CAPACITY_EXAMPLES)]
     Capacity {
-        /// As many as the machine does within the models' windows; its models share the number
-        #[arg(value_parser = clap::value_parser!(u32).range(1..))]
-        duties: u32,
+        /// Tokens to generate, as an inference node
+        #[arg(long, value_name = "N", required_unless_present = "pairs")]
+        tokens: Option<u32>,
+        /// Pairs of question and answer to score, as a quality validator
+        #[arg(long, value_name = "N")]
+        pairs: Option<u32>,
     },
     /// Send stake on its way out
     Unbond {
@@ -398,6 +488,43 @@ pub enum OperatorCall {
     },
     /// Take out the stake whose time has come
     Withdraw,
+}
+
+/// What an operator registers.
+#[derive(Debug, clap::Args)]
+pub struct Register {
+    /// The worker key (sr25519, key type `poq!`): an address, 32 bytes in hex, or a development key [default: the key of
+    /// --worker-suri-file, or the present one]
+    #[arg(long, value_name = "PUBKEY|//PATH")]
+    pub worker: Option<String>,
+
+    /// File with the worker key's secret URI, which signs its consent
+    #[arg(long, value_name = "FILE", conflicts_with = "consent")]
+    pub worker_suri_file: Option<PathBuf>,
+
+    /// The worker key's consent, made elsewhere by `poq operator consent`: 64 bytes in hex
+    #[arg(long, value_name = "HEX", requires = "worker")]
+    pub consent: Option<String>,
+
+    /// A model to serve; may be given more than once
+    #[arg(long = "model", value_name = "NAME|HASH", required = true)]
+    pub models: Vec<String>,
+}
+
+/// A worker key's consent to work for an operator.
+#[derive(Debug, clap::Args)]
+pub struct Consent {
+    /// File with the worker key's secret URI
+    #[arg(long, value_name = "FILE")]
+    pub worker_suri_file: PathBuf,
+
+    /// The operator's account: an address or 32 bytes in hex
+    #[arg(long, value_name = "ADDRESS")]
+    pub operator: String,
+
+    /// Hash of the chain's genesis block [default: asked of the node at --url]
+    #[arg(long, value_name = "HASH")]
+    pub genesis: Option<String>,
 }
 
 /// Where an engine is.
@@ -436,6 +563,48 @@ mod tests {
     fn an_answer_key_needs_a_reference() {
         assert!(Args::try_parse_from(["poq", "ask", "x", "--right", "1"]).is_err());
         assert!(Args::try_parse_from(["poq", "ask", "x", "--reference", "y", "--right", "1"]).is_ok());
+    }
+
+    #[test]
+    fn a_decoy_needs_a_reference() {
+        assert!(Args::try_parse_from(["poq", "ask", "x", "--decoy", "z"]).is_err());
+        let decoys = ["--decoy", "z", "--decoy", "w"];
+        let args = [&["poq", "ask", "x", "--reference", "y"][..], &decoys].concat();
+        let Command::Ask(ask) = Args::try_parse_from(args).unwrap().command else {
+            panic!("another command")
+        };
+        assert_eq!(ask.decoys, ["z", "w"]);
+    }
+
+    #[test]
+    fn a_capacity_names_one_number_at_least() {
+        let capacity = |args: &[&str]| {
+            let args = Args::try_parse_from([&["poq", "operator", "capacity"], args].concat());
+            match args.map(|args| args.command) {
+                Ok(Command::Operator(Operator::Call(OperatorCall::Capacity { tokens, pairs }))) => {
+                    Some((tokens, pairs))
+                }
+                _ => None,
+            }
+        };
+        assert_eq!(capacity(&["--tokens", "0"]), Some((Some(0), None)));
+        assert_eq!(capacity(&["--pairs", "8"]), Some((None, Some(8))));
+        assert_eq!(capacity(&["--pairs", "8", "--tokens", "4096"]), Some((Some(4_096), Some(8))));
+        for bad in [&[][..], &["8"], &["--pairs", "-1"], &["--pairs", "4294967296"]] {
+            assert_eq!(capacity(bad), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_consent_is_made_here_or_brought_and_not_both() {
+        let register = |args: &[&str]| {
+            let usual = ["poq", "operator", "register", "--model", "m"];
+            Args::try_parse_from([&usual[..], args].concat()).is_ok()
+        };
+        assert!(register(&[]) && register(&["--worker", "w"]) && register(&["--worker-suri-file", "f"]));
+        assert!(register(&["--worker", "w", "--consent", "0x00"]));
+        assert!(!register(&["--consent", "0x00"]), "of which key?");
+        assert!(!register(&["--worker", "w", "--worker-suri-file", "f", "--consent", "0x00"]));
     }
 
     #[test]

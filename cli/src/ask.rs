@@ -8,6 +8,7 @@ use crate::{
     chain::{self, At, Chain},
     failure::{Failure, Outcome},
     names::Names,
+    parameters,
     progress::Progress,
     render, request,
     types::{Budget, ModelId, ModelKind, ModelView, Phase, RequestView, Requested, Sampling, Terms},
@@ -24,7 +25,7 @@ use tokio::time::{sleep, timeout_at, Instant};
 /// Answers wanted if nothing is said.
 const RESPONDERS: usize = 2;
 
-/// Quality validators wanted if nothing is said.
+/// Quality validators wanted if nothing is said, where the chain does not want more.
 const COMMITTEE: usize = 5;
 
 /// How long to wait before connecting again to a node that went away.
@@ -47,7 +48,7 @@ struct Asked {
 }
 
 /// `poq ask`.
-pub async fn run(chain: Chain, ask: Ask, shared: &Shared) -> Result<Outcome, Failure> {
+pub async fn run(mut chain: Chain, ask: Ask, shared: &Shared) -> Result<Outcome, Failure> {
     let deadline = Instant::now() + Duration::from_secs(ask.timeout);
     let mut progress = Progress::new(shared.json);
     let signer = account::signer(shared, &chain).await?;
@@ -75,9 +76,12 @@ pub async fn run(chain: Chain, ask: Ask, shared: &Shared) -> Result<Outcome, Fai
     if let Some(sealed) = &mut sealed {
         sealed.note(asked.id);
     }
-    let last = follow(chain, &asked, deadline, &mut progress).await;
+    let last = follow(&mut chain, &asked, deadline, &mut progress).await;
     drop(progress);
-    let outcome = last.and_then(|last| conclude(last, &asked, sealed.as_ref(), &names, shared.json));
+    let outcome = match last {
+        Ok(last) => conclude(&chain, last, &asked, sealed.as_ref(), &names, shared.json).await,
+        Err(failure) => Err(failure),
+    };
     tell(sealed.as_ref());
     outcome
 }
@@ -113,7 +117,8 @@ async fn terms(ask: &Ask, names: &Names, at: &At, signer: &Keypair) -> Result<Te
     // Operators that serve both may be drawn to answer and are then missing in the committee.
     let both = nodes.intersection(&scorers).count().min(responders as usize);
     let eligible = scorers.len().saturating_sub(both);
-    let committee = ask.committee.unwrap_or_else(|| eligible.clamp(1, COMMITTEE) as u32);
+    let least = parameters::fetch(at).await?.min_committee;
+    let committee = ask.committee.unwrap_or_else(|| default_committee(eligible, least));
 
     let wanted = (generators.clone(), evaluator, ask.max_tokens, responders, committee);
     let estimate: Result<Budget, Value> = chain::view(at, "estimate_budget", wanted).await?;
@@ -131,17 +136,29 @@ async fn terms(ask: &Ask, names: &Names, at: &At, signer: &Keypair) -> Result<Te
     })
 }
 
+/// As many as can be drawn, up to a usual committee, and not fewer than the chain wants.
+fn default_committee(eligible: usize, least: u32) -> u32 {
+    (eligible.min(COMMITTEE) as u32).max(least)
+}
+
 fn generators(ask: &Ask, names: &Names, at: &At) -> Result<Vec<ModelId>, Failure> {
     if !ask.generators.is_empty() {
         return ask.generators.iter().map(|name| names.find_model(at, name, ModelKind::Generator)).collect();
     }
-    let all: Vec<_> = available(names, ModelKind::Generator).map(|model| model.id).collect();
+    let all: Vec<_> = available(names, ModelKind::Generator).collect();
     if all.is_empty() {
         return Err(Failure::Input(
             "no operator serves a generator now; `poq models` shows who serves what".into(),
         ));
     }
-    Ok(all)
+    let fitting: Vec<_> = all.iter().filter(|model| fits(ask, model)).map(|model| model.id).collect();
+    // Where none fits, the chain says why.
+    Ok(if fitting.is_empty() { all.iter().map(|model| model.id).collect() } else { fitting })
+}
+
+/// Whether question and answer fit into a generator's context, however the question falls into tokens: none is shorter than a byte.
+fn fits(ask: &Ask, model: &ModelView) -> bool {
+    ask.prompt.len().saturating_add(ask.max_tokens as usize) <= model.context as usize
 }
 
 fn evaluator(ask: &Ask, names: &Names, at: &At) -> Result<ModelId, Failure> {
@@ -187,14 +204,14 @@ async fn confirm(chain: &Chain, ask: &Ask, budget: u128) -> Result<(), Failure> 
 ///
 /// A node that goes away is waited for: the request is on the chain, not in the node.
 async fn follow(
-    mut chain: Chain,
+    chain: &mut Chain,
     asked: &Asked,
     deadline: Instant,
     progress: &mut Progress,
 ) -> Result<Option<RequestView>, Failure> {
     let mut last = None;
     loop {
-        match timeout_at(deadline, watch(&chain, asked, &mut last, progress)).await {
+        match timeout_at(deadline, watch(chain, asked, &mut last, progress)).await {
             Ok(Err(Failure::Unreachable(_))) => {
                 progress.wait("the node is gone; waiting for it to come back")
             }
@@ -205,7 +222,7 @@ async fn follow(
             sleep(RECONNECT_PAUSE).await;
             match chain.reconnect().await {
                 Ok(again) => {
-                    chain = again;
+                    *chain = again;
                     break;
                 }
                 Err(Failure::Unreachable(_)) => {}
@@ -242,7 +259,8 @@ async fn watch(
     }
 }
 
-fn conclude(
+async fn conclude(
+    chain: &Chain,
     last: Option<RequestView>,
     asked: &Asked,
     sealed: Option<&Sealed>,
@@ -255,14 +273,15 @@ fn conclude(
         _ => Outcome::TimedOut,
     };
     if let Some(request) = last {
+        let bill = request::bill(chain, &request).await?;
         if as_json {
-            let mut json = request::to_json(&request, names, Some(asked.fee));
+            let mut json = request::to_json(&request, bill.as_ref(), names, Some(asked.fee));
             if let (Some(sealed), Some(fields)) = (sealed, json.as_object_mut()) {
                 fields.insert("audit_file".into(), sealed.path().display().to_string().into());
             }
             render::json(&json)?;
         } else {
-            request::show(&request, names, Some(asked.fee))?;
+            request::show(&request, bill.as_ref(), names, Some(asked.fee))?;
         }
     }
     if outcome == Outcome::TimedOut {
@@ -272,4 +291,20 @@ fn conclude(
         ));
     }
     Ok(outcome)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_committee_is_usual_or_what_can_be_drawn_and_never_below_the_least() {
+        for (eligible, least, committee) in [(9, 3, 5), (4, 3, 4), (2, 3, 3), (0, 1, 1), (9, 7, 7)] {
+            assert_eq!(
+                default_committee(eligible, least),
+                committee,
+                "{eligible} eligible, {least} at least"
+            );
+        }
+    }
 }

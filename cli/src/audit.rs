@@ -1,4 +1,4 @@
-//! Known-answer audits: a question whose answer is known, asked like any other, and opened after its settlement.
+//! Known-answer audits: a question whose answer is known, asked like any other, and opened by an auditor when the request is over.
 //!
 //! The request carries a commitment to the answer key where others carry random bytes. The key itself waits in a file that
 //! only its owner reads, written before anything is sent.
@@ -6,13 +6,13 @@
 use crate::{
     account,
     amount::{parse_part, part, parts, Amount},
-    args::{Ask, Shared},
+    args::{Ask, AuditorsCommand, Shared},
     chain::{self, At, Chain, PALLET},
     failure::{Failure, Outcome},
     names::Names,
     render, request,
     types::{
-        text, AnswerKey, Audit, AuditOpened, Audited, Compensated, MemberView, PalletCall, Parts, Phase,
+        text, AnswerKey, Audit, AuditOpened, Audited, Compensated, MemberView, OpenAudit, PalletCall, Parts,
         RequestView, ResponseView, Slashed, StoredRequest, Work,
     },
 };
@@ -27,6 +27,7 @@ use std::{
     path::{Path, PathBuf},
 };
 use subxt::{dynamic, utils::AccountId32};
+use subxt_signer::sr25519::Keypair;
 
 /// Nobody but the owner reads an answer key.
 const OWNER_ONLY: u32 = 0o600;
@@ -48,6 +49,9 @@ struct Secret {
     request: Option<u64>,
     prompt: String,
     reference: String,
+    /// None in a file of a release that knew none.
+    #[serde(default)]
+    decoys: Vec<String>,
     #[serde(with = "parts")]
     right: Parts,
     #[serde(with = "parts")]
@@ -62,12 +66,18 @@ struct Secret {
 impl Secret {
     fn commitment(&self) -> [u8; 32] {
         // As the chain's `AnswerKey` encodes.
-        let key = (self.reference.as_bytes(), self.right, self.wrong);
+        let decoys: Vec<&[u8]> = self.decoys.iter().map(String::as_bytes).collect();
+        let key = (self.reference.as_bytes(), decoys, self.right, self.wrong);
         commitment::answer_key(&self.genesis, &self.requester.0, self.prompt.as_bytes(), &key, &self.salt)
     }
 
     fn key(&self) -> AnswerKey {
-        AnswerKey { reference: self.reference.clone().into_bytes(), right: self.right, wrong: self.wrong }
+        AnswerKey {
+            reference: self.reference.clone().into_bytes(),
+            decoys: self.decoys.iter().map(|decoy| decoy.clone().into_bytes()).collect(),
+            right: self.right,
+            wrong: self.wrong,
+        }
     }
 
     fn text(&self) -> Result<String, Failure> {
@@ -93,12 +103,14 @@ impl Sealed {
     /// Makes the answer key that the command line asks for, and writes it to a file; `None` if it asks for none.
     pub fn save(ask: &Ask, chain: &Chain, at: &At, requester: AccountId32) -> Result<Option<Self>, Failure> {
         let Some(reference) = &ask.reference else { return Ok(None) };
-        let constant = dynamic::constant::<u32>(PALLET, "MaxReferenceLength");
-        let most = at.constants().entry(constant).map_err(chain::failure)?;
+        let length = chain::constant(at, "MaxReferenceLength")?;
+        let reference = checked("--reference", reference, length)?;
+        let decoys = checked_decoys(&ask.decoys, &reference, length, chain::constant(at, "MaxDecoys")?)?;
         let secret = Secret {
             request: None,
             prompt: ask.prompt.clone(),
-            reference: checked_reference(reference, most)?,
+            reference,
+            decoys,
             right: value(ask.right, RIGHT)?,
             wrong: value(ask.wrong, WRONG)?,
             requester,
@@ -166,18 +178,55 @@ pub fn random() -> Result<[u8; 32], Failure> {
     Ok(bytes)
 }
 
-/// The chain takes a reference for what it is, also when nothing could contain it or it could never be shown.
-fn checked_reference(reference: &str, most: u32) -> Result<String, Failure> {
-    let reference = reference.trim();
-    if reference.is_empty() {
-        return Err(Failure::Input("--reference is empty: nothing would be right".into()));
+/// The words of a reference or of a decoy. The chain takes any, also those that nothing could contain or that could never be shown.
+fn checked(option: &str, words: &str, most: u32) -> Result<String, Failure> {
+    let words = words.trim();
+    if words.is_empty() {
+        return Err(Failure::Input(format!("{option} is empty: the audit could not be opened")));
     }
-    if reference.len() > most as usize {
+    if words.len() > most as usize {
         return Err(Failure::Input(format!(
-            "--reference is longer than {most} bytes: the audit could not be opened"
+            "{option} is longer than {most} bytes: the audit could not be opened"
         )));
     }
-    Ok(reference.to_owned())
+    Ok(words.to_owned())
+}
+
+/// Decoys, of which none may make every right answer wrong.
+fn checked_decoys(
+    decoys: &[String],
+    reference: &str,
+    length: u32,
+    most: u32,
+) -> Result<Vec<String>, Failure> {
+    if decoys.len() > most as usize {
+        return Err(Failure::Input(format!(
+            "{} decoys are too many: an answer key has at most {most}",
+            decoys.len()
+        )));
+    }
+    let decoys: Vec<String> =
+        decoys.iter().map(|decoy| checked("--decoy", decoy, length)).collect::<Result<_, _>>()?;
+    match decoys.iter().find(|decoy| has_words(reference, decoy)) {
+        Some(decoy) => Err(Failure::Input(format!(
+            "--decoy \"{decoy}\" is a part of --reference \"{reference}\": no answer would be right"
+        ))),
+        None => Ok(decoys),
+    }
+}
+
+/// Whether `text` contains `words` not as a part of longer words, as the chain looks for them. Case of ASCII letters does not matter.
+fn has_words(text: &str, words: &str) -> bool {
+    let (text, words) = (text.to_ascii_lowercase(), words.to_ascii_lowercase());
+    let is_word = |letter: Option<char>| {
+        letter.is_some_and(|letter| letter.is_ascii_alphanumeric() || !letter.is_ascii())
+    };
+    text.match_indices(&words).any(|(at, _)| {
+        let (before, found_on) = text.split_at(at);
+        let after = found_on.get(words.len()..).unwrap_or_default();
+        !(is_word(words.chars().next()) && is_word(before.chars().next_back()))
+            && !(is_word(words.chars().next_back()) && is_word(after.chars().next()))
+    })
 }
 
 fn value(given: Option<Parts>, default: &str) -> Result<Parts, Failure> {
@@ -198,9 +247,11 @@ pub async fn open(chain: &Chain, file: &Path, shared: &Shared) -> Result<Outcome
     }
     let signer = account::signer(shared, chain).await?;
     let at = chain.best().await?;
+    let names = Names::load(chain, &at).await?;
+    check_auditor(&at, &signer, &names).await?;
     let id = openable(&secret, &at).await?;
-    let call = PalletCall::open_audit { request: id, key: secret.key(), salt: secret.salt };
-    let included = chain.sudo(call, &signer).await?;
+    let call = OpenAudit { request: id, key: secret.key(), salt: secret.salt };
+    let included = chain.submit("open_audit", call, &signer).await?;
 
     let at = chain.best().await?;
     let request = request::fetch(&at, id)
@@ -216,11 +267,71 @@ pub async fn open(chain: &Chain, file: &Path, shared: &Shared) -> Result<Outcome
         slashed: included.events("Slashed"),
         compensated: included.events("Compensated"),
     };
-    let names = Names::load(chain, &at).await?;
     if shared.json {
         render::json(&result.to_json(&secret, &names))?;
     } else {
         result.show(&secret, &names)?;
+    }
+    Ok(Outcome::Done)
+}
+
+/// The accounts that open audits.
+async fn fetch_auditors(at: &At) -> Result<Vec<AccountId32>, Failure> {
+    chain::value(at, PALLET, "Auditors").await
+}
+
+/// Refuses a signer that is no auditor before anything is sent: even a refused transaction shows the answer key to all.
+async fn check_auditor(at: &At, signer: &Keypair, names: &Names) -> Result<(), Failure> {
+    let account = signer.public_key().to_account_id();
+    let auditors = fetch_auditors(at).await?;
+    if auditors.contains(&account) {
+        return Ok(());
+    }
+    let list: Vec<_> = auditors.iter().map(|auditor| names.account(auditor)).collect();
+    let list = if list.is_empty() { "there are none".to_owned() } else { list.join(", ") };
+    Err(Failure::refused(
+        "BadOrigin",
+        format!("{} is no auditor. The auditors: {list}. Nothing was sent.", names.account(&account)),
+    ))
+}
+
+/// `poq audit auditors …`.
+pub async fn auditors(
+    chain: &Chain,
+    command: Option<AuditorsCommand>,
+    shared: &Shared,
+) -> Result<Outcome, Failure> {
+    let at = chain.best().await?;
+    if let Some(AuditorsCommand::Set { accounts }) = command {
+        let most = chain::constant(&at, "MaxAuditors")?;
+        if accounts.len() > most as usize {
+            return Err(Failure::Input(format!(
+                "{} auditors are too many: the chain takes at most {most}",
+                accounts.len()
+            )));
+        }
+        let auditors = accounts.iter().map(|text| account::parse(text)).collect::<Result<Vec<_>, _>>()?;
+        let signer = account::signer(shared, chain).await?;
+        chain.sudo(PalletCall::set_auditors { auditors }, &signer).await?;
+    }
+    let at = chain.best().await?;
+    let names = Names::load(chain, &at).await?;
+    let auditors = fetch_auditors(&at).await?;
+    if shared.json {
+        let auditors = auditors
+            .iter()
+            .map(|auditor| json!({ "auditor": auditor.to_string(), "name": names.account_name(auditor) }));
+        render::json(&json!({ "auditors": auditors.collect::<Vec<_>>() }))?;
+        return Ok(Outcome::Done);
+    }
+    if auditors.is_empty() {
+        render::line(
+            "No account opens audits: the chain's sudo key sets some with `poq audit auditors set ADDRESS…`.",
+        )?;
+    }
+    for auditor in &auditors {
+        let name = names.account_name(auditor).map_or_else(String::new, |name| format!(" ({name})"));
+        render::line(format!("{auditor}{name}"))?;
     }
     Ok(Outcome::Done)
 }
@@ -231,10 +342,10 @@ pub async fn open(chain: &Chain, file: &Path, shared: &Shared) -> Result<Outcome
 /// audit that is open already is left for the chain to refuse.
 async fn openable(secret: &Secret, at: &At) -> Result<u64, Failure> {
     let (id, stored) = find(secret, at).await?;
-    let Phase::Settled { at: settled, .. } = stored.phase else {
+    let Some(closed) = stored.phase.closed_at() else {
         return Err(chain::refuse_as(at, "NotSettled", &format!("Request {id} is {}.", stored.phase.name())));
     };
-    let last = settled.saturating_add(stored.parameters.audit_window.into());
+    let last = closed.saturating_add(stored.parameters.audit_window.into());
     if stored.audit != Audit::Opened && at.block_number() >= last {
         return Err(chain::refuse_as(at, "AuditTooLate", &format!("It ended with block {last}.")));
     }
@@ -288,9 +399,10 @@ impl Opened {
         shown.zip(self.truth.iter().copied())
     }
 
-    /// The committee that settled the request.
+    /// The quality validators, of all committees, who revealed scores, or committed to some and did not reveal them.
     fn committee(&self) -> impl Iterator<Item = &MemberView> {
-        self.request.committees.last().into_iter().flatten().filter(|member| member.work == Work::Shown)
+        let is_held = |work: &Work| matches!(work, Work::Shown | Work::NotRevealed);
+        self.request.committees.iter().flatten().filter(move |member| is_held(&member.work))
     }
 
     fn error(&self, operator: &AccountId32) -> Option<Parts> {
@@ -330,6 +442,7 @@ impl Opened {
             json!({
                 "operator": member.operator.to_string(),
                 "operator_name": names.account_name(&member.operator),
+                "work": member.work.name(),
                 "scores": member.scores.iter().copied().map(fraction).collect::<Vec<_>>(),
                 "error": self.error(&member.operator).map(fraction),
                 "slashed": self.slashed(&member.operator).to_string(),
@@ -341,6 +454,7 @@ impl Opened {
             "request": self.request.id,
             "prompt": text(&self.request.prompt),
             "reference": secret.reference,
+            "decoys": secret.decoys,
             "right": fraction(secret.right),
             "wrong": fraction(secret.wrong),
             "responses": responses.collect::<Vec<_>>(),
@@ -351,8 +465,12 @@ impl Opened {
     }
 
     fn show(&self, secret: &Secret, names: &Names) -> Result<(), Failure> {
+        let decoys: Vec<_> =
+            secret.decoys.iter().map(|decoy| format!("\"{}\"", render::printable(decoy))).collect();
+        let without =
+            if decoys.is_empty() { String::new() } else { format!(" and none of {}", decoys.join(", ")) };
         render::line(format!(
-            "Request {} (\"{}\") was an audit: right is what says \"{}\".",
+            "Request {} (\"{}\") was an audit: right is what says \"{}\"{without}.",
             self.request.id,
             render::excerpt(&text(&self.request.prompt), 60),
             render::printable(&secret.reference)
@@ -372,9 +490,10 @@ impl Opened {
             render::table(&["Quality validator", ">Scores", ">Error", ">Slashed", ">Compensated"]);
         for member in self.committee() {
             let scores: Vec<_> = member.scores.iter().map(|score| part(*score)).collect();
+            let scores = if member.work == Work::Shown { scores.join(" ") } else { member.work.meaning() };
             table.add_row([
                 names.account(&member.operator),
-                scores.join(" "),
+                scores,
                 self.error(&member.operator).map(part).unwrap_or_default(),
                 some(self.slashed(&member.operator)),
                 some(self.compensated(&member.operator)),
@@ -382,9 +501,11 @@ impl Opened {
         }
         render::line(table.to_string())?;
         render::line(match self.totals() {
-            (0, _) => "No error was gross: nobody was slashed.".to_owned(),
+            (0, _) if self.slashed.is_empty() => "No error was gross: nobody was slashed.".to_owned(),
+            (0, _) => "Errors were gross, but nothing was slashed: audits have slashed all that `audit_allowance` lets them for now."
+                .to_owned(),
             (slashed, compensated) => format!(
-                "Of {} of slashed stake, {} went to those whom the errors had cost something.",
+                "Of {} of slashed stake, {} went to operators that had earned less by the errors.",
                 Amount(slashed),
                 Amount(compensated)
             ),
@@ -425,6 +546,7 @@ mod tests {
             request: None,
             prompt: "capital of Peru?".into(),
             reference: "Lima".into(),
+            decoys: vec!["Quito".into(), "La Paz".into()],
             right: 900_000,
             wrong: 100_000,
             requester: AccountId32([5; 32]),
@@ -461,17 +583,51 @@ mod tests {
 
     #[test]
     fn a_reference_is_something_that_an_answer_can_contain() {
-        assert_eq!(checked_reference(" Lima\n", 4).unwrap(), "Lima");
-        assert!(checked_reference(" ", 4).is_err());
-        assert!(checked_reference("Quito", 4).is_err());
+        assert_eq!(checked("--reference", " Lima\n", 4).unwrap(), "Lima");
+        assert!(checked("--reference", " ", 4).is_err());
+        assert!(checked("--reference", "Quito", 4).is_err());
+    }
+
+    #[test]
+    fn decoys_are_few_and_short_and_leave_a_right_answer() {
+        let decoys = |decoys: &[&str]| {
+            let decoys: Vec<_> = decoys.iter().map(|decoy| (*decoy).to_owned()).collect();
+            checked_decoys(&decoys, "New York", 5, 2).map_err(|error| error.to_string())
+        };
+        assert_eq!(decoys(&[" Quito", "Rome"]), Ok(vec!["Quito".into(), "Rome".into()]));
+        assert_eq!(decoys(&[]), Ok(vec![]));
+        assert_eq!(decoys(&["ork"]), Ok(vec!["ork".into()]), "a part of a word is another word");
+        for (bad, because) in [
+            (&["a", "b", "c"][..], "at most 2"),
+            (&[" "], "is empty"),
+            (&["Bogota"], "longer than 5 bytes"),
+            (&["york"], "no answer would be right"),
+        ] {
+            assert!(decoys(bad).is_err_and(|error| error.contains(because)), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_file_without_decoys_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let sealed = sealed(folder.path().join("a.json"));
+        let mut json: Value = serde_json::from_str(&sealed.secret.text().unwrap()).unwrap();
+        json.as_object_mut().unwrap().remove("decoys").unwrap();
+        fs::write(&sealed.path, json.to_string()).unwrap();
+        let expected = Secret { decoys: vec![], ..sealed.secret };
+        assert_eq!(Secret::read(&sealed.path).unwrap(), expected);
     }
 
     #[test]
     fn the_commitment_is_to_the_key_as_the_chain_encodes_it() {
         let secret = sealed(PathBuf::new()).secret;
-        // Compact length, the words, and two numbers of four bytes.
+        // Compact length and words; the number of decoys, each with its length; and two numbers of four bytes.
         let mut key = vec![4 << 2];
         key.extend(b"Lima");
+        key.extend([2 << 2, 5 << 2]);
+        key.extend(b"Quito");
+        key.push(6 << 2);
+        key.extend(b"La Paz");
         key.extend(900_000u32.to_le_bytes());
         key.extend(100_000u32.to_le_bytes());
         let key = Raw(key);

@@ -6,7 +6,7 @@ use crate::{
     args::{AuthorCommand, Shared},
     chain::{self, At, Chain},
     failure::{Failure, Outcome},
-    names::{self, Names},
+    names::Names,
     render,
     types::{AuthorCall, SessionKeys},
 };
@@ -41,12 +41,12 @@ pub async fn run(chain: &Chain, command: Option<AuthorCommand>, shared: &Shared)
         None => list(chain, shared.json).await,
         Some(AuthorCommand::Keys { node }) => set_keys(chain, node.as_deref(), shared).await,
         Some(AuthorCommand::Add { account }) => {
-            let author = parse(&account)?;
+            let author = account::parse(&account)?;
             let call = AuthorCall::add_author { author };
             change(chain, call, &format!("{author} joins the list"), shared).await
         }
         Some(AuthorCommand::Remove { account }) => {
-            let author = parse(&account)?;
+            let author = account::parse(&account)?;
             let call = AuthorCall::remove_author { author };
             change(chain, call, &format!("{author} leaves the list"), shared).await
         }
@@ -58,14 +58,6 @@ fn refuse_without_list(at: &At) -> Result<(), Failure> {
         Some(_) => Ok(()),
         None => Err(Failure::Input("this chain chooses its block authors another way".into())),
     }
-}
-
-fn parse(account: &str) -> Result<AccountId32, Failure> {
-    let known = account::development_accounts().into_iter().find(|(name, _)| name == account);
-    known
-        .map(|(_, account)| account)
-        .or_else(|| names::parse_account(account))
-        .ok_or_else(|| Failure::Input(format!("`{account}` is neither an address nor 32 bytes in hex")))
 }
 
 /// All who are on the list or author now.

@@ -2,7 +2,7 @@
 
 use crate::{
     failure::Failure,
-    types::{ModelView, RootCall, Sudid, TransactionFeePaid},
+    types::{Closed, ModelView, RootCall, Sudid, TransactionFeePaid},
 };
 use std::{
     sync::Arc,
@@ -15,6 +15,7 @@ use subxt::{
     config::{DefaultExtrinsicParamsBuilder, Header as _, RpcConfigFor},
     dynamic::{self, At as _, Value},
     error::{DispatchError, TransactionEventsError},
+    events::Events,
     ext::{
         frame_decode::view_functions::{decode_view_function_response, IntoEncodableValues},
         scale_decode::DecodeAsType,
@@ -38,6 +39,9 @@ pub const PALLET: &str = "ProofOfQuality";
 
 /// The pallet that makes calls as root.
 const SUDO: &str = "Sudo";
+
+/// Entries asked of a paged view function at a time: the most that it gives.
+const PAGE: u32 = 64;
 
 /// Length of a view function's id.
 const VIEW_FUNCTION_ID_BYTES: usize = 32;
@@ -169,6 +173,22 @@ impl Chain {
             )));
         }
         Ok(at)
+    }
+
+    /// Where the budget of request `id` went, by the event of its end in block `number`; `None` if the node has forgotten that block's
+    /// state.
+    pub async fn closed(&self, id: u64, number: u64) -> Result<Option<Closed>, Failure> {
+        let hash = self.rpc.chain_get_block_hash(Some(number.into())).await.map_err(failure)?;
+        let Some(hash) = hash else { return Ok(None) };
+        match self.rpc.state_get_storage(&TIMESTAMP_NOW, Some(hash)).await {
+            Ok(_) => {}
+            // The node's own refusal, whatever its words: the state of that block is pruned.
+            Err(RpcError::User(_)) => return Ok(None),
+            Err(error) => return Err(failure(error)),
+        }
+        let events = self.at(hash).await?.events().fetch().await.map_err(failure)?;
+        let closed = closings(&events).find(|closed| closed.request == id);
+        Ok(closed)
     }
 
     /// Best blocks, as they come.
@@ -411,9 +431,45 @@ pub async fn value<V: DecodeAsType>(at: &At, pallet: &str, name: &str) -> Result
     at.storage().fetch(address, ()).await.map_err(failure)?.decode().map_err(failure)
 }
 
+/// A constant of the pallet.
+pub fn constant(at: &At, name: &str) -> Result<u32, Failure> {
+    at.constants().entry(dynamic::constant::<u32>(PALLET, name)).map_err(failure)
+}
+
+/// All entries of the paged view function `name`, in the order of the storage. A page begins after the `key` of an entry.
+async fn pages<Key, Entry>(at: &At, name: &str, key: impl Fn(&Entry) -> Key) -> Result<Vec<Entry>, Failure>
+where
+    (Option<Key>, u32): IntoEncodableValues,
+    Entry: DecodeAsType,
+{
+    walk(PAGE as usize, async |after| view(at, name, (after, PAGE)).await, key).await
+}
+
+/// All entries, page by page. A page of less than `size` entries is the last.
+async fn walk<Key, Entry>(
+    size: usize,
+    page: impl AsyncFn(Option<Key>) -> Result<Vec<Entry>, Failure>,
+    key: impl Fn(&Entry) -> Key,
+) -> Result<Vec<Entry>, Failure> {
+    let mut all = Vec::new();
+    loop {
+        let next = page(all.last().map(&key)).await?;
+        let is_last = next.len() < size;
+        all.extend(next);
+        if is_last {
+            return Ok(all);
+        }
+    }
+}
+
+/// The accounts of all operators, in the order of the storage.
+pub async fn operators(at: &At) -> Result<Vec<AccountId32>, Failure> {
+    pages(at, "operators", |account: &AccountId32| *account).await
+}
+
 /// The models of the registry, by name.
 pub async fn models(at: &At) -> Result<Vec<ModelView>, Failure> {
-    let mut models: Vec<ModelView> = view(at, "models", ()).await?;
+    let mut models = pages(at, "models", |model: &ModelView| model.id).await?;
     models.sort_by(|a, b| a.name.cmp(&b.name).then(a.id.cmp(&b.id)));
     Ok(models)
 }
@@ -509,6 +565,17 @@ fn find_events<'a, E: DecodeAsType + subxt::ext::scale_decode::DecodeAsFields>(
         .filter_map(|event| event.decode_fields_unchecked_as::<E>().ok())
 }
 
+/// The ends of requests in a block.
+fn closings(events: &Events<SubstrateConfig>) -> impl Iterator<Item = Closed> + use<'_> {
+    events
+        .iter()
+        .filter_map(Result::ok)
+        .filter(|event| {
+            event.pallet_name() == PALLET && ["Settled", "Refunded"].contains(&event.event_name())
+        })
+        .filter_map(|event| event.decode_fields_unchecked_as().ok())
+}
+
 /// What an error of the client library means for a person.
 pub fn failure(error: impl std::fmt::Display) -> Failure {
     let text = error.to_string();
@@ -526,4 +593,38 @@ pub fn failure(error: impl std::fmt::Display) -> Failure {
 fn brief(text: &str) -> String {
     let cause = text.rsplit("error: ").next().unwrap_or(text);
     cause.lines().next().unwrap_or(cause).trim_end_matches('.').to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+
+    /// Entries as a paged view function gives them.
+    async fn walked(entries: u32) -> (Vec<u32>, usize) {
+        let calls = Cell::new(0);
+        let page = async |after: Option<u32>| {
+            calls.set(calls.get() + 1);
+            let first = after.map_or(0, |after| after + 1);
+            Ok((first..entries).take(4).collect())
+        };
+        let all = walk(4, page, |entry| *entry).await.unwrap();
+        (all, calls.get())
+    }
+
+    #[tokio::test]
+    async fn all_pages_are_walked_and_none_twice() {
+        for (entries, calls) in [(0, 1), (3, 1), (4, 2), (5, 2), (8, 3), (9, 3)] {
+            assert_eq!(walked(entries).await, ((0..entries).collect(), calls), "{entries} entries");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_page_that_fails_ends_the_walk() {
+        let page = async |after: Option<u32>| match after {
+            None => Ok(vec![0, 1]),
+            Some(_) => Err(Failure::Unreachable("gone".into())),
+        };
+        assert_eq!(walk(2, page, |entry| *entry).await, Err(Failure::Unreachable("gone".into())));
+    }
 }

@@ -4,7 +4,7 @@
 use crate::{
     amount::{percent, Amount},
     own_node::Condition,
-    types::{ModelId, ModelKind, OperatorView, Outcome, Parameters, Parts},
+    types::{FailureReason, ModelId, ModelKind, OperatorView, Outcome, Parameters, Parts, Standing},
 };
 use subxt::utils::AccountId32;
 
@@ -100,13 +100,13 @@ fn finding(kind: &str, severity: Severity, text: impl Into<String>, step: &str) 
 pub fn findings(facts: &Facts<'_>) -> Vec<Finding> {
     let Some(operator) = facts.operator else {
         let least = plain(facts.parameters.min_stake);
-        let step = format!("`poq --suri-file FILE operator bond {least}`, then `poq --suri-file FILE operator register --worker KEY --model NAME`.");
+        let step = format!("`poq --suri-file FILE operator bond {least}`, then `poq --suri-file FILE operator register --worker-suri-file WORKER-FILE --model NAME`.");
         let text = "the account is no operator, nor the worker key of one: it has no stake.";
         return vec![finding("not_an_operator", Severity::Stops, text, &step)];
     };
     let mut found: Vec<Finding> = registration(operator, facts.parameters).into_iter().collect();
     found.extend(facts.node.into_iter().flat_map(|node| of_node(node, operator)));
-    found.extend(full(operator));
+    found.extend(full(operator, facts.draws));
     found.extend(recent(operator));
     found.extend(standing(operator, facts));
     if found.iter().all(|finding| finding.severity != Severity::Stops) {
@@ -128,11 +128,18 @@ fn registration(operator: &OperatorView, parameters: &Parameters) -> Option<Find
     if operator.drawable {
         return None;
     }
-    if operator.stake < parameters.min_stake {
-        let missing = parameters.min_stake.saturating_sub(operator.stake);
+    // The stake counts in equal parts for the models.
+    let models = operator.models.len().max(1) as u128;
+    let missing = parameters.min_stake.saturating_mul(models).saturating_sub(operator.stake);
+    if missing > 0 {
+        let each = if models == 1 { String::new() } else { format!(" for each of its {models} models") };
         return stops(
             "stake_too_small",
-            format!("it cannot be drawn: its stake is below the minimum by {}.", Amount(missing)),
+            format!(
+                "it cannot be drawn: its stake is below the minimum of {}{each} by {}.",
+                Amount(parameters.min_stake),
+                Amount(missing)
+            ),
             &format!("`poq --suri-file FILE operator bond {}`.", plain(missing)),
         );
     }
@@ -140,7 +147,7 @@ fn registration(operator: &OperatorView, parameters: &Parameters) -> Option<Find
         return stops(
             "not_registered",
             "it cannot be drawn: it has named no worker key and no models.".into(),
-            "`poq --suri-file FILE operator register --worker KEY --model NAME`; `poq models` lists models.",
+            "`poq --suri-file FILE operator register --worker-suri-file WORKER-FILE --model NAME`; `poq models` lists models.",
         );
     }
     if operator.chilled {
@@ -152,20 +159,33 @@ fn registration(operator: &OperatorView, parameters: &Parameters) -> Option<Find
     }
     stops(
         "not_on_a_roster",
-        "it cannot be drawn: it stands on the roster of none of its models (they are retired, or it was struck out when its stake fell).".into(),
-        "`poq --suri-file FILE operator register --worker KEY --model NAME` again, with models that `poq models` does not call retired.",
+        "it cannot be drawn: it stands on the roster of none of its models. They are retired; or its stake had fallen below the minimum; or the roster is full, and operators that weigh more took its place.".into(),
+        "`poq --suri-file FILE operator register --model NAME` again, with models that `poq models` does not call retired. `RosterFull` means that it weighs too little: bond more, or serve another model.",
     )
 }
 
-/// Whether draws pass it over because it has enough to do.
-fn full(operator: &OperatorView) -> Option<Finding> {
-    let text = format!(
-        "it has as many open duties as it takes at a time ({}), and is passed over in draws until one is over.",
-        operator.capacity
-    );
-    let step =
-        "`poq --suri-file FILE operator capacity N`, if its machine does more within its models' windows.";
-    (operator.duties.len() >= operator.capacity as usize).then(|| finding("full", Severity::Note, text, step))
+/// Whether draws pass it over because it has as much open work as it takes, for each kind of models that it serves.
+fn full(operator: &OperatorView, draws: &[Draws]) -> Vec<Finding> {
+    let kinds = [
+        (ModelKind::Generator, "tokens to generate", "--tokens"),
+        (ModelKind::Evaluator, "pairs to score", "--pairs"),
+    ];
+    let served = kinds.into_iter().filter(|(kind, ..)| draws.iter().any(|draws| draws.kind == *kind));
+    served
+        .filter_map(|(kind, unit, option)| {
+            let (load, capacity) = (operator.load.of(kind), operator.capacity.of(kind));
+            let set = format!("`poq --suri-file FILE operator capacity {option} N`");
+            if capacity == 0 {
+                let text = format!("its capacity is 0 {unit}: it is never drawn for that.");
+                return Some(finding("no_capacity", Severity::Costs, text, &format!("{set}.")));
+            }
+            let text = format!(
+                "it has as much open work as it takes ({load} of {capacity} {unit}), and is passed over in draws until it has less."
+            );
+            let step = format!("{set}, if its machine does more within its models' windows.");
+            (load >= capacity).then(|| finding("full", Severity::Note, text, &step))
+        })
+        .collect()
 }
 
 /// What its own node says.
@@ -245,7 +265,7 @@ fn names(line: &str, operator: &OperatorView) -> bool {
 }
 
 /// What duties end in that earn nothing: a word for scripts, what happened, what to do first. The worst comes first.
-const FAULTS: [(&str, &str, &str); 6] = [
+const FAULTS: [(&str, &str, &str); 7] = [
     (
         "absent",
         "nothing came in time, and that was slashed: node or engine was down, or too slow for the model's windows",
@@ -255,6 +275,11 @@ const FAULTS: [(&str, &str, &str); 6] = [
         "not_revealed",
         "a commitment was not followed by what matches it, and that was slashed: two nodes with one worker key, a lost off-chain database, or a node that stopped in between",
         "see that one process alone has the worker key, and that its data folder is kept.",
+    ),
+    (
+        "unfinished",
+        "the engine did not finish the work within the model's windows",
+        "take less at a time: `poq --suri-file FILE operator capacity --tokens N` (or --pairs N); or give the engine more threads or a GPU, or serve a smaller model.",
     ),
     (
         "failed",
@@ -268,12 +293,12 @@ const FAULTS: [(&str, &str, &str); 6] = [
     ),
     (
         "below_min_quality",
-        "the answers were worse than the requesters asked for",
+        "the answers were worse than the requesters asked for, and clearly worse than usual: they earned only the base part of their price",
         "serve a better generator: `poq models` lists what is registered.",
     ),
     (
         "too_slow",
-        "the work came so late that latency took all of the pay",
+        "the work came so late that latency took all of the pay, of an answer all but the base part of its price",
         "give the engine more threads or a GPU, or serve a smaller model.",
     ),
 ];
@@ -283,6 +308,7 @@ fn fault(outcome: &Outcome) -> Option<&'static str> {
     match outcome {
         Outcome::NotCommitted => Some("absent"),
         Outcome::NotRevealed => Some("not_revealed"),
+        Outcome::Failed(FailureReason::DeadlineExceeded) => Some("unfinished"),
         Outcome::Failed(_) => Some("failed"),
         Outcome::Disagreed => Some("disagreed"),
         Outcome::BelowMinQuality(_) => Some("below_min_quality"),
@@ -306,25 +332,26 @@ fn recent(operator: &OperatorView) -> Vec<Finding> {
         .collect()
 }
 
-/// What its standing costs it.
+/// What its standing costs it. Standing begins at the floor and counts for that at least: below it, it has fallen.
 fn standing(operator: &OperatorView, facts: &Facts<'_>) -> Vec<Finding> {
-    let newcomer = &facts.parameters.newcomer;
+    let floor = &facts.parameters.floor;
     let serves = |kind| facts.draws.iter().any(|draws| draws.kind == kind);
     let mut found = Vec::new();
-    if serves(ModelKind::Evaluator) && operator.standing.veracity < newcomer.veracity {
+    let Standing { veracity, reliability, .. } = operator.standing;
+    if serves(ModelKind::Evaluator) && veracity < floor.veracity {
         let text = format!(
-            "audits found its scores far from the truth: its veracity is {}, a newcomer's {}. That counts twice in draws.",
-            percent(operator.standing.veracity),
-            percent(newcomer.veracity)
+            "audits found its scores far from the truth: its veracity is {}, and everybody begins with {1}. In draws it counts as {1}.",
+            percent(veracity),
+            percent(floor.veracity)
         );
         let step = "`poq-worker check --models DIR` verifies the evaluator; veracity rises again with each audit that it passes.";
         found.push(finding("low_veracity", Severity::Costs, text, step));
     }
-    if serves(ModelKind::Generator) && operator.standing.reliability < newcomer.reliability {
+    if serves(ModelKind::Generator) && reliability < floor.reliability {
         let text = format!(
-            "it missed duties: its reliability is {}, a newcomer's {}, so it is drawn less.",
-            percent(operator.standing.reliability),
-            percent(newcomer.reliability)
+            "it missed duties: its reliability is {}, and everybody begins with {1}. In draws it counts as {1}.",
+            percent(reliability),
+            percent(floor.reliability)
         );
         found.push(finding(
             "low_reliability",
@@ -360,7 +387,7 @@ fn competition(operator: &OperatorView, draws: &[Draws]) -> Vec<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::{ClosedDuty, FailureReason, OpenDuty, Role, Standing, Work};
+    use crate::types::{ClosedDuty, Role, Workload};
     use subxt::rpcs::methods::legacy::SystemHealth;
 
     const ACCOUNT: AccountId32 = AccountId32([1; 32]);
@@ -376,15 +403,18 @@ mod tests {
             stake_cap: 10,
             unbonding_period: 1,
             fee: 0,
+            base_pay: 0,
+            waiting_fee: 0,
+            min_committee: 1,
             absence_slash: 1,
             audit_slash: 1,
+            audit_allowance: 1,
             gross_error: 1,
             audit_window: 1,
             tolerance_spreads: 1,
             tolerance_least: 1,
             tolerance_most: 1,
-            newcomer: standing(500_000),
-            floor: standing(100_000),
+            floor: standing(200_000),
             rise: 1,
             fall: 1,
             audit_rise: 1,
@@ -401,7 +431,8 @@ mod tests {
             models: vec![[3; 32]],
             chilled: false,
             drawable: true,
-            capacity: 16,
+            capacity: Workload { tokens: 4_096, pairs: 64 },
+            load: Workload { tokens: 0, pairs: 0 },
             duties: Vec::new(),
             completed: 0,
             missed: 0,
@@ -477,12 +508,38 @@ mod tests {
     }
 
     #[test]
-    fn who_has_enough_to_do_is_passed_over() {
-        let duty = OpenDuty { request: 1, role: Role::QualityValidator, work: Work::Pending };
-        let operator = OperatorView { capacity: 2, duties: vec![duty.clone(), duty], ..operator() };
-        assert_eq!(kinds(Some(&operator), &[draws(9, 2)], None), [("full".into(), Severity::Note)]);
-        let more = OperatorView { capacity: 3, ..operator };
-        assert_eq!(kinds(Some(&more), &[draws(9, 2)], None), []);
+    fn an_operator_with_as_much_work_as_it_takes_is_passed_over() {
+        let found = |load, capacity| {
+            let operator = OperatorView { load, capacity, ..operator() };
+            // It serves an evaluator alone: tokens do not matter.
+            kinds(Some(&operator), &[draws(9, 2)], None)
+        };
+        let work = |tokens, pairs| Workload { tokens, pairs };
+        assert_eq!(found(work(0, 2), work(0, 2)), [("full".into(), Severity::Note)]);
+        assert_eq!(found(work(9, 2), work(9, 3)), []);
+        assert_eq!(found(work(0, 0), work(9, 0)), [("no_capacity".into(), Severity::Costs)]);
+        let both = [draws(9, 2), Draws { kind: ModelKind::Generator, ..draws(9, 2) }];
+        let operator = OperatorView { load: work(9, 2), capacity: work(9, 2), ..operator() };
+        assert_eq!(kinds(Some(&operator), &both, None).len(), 2);
+    }
+
+    #[test]
+    fn stake_counts_in_equal_parts_for_the_models() {
+        let two = OperatorView { models: vec![[3; 32], [4; 32]], drawable: false, ..operator() };
+        let short = OperatorView { stake: 1_999, ..two.clone() };
+        let found = registration(&short, &parameters()).unwrap();
+        assert_eq!(found.kind, "stake_too_small");
+        assert!(found.text.contains("for each of its 2 models by 0.000000000001 POQ"), "{}", found.text);
+        assert_eq!(registration(&two, &parameters()).unwrap().kind, "not_on_a_roster");
+    }
+
+    #[test]
+    fn a_bad_name_is_one_below_the_beginning() {
+        let both = [draws(9, 2), Draws { kind: ModelKind::Generator, ..draws(9, 2) }];
+        let with = |part| kinds(Some(&OperatorView { standing: standing(part), ..operator() }), &both, None);
+        assert_eq!(with(200_000), []);
+        let expected = ["low_veracity", "low_reliability"];
+        assert_eq!(with(199_999), expected.map(|kind| (kind.to_owned(), Severity::Costs)));
     }
 
     #[test]
@@ -491,19 +548,21 @@ mod tests {
         let latest = vec![
             duty(Outcome::Disagreed),
             duty(Outcome::Failed(FailureReason::Internal)),
+            duty(Outcome::Failed(FailureReason::DeadlineExceeded)),
             duty(Outcome::Paid(1)),
         ];
-        let operator = OperatorView { recent: latest, standing: standing(400_000), ..operator() };
+        let operator = OperatorView { recent: latest, standing: standing(100_000), ..operator() };
         let node = node(&[("open_file", "f"), ("engine_down", "the engine does not answer")]);
         let latest = recent_texts(&operator);
         assert!(
-            latest.iter().any(|text| text.contains("in 1 of its latest 3 duties")
+            latest.iter().any(|text| text.contains("in 1 of its latest 4 duties")
                 && text.ends_with("; the newest 1 were not so.")),
             "{latest:?}"
         );
         let found = kinds(Some(&operator), &[draws(9, 2)], Some(&node));
         let expected = [
             ("engine_down", Severity::Stops),
+            ("unfinished", Severity::Costs),
             ("failed", Severity::Costs),
             ("disagreed", Severity::Costs),
             ("low_veracity", Severity::Costs),

@@ -2,13 +2,14 @@
 //! database. Nothing of a chain is needed.
 
 use crate::{
+    account,
     args::{Engine, Shared},
     failure::{Failure, Outcome},
     render,
 };
 use poq_primitives::keys::{EngineEndpoint, ENGINE_ENDPOINT_KEY};
 use serde_json::{json, Value};
-use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
+use std::path::Path;
 use subxt::{
     ext::codec::Encode,
     rpcs::{client::RpcClient, rpc_params, Error as RpcError},
@@ -46,24 +47,15 @@ pub async fn run(engine: &Engine, shared: &Shared) -> Result<Outcome, Failure> {
 
 /// The token in a file, as the engine reads it.
 fn token(file: &Path) -> Result<String, Failure> {
-    let text = fs::read_to_string(file)
-        .map_err(|error| Failure::Input(format!("cannot read {}: {error}", file.display())))?;
+    let text = account::read_secret(file)?;
     let token = text.trim();
     let well_formed = (16..=256).contains(&token.len()) && token.bytes().all(|byte| byte.is_ascii_graphic());
     if !well_formed {
         let file = file.display();
         return Err(Failure::Input(format!("{file} holds no token: 16 to 256 visible ASCII characters")));
     }
-    warn_of_other_readers(file);
+    account::warn_of_other_readers(file);
     Ok(token.to_owned())
-}
-
-fn warn_of_other_readers(file: &Path) {
-    let mode = fs::metadata(file).map_or(0, |metadata| metadata.permissions().mode());
-    if mode & 0o077 != 0 {
-        let file = file.display();
-        render::note_line(&format!("other users may read the token in {file}; `chmod 600 {file}`"));
-    }
 }
 
 /// Kind of storage, key and value.

@@ -4,19 +4,19 @@
 //! |---|---|
 //! | `args.rs` | what can be said on the command line |
 //! | `ask.rs` | asking: from a question to an answer |
-//! | `audit.rs` | known-answer audits: keeping an answer key, opening it |
+//! | `audit.rs` | known-answer audits: keeping an answer key, opening it, who may |
 //! | `parameters.rs` | showing, checking and setting the economic parameters |
 //! | `progress.rs` | one live line for each phase of a request |
 //! | `health.rs` | whether a node is well |
 //! | `request.rs` | showing a request |
 //! | `models.rs`, `operators.rs`, `status.rs`, `watch.rs` | showing models, operators, the chain, events |
 //! | `why.rs`, `diagnosis.rs`, `own_node.rs` | why an operator earns nothing: what is asked, what it means, its own node |
-//! | `operator.rs` | what an operator does: bond, register, chill, resume, capacity, unbond, withdraw |
+//! | `operator.rs` | what an operator does: bond, register, chill, resume, capacity, unbond, withdraw; a worker key's consent |
 //! | `author.rs` | block authors: who they are, session keys, joining and leaving |
 //! | `chain.rs` | the connection: view functions, transactions, typed errors |
 //! | `types.rs` | the chain's types, matched by name against the node's metadata |
 //! | `names.rs` | names of models and accounts, for people |
-//! | `account.rs` | who signs |
+//! | `account.rs` | who signs, secrets in files |
 //! | `amount.rs` | exact decimal numbers: money, qualities, temperatures |
 //! | `failure.rs` | what can go wrong, and the exit codes |
 //! | `render.rs` | tables, colours, JSON, output that may be closed early |
@@ -66,9 +66,12 @@ async fn main() -> ExitCode {
 
 async fn run(args: Args) -> Result<Outcome, Failure> {
     let Args { command, shared } = args;
-    // Told to a node, whatever its chain.
-    if let Command::Operator(Operator::Engine(engine)) = &command {
-        return engine::run(engine, &shared).await;
+    match &command {
+        // Told to a node, whatever its chain.
+        Command::Operator(Operator::Engine(engine)) => return engine::run(engine, &shared).await,
+        // Made where the worker key is, which may be without a node.
+        Command::Operator(Operator::Consent(consent)) => return operator::consent(consent, &shared).await,
+        _ => {}
     }
     let chain = Chain::connect(&shared.url).await?;
     match command {
@@ -83,8 +86,10 @@ async fn run(args: Args) -> Result<Outcome, Failure> {
         Command::Watch => watch::run(&chain, shared.json).await,
         Command::Operator(Operator::Call(call)) => operator::run(&chain, call, &shared).await,
         Command::Operator(Operator::Engine(engine)) => engine::run(&engine, &shared).await,
+        Command::Operator(Operator::Consent(consent)) => operator::consent(&consent, &shared).await,
         Command::Author { command } => author::run(&chain, command, &shared).await,
         Command::Audit(AuditCommand::Open { file }) => audit::open(&chain, &file, &shared).await,
+        Command::Audit(AuditCommand::Auditors { command }) => audit::auditors(&chain, command, &shared).await,
         Command::Parameters { command } => parameters::run(&chain, command, &shared).await,
     }
 }

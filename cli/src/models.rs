@@ -19,19 +19,29 @@ pub async fn run(chain: &Chain, as_json: bool) -> Result<Outcome, Failure> {
         return Ok(Outcome::Done);
     }
     let names = Names::load(chain, &at).await?;
-    let mut table =
-        render::table(&["Model", "Kind", ">Price", ">Windows", "Reward", ">Spread", "Served by", "SHA-256"]);
+    let mut table = render::table(&[
+        "Model",
+        "Kind",
+        ">Price",
+        ">Windows",
+        ">Context",
+        "Reward",
+        ">Spread",
+        "Served by",
+        "SHA-256",
+    ]);
     for model in &names.models {
         table.add_row(row(model, &names));
     }
     render::line(table.to_string())?;
     render::line("A generator's unit is a token, an evaluator's a response. Windows: blocks to do the work + to show it.")?;
-    render::line("Reward: the part of its share that work earns, by its quality or agreement q and its latency l, both 0 to 1.")?;
+    render::line("Context: tokens that question and answer may take together; each byte of the question counts as one.")?;
+    render::line("Reward: the part of its price or share that work earns, by its quality or agreement q and its latency l, both 0 to 1.")?;
     render::line("Spread: how far apart those who score with an evaluator usually are.")?;
     Ok(Outcome::Done)
 }
 
-fn row(model: &ModelView, names: &Names) -> [String; 8] {
+fn row(model: &ModelView, names: &Names) -> [String; 9] {
     let kind = kind(model.kind);
     let price = format!("{} + {} a unit", Amount(model.price.base), Amount(model.price.per_unit));
     let roster: Vec<_> = model.roster.iter().map(|candidate| names.account(&candidate.operator)).collect();
@@ -40,6 +50,7 @@ fn row(model: &ModelView, names: &Names) -> [String; 8] {
         if model.retired { format!("{kind}, retired") } else { kind.to_owned() },
         price,
         format!("{} + {}", model.windows.commit, model.windows.reveal),
+        if model.context == 0 { String::new() } else { format!("{} tokens", model.context) },
         reward(&model.reward),
         model.spread.map(percent).unwrap_or_default(),
         if roster.is_empty() { "nobody".to_owned() } else { roster.join(", ") },
@@ -79,6 +90,7 @@ fn to_json(model: &ModelView) -> Value {
         "price": { "base": model.price.base.to_string(), "per_unit": model.price.per_unit.to_string() },
         "windows": { "commit": model.windows.commit, "reveal": model.windows.reveal },
         "reward": { "alpha": model.reward.alpha as f64 / 1e9, "beta": model.reward.beta as f64 / 1e9 },
+        "context": (model.context > 0).then_some(model.context),
         "spread": model.spread.map(|spread| f64::from(spread) / 1e6),
         "retired": model.retired,
         "roster": roster,

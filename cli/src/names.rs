@@ -60,7 +60,7 @@ impl Names {
     ///
     /// A hash is taken as it is: whether it is registered is for the chain to say.
     pub fn find_model(&self, at: &At, wanted: &str, kind: ModelKind) -> Result<ModelId, Failure> {
-        if let Some(id) = parse_model(wanted) {
+        if let Some(id) = parse_hash(wanted) {
             return Ok(id);
         }
         let named: Vec<_> = self.models.iter().filter(|model| model.name == wanted.as_bytes()).collect();
@@ -81,10 +81,11 @@ impl Names {
 
 /// An account given as an address or as 32 bytes in hex.
 pub fn parse_account(text: &str) -> Option<AccountId32> {
-    text.parse().ok().or_else(|| parse_model(text).map(AccountId32))
+    text.parse().ok().or_else(|| parse_hash(text).map(AccountId32))
 }
 
-fn parse_model(text: &str) -> Option<ModelId> {
+/// 32 bytes in hex.
+pub fn parse_hash(text: &str) -> Option<[u8; 32]> {
     hex::decode(text.strip_prefix("0x").unwrap_or(text)).ok()?.try_into().ok()
 }
 

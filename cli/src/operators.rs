@@ -6,7 +6,10 @@ use crate::{
     failure::{Failure, Outcome},
     names::Names,
     parameters, render,
-    types::{ClosedDuty, ModelKind, OpenDuty, OperatorView, Outcome as DutyOutcome, Parts, Role, Standing},
+    types::{
+        ClosedDuty, ModelKind, OpenDuty, OperatorView, Outcome as DutyOutcome, Parts, Role, Standing,
+        Workload,
+    },
 };
 use serde_json::{json, Value};
 use subxt::utils::AccountId32;
@@ -15,9 +18,8 @@ use subxt::utils::AccountId32;
 pub async fn list(chain: &Chain, as_json: bool) -> Result<Outcome, Failure> {
     let at = chain.best().await?;
     let names = Names::load(chain, &at).await?;
-    let accounts: Vec<AccountId32> = chain::view(&at, "operators", ()).await?;
     let mut operators = Vec::new();
-    for account in accounts {
+    for account in chain::operators(&at).await? {
         operators.extend(fetch(&at, &account).await?);
     }
     operators.sort_by_key(|operator| {
@@ -29,8 +31,8 @@ pub async fn list(chain: &Chain, as_json: bool) -> Result<Outcome, Failure> {
         return Ok(Outcome::Done);
     }
     let mut table = render::table(&[
-        "Operator", ">Stake", "Models", "Drawable", "Standing", ">Open", ">Done", ">Missed", ">Earned",
-        ">Slashed",
+        "Operator", ">Stake", "Models", "Drawable", "Standing", ">Open", ">Load", ">Done", ">Missed",
+        ">Earned", ">Slashed",
     ]);
     for operator in &operators {
         table.add_row(row(operator, &floor, &names));
@@ -40,6 +42,7 @@ pub async fn list(chain: &Chain, as_json: bool) -> Result<Outcome, Failure> {
     render::line(
         "Promise = reliability x quality, of those who answer. `poq operators NAME` shows the parts.",
     )?;
+    render::line("Load: open work of what it takes at a time, in tokens to generate and pairs of question and answer to score.")?;
     Ok(Outcome::Done)
 }
 
@@ -64,7 +67,7 @@ async fn fetch(at: &At, account: &AccountId32) -> Result<Option<OperatorView>, F
     chain::view(at, "operator_info", (*account,)).await
 }
 
-fn row(operator: &OperatorView, floor: &Standing, names: &Names) -> [String; 10] {
+fn row(operator: &OperatorView, floor: &Standing, names: &Names) -> [String; 11] {
     [
         names.account(&operator.operator),
         Amount(operator.stake).to_string(),
@@ -72,6 +75,7 @@ fn row(operator: &OperatorView, floor: &Standing, names: &Names) -> [String; 10]
         drawable(operator).to_owned(),
         standing(operator, floor, names),
         operator.duties.len().to_string(),
+        load(operator, names),
         operator.completed.to_string(),
         operator.missed.to_string(),
         Amount(operator.earned).to_string(),
@@ -84,14 +88,25 @@ fn models(operator: &OperatorView, names: &Names) -> String {
     models.join(", ")
 }
 
+fn serves(operator: &OperatorView, kind: ModelKind, names: &Names) -> bool {
+    names.models.iter().any(|model| model.kind == kind && operator.models.contains(&model.id))
+}
+
+/// The open work of what it takes, for the kinds of models that it serves.
+fn load(operator: &OperatorView, names: &Names) -> String {
+    let kinds = [(ModelKind::Generator, "tokens"), (ModelKind::Evaluator, "pairs")];
+    let served = kinds.into_iter().filter(|(kind, _)| serves(operator, *kind, names));
+    let parts = served
+        .map(|(kind, unit)| format!("{} of {} {unit}", operator.load.of(kind), operator.capacity.of(kind)));
+    parts.collect::<Vec<_>>().join(", ")
+}
+
 /// What counts of its standing, for the kinds of models that it serves.
 fn standing(operator: &OperatorView, floor: &Standing, names: &Names) -> String {
-    let serves = |kind: ModelKind| {
-        names.models.iter().any(|model| model.kind == kind && operator.models.contains(&model.id))
-    };
-    let promise = serves(ModelKind::Generator)
+    let promise = serves(operator, ModelKind::Generator, names)
         .then(|| format!("promise {}", percent(operator.standing.promise(floor))));
-    let trust = serves(ModelKind::Evaluator).then(|| format!("trust {}", percent(operator.trust)));
+    let trust =
+        serves(operator, ModelKind::Evaluator, names).then(|| format!("trust {}", percent(operator.trust)));
     promise.into_iter().chain(trust).collect::<Vec<_>>().join(", ")
 }
 
@@ -101,7 +116,7 @@ pub fn drawable(operator: &OperatorView) -> &'static str {
         (true, _, _) => "yes",
         (false, true, _) => "no: chilled",
         (false, false, false) => "no: not registered",
-        (false, false, true) => "no: stake too small",
+        (false, false, true) => "no: stake too small, or on no roster",
     }
 }
 
@@ -137,13 +152,13 @@ fn show(operator: &OperatorView, floor: &Standing, names: &Names) -> Result<(), 
         (
             "Duties",
             format!(
-                "{} done, {} missed, {} open of {} at a time",
+                "{} done, {} missed, {} open",
                 operator.completed,
                 operator.missed,
-                operator.duties.len(),
-                operator.capacity
+                operator.duties.len()
             ),
         ),
+        ("Load", whole_load(&operator.load, &operator.capacity)),
     ];
     if let Some(unbonding) = operator.unbonding {
         facts.push(("Unbonding", format!("{} from block {}", Amount(unbonding.amount), unbonding.at)));
@@ -164,6 +179,14 @@ fn show(operator: &OperatorView, floor: &Standing, names: &Names) -> Result<(), 
     Ok(())
 }
 
+/// The open work of what it takes, of both kinds.
+pub fn whole_load(load: &Workload, capacity: &Workload) -> String {
+    format!(
+        "{} of {} tokens to generate, {} of {} pairs to score at a time",
+        load.tokens, capacity.tokens, load.pairs, capacity.pairs
+    )
+}
+
 /// Its latest duties, the newest first, with what was paid and why.
 pub fn recent_table(operator: &OperatorView) -> comfy_table::Table {
     let mut table = render::table(&[">Request", "Duty", ">Paid", "Why"]);
@@ -176,22 +199,35 @@ pub fn recent_table(operator: &OperatorView) -> comfy_table::Table {
 
 /// Why a duty was paid or not, for people.
 fn why(duty: &ClosedDuty) -> String {
+    let is_answer = duty.role == Role::InferenceNode;
     match duty.outcome {
-        DutyOutcome::Paid(parts) => {
-            format!("{} of its share, by {} and latency", percent(parts), merit(duty.role))
+        DutyOutcome::Paid(parts) if is_answer => {
+            format!("{} of price and bonus, by quality and latency", percent(parts))
         }
+        DutyOutcome::Paid(parts) => format!("{} of its share, by agreement and latency", percent(parts)),
         DutyOutcome::TooSlow(parts) => {
-            format!("too slow: latency outweighs the {} of {}", merit(duty.role), part(parts))
+            let base = if is_answer { "; only the base part of the price is paid" } else { "" };
+            format!("too slow: latency outweighs the {} of {}{base}", merit(duty.role), part(parts))
         }
         DutyOutcome::BelowMinQuality(parts) => {
-            format!("quality {} is below what the requester asked for", part(parts))
+            format!(
+                "quality {} is below what the requester asked for, and clearly worse than usual: only the base part of the price is paid",
+                part(parts)
+            )
         }
         DutyOutcome::Disagreed => "the scores are too far from those of the others".into(),
         DutyOutcome::Failed(reason) => format!("reported as failed: {reason:?}"),
         DutyOutcome::NotCommitted => "absent: no commitment came in time; slashed".into(),
         DutyOutcome::NotRevealed => "absent: no matching reveal came in time; slashed".into(),
-        DutyOutcome::Refunded(reason) => format!("the request was refunded: {}", reason.meaning()),
-        DutyOutcome::Dismissed => "the committee had no quorum".into(),
+        DutyOutcome::Refunded(reason) => {
+            let paid = match (duty.paid, is_answer) {
+                (0, _) => "",
+                (_, true) => "; the answer is paid by the quality that the operator is known for",
+                (_, false) => "; the base part of the share is paid",
+            };
+            format!("the request was refunded: {}{paid}", reason.meaning())
+        }
+        DutyOutcome::Dismissed => "nobody of the committee revealed scores, and another was drawn".into(),
         DutyOutcome::NotPayable => "the account could not take the payment".into(),
     }
 }
@@ -229,6 +265,7 @@ pub fn to_json(operator: &OperatorView, floor: &Standing, names: &Names) -> Valu
         "chilled": operator.chilled,
         "drawable": operator.drawable,
         "capacity": operator.capacity,
+        "load": operator.load,
         "duties": operator.duties.iter().map(duty).collect::<Vec<_>>(),
         "completed": operator.completed,
         "missed": operator.missed,
@@ -259,5 +296,22 @@ fn outcome_parts(outcome: &DutyOutcome) -> (&'static str, Option<f64>, Option<St
         DutyOutcome::Refunded(reason) => ("refunded", None, Some(format!("{reason:?}"))),
         DutyOutcome::Dismissed => ("dismissed", None, None),
         DutyOutcome::NotPayable => ("not_payable", None, None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::RefundReason;
+
+    #[test]
+    fn what_is_paid_for_nothing_scored_is_said() {
+        let duty = |role, paid, outcome| why(&ClosedDuty { request: 1, role, paid, outcome });
+        let refunded = DutyOutcome::Refunded(RefundReason::NoQuorum);
+        assert!(duty(Role::InferenceNode, 5, refunded).contains("known for"));
+        assert!(duty(Role::QualityValidator, 5, refunded).ends_with("the base part of the share is paid"));
+        assert!(duty(Role::QualityValidator, 0, refunded).ends_with(RefundReason::NoQuorum.meaning()));
+        let below = DutyOutcome::BelowMinQuality(300_000);
+        assert!(duty(Role::InferenceNode, 5, below).contains("only the base part"));
     }
 }

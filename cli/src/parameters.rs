@@ -7,7 +7,7 @@ use crate::{
     chain::{self, At, Chain, PALLET},
     failure::{Failure, Outcome},
     render,
-    types::{PalletCall, Parameters, Standing},
+    types::{PalletCall, Parameters},
 };
 use serde_json::json;
 use std::{fs, path::Path};
@@ -112,14 +112,17 @@ fn rows(parameters: &Parameters) -> Vec<Row> {
         stake_cap,
         unbonding_period,
         fee,
+        base_pay,
+        waiting_fee,
+        min_committee,
         absence_slash,
         audit_slash,
+        audit_allowance,
         gross_error,
         audit_window,
         tolerance_spreads,
         tolerance_least,
         tolerance_most,
-        newcomer,
         floor,
         rise,
         fall,
@@ -129,28 +132,51 @@ fn rows(parameters: &Parameters) -> Vec<Row> {
     let blocks = |count: u32| format!("{count} blocks");
     let money = |units: u128| Amount(units).to_string();
     let percent = exact_percent;
-    let Standing { agreement, veracity, reliability, quality } = newcomer;
     vec![
-        ("min_stake", money(min_stake), "least stake of an operator that can be drawn"),
-        ("stake_cap", format!("{stake_cap} times"), "up to how many times min_stake a stake counts"),
+        ("min_stake", money(min_stake), "least stake behind each model that an operator serves"),
+        (
+            "stake_cap",
+            format!("{stake_cap} times"),
+            "up to how many times min_stake a stake counts, for each model",
+        ),
         ("unbonding_period", blocks(unbonding_period), "from unbonding to withdrawal"),
-        ("fee", percent(fee), "the chain's part of a budget"),
-        ("absence_slash", money(absence_slash), "what silence costs an operator"),
+        ("fee", percent(fee), "the chain's part of a budget, owed once anybody was drawn"),
+        (
+            "base_pay",
+            percent(base_pay),
+            "of its price: what an answer that was shown earns at least; of a share: scores revealed in vain",
+        ),
+        (
+            "waiting_fee",
+            money(waiting_fee),
+            "what a draw costs a requester that is put off because operators are busy",
+        ),
+        ("min_committee", format!("{min_committee} members"), "fewest quality validators of a request"),
+        ("absence_slash", money(absence_slash), "what silence costs an operator; burnt"),
         ("audit_slash", percent(audit_slash), "of its stake: what a gross error in an audit costs"),
+        (
+            "audit_allowance",
+            money(audit_allowance),
+            "most that all audits together slash within audit_window",
+        ),
         ("gross_error", percent(gross_error), "mean distance from the truth at which an error is gross"),
-        ("audit_window", blocks(audit_window), "from settlement, in which an audit can be opened"),
+        ("audit_window", blocks(audit_window), "from the end of a request, in which an audit can be opened"),
         (
             "tolerance_spreads",
             format!("{tolerance_spreads} spreads"),
             "distance from the others at which a score is worth nothing",
         ),
         ("tolerance_least", percent(tolerance_least), "that distance is never less"),
-        ("tolerance_most", percent(tolerance_most), "nor more"),
-        ("newcomer.agreement", percent(agreement), "where standing begins"),
-        ("newcomer.veracity", percent(veracity), ""),
-        ("newcomer.reliability", percent(reliability), ""),
-        ("newcomer.quality", percent(quality), ""),
-        ("floor.agreement", percent(floor.agreement), "what standing counts for at least"),
+        (
+            "tolerance_most",
+            percent(tolerance_most),
+            "nor more; and how far below its operator's usual quality an answer is clearly worse",
+        ),
+        (
+            "floor.agreement",
+            percent(floor.agreement),
+            "where standing begins, and what it counts for at least",
+        ),
         ("floor.veracity", percent(floor.veracity), ""),
         ("floor.reliability", percent(floor.reliability), ""),
         ("floor.quality", percent(floor.quality), ""),
@@ -164,6 +190,7 @@ fn rows(parameters: &Parameters) -> Vec<Row> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::types::Standing;
 
     fn parameters() -> Parameters {
         let standing = Standing { agreement: 200_000, veracity: 1, reliability: 999_999, quality: 31_250 };
@@ -172,14 +199,17 @@ mod tests {
             stake_cap: 10,
             unbonding_period: 100_800,
             fee: 20_000,
+            base_pay: 200_000,
+            waiting_fee: 10_000_000_000,
+            min_committee: 3,
             absence_slash: 0,
             audit_slash: 300_000,
+            audit_allowance: 50_000_000_000_000_000,
             gross_error: 450_000,
             audit_window: 14_400,
             tolerance_spreads: 6,
             tolerance_least: 50_000,
             tolerance_most: 200_000,
-            newcomer: standing,
             floor: standing,
             rise: 31_250,
             fall: 250_000,
@@ -215,8 +245,15 @@ mod tests {
         let was = parameters();
         let mut is = was;
         is.fee = 20_001;
+        is.waiting_fee = 0;
+        is.min_committee = 5;
         is.floor.veracity = 10_000;
-        let expected = [("fee", "2%", "2.0001%"), ("floor.veracity", "0.0001%", "1%")];
+        let expected = [
+            ("fee", "2%", "2.0001%"),
+            ("waiting_fee", "0.01 POQ", "0 POQ"),
+            ("min_committee", "3 members", "5 members"),
+            ("floor.veracity", "0.0001%", "1%"),
+        ];
         let changes = changes(&was, &is);
         assert!(changes.iter().map(|(name, was, is)| (*name, was.as_str(), is.as_str())).eq(expected));
     }

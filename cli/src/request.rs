@@ -16,10 +16,11 @@ pub async fn run(chain: &Chain, id: u64, as_json: bool) -> Result<Outcome, Failu
     let request =
         fetch(&at, id).await?.ok_or_else(|| chain::refuse_as(&at, "UnknownRequest", &format!("{id}.")))?;
     let names = Names::load(chain, &at).await?;
+    let bill = bill(chain, &request).await?;
     if as_json {
-        render::json(&to_json(&request, &names, None))?;
+        render::json(&to_json(&request, bill.as_ref(), &names, None))?;
     } else {
-        show(&request, &names, None)?;
+        show(&request, bill.as_ref(), &names, None)?;
     }
     Ok(Outcome::Done)
 }
@@ -29,29 +30,60 @@ pub async fn fetch(at: &At, id: u64) -> Result<Option<RequestView>, Failure> {
     chain::view(at, "request_info", (id,)).await
 }
 
-/// Where the budget of a request went.
-struct Bill {
+/// Where the budget of a closed request went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bill {
+    /// To the operators.
     paid: u128,
+    /// The rest; `None` if the node no longer knows how it divides.
+    rest: Option<Rest>,
+}
+
+/// What the operators did not earn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Rest {
+    /// To the chain.
     fee: u128,
+    /// Back to the requester.
     refund: u128,
 }
 
-/// `paid + fee + refund` is the budget; `None` while the request is open.
-///
-/// Members of a dismissed committee, and everybody in a refunded request, are paid out of slashed stake, not of the budget.
-fn bill(request: &RequestView) -> Option<Bill> {
-    let total = request.budget.total();
-    match request.phase {
-        Phase::Settled { .. } => {
-            let answers = request.responses.iter().map(|response| response.paid);
-            let scores = request.committees.last().into_iter().flatten().map(|member| member.paid);
-            let paid = answers.chain(scores).fold(0, u128::saturating_add);
-            let fee = request.budget.fee;
-            Some(Bill { paid, fee, refund: total.saturating_sub(paid).saturating_sub(fee) })
-        }
-        Phase::Refunded { .. } => Some(Bill { paid: 0, fee: 0, refund: total }),
-        _ => None,
+impl Bill {
+    /// `paid + fee + refund` is the budget.
+    fn new(request: &RequestView, fee: Option<u128>) -> Self {
+        let answers = request.responses.iter().map(|response| response.paid);
+        let scores = request.committees.iter().flatten().map(|member| member.paid);
+        let paid = answers.chain(scores).fold(0, u128::saturating_add);
+        let left = request.budget.total().saturating_sub(paid);
+        Self { paid, rest: fee.map(|fee| Rest { fee, refund: left.saturating_sub(fee) }) }
     }
+}
+
+/// Where the budget of `request` went; `None` while it is open.
+pub async fn bill(chain: &Chain, request: &RequestView) -> Result<Option<Bill>, Failure> {
+    let Some(at) = request.phase.closed_at() else { return Ok(None) };
+    let fee = match plain_fee(request) {
+        Some(fee) => Some(fee),
+        None => chain.closed(request.id, at).await?.map(|closed| closed.fee),
+    };
+    Ok(Some(Bill::new(request, fee)))
+}
+
+/// The chain's part of the budget of a closed request, where nothing can have come to its fee: no waiting, and nothing withheld from
+/// answers below `min_quality`. Other requests' parts are in the events of their ends alone.
+fn plain_fee(request: &RequestView) -> Option<u128> {
+    if request.tries > 0 || request.responses.iter().any(|response| may_be_held_down(request, response)) {
+        return None;
+    }
+    // The fee is owed once anybody was drawn.
+    Some(if request.responses.is_empty() { 0 } else { request.budget.fee })
+}
+
+/// Whether `min_quality` may have held an answer down to the base part: it is below (what its operator was known for decides, too), or
+/// was paid by a quality that the request does not say.
+fn may_be_held_down(request: &RequestView, response: &ResponseView) -> bool {
+    let is_above = response.quality.is_some_and(|quality| quality >= request.min_quality);
+    request.min_quality > 0 && response.work == Work::Shown && !is_above
 }
 
 /// The best response of a settled request.
@@ -74,8 +106,13 @@ fn scores_of(request: &RequestView, index: usize) -> Vec<(&MemberView, Parts)> {
 }
 
 /// The request as one JSON object; the shape is documented in `poq ask --help`.
-pub fn to_json(request: &RequestView, names: &Names, transaction_fee: Option<u128>) -> Value {
-    let bill = bill(request);
+pub fn to_json(
+    request: &RequestView,
+    bill: Option<&Bill>,
+    names: &Names,
+    transaction_fee: Option<u128>,
+) -> Value {
+    let rest = bill.and_then(|bill| bill.rest);
     let best = best(request);
     let amount = |amount: u128| Value::String(amount.to_string());
     let responses: Vec<_> =
@@ -110,9 +147,11 @@ pub fn to_json(request: &RequestView, names: &Names, transaction_fee: Option<u12
             "scoring": amount(request.budget.scoring),
             "fee": amount(request.budget.fee),
         },
-        "paid": bill.as_ref().map(|bill| amount(bill.paid)),
-        "fee": bill.as_ref().map(|bill| amount(bill.fee)),
-        "refund": bill.as_ref().map(|bill| amount(bill.refund)),
+        "bonus": amount(request.bonus),
+        "tries": request.tries,
+        "paid": bill.map(|bill| amount(bill.paid)),
+        "fee": rest.map(|rest| amount(rest.fee)),
+        "refund": rest.map(|rest| amount(rest.refund)),
         "transaction_fee": transaction_fee.map(amount),
         "audited": request.audited,
         "blocks": { "created": request.created, "since": request.since, "closed": request.phase.closed_at() },
@@ -172,7 +211,12 @@ fn fraction(parts: Parts) -> f64 {
 }
 
 /// The request for people: the answer first, then who did what and was paid what.
-pub fn show(request: &RequestView, names: &Names, transaction_fee: Option<u128>) -> Result<(), Failure> {
+pub fn show(
+    request: &RequestView,
+    bill: Option<&Bill>,
+    names: &Names,
+    transaction_fee: Option<u128>,
+) -> Result<(), Failure> {
     if let Some((_, response)) = best(request) {
         render::line(render::bold(&render::printable(&text(&response.output))))?;
         render::line("")?;
@@ -186,11 +230,11 @@ pub fn show(request: &RequestView, names: &Names, transaction_fee: Option<u128>)
     }
     for (round, members) in request.committees.iter().enumerate().filter(|(_, members)| !members.is_empty()) {
         if round > 0 {
-            render::line("The first committee had no quorum; the second:")?;
+            render::line("Nobody of the first committee revealed scores; the second committee:")?;
         }
         render::line(committee_table(members, names))?;
     }
-    money(request, transaction_fee).iter().try_for_each(render::line)
+    money(request, bill, transaction_fee).iter().try_for_each(render::line)
 }
 
 fn headline(request: &RequestView) -> String {
@@ -248,19 +292,49 @@ fn committee_table(members: &[MemberView], names: &Names) -> String {
     table.to_string()
 }
 
-fn money(request: &RequestView, transaction_fee: Option<u128>) -> Vec<String> {
+fn money(request: &RequestView, bill: Option<&Bill>, transaction_fee: Option<u128>) -> Vec<String> {
     let total = Amount(request.budget.total());
-    let mut lines = vec![match bill(request) {
-        Some(Bill { paid, fee, refund }) => format!(
+    let mut lines = vec![match bill {
+        Some(Bill { paid, rest: Some(Rest { fee, refund }) }) => format!(
             "Of the budget of {total}, {} went to the operators, {} to the chain, and {} back.",
-            Amount(paid),
-            Amount(fee),
-            Amount(refund)
+            Amount(*paid),
+            Amount(*fee),
+            Amount(*refund)
+        ),
+        Some(Bill { paid, rest: None }) => format!(
+            "Of the budget of {total}, {} went to the operators. What of the rest went to the chain and what back is in an event \
+             that this node has forgotten.",
+            Amount(*paid)
         ),
         None => format!("A budget of {total} is on hold."),
     }];
+    if request.bonus > 0 {
+        let can = if bill.is_some() { "could" } else { "can" };
+        lines.push(format!(
+            "Each answer {can} earn up to {} more than the price of its model: its part of what the budget is above the estimate.",
+            Amount(request.bonus)
+        ));
+    }
+    if request.tries > 0 {
+        let times = if request.tries == 1 { "once".into() } else { format!("{} times", request.tries) };
+        lines.push(format!(
+            "A draw was put off {times} because operators were busy: each time costs `waiting_fee` (`poq parameters`), for the chain."
+        ));
+    }
+    if request.responses.iter().any(|response| is_below(request, response)) {
+        lines.push(
+            "An answer below the minimum quality that is also clearly worse than its operator's usual earns only the base part of its \
+             price; what it is worth above that goes to the chain."
+                .into(),
+        );
+    }
     lines.extend(transaction_fee.map(|fee| format!("The transaction itself cost {}.", Amount(fee))));
     lines
+}
+
+/// Whether an answer was scored below the minimum quality.
+fn is_below(request: &RequestView, response: &ResponseView) -> bool {
+    response.quality.is_some_and(|quality| quality < request.min_quality)
 }
 
 #[cfg(test)]
@@ -305,22 +379,58 @@ mod tests {
             committee_size: 1,
             min_quality: 0,
             budget: Budget { inference: 100, scoring: 50, fee: 3 },
+            bonus: 0,
+            tries: 0,
             created: 1,
             phase,
             since: 9,
             audited: false,
             responses: vec![response(Work::NotRevealed, 0), response(Work::Shown, 40)],
-            committees: vec![vec![member(&[], 11)], vec![member(&[900_000], 20)]],
+            committees: vec![vec![member(&[], 0)], vec![member(&[900_000], 20)]],
+        }
+    }
+
+    const SETTLED: Phase = Phase::Settled { at: 9, best: 1 };
+
+    const REFUNDED: Phase = Phase::Refunded { at: 9, reason: RefundReason::NoQuorum };
+
+    #[test]
+    fn a_bill_adds_up() {
+        for phase in [SETTLED, REFUNDED] {
+            let request = request(phase);
+            let Bill { paid, rest } = Bill::new(&request, plain_fee(&request));
+            assert_eq!((paid, rest), (60, Some(Rest { fee: 3, refund: 90 })));
+        }
+        let nobody = RequestView { responses: vec![], committees: vec![], ..request(REFUNDED) };
+        let Bill { paid, rest } = Bill::new(&nobody, plain_fee(&nobody));
+        assert_eq!((paid, rest), (0, Some(Rest { fee: 0, refund: 153 })), "nobody was drawn");
+    }
+
+    #[test]
+    fn what_came_to_the_fee_is_not_guessed() {
+        let unscored = ResponseView { quality: None, ..response(Work::Shown, 40) };
+        let cases = [
+            (RequestView { min_quality: 900_000, ..request(SETTLED) }, Some(3)),
+            (RequestView { min_quality: 900_001, ..request(SETTLED) }, None),
+            (RequestView { responses: vec![unscored.clone()], ..request(REFUNDED) }, Some(3)),
+            (RequestView { responses: vec![unscored], min_quality: 1, ..request(REFUNDED) }, None),
+            (RequestView { tries: 1, ..request(SETTLED) }, None),
+        ];
+        for (request, fee) in cases {
+            assert_eq!(plain_fee(&request), fee, "{request:?}");
         }
     }
 
     #[test]
-    fn a_bill_adds_up_and_leaves_out_what_slashes_paid() {
-        let settled = bill(&request(Phase::Settled { at: 9, best: 1 })).unwrap();
-        assert_eq!((settled.paid, settled.fee, settled.refund), (60, 3, 90));
-        let refunded = bill(&request(Phase::Refunded { at: 9, reason: RefundReason::NoQuorum })).unwrap();
-        assert_eq!((refunded.paid, refunded.fee, refunded.refund), (0, 0, 153));
-        assert!(bill(&request(Phase::Selecting)).is_none());
+    fn people_read_where_the_money_went_and_why() {
+        let request = RequestView { min_quality: 950_000, bonus: 2, tries: 2, ..request(SETTLED) };
+        let told = |fee| money(&request, Some(&Bill::new(&request, fee)), None).join("\n");
+        let known = told(Some(25));
+        for words in ["put off 2 times", "more than the price", "below the minimum quality", "POQ back."] {
+            assert!(known.contains(words), "{words} is missing: {known}");
+        }
+        assert!(told(None).contains("has forgotten"), "{}", told(None));
+        assert!(money(&request, None, None).join("\n").contains("on hold"));
     }
 
     #[test]

@@ -71,6 +71,8 @@ pub struct ModelView {
     pub windows: Windows,
     /// What quality and latency are worth.
     pub reward: Reward,
+    /// Of a generator: tokens that prompt and answer may take together. 0 of an evaluator.
+    pub context: u32,
     /// Of an evaluator: how far apart its quality validators usually are.
     pub spread: Option<Parts>,
     /// Takes no new work.
@@ -116,7 +118,7 @@ pub struct Terms {
     pub responders: u32,
     /// Quality validators wanted.
     pub committee: u32,
-    /// Below it a response earns nothing.
+    /// A response with a lower quality that is also clearly worse than usual earns only the base part of its price.
     pub min_quality: Parts,
     /// What is paid at most.
     pub budget: u128,
@@ -178,7 +180,7 @@ pub enum Phase {
         /// Index of the best response.
         best: u32,
     },
-    /// The budget went back.
+    /// Came to nothing: what is not owed went back.
     Refunded {
         /// In this block.
         at: u64,
@@ -226,9 +228,9 @@ pub enum RefundReason {
     NoOutput,
     /// Too few could be drawn to score.
     NoCommittee,
-    /// Too few scored.
+    /// Too few revealed their scores.
     NoQuorum,
-    /// All had as much to do as they take.
+    /// All had as much open work as they take.
     Busy,
 }
 
@@ -241,8 +243,8 @@ impl RefundReason {
             Self::NoCommitment => "no inference node committed to an answer",
             Self::NoOutput => "no inference node showed the answer that it had committed to",
             Self::NoCommittee => "too few quality validators could be drawn",
-            Self::NoQuorum => "too few quality validators of two committees revealed their scores",
-            Self::Busy => "the operators had as much to do as they take at a time",
+            Self::NoQuorum => "too few of the committee revealed their scores, or nobody of two committees",
+            Self::Busy => "the operators had as much open work as they take at a time",
         }
     }
 }
@@ -261,6 +263,8 @@ pub enum FailureReason {
     DeadlineExceeded,
     /// Anything else.
     Internal,
+    /// The model had nothing to say.
+    EmptyOutput,
 }
 
 /// How a piece of work stands.
@@ -330,10 +334,14 @@ pub struct RequestView {
     pub responders: u32,
     /// Quality validators wanted.
     pub committee_size: u32,
-    /// Below it a response earns nothing.
+    /// A response with a lower quality that is also clearly worse than usual earns only the base part of its price.
     pub min_quality: Parts,
     /// How the budget divides.
     pub budget: Budget,
+    /// What each response can earn beyond the price of its model.
+    pub bonus: u128,
+    /// Draws that were put off because operators were busy, each for `waiting_fee`.
+    pub tries: u32,
     /// Block of the request.
     pub created: u64,
     /// Where it stands.
@@ -400,6 +408,27 @@ pub struct OpenDuty {
     pub work: Work,
 }
 
+/// An amount of open work. As JSON: `{"tokens": N, "pairs": N}`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, DecodeAsType, EncodeAsType, Serialize)]
+#[decode_as_type(crate_path = "subxt::ext::scale_decode")]
+#[encode_as_type(crate_path = "subxt::ext::scale_encode")]
+pub struct Workload {
+    /// To answer: tokens that may have to be generated, the sum of `max_tokens`.
+    pub tokens: u32,
+    /// To score: pairs of prompt and response.
+    pub pairs: u32,
+}
+
+impl Workload {
+    /// The part that a model of this kind does.
+    pub fn of(&self, kind: ModelKind) -> u32 {
+        match kind {
+            ModelKind::Generator => self.tokens,
+            ModelKind::Evaluator => self.pairs,
+        }
+    }
+}
+
 /// An operator.
 #[derive(Clone, Debug, DecodeAsType)]
 #[decode_as_type(crate_path = "subxt::ext::scale_decode")]
@@ -418,8 +447,10 @@ pub struct OperatorView {
     pub chilled: bool,
     /// Can be drawn now.
     pub drawable: bool,
-    /// How many duties it takes at a time.
-    pub capacity: u32,
+    /// How much open work it takes at a time.
+    pub capacity: Workload,
+    /// The work of its open duties.
+    pub load: Workload,
     /// Its open duties.
     pub duties: Vec<OpenDuty>,
     /// Duties done and over.
@@ -473,7 +504,7 @@ impl Standing {
 #[encode_as_type(crate_path = "subxt::ext::scale_encode")]
 #[serde(deny_unknown_fields)]
 pub struct Parameters {
-    /// Least stake of an operator that can be drawn.
+    /// Least stake behind each model that an operator serves.
     #[serde(with = "units")]
     pub min_stake: u128,
     /// Up to how many times that a stake counts.
@@ -483,16 +514,27 @@ pub struct Parameters {
     /// The chain's part of a budget.
     #[serde(with = "parts")]
     pub fee: Parts,
+    /// The part of its price that an answer earns at least.
+    #[serde(with = "parts")]
+    pub base_pay: Parts,
+    /// What each draw costs a requester that is put off because operators are busy.
+    #[serde(with = "units")]
+    pub waiting_fee: u128,
+    /// Fewest quality validators of a request.
+    pub min_committee: u32,
     /// What an absence costs.
     #[serde(with = "units")]
     pub absence_slash: u128,
     /// The part of its stake that a gross error costs.
     #[serde(with = "parts")]
     pub audit_slash: Parts,
+    /// Most that all audits together may slash within `audit_window` blocks.
+    #[serde(with = "units")]
+    pub audit_allowance: u128,
     /// From which mean distance to the truth an error is gross.
     #[serde(with = "parts")]
     pub gross_error: Parts,
-    /// Blocks after the settlement in which an audit can be opened.
+    /// Blocks after the end of a request in which an audit can be opened.
     pub audit_window: u32,
     /// Distance at which a score is worth nothing, in spreads.
     pub tolerance_spreads: u32,
@@ -502,9 +544,7 @@ pub struct Parameters {
     /// Nor more.
     #[serde(with = "parts")]
     pub tolerance_most: Parts,
-    /// Where standing begins.
-    pub newcomer: Standing,
-    /// What each part of it counts for at least.
+    /// Where standing begins, and what each part of it counts for at least.
     pub floor: Standing,
     /// How fast agreement and reliability go up.
     #[serde(with = "parts")]
@@ -606,26 +646,36 @@ impl SessionKeys {
 pub enum PalletCall {
     /// Sets the economic parameters.
     set_parameters {
-        /// They.
+        /// The new ones.
         parameters: Parameters,
     },
-    /// Opens a known-answer audit.
-    open_audit {
-        /// The request.
-        request: u64,
-        /// What it was a commitment to.
-        key: AnswerKey,
-        /// With this salt.
-        salt: [u8; 32],
+    /// Sets the accounts that open audits.
+    set_auditors {
+        /// All of them.
+        auditors: Vec<AccountId32>,
     },
+}
+
+/// The arguments of the call that opens a known-answer audit.
+#[derive(Clone, Debug, EncodeAsType)]
+#[encode_as_type(crate_path = "subxt::ext::scale_encode")]
+pub struct OpenAudit {
+    /// The request.
+    pub request: u64,
+    /// What it was a commitment to.
+    pub key: AnswerKey,
+    /// With this salt.
+    pub salt: [u8; 32],
 }
 
 /// The answer key of an audit.
 #[derive(Clone, Debug, EncodeAsType)]
 #[encode_as_type(crate_path = "subxt::ext::scale_encode")]
 pub struct AnswerKey {
-    /// A response with these words is right.
+    /// A response with these words is right, if it has no decoy.
     pub reference: Vec<u8>,
+    /// A response with one of these is wrong.
+    pub decoys: Vec<Vec<u8>>,
     /// What a right response deserves.
     pub right: Parts,
     /// What a wrong one deserves.
@@ -690,7 +740,7 @@ pub struct ClosedDuty {
 pub enum Outcome {
     /// This part of its share: quality or agreement, less latency.
     Paid(Parts),
-    /// Below the requester's minimum.
+    /// Below the requester's minimum and clearly worse than usual: the base part is paid.
     BelowMinQuality(Parts),
     /// Too far from the others.
     Disagreed,
@@ -704,7 +754,7 @@ pub enum Outcome {
     NotRevealed,
     /// The request was refunded.
     Refunded(RefundReason),
-    /// The committee had no quorum.
+    /// Nobody of the committee revealed anything, and another was drawn.
     Dismissed,
     /// The account could not take the money.
     NotPayable,
@@ -716,6 +766,20 @@ pub enum Outcome {
 pub struct Requested {
     /// Its number.
     pub request: u64,
+}
+
+/// What the events of a request's end say: `paid + fee + refund` is its budget.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, DecodeAsType)]
+#[decode_as_type(crate_path = "subxt::ext::scale_decode")]
+pub struct Closed {
+    /// The request.
+    pub request: u64,
+    /// What the operators were paid.
+    pub paid: u128,
+    /// What went to the chain: its fee, what waiting cost, and what `min_quality` withheld.
+    pub fee: u128,
+    /// What went back to the requester.
+    pub refund: u128,
 }
 
 /// The event of a fee for a transaction.
@@ -754,7 +818,7 @@ pub struct Slashed {
     pub amount: u128,
 }
 
-/// The event of slashed stake that went to somebody whom the fault had harmed.
+/// The event of slashed stake that went to an operator whom a gross error had harmed.
 #[derive(Clone, Debug, DecodeAsType)]
 #[decode_as_type(crate_path = "subxt::ext::scale_decode")]
 pub struct Compensated {
@@ -768,7 +832,7 @@ pub struct Compensated {
 #[derive(Clone, Debug, DecodeAsType)]
 #[decode_as_type(crate_path = "subxt::ext::scale_decode")]
 pub struct ParametersSet {
-    /// They.
+    /// The new ones.
     pub parameters: Parameters,
 }
 

@@ -16,7 +16,7 @@ use subxt::{
 };
 
 /// Fields of events that hold accounts.
-const ACCOUNTS: [&str; 5] = ["operator", "operators", "requester", "who", "worker"];
+const ACCOUNTS: [&str; 6] = ["operator", "operators", "requester", "who", "worker", "auditors"];
 
 /// Fields of events that hold money.
 const AMOUNTS: [&str; 7] = ["amount", "budget", "paid", "fee", "refund", "min_stake", "absence_slash"];
@@ -28,7 +28,7 @@ const PARTS: [&str; 4] = ["quality", "error", "truth", "outcome"];
 const TEXTS: [&str; 1] = ["reference"];
 
 /// Fields of events that hold lists, also if there is only one item.
-const LISTS: [&str; 3] = ["operators", "models", "truth"];
+const LISTS: [&str; 4] = ["operators", "models", "truth", "auditors"];
 
 /// How much of a hash people get to see.
 const HASH_CHARACTERS: usize = 12;
@@ -198,6 +198,20 @@ mod tests {
         let line = plain(&json, &Names::default());
         assert!(line.starts_with("request 3, "), "{line}");
         assert!(line.contains("paid 1.5 POQ, phase Scoring (until 9), work Shown"), "{line}");
+    }
+
+    #[test]
+    fn a_capacity_and_a_list_of_auditors_read_as_what_they_are() {
+        let workload = [("tokens", Value::u128(4_096)), ("pairs", Value::u128(64))];
+        let fields = Composite::named([("capacity".to_owned(), Value::named_composite(workload))]);
+        let json = composite(&fields, "");
+        assert_eq!(json, json!({ "capacity": { "tokens": 4096, "pairs": 64 } }));
+        assert_eq!(plain(&json, &Names::default()), "capacity (pairs 64, tokens 4096)");
+
+        let account = Value::unnamed_composite([Value::unnamed_composite((0..32).map(|_| Value::u128(1)))]);
+        let list = Value::unnamed_composite([Value::unnamed_composite([account])]);
+        let json = composite(&Composite::named([("auditors".to_owned(), list)]), "");
+        assert_eq!(json, json!({ "auditors": [AccountId32([1; 32]).to_string()] }));
     }
 
     #[test]

@@ -161,7 +161,7 @@ fn summary(operator: &OperatorView, parameters: &Parameters) -> Vec<(&'static st
     let worker = operator.worker.map_or_else(|| "none".to_owned(), |worker| worker.to_string());
     vec![
         ("Worker key", worker),
-        ("Stake", format!("{} (minimum {})", Amount(operator.stake), Amount(parameters.min_stake))),
+        ("Stake", format!("{} (minimum {} a model)", Amount(operator.stake), Amount(parameters.min_stake))),
         ("Drawn", operators::drawable(operator).to_owned()),
         ("Earned", format!("{}, slashed {}", Amount(operator.earned), Amount(operator.slashed))),
         (
@@ -173,6 +173,7 @@ fn summary(operator: &OperatorView, parameters: &Parameters) -> Vec<(&'static st
                 operator.duties.len()
             ),
         ),
+        ("Load", operators::whole_load(&operator.load, &operator.capacity)),
         (
             "Standing",
             format!(

@@ -45,6 +45,7 @@ async fn a_question_is_answered_scored_and_paid_for_to_the_unit() {
     let parties = responses.iter().chain(committee).map(|part| part["operator"].as_str().unwrap());
     assert_eq!(parties.collect::<HashSet<_>>().len(), 7, "nobody has two parts");
 
+    assert_eq!((&asked["bonus"], &asked["tries"]), (&"0".into(), &0.into()), "no more than the estimate");
     let parts = &asked["budget_parts"];
     let budget = amount(&asked["budget"]);
     assert_eq!(amount(&parts["inference"]) + amount(&parts["scoring"]) + amount(&parts["fee"]), budget);
@@ -68,12 +69,22 @@ async fn a_question_is_answered_scored_and_paid_for_to_the_unit() {
 
 /// Without `--json`: the answer first, progress beside it, everything in tables.
 fn for_people(node: &Node, answer: &str) {
-    let asked = node.poq(&["ask", "What is the capital of Peru?"]);
+    // A bar that nothing reaches, and a budget above the estimate.
+    let high = ["--min-quality", "1", "--budget", "2"];
+    let asked = node.poq(&[&["ask", "What is the capital of Peru?"], &high[..]].concat());
     assert_eq!(asked.status.code(), Some(0), "{}", text(&asked.stderr));
     let (out, progress) = (text(&asked.stdout), text(&asked.stderr));
     assert_eq!(out.lines().next(), Some(answer), "the same question at temperature 0");
     assert!(!out.contains('\u{1b}') && !progress.contains('\u{1b}'), "no colours in a pipe");
     assert!(progress.contains("request 1 is on the chain"), "{progress}");
+    for words in ["below the minimum quality", "more than the price of its model", "POQ back."] {
+        assert!(out.contains(words), "{words} is missing: {out}");
+    }
+    let request = node.json(&["request", "1"]);
+    let spent = amount(&request["paid"]) + amount(&request["fee"]);
+    assert_eq!(spent + amount(&request["refund"]), amount(&request["budget"]));
+    // Of operators that nobody knows yet nothing better is to be expected: nothing is withheld.
+    assert_eq!(request["fee"], request["budget_parts"]["fee"]);
     let request = text(&node.poq(&["request", "1"]).stdout);
     for word in ["settled", "operator-0", "poq-demo-strong", "POQ"] {
         assert!(request.contains(word), "{word} is missing in {request}");

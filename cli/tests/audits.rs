@@ -1,4 +1,4 @@
-//! Governance of a real network: known-answer audits move standing, and economic parameters are set.
+//! Governance of a real network: known-answer audits move standing, and auditors and economic parameters are set.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "these are tests")]
 
@@ -13,7 +13,10 @@ const QUESTION: &str = "What is the capital of Peru?";
 
 const REFERENCE: &str = "Lima";
 
-/// A score farther from the truth than this would not raise veracity, which begins at a half.
+/// What an answer that names many cities would name, too.
+const DECOY: &str = "Quito";
+
+/// A score at this distance from the truth, or nearer, raises veracity, which begins at the floor.
 const NEAR: f64 = 0.2;
 
 /// `poq` says no, by the name of an error.
@@ -47,7 +50,7 @@ fn fields(object: &Value) -> Vec<&String> {
 }
 
 #[test]
-fn an_audit_is_asked_like_any_other_and_opened_by_sudo() {
+fn an_audit_is_asked_like_any_other_and_opened_by_an_auditor() {
     let node = Node::start();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("lima.json");
@@ -55,8 +58,9 @@ fn an_audit_is_asked_like_any_other_and_opened_by_sudo() {
 
     let ordinary = node.json(&["ask", QUESTION]);
     let mut watch = node.poq_in_background(&["watch", "--json"]);
-    let sealed = ["ask", QUESTION, "--reference", REFERENCE, "--from", "bob", "--audit-file", path];
-    let asked = node.json(&sealed);
+    // Asked by one account and opened by another: an opened audit marks the one that asked.
+    let sealed = ["ask", QUESTION, "--reference", REFERENCE, "--from", "dave", "--audit-file", path];
+    let asked = node.json(&[&sealed[..], &["--decoy", DECOY, "--decoy", "Bogota"]].concat());
     assert_eq!((&asked["request"], &asked["state"]), (&1.into(), &"settled".into()));
     assert_eq!(asked["audit_file"], path);
     assert!(asked["answer"].as_str().unwrap().contains(REFERENCE), "{}", asked["answer"]);
@@ -70,22 +74,26 @@ fn an_audit_is_asked_like_any_other_and_opened_by_sudo() {
     assert_eq!((&shown["audited"], &shown["budget"]), (&false.into(), &ordinary["budget"]));
     assert!(!shown.to_string().contains(salt));
 
+    auditors(&node);
     refusals(&node, &file);
     let scorers = names(&shown["committee"]);
     let veracity =
         || scorers.iter().map(|name| node.operator(name)["standing"]["veracity"].as_f64().unwrap());
     let before: Vec<_> = veracity().collect();
     // A number that was never noted is found.
-    let opened = node.json(&["audit", "open", &with(&file, "request", Value::Null)]);
+    let opened = node.json(&["audit", "open", &with(&file, "request", Value::Null), "--from", "charlie"]);
     assert_eq!((&opened["request"], &opened["reference"]), (&1.into(), &REFERENCE.into()));
+    assert_eq!(opened["decoys"], json!([DECOY, "Bogota"]));
     assert_eq!(names(&opened["responses"]), names(&shown["responses"]));
     for response in opened["responses"].as_array().unwrap() {
-        let right = response["output"].as_str().unwrap().contains(REFERENCE);
+        let output = response["output"].as_str().unwrap();
+        let right = output.contains(REFERENCE) && !output.contains(DECOY);
         assert_eq!(response["truth"], if right { 0.9 } else { 0.1 }, "{response}");
     }
     assert_eq!(names(&opened["committee"]), scorers);
     for member in opened["committee"].as_array().unwrap() {
         assert!(member["error"].as_f64().unwrap() < NEAR, "{member}");
+        assert_eq!(member["work"], "shown");
         assert_eq!(amount(&member["slashed"]), 0);
     }
     for ((name, before), after) in scorers.iter().zip(before).zip(veracity()) {
@@ -99,6 +107,27 @@ fn an_audit_is_asked_like_any_other_and_opened_by_sudo() {
     assert_refused(&node, &["audit", "open", path], "AlreadyAudited: ");
     watched(&node, &mut watch);
     node.assert_invariants();
+}
+
+/// Who opens audits is set by sudo. Leaves Alice and Charlie.
+fn auditors(node: &Node) {
+    let list = |answer: &Value| -> Vec<String> {
+        let auditors = answer["auditors"].as_array().unwrap().iter();
+        let mut names: Vec<String> =
+            auditors.map(|auditor| auditor["name"].as_str().unwrap().into()).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(list(&node.json(&["audit", "auditors"])), ["alice", "bob"]);
+    let set = ["audit", "auditors", "set"];
+    assert_refused(node, &[&set[..], &["bob", "--from", "bob"]].concat(), "RequireSudo: ");
+    assert_refused(node, &[&set[..], &["nobody"]].concat(), "`nobody` is neither an address");
+    let many = ["alice"; 17];
+    assert_refused(node, &[&set[..], &many].concat(), "17 auditors are too many");
+    assert_eq!(list(&node.json(&["audit", "auditors"])), ["alice", "bob"]);
+    assert_eq!(list(&node.json(&[&set[..], &["charlie", "alice"]].concat())), ["alice", "charlie"]);
+    let people = text(&node.poq(&["audit", "auditors"]).stdout);
+    assert!(people.contains("(charlie)") && people.lines().count() == 2, "{people}");
 }
 
 /// Nothing that would not open the audit gets as far as the chain, where all would see the answer key.
@@ -115,11 +144,18 @@ fn refusals(node: &Node, file: &Path) {
     assert_refused(node, &broke, "InsufficientBalance: ");
     assert!(!beside.exists(), "the key of a request that was refused");
 
+    let vain = ["ask", QUESTION, "--reference", REFERENCE, "--decoy", "lima"];
+    let said = assert_refused(node, &vain, "--decoy \"lima\" is a part of --reference");
+    assert!(said.contains("no answer would be right"), "{said}");
+
     let said =
         assert_refused(node, &["audit", "open", &with(file, "reference", "Quito".into())], "AuditMismatch: ");
     assert!(said.contains("still secret"), "{said}");
+    assert_refused(node, &["audit", "open", &with(file, "decoys", json!([DECOY]))], "AuditMismatch: ");
     assert_refused(node, &["audit", "open", &with(file, "right", json!(0.8))], "AuditMismatch: ");
-    assert_refused(node, &["audit", "open", path, "--from", "bob"], "RequireSudo: ");
+    let said =
+        assert_refused(node, &["audit", "open", path, "--from", "bob"], "BadOrigin: bob is no auditor");
+    assert!(said.contains("Nothing was sent") && said.contains("poq audit auditors set"), "{said}");
     let elsewhere = with(file, "genesis", format!("0x{}", "00".repeat(32)).into());
     let said = assert_refused(node, &["audit", "open", &elsewhere], &elsewhere);
     assert!(said.contains("another chain"), "{said}");
@@ -150,7 +186,8 @@ fn parameters_are_set_for_requests_to_come() {
     let file = folder.path().join("parameters.json");
     let before = node.json(&["ask", QUESTION]);
     let parameters = node.json(&["parameters"]);
-    assert_eq!(parameters["fee"], 0.02);
+    assert_eq!((&parameters["fee"], &parameters["base_pay"]), (&json!(0.02), &json!(0.2)));
+    assert_eq!(parameters["min_committee"], 3);
 
     let printed = write(&file, &parameters);
     for action in ["check", "set"] {

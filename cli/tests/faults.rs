@@ -59,17 +59,18 @@ fn a_node_killed_in_the_middle_does_not_strand_a_request() {
     assert_eq!(again["state"], "settled");
 }
 
-#[tokio::test]
-async fn without_an_engine_a_request_is_refunded_and_absence_is_slashed() {
-    let node = Node::start_with(&["--engine", "off"]);
+/// How two operators stand after two requests that a node with these options does not answer.
+async fn asked_in_vain(options: &[&str]) -> [Value; 2] {
+    let node = Node::start_with(options);
     let chain = Chain::connect(&node.url()).await;
     // The windows of the demo's models are minutes long; these are blocks.
     chain.register_hasty_generator("hasty").await;
-    for name in ["operator-0", "operator-1"] {
+    let names = ["operator-0", "operator-1"];
+    for name in names {
         let worker = node.operator(name)["worker"].as_str().unwrap().to_owned();
         node.json(&["--from", name, "operator", "register", "--worker", &worker, "--model", "hasty"]);
     }
-    let stakes = ["operator-0", "operator-1"].map(|name| amount(&node.operator(name)["stake"]));
+    let stakes = names.map(|name| amount(&node.operator(name)["stake"]));
 
     for (responders, reason) in [("1", "NoOutput"), ("2", "NoCommitment")] {
         let before = chain.total("//Alice").await;
@@ -78,24 +79,38 @@ async fn without_an_engine_a_request_is_refunded_and_absence_is_slashed() {
         let request = parse(&output.stdout);
         assert_over(&request);
         assert_eq!((&request["state"], &request["refund_reason"]), (&"refunded".into(), &reason.into()));
-        assert_eq!(request["refund"], request["budget"]);
-        // Whoever waited for nothing gets, out of the slash of the absentees, what their work would have been paid.
-        let wanted: u128 = responders.parse().unwrap();
-        let lost = amount(&request["budget_parts"]["inference"]) / wanted * wanted;
-        assert_eq!(before + lost - chain.total("//Alice").await, amount(&request["transaction_fee"]));
+        // Somebody was drawn, so the fee is owed, and nothing else. The requester has no part in the slashes of the absent.
+        assert_eq!((&request["paid"], &request["fee"]), (&"0".into(), &request["budget_parts"]["fee"]));
+        let spent = amount(&request["fee"]) + amount(&request["transaction_fee"]);
+        assert_eq!(before - chain.total("//Alice").await, spent);
     }
 
-    let operators = ["operator-0", "operator-1"].map(|name| node.operator(name));
+    let operators = names.map(|name| node.operator(name));
     let missed: u64 = operators.iter().map(|operator| operator["missed"].as_u64().unwrap()).sum();
-    assert_eq!(missed, 3, "one absence, then two");
+    assert_eq!(missed, 3, "one duty, then two");
     for (operator, stake) in operators.iter().zip(stakes) {
-        let slashed = amount(&operator["slashed"]);
-        assert!(slashed > 0);
-        assert_eq!(amount(&operator["stake"]) + slashed, stake);
+        assert_eq!(amount(&operator["stake"]) + amount(&operator["slashed"]), stake);
     }
-    let why = text(&node.poq(&["operators", "operator-0"]).stdout);
-    assert!(why.contains("absent"), "{why}");
     node.assert_invariants();
+    operators
+}
+
+#[tokio::test]
+async fn without_an_engine_a_request_is_refunded_and_the_failure_is_reported_in_time() {
+    for operator in asked_in_vain(&["--engine", "off"]).await {
+        assert_eq!(operator["slashed"], "0", "{operator}");
+        let latest = operator["recent"].as_array().unwrap().last().unwrap();
+        assert_eq!(latest["why"], "reported as failed: ModelUnavailable");
+    }
+}
+
+#[tokio::test]
+async fn without_a_word_a_request_is_refunded_and_silence_is_slashed() {
+    for operator in asked_in_vain(&["--engine", "off", "--offchain-worker", "never"]).await {
+        assert!(amount(&operator["slashed"]) > 0, "{operator}");
+        let latest = operator["recent"].as_array().unwrap().last().unwrap();
+        assert!(latest["why"].as_str().unwrap().starts_with("absent: "), "{latest}");
+    }
 }
 
 #[test]

@@ -7,7 +7,8 @@ mod chain;
 mod common;
 
 use chain::Chain;
-use common::{text, Node};
+use common::{amount, parse, text, Node};
+use std::{fs, os::unix::fs::PermissionsExt as _};
 use subxt::{dynamic::Value, ext::scale_value::Composite};
 
 /// Longer than the runtime takes, by one byte.
@@ -42,12 +43,13 @@ async fn bad_requests_are_refused_by_name_and_cost_nothing() {
         ("InvalidResponders", &["?", "--responders", "0"]),
         ("InvalidResponders", &["?", "--responders", "9"]),
         ("NotEnoughInferenceNodes", &["?", "--responders", "3"]),
-        ("InvalidCommittee", &["?", "--committee", "0"]),
+        ("InvalidCommittee", &["?", "--committee", "2"]),
         ("InvalidCommittee", &["?", "--committee", "64"]),
         ("NotEnoughQualityValidators", &["?", "--committee", "6"]),
         ("InvalidSampling", &["?", "--max-tokens", "0"]),
         ("InvalidSampling", &["?", "--max-tokens", "4097"]),
         ("InvalidSampling", &["?", "--temperature", "2.001"]),
+        ("ContextTooSmall", &["?", "--max-tokens", "4096"]),
         ("BudgetTooSmall", &["?", "--budget", "0.000000000001"]),
         ("InsufficientBalance", &["?", "--budget", "2000000"]),
         ("InsufficientBalance", &["?", "--from", "//Nobody"]),
@@ -109,37 +111,104 @@ async fn without_the_client(node: &Node, chain: &Chain) {
 
 /// Becoming an operator, and what is refused on the way.
 fn operators(node: &Node) {
+    let folder = tempfile::tempdir().unwrap();
+    let secret = folder.path().join("worker");
+    fs::write(&secret, "//Bob//worker\n").unwrap();
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
+    let secret = secret.to_str().unwrap();
     let worker = chain::account("//Bob//worker").public_key().to_account_id().to_string();
-    let register = ["register", "--worker", &worker, "--model", "poq-demo-weak"];
+    let consent = |operator: &str| {
+        let made = node.json(&["operator", "consent", "--worker-suri-file", secret, "--operator", operator]);
+        assert_eq!(made["worker"], worker);
+        made["consent"].as_str().unwrap().to_owned()
+    };
+    let (own, of_another) = (consent("bob"), consent("alice"));
+
+    const MODEL: [&str; 2] = ["--model", "poq-demo-weak"];
+    let register = |more: &[&'static str]| [&["register"], &MODEL[..], more].concat();
+    let worker_key = ["register", "--model", "poq-demo-weak", "--worker", &worker];
+    let with = |consent| [&worker_key[..], &["--consent", consent]].concat();
     let steps: &[(&[&str], Option<&str>)] = &[
-        (&["chill"], Some("NotAnOperator")),
-        (&["bond", "0"], Some("ZeroAmount")),
-        (&["bond", "1"], Some("StakeTooSmall")),
+        (&["chill"], Some("NotAnOperator: ")),
+        (&["capacity", "--pairs", "8"], Some("NotAnOperator: ")),
+        (&["bond", "0"], Some("ZeroAmount: ")),
+        (&["bond", "1"], Some("StakeTooSmall: ")),
         (&["bond", "1500"], None),
-        (&["resume"], Some("NotChilled")),
-        (&register, None),
+        (&["resume"], Some("NotChilled: ")),
+        (&register(&[]), Some("the account has no worker key yet")),
+        (&worker_key, Some("InvalidConsent: ")),
+        (&with(&of_another), Some("--consent is not a signature of worker key")),
+        (&with("0x00"), Some("--consent is no signature")),
+        (&with(&own), None),
+        // The key that it has, named or not, is asked for nothing.
+        (&worker_key, None),
+        (&register(&[]), None),
+        (&register(&["--worker", "//Bob//another"]), None),
+        (&[&register(&["--worker-suri-file"])[..], &[secret]].concat(), None),
+        (&[&register(&["--model", "poq-demo-evaluator"])[..], &[]].concat(), Some("StakeTooSmall: ")),
+        (&["capacity", "--pairs", "8"], None),
+        (&["capacity", "--pairs", "0", "--tokens", "0"], Some("InvalidCapacity: ")),
         (&["chill"], None),
-        (&["chill"], Some("AlreadyChilled")),
+        (&["chill"], Some("AlreadyChilled: ")),
         (&["resume"], None),
-        (&["unbond", "1000"], Some("RemainderTooSmall")),
-        (&["unbond", "1500.5"], Some("NotEnoughStake")),
+        (&["unbond", "1000"], Some("RemainderTooSmall: ")),
+        (&["unbond", "1500.5"], Some("NotEnoughStake: ")),
         (&["unbond", "1500"], None),
-        (&["withdraw"], Some("NothingToWithdraw")),
+        (&["withdraw"], Some("NothingToWithdraw: ")),
     ];
     for (args, refused) in steps {
         let output = node.poq(&[&["--from", "bob", "operator"], *args].concat());
         let said = text(&output.stderr);
         match refused {
             None => assert_eq!(output.status.code(), Some(0), "{args:?}: {said}"),
-            Some(name) => {
+            Some(start) => {
                 assert_eq!(output.status.code(), Some(1), "{args:?}: {said}");
-                assert!(said.starts_with(&format!("error: {name}: ")), "{args:?}, {name} expected: {said}");
+                assert!(said.starts_with(&format!("error: {start}")), "{args:?}, {start} expected: {said}");
             }
         }
     }
     let bob = node.operator("bob");
     assert_eq!((&bob["stake"], &bob["drawable"]), (&"0".into(), &false.into()));
-    assert_eq!(bob["unbonding"]["amount"], "1500000000000000");
+    assert_eq!(amount(&bob["unbonding"]["amount"]), 1_500_000_000_000_000);
+    assert_eq!(bob["worker"], worker);
+    assert_eq!(bob["capacity"], serde_json::json!({ "tokens": 4_096, "pairs": 8 }), "tokens stay");
+    assert_eq!(bob["load"], serde_json::json!({ "tokens": 0, "pairs": 0 }));
+    let shown = text(&node.poq(&["operators", "bob"]).stdout);
+    assert!(shown.contains("0 of 8 pairs to score"), "{shown}");
+    let all = node.json(&["operators"]);
+    assert_eq!(all.as_array().unwrap().len(), 8, "the page is walked to its end");
+}
+
+#[test]
+fn a_consent_can_be_made_without_a_node() {
+    let folder = tempfile::tempdir().unwrap();
+    let secret = folder.path().join("worker");
+    fs::write(&secret, "//Bob//worker").unwrap();
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o644)).unwrap();
+    let genesis = "07".repeat(32);
+    let consent = |genesis: &str| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_poq"));
+        command.args(["operator", "consent", "--operator", "alice", "--json", "--genesis", genesis]);
+        command.args(["--worker-suri-file", secret.to_str().unwrap(), "--url", "ws://127.0.0.1:1"]);
+        command.env_remove("POQ_SURI").output().unwrap()
+    };
+    let output = consent(&genesis);
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert!(said.contains("chmod 600"), "others can read that file: {said}");
+    let made = parse(&output.stdout);
+    let worker = chain::account("//Bob//worker");
+    let alice = chain::account("//Alice").public_key().to_account_id();
+    assert_eq!(made["worker"], worker.public_key().to_account_id().to_string());
+    assert_eq!(made["operator"], alice.to_string());
+    let signature = hex::decode(made["consent"].as_str().unwrap().strip_prefix("0x").unwrap()).unwrap();
+    let signature = subxt_signer::sr25519::Signature(signature.try_into().unwrap());
+    let agreed = poq_primitives::commitment::worker_consent(&[7; 32], &alice.0);
+    assert!(subxt_signer::sr25519::verify(&signature, agreed, &worker.public_key()));
+
+    let output = consent("07");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("32 bytes in hex"), "{}", text(&output.stderr));
 }
 
 #[test]
@@ -151,6 +220,7 @@ fn wrong_command_lines_and_missing_nodes_have_codes_of_their_own() {
     assert_eq!(poq(&["ask"]).status.code(), Some(2));
     assert_eq!(poq(&["ask", "?", "--budget", "1e3"]).status.code(), Some(2));
     assert_eq!(poq(&["ask", "?", "--min-quality", "2"]).status.code(), Some(2));
+    assert_eq!(poq(&["operator", "capacity"]).status.code(), Some(2));
     assert_eq!(poq(&["--help"]).status.code(), Some(0));
     let gone = poq(&["status", "--url", "ws://127.0.0.1:1"]);
     assert_eq!(gone.status.code(), Some(3));

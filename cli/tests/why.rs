@@ -63,17 +63,11 @@ fn why_says_what_is_wrong_and_what_to_do_first() {
     wait_for("the line of the log", || node.log().contains("Mended (chilled)").then_some(()));
 
     // A worker key that the node does not have.
-    let other = chain::account("//Elsewhere").public_key().to_account_id().to_string();
-    node.json(&[
-        "--from",
-        "operator-4",
-        "operator",
-        "register",
-        "--worker",
-        &other,
-        "--model",
-        "poq-demo-evaluator",
-    ]);
+    let folder = tempfile::tempdir().unwrap();
+    let elsewhere = folder.path().join("worker");
+    fs::write(&elsewhere, "//Elsewhere").unwrap();
+    let register = ["--from", "operator-4", "operator", "register", "--model", "poq-demo-evaluator"];
+    node.json(&[&register[..], &["--worker-suri-file", elsewhere.to_str().unwrap()]].concat());
     let answer = node.json(&["why", "operator-4", "--node", &url]);
     assert!(kinds(&answer).contains(&"no_key_in_keystore"), "{answer}");
     assert!(answer["first"].as_str().unwrap().contains("poq-node key insert"), "{answer}");

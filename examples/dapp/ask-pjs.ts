@@ -10,7 +10,7 @@ import type { SubmittableExtrinsic } from "@polkadot/api/types";
 import { Keyring } from "@polkadot/keyring";
 import type { KeyringPair } from "@polkadot/keyring/types";
 import type { Bytes, Enum, Option, Result } from "@polkadot/types";
-import type { DispatchError, SiLookupTypeId } from "@polkadot/types/interfaces";
+import type { DispatchError, EventRecord, SiLookupTypeId } from "@polkadot/types/interfaces";
 import type { Codec, ISubmittableResult } from "@polkadot/types/types";
 import { hexToString, stringToHex, u8aConcat, u8aToHex } from "@polkadot/util";
 
@@ -32,7 +32,7 @@ if (question === undefined || positionals.length > 1) {
 // polkadot-js gives plain objects (`toJSON`) without types: these are what view functions answer, as far as it is read here.
 type Model = { id: string; kind: string; retired: boolean; roster: { operator: string }[] };
 type Part = { operator: string; output: string; paid: number | string; quality: number | null };
-type Phase = { settled?: { best: number }; refunded?: { reason: string } };
+type Phase = { settled?: { at: number; best: number }; refunded?: { at: number; reason: string } };
 type Request = {
   phase: Phase;
   budget: Record<"inference" | "scoring" | "fee", number | string>;
@@ -57,6 +57,15 @@ async function view<T>(api: ApiPromise, block: Uint8Array, name: string, ...args
   return create(found.output, answer.asOk.toU8a(true)).toJSON() as T;
 }
 
+/** The models of the registry. A view gives its entries in pages of at most 64; the next begins after the last one's id. */
+async function allModels(api: ApiPromise, block: Uint8Array): Promise<Model[]> {
+  const all: Model[] = [];
+  for (;;) {
+    const page = await view<Model[]>(api, block, "models", all.at(-1)?.id ?? null, 64);
+    all.push(...page);
+    if (page.length < 64) return all;
+  }
+}
 
 /** Sends a transaction and waits until it is in a finalized block; an error of the chain has its name and its meaning. */
 function send(api: ApiPromise, call: SubmittableExtrinsic<"promise">, from: KeyringPair): Promise<ISubmittableResult> {
@@ -97,10 +106,21 @@ async function follow(api: ApiPromise, id: string): Promise<Request> {
   return promise.finally(() => [stop, end].forEach((stop) => (stop as unknown as () => void)()));
 }
 
+/** What the event of a request's end says that its state does not: the chain's part, and what went back. */
+async function sums(api: ApiPromise, id: string, at: number): Promise<{ fee: bigint; refund: bigint }> {
+  const block = await api.at(await api.rpc.chain.getBlockHash(at));
+  const records = (await block.query.system!.events!()) as unknown as EventRecord[];
+  const ends = records.filter(({ event }) => event.section === "proofOfQuality" && /^(Settled|Refunded)$/.test(event.method));
+  const fields = ends.map(({ event }) => event.data as unknown as Record<"request" | "fee" | "refund", Codec>);
+  const end = fields.find(({ request }) => request.toString() === id);
+  if (!end) throw new Error(`block ${at} does not say how request ${id} ended`);
+  return { fee: BigInt(end.fee.toString()), refund: BigInt(end.refund.toString()) };
+}
+
 async function run(api: ApiPromise) {
   const from = new Keyring({ type: "sr25519" }).addFromUri(options.from);
   const best = (await api.rpc.chain.getHeader()).hash;
-  const models = await view<Model[]>(api, best, "models");
+  const models = await allModels(api, best);
   const served = models.filter((model) => !model.retired && model.roster.length > 0);
   const generators = served.filter((model) => model.kind === "Generator").map((model) => model.id);
   const evaluator = served.find((model) => model.kind === "Evaluator")?.id;
@@ -126,27 +146,26 @@ async function run(api: ApiPromise) {
   const id = field("proofOfQuality", "Requested", "request");
   if (!id) throw new Error("the transaction succeeded, but no request came of it");
   const request = await follow(api, id);
-  show(id, request, field("transactionPayment", "TransactionFeePaid", "actualFee") ?? "0");
+  const { settled, refunded } = request.phase;
+  const rest = await sums(api, id, (settled ?? refunded)!.at);
+  show(id, request, rest, field("transactionPayment", "TransactionFeePaid", "actualFee") ?? "0");
   process.exitCode = request.phase.settled ? 0 : 4;
 }
 
-/** Prints the answer and where the budget went. Only a settled request is paid for. */
-function show(id: string, request: Request, transactionFee: string) {
+/** Prints the answer and where the budget went. An answer that was shown is paid for, whatever became of the request. */
+function show(id: string, request: Request, rest: { fee: bigint; refund: bigint }, transactionFee: string) {
   const { settled, refunded } = request.phase;
   const winner = settled && request.responses[settled.best];
-  const paid = settled ? [...request.responses, ...(request.committees.at(-1) ?? [])] : [];
-  const budget = sum(request.budget);
-  const fee = settled ? BigInt(request.budget.fee) : 0n;
+  const paid = [...request.responses, ...request.committees.flat()];
   const result = {
     request: id,
     state: settled ? "settled" : "refunded",
     reason: refunded?.reason,
     answer: winner && hexToString(winner.output),
     quality: winner && (winner.quality ?? 0) / 1_000_000,
-    budget,
+    budget: sum(request.budget),
     paid: paid.map((part) => ({ operator: part.operator, amount: BigInt(part.paid) })),
-    fee,
-    refund: budget - fee - paid.reduce((all, part) => all + BigInt(part.paid), 0n),
+    ...rest,
     transactionFee,
   };
   if (options.json) {

@@ -54,7 +54,7 @@ const client = createWsClient(options.url, {
 try {
   await answers.promise;
   const api = client.getTypedApi(poq);
-  const wanted = await terms(api, requester, {
+  const wanted = await terms(api, requester, question, {
     maxTokens: number(options["max-tokens"]),
     responders: number(options.responders),
     committee: number(options.committee),
@@ -79,7 +79,8 @@ try {
     if (answer) console.log(`${answer.answer}\n\nQuality ${answer.quality}, by ${answer.by}`);
     if (phase.type === "Refunded") console.log(`No answer: ${REASON[phase.value.reason.type]}.`);
     for (const part of paid) console.log(`${part.operator} ${part.role.padEnd(8)} ${amount(part.amount)}`);
-    console.log(`Of the budget of ${amount(budget)}, the chain took ${amount(fee)}, and ${amount(refund)} came back.`);
+    const rest = (units: bigint | undefined) => (units === undefined ? "an unknown part" : amount(units));
+    console.log(`Of the budget of ${amount(budget)}, the chain took ${rest(fee)}, and ${rest(refund)} came back.`);
   }
   process.exitCode = phase.type === "Settled" ? 0 : 4;
 } catch (error) {

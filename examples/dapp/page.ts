@@ -10,7 +10,7 @@ const api = createWsClient("ws://127.0.0.1:9944").getTypedApi(poq);
 /** Asks; `show` hears how far it is. The answer is `undefined` if the budget came back instead. */
 export async function answer(question: string, show: (state: string) => void) {
   const { address, signer } = await walletAccount("My dApp");
-  const wanted = await terms(api, address, { responders: 2, committee: 5, minQuality: 0.5 });
+  const wanted = await terms(api, address, question, { responders: 2, committee: 5, minQuality: 0.5 });
   show(`${wanted.budget} units go on hold`);
   const { id } = await ask(api, signer, question, wanted);
   const request = await follow(api, id, (phase) => show(phase.type));

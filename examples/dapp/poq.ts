@@ -3,11 +3,12 @@
 
 import { poq } from "#descriptors";
 import { type ErrorsFromPalletsDef, InvalidTxError, type PolkadotSigner, type TypedApi } from "polkadot-api";
-import { distinctUntilChanged, filter, firstValueFrom } from "rxjs";
+import { distinctUntilChanged, filter, firstValueFrom, merge } from "rxjs";
 
 export type Api = TypedApi<typeof poq>;
 export type RequestInfo = NonNullable<Awaited<ReturnType<Api["view"]["ProofOfQuality"]["request_info"]>>>;
 export type Phase = RequestInfo["phase"];
+export type Model = Awaited<ReturnType<Api["view"]["ProofOfQuality"]["models"]>>[number];
 export type Terms = Parameters<Api["tx"]["ProofOfQuality"]["request_inference"]>[0]["terms"];
 type Reason = (Phase & { type: "Refunded" })["value"]["reason"]["type"];
 type ErrorName = keyof ErrorsFromPalletsDef<(typeof poq)["descriptors"]["pallets"]>["ProofOfQuality"];
@@ -18,11 +19,11 @@ export type Wishes = {
   maxTokens?: number;
   /** How many inference nodes answer, 1 to 8. */
   responders?: number;
-  /** How many quality validators score the answers, 1 to 63. */
+  /** How many quality validators score the answers, `min_committee` of the chain's parameters (3) to 63. */
   committee?: number;
-  /** Answers with a lower score, 0 to 1, are not paid. */
+  /** Answers below this score, 0 to 1, that are also worse than usual earn the base part of their price; the rest goes to the chain. */
   minQuality?: number;
-  /** Most to pay, in units of 10^-12 POQ; by default the least that the chain takes. */
+  /** Most to pay, in units of 10^-12 POQ; by default the least that the chain takes. More is a bonus for the inference nodes. */
   budget?: bigint;
 };
 
@@ -30,9 +31,13 @@ export type Wishes = {
 export type Bill = {
   budget: bigint;
   paid: { operator: string; role: "answered" | "scored"; amount: bigint }[];
-  fee: bigint;
-  refund: bigint;
+  /** For the chain. `undefined` (as `refund` is then) where only the event of the request's end says it, and that was not seen. */
+  fee: bigint | undefined;
+  refund: bigint | undefined;
 };
+
+/** A request that is over, with the sums in the event of its end, if that was seen. */
+export type Closed = RequestInfo & { sums?: { fee: bigint; refund: bigint } };
 
 /** The chain, or the pool of transactions, said no. `message` begins with the name of the error. */
 export class Refused extends Error {
@@ -42,25 +47,42 @@ export class Refused extends Error {
 // Fixed-point numbers of the chain are integers; a Permill counts millionths.
 const PERMILL = 1_000_000;
 
+// A view gives its entries in pages of at most 64.
+const PAGE = 64;
+
+/** The models of the registry, page by page. `operators` has pages, too. */
+export async function models(api: Api): Promise<Model[]> {
+  const all: Model[] = [];
+  for (;;) {
+    const page = await api.view.ProofOfQuality.models(all.at(-1)?.id, PAGE, { at: "best" });
+    all.push(...page);
+    if (page.length < PAGE) return all;
+  }
+}
+
 /** A request that keeps the chain's rules, at the least price unless the user names one. */
-export async function terms(api: Api, requester: string, wishes: Wishes = {}): Promise<Terms> {
-  const models = await api.view.ProofOfQuality.models({ at: "best" });
-  const served = models.filter((model) => !model.retired && model.roster.length > 0);
-  const generators = served.filter((model) => model.kind.type === "Generator");
+export async function terms(api: Api, requester: string, question: string, wishes: Wishes = {}): Promise<Terms> {
+  const served = (await models(api)).filter((model) => !model.retired && model.roster.length > 0);
+  const maxTokens = wishes.maxTokens ?? 64;
+  // Each byte of a question counts as a token. Where no generator has room, the chain says so.
+  const tokens = new TextEncoder().encode(question).length + maxTokens;
+  const all = served.filter((model) => model.kind.type === "Generator");
+  const fitting = all.filter((model) => tokens <= model.context);
+  const generators = fitting.length > 0 ? fitting : all;
   const evaluator = served.find((model) => model.kind.type === "Evaluator");
   if (generators.length === 0 || !evaluator) throw new Refused("nobody serves a generator and an evaluator now");
 
   // Nobody has two parts in a request, nor one in its own.
-  const serving = (some: typeof models) =>
+  const serving = (some: Model[]) =>
     new Set(some.flatMap((model) => model.roster.map((place) => place.operator)).filter((who) => who !== requester));
   const nodes = serving(generators);
   const responders = wishes.responders ?? Math.max(1, Math.min(nodes.size, 2));
   const scorers = serving([evaluator]);
   const both = Math.min(nodes.intersection(scorers).size, responders);
-  const committee = wishes.committee ?? Math.max(1, Math.min(scorers.size - both, 5));
+  const { min_committee } = await api.query.ProofOfQuality.EconomicParameters.getValue({ at: "best" });
+  const committee = wishes.committee ?? Math.max(min_committee, Math.min(scorers.size - both, 5));
 
   const ids = generators.map((model) => model.id).slice(0, 8);
-  const maxTokens = wishes.maxTokens ?? 64;
   const estimate = await api.view.ProofOfQuality.estimate_budget(ids, evaluator.id, maxTokens, responders, committee, {
     at: "best",
   });
@@ -98,7 +120,7 @@ export async function ask(api: Api, signer: PolkadotSigner, question: string, te
  * `onPhase` hears of every phase as soon as a block has it; a fork can take a block back, so this is for progress bars. What
  * is returned stands in a finalized block.
  */
-export async function follow(api: Api, id: bigint, onPhase: (phase: Phase, block: number) => void): Promise<RequestInfo> {
+export async function follow(api: Api, id: bigint, onPhase: (phase: Phase, block: number) => void): Promise<Closed> {
   const { Requests } = api.query.ProofOfQuality;
   const phases = Requests.watchValue(id, { at: "best" }).pipe(
     distinctUntilChanged((last, next) => last.value?.phase.type === next.value?.phase.type),
@@ -108,15 +130,25 @@ export async function follow(api: Api, id: bigint, onPhase: (phase: Phase, block
     // The same connection tells the one below.
     error: () => {},
   });
+  let sums: Closed["sums"];
+  const { Settled, Refunded } = api.event.ProofOfQuality;
+  const ends = merge(Settled.watchBest(), Refunded.watchBest()).subscribe({
+    next: ({ type, events }) => {
+      const end = events.find(({ payload }) => payload.request === id);
+      if (end && type !== "drop") sums = end.payload;
+    },
+    error: () => {},
+  });
   try {
     const over = Requests.watchValue(id, { at: "finalized" }).pipe(filter(({ value }) => !value || isOver(value.phase)));
     await firstValueFrom(over);
   } finally {
     progress.unsubscribe();
+    ends.unsubscribe();
   }
   const request = await api.view.ProofOfQuality.request_info(id, { at: "finalized" });
   if (!request) throw new Error(`the chain has no request ${id}: it was never made, or it was long ago and is pruned`);
-  return request;
+  return sums ? { ...request, sums } : request;
 }
 
 /** Whether nothing happens to a request any more. */
@@ -130,16 +162,20 @@ export function best(request: RequestInfo) {
 }
 
 /** Where the budget of a request that is over went. */
-export function bill(request: RequestInfo): Bill {
-  const { inference, scoring, fee } = request.budget;
-  const budget = inference + scoring + fee;
-  // Who worked for a request that is refunded is paid out of the stake of the absent, not out of the budget.
-  if (request.phase.type !== "Settled") return { budget, paid: [], fee: 0n, refund: budget };
+export function bill(request: Closed): Bill {
+  const { inference, scoring, fee: usual } = request.budget;
+  const budget = inference + scoring + usual;
   const answered = request.responses.map(({ operator, paid }) => ({ operator, role: "answered" as const, amount: paid }));
-  // A committee that was dismissed is not paid out of the budget either.
-  const members = request.committees.at(-1) ?? [];
+  const members = request.committees.flat();
   const scored = members.map(({ operator, paid }) => ({ operator, role: "scored" as const, amount: paid }));
   const paid = [...answered, ...scored];
+  if (request.sums) return { budget, paid, fee: request.sums.fee, refund: request.sums.refund };
+
+  // The fee is owed once anybody was drawn. Draws that were put off, and what answers below `min_quality` may not get, come to it.
+  const isBelow = ({ work, quality }: (typeof request.responses)[number]) =>
+    request.min_quality > 0 && work.type === "Shown" && (quality ?? 0) < request.min_quality;
+  if (request.tries > 0 || request.responses.some(isBelow)) return { budget, paid, fee: undefined, refund: undefined };
+  const fee = request.responses.length > 0 ? usual : 0n;
   return { budget, paid, fee, refund: budget - fee - paid.reduce((sum, { amount }) => sum + amount, 0n) };
 }
 
@@ -155,11 +191,12 @@ const MEANING: Partial<Record<ErrorName, string>> = {
   NotUtf8: "a question is UTF-8.",
   InvalidSampling: "an answer has 1 to 4,096 tokens, and the temperature is at most 2.",
   InvalidResponders: "1 to 8 nodes can answer.",
-  InvalidCommittee: "1 to 63 quality validators can score.",
+  InvalidCommittee: "at least `min_committee` quality validators (3) and at most 63 can score.",
   InvalidModelList: "name 1 to 8 generators, each once.",
   UnknownModel: "the chain has no such model; the view function `models` lists them.",
   WrongModelKind: "generators answer, evaluators score.",
   ModelRetired: "the model takes no more requests; take another.",
+  ContextTooSmall: "the question's bytes and the answer's tokens do not fit into a model: ask shorter, for fewer tokens, or another.",
   NotEnoughInferenceNodes: "fewer nodes than that serve these generators.",
   NotEnoughQualityValidators: "fewer quality validators than that serve this evaluator.",
   BudgetTooSmall: "the budget is below the estimate.",
@@ -174,7 +211,7 @@ export const REASON: Record<Reason, string> = {
   NoOutput: "no inference node showed its answer in time",
   NoCommittee: "too few quality validators could be drawn",
   NoQuorum: "too few quality validators revealed their scores",
-  Busy: "all operators had as much to do as they take at a time; ask again later",
+  Busy: "all operators had as much open work as they take at a time; ask again later, or with a larger budget",
 };
 
 /** What to tell a user when the pool of transactions takes one not even to try it. */

@@ -40,6 +40,9 @@ const PATIENCE: Duration = Duration::from_secs(600);
 /// How often to look.
 const POLL: Duration = Duration::from_millis(500);
 
+/// Models on a page of the registry.
+const MODELS: u32 = 64;
+
 /// Length of a view function's id.
 const VIEW_FUNCTION_ID_BYTES: usize = 32;
 
@@ -418,7 +421,13 @@ impl Client {
     /// # Errors
     /// If there are none.
     pub async fn terms(&self) -> Result<Terms> {
-        let models: Vec<Model> = Self::view(&self.finalized().await?, "models", ()).await?;
+        let at = self.finalized().await?;
+        // Version 6 of the runtime, with which the upgrade begins, knew no pages.
+        let paged: Result<Vec<Model>> = Self::view(&at, "models", (None::<[u8; 32]>, MODELS)).await;
+        let models: Vec<Model> = match paged {
+            Ok(models) => models,
+            Err(_) => Self::view(&at, "models", ()).await?,
+        };
         let of = |kind| {
             models.iter().filter(move |model| model.kind == kind && !model.retired).map(|model| model.id)
         };

@@ -148,7 +148,9 @@ impl Ledger {
             }
             ("ProofOfQuality", "Refunded") => {
                 let reason = fields.at("reason").and_then(variant).unwrap_or_default().to_owned();
-                self.close(block, request(), amount("refund"), End::Refunded(reason));
+                let parts = amount("paid").saturating_add(amount("fee")).saturating_add(amount("refund"));
+                add(&mut self.request_fees, amount("fee"));
+                self.close(block, request(), parts, End::Refunded(reason));
             }
             ("ProofOfQuality", "Slashed") => add(&mut self.slashed, amount("amount")),
             ("ProofOfQuality", "Compensated") => add(&mut self.compensated, amount("amount")),

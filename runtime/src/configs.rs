@@ -1,7 +1,7 @@
 //! How each pallet is set up.
 
 use crate::{
-    currency::{EXISTENTIAL_DEPOSIT, MICRO_POQ, POQ},
+    currency::{EXISTENTIAL_DEPOSIT, MICRO_POQ, MILLI_POQ, POQ},
     migrations,
     randomness::ParentVrf,
     time::{DAY, EPOCH_SLOTS, HOUR, MINUTE, SLOT_MILLIS},
@@ -25,7 +25,7 @@ use frame_system::{
     EnsureRoot,
 };
 use pallet_grandpa::AuthorityId as GrandpaId;
-use pallet_proof_of_quality::{report_tags::ReportTags, Parameters};
+use pallet_proof_of_quality::{report_tags::ReportTags, EnsureAuditor, Parameters, Workload};
 use pallet_session::disabling::UpToLimitWithReEnablingDisablingStrategy;
 use pallet_transaction_payment::{FungibleAdapter, Multiplier, TargetedFeeAdjustment};
 use sp_consensus_babe::{AllowedSlots, AuthorityId as BabeId, BabeEpochConfiguration};
@@ -87,6 +87,7 @@ impl frame_system::Config for Runtime {
 type Migrations = (
     pallet_proof_of_quality::migrations::MigrateV0ToV1<Runtime>,
     pallet_proof_of_quality::migrations::MigrateV1ToV2<Runtime>,
+    pallet_proof_of_quality::migrations::MigrateV2ToV3<Runtime>,
     migrations::AdoptSessions,
 );
 
@@ -242,8 +243,18 @@ impl pallet_skip_feeless_payment::Config for Runtime {
 
 parameter_types! {
     /// The economic parameters until sudo sets others.
-    pub const DefaultParameters: Parameters<Balance, BlockNumber> =
-        Parameters::recommended(1_000 * POQ, 10 * POQ, 7 * DAY, DAY);
+    pub const DefaultParameters: Parameters<Balance, BlockNumber> = Parameters::recommended(
+        1_000 * POQ,
+        10 * POQ,
+        // What a millisecond costs as a transaction: more than most draws weigh.
+        MILLI_POQ,
+        // Of some fifteen operators of the demo's stake.
+        50_000 * POQ,
+        7 * DAY,
+        DAY,
+    );
+    /// What a laptop does within a minute: a long answer or many short ones, by a small model without a GPU.
+    pub const DefaultCapacity: Workload = Workload { tokens: 4_096, pairs: 64 };
     /// A model may ask for its share in full from a quality of a half on.
     pub const MaxAlpha: FixedU64 = FixedU64::from_u32(2);
     /// Latency costs at most the whole share.
@@ -258,7 +269,7 @@ impl pallet_proof_of_quality::Config for Runtime {
     type RuntimeHoldReason = RuntimeHoldReason;
     type ModelOrigin = EnsureRoot<AccountId>;
     type ParameterOrigin = EnsureRoot<AccountId>;
-    type AuditOrigin = EnsureRoot<AccountId>;
+    type AuditOrigin = EnsureAuditor<Runtime>;
     type DefaultParameters = DefaultParameters;
     type Randomness = ParentVrf<Runtime>;
     type Aggregation = pallet_proof_of_quality::WeightedMedian;
@@ -277,8 +288,12 @@ impl pallet_proof_of_quality::Config for Runtime {
     type MaxOperatorsPerModel = ConstU32<256>;
     // Who has machines for more registers more operators.
     type MaxDuties = ConstU32<1_024>;
-    // Two calls report them all.
-    type DefaultCapacity = ConstU32<32>;
+    type DefaultCapacity = DefaultCapacity;
+    type MaxAuditors = ConstU32<16>;
+    type MaxDecoys = ConstU32<8>;
+    // A planned stop.
+    type ChillPatience = ConstU32<HOUR>;
+    type BlockMillis = ConstU64<SLOT_MILLIS>;
     type MaxReports = ConstU32<16>;
     type RecentDuties = ConstU32<16>;
     type MaxReferenceLength = ConstU32<256>;
@@ -402,7 +417,7 @@ mod tests {
     }
 
     fn ask() {
-        let models = ProofOfQuality::models();
+        let models = ProofOfQuality::models(None, 64);
         let model = |name: &str| models.iter().find(|model| model.name == name.as_bytes()).unwrap().id;
         let terms = Terms {
             generators: vec![model("poq-demo-strong"), model("poq-demo-weak")].try_into().unwrap(),

@@ -13,6 +13,7 @@ use pallet_proof_of_quality::{
 };
 use serde::Deserialize;
 use sp_core::hex2array;
+use sp_keyring::Sr25519Keyring;
 use sp_runtime::FixedU64;
 
 /// The demo models' names, kinds and hashes, written by the scripts that train them.
@@ -23,6 +24,12 @@ const STAKE: Balance = 10_000 * POQ;
 
 /// A minute to generate or score, twenty seconds to show the result.
 const WINDOWS: Windows<BlockNumber> = Windows { commit: 30, reveal: 10 };
+
+/// Tokens of the demo generators' context: what they were trained with.
+const CONTEXT: u32 = 512;
+
+/// The accounts that open audits, also known to everybody.
+const AUDITORS: [Sr25519Keyring; 2] = [Sr25519Keyring::Alice, Sr25519Keyring::Bob];
 
 /// Who needs all of the time there is loses a tenth of its share.
 const REWARD: Reward = Reward { alpha: FixedU64::from_u32(1), beta: FixedU64::from_rational(1, 10) };
@@ -167,6 +174,10 @@ impl Model {
             price,
             windows: WINDOWS,
             reward: REWARD,
+            context: match self.kind {
+                Kind::Generator => CONTEXT,
+                Kind::Evaluator => 0,
+            },
         })
     }
 }
@@ -188,7 +199,12 @@ pub fn genesis() -> Option<GenesisConfig<Runtime>> {
             })
         })
         .collect::<Option<_>>()?;
-    Some(GenesisConfig { models: models.iter().map(Model::genesis).collect::<Option<_>>()?, operators })
+    let auditors = AUDITORS.iter().map(|auditor| auditor.to_account_id()).collect();
+    Some(GenesisConfig {
+        models: models.iter().map(Model::genesis).collect::<Option<_>>()?,
+        operators,
+        auditors,
+    })
 }
 
 #[cfg(test)]
@@ -210,7 +226,7 @@ mod tests {
 
     #[test]
     fn the_manifest_holds_what_the_operators_serve() {
-        let GenesisConfig { models, operators } = genesis().expect("the manifest is complete");
+        let GenesisConfig { models, operators, .. } = genesis().expect("the manifest is complete");
         assert_eq!((models.len(), operators.len()), (3, 7));
     }
 }

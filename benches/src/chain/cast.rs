@@ -1,17 +1,14 @@
 //! Who takes part: as many operators and requesters as a measurement wants, with keys made of a number.
 
 use codec::Encode as _;
-use frame_support::traits::Get as _;
-use pallet_proof_of_quality::Config;
-use poq_runtime::{AccountId, Runtime};
+use pallet_proof_of_quality::Workload;
+use poq_runtime::AccountId;
 use sp_core::{sr25519, Pair as _};
 use sp_io::hashing::blake2_256;
 
-/// Duties that an operator here takes at a time, as many as it may: it is the chain that is measured, and not what its
-/// operators can do.
-pub fn capacity() -> u32 {
-    <Runtime as Config>::MaxDuties::get()
-}
+/// Open work that an operator here takes at a time, whatever comes: it is the chain that is measured, and not what its operators
+/// can do.
+pub const CAPACITY: Workload = Workload { tokens: u32::MAX, pairs: u32::MAX };
 
 /// What a key is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

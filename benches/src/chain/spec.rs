@@ -1,6 +1,6 @@
 //! The chain that a measurement runs: one that comes with the node, with other operators in its genesis.
 
-use super::cast::{capacity, Cast, Operator};
+use super::cast::{Cast, Operator, CAPACITY};
 use anyhow::{ensure, Context as _, Result};
 use poq_runtime::{currency::POQ, AccountId, Runtime};
 use serde_json::{json, Value};
@@ -79,7 +79,7 @@ fn people(patch: &mut Value, cast: &Cast) -> Result<()> {
                 "stake": STAKE,
                 "worker": AccountId::from(operator.worker.public()),
                 "models": [models.of(operator)],
-                "capacity": capacity(),
+                "capacity": CAPACITY,
             })
         })
         .collect();

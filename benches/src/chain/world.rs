@@ -411,6 +411,7 @@ fn genesis(cast: &Cast) -> Result<RuntimeGenesisConfig> {
         price: Price { base: POQ / 10, per_unit: 0 },
         windows: WINDOWS,
         reward: Reward::default(),
+        context: if kind == ModelKind::Generator { 4_096 } else { 0 },
     };
     let endowed = operators.iter().map(|operator| operator.account.clone());
     let askers = (0..cast.requesters).map(|number| cast::account(Part::Requester, number));
@@ -437,9 +438,10 @@ fn genesis(cast: &Cast) -> Result<RuntimeGenesisConfig> {
                     } else {
                         GENERATOR
                     }],
-                    capacity: Some(cast::capacity()),
+                    capacity: Some(cast::CAPACITY),
                 })
                 .collect(),
+            auditors: Vec::new(),
         },
         ..Default::default()
     })

@@ -101,6 +101,7 @@ impl Chain {
                 ("price", Value::named_composite([("base", number(1)), ("per_unit", number(1))])),
                 ("windows", Value::named_composite([("commit", number(2)), ("reveal", number(2))])),
                 ("reward", Value::named_composite([("alpha", number(1_000_000_000)), ("beta", number(0))])),
+                ("context", number(512)),
             ]),
         );
         self.submit("Sudo", "sudo", (call.into_value(),), "//Alice").await.expect("sudo registers a model");

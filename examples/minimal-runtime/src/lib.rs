@@ -79,8 +79,8 @@ impl pallet_skip_feeless_payment::Config for Runtime {
 
 // [config]
 parameter_types! {
-    /// Least stake, what an absence costs, blocks until stake is back, blocks in which an audit can be opened.
-    pub const Economics: Parameters<u128, u32> = Parameters::recommended(1_000 * TOKEN, 10 * TOKEN, 7 * DAY, DAY);
+    /// Least stake, what absence and waiting cost, what audits may slash a day; blocks to unbond, and to open an audit.
+    pub const Economics: Parameters<u128, u32> = Parameters::recommended(1_000 * TOKEN, 10 * TOKEN, TOKEN / 1_000, 50_000 * TOKEN, 7 * DAY, DAY);
 }
 
 #[derive_impl(pallet_proof_of_quality::config_preludes::SolochainDefaultConfig)]
@@ -88,7 +88,7 @@ impl pallet_proof_of_quality::Config for Runtime {
     type Currency = Balances;
     type ModelOrigin = frame_system::EnsureRoot<AccountId32>;
     type ParameterOrigin = frame_system::EnsureRoot<AccountId32>;
-    type AuditOrigin = frame_system::EnsureRoot<AccountId32>;
+    type AuditOrigin = pallet_proof_of_quality::EnsureAuditor<Runtime>;
     type DefaultParameters = Economics;
     type Randomness = ParentHash;
 }

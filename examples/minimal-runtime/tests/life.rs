@@ -8,7 +8,7 @@ use common::{account, engine, pair, signed, Chain};
 use frame_support::traits::fungible::{Inspect, InspectHold};
 use pallet_proof_of_quality::{
     report_tags::PRIORITY, Call, Event, Phase, RefundReason, Report, ReportKind, RequestView, Sampling,
-    SlashReason, Terms, Work,
+    Terms, Work,
 };
 use poq_minimal_runtime::{Balances, ProofOfQuality, Runtime, RuntimeEvent, TOKEN};
 use poq_primitives::keys::{EngineEndpoint, ENGINE_ENDPOINT_KEY};
@@ -45,6 +45,7 @@ fn genesis(windows: u32) -> Value {
             "name": name,
             "price": { "base": TOKEN / 20, "per_unit": TOKEN / 1_000 },
             "windows": { "commit": windows, "reveal": windows },
+            "context": if kind == "Generator" { 512 } else { 0 },
         })
     };
     let operators = SERVES.iter().enumerate().map(|(n, serves)| {
@@ -183,7 +184,7 @@ fn settled(event: &RuntimeEvent) -> Option<(u128, u128, u128)> {
 }
 
 #[test]
-fn without_an_engine_the_requester_gets_its_budget_back() {
+fn without_an_engine_operators_say_so_and_the_requester_gets_its_budget_back_but_for_the_fee() {
     let mut chain = asked(5);
     let before = issued(&mut chain);
     let (request, events) = run(&mut chain);
@@ -191,26 +192,18 @@ fn without_an_engine_the_requester_gets_its_budget_back() {
         matches!(request.phase, Phase::Refunded { reason: RefundReason::NoCommitment, .. }),
         "{request:?}"
     );
-    let slashed: Vec<u128> = events
-        .iter()
-        .filter_map(|event| match event {
-            RuntimeEvent::ProofOfQuality(Event::Slashed { amount, reason, .. }) => {
-                assert_eq!(*reason, SlashReason::NotCommitted);
-                Some(*amount)
-            }
-            _ => None,
-        })
-        .collect();
-    assert_eq!(slashed, [10 * TOKEN; 2], "both inference nodes were silent");
-    // Of what was slashed, the requester has what the silence cost it; the rest is burnt.
-    let compensated: u128 = events
-        .iter()
-        .map(|event| match event {
-            RuntimeEvent::ProofOfQuality(Event::Compensated { amount, .. }) => *amount,
-            _ => 0,
-        })
-        .sum();
-    assert_nothing_lost(&mut chain, before, &events, slashed.iter().sum::<u128>() - compensated);
+    let slashed =
+        events.iter().any(|event| matches!(event, RuntimeEvent::ProofOfQuality(Event::Slashed { .. })));
+    assert!(!slashed, "their nodes have reported a failure: that is not silence");
+    let closed = events.iter().find_map(|event| match event {
+        RuntimeEvent::ProofOfQuality(Event::Refunded { paid, fee, refund, .. }) => {
+            Some((*paid, *fee, *refund))
+        }
+        _ => None,
+    });
+    let budget = request.budget;
+    assert_eq!(closed, Some((0, budget.fee, budget.inference + budget.scoring)));
+    assert_nothing_lost(&mut chain, before, &events, budget.fee);
 }
 
 #[test]

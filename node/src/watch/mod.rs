@@ -412,6 +412,7 @@ fn own_models(
 fn operator_problem(own: &Own, least: poq_runtime::Balance) -> Option<Problem> {
     let operator = own.account.clone();
     let stake = own.operator.stake;
+    let least = least.saturating_mul(own.operator.models.len().max(1) as poq_runtime::Balance);
     if stake < least {
         return Some(Problem::StakeTooSmall { operator, stake, least });
     }

@@ -243,11 +243,11 @@ impl fmt::Display for Line<'_> {
             ),
             Problem::UnknownWorker { worker } => write!(
                 f,
-                "worker key {worker} belongs to no operator: `poq --suri-file FILE operator register --worker {worker} --model NAME` (bond a stake first: `poq --suri-file FILE operator bond AMOUNT`)",
+                "worker key {worker} belongs to no operator: `poq --suri-file FILE operator register --worker {worker} --worker-suri-file WORKER --model NAME` (bond a stake first: `poq --suri-file FILE operator bond AMOUNT`)",
             ),
             Problem::StakeTooSmall { operator, stake, least } => write!(
                 f,
-                "operator {operator} cannot be drawn: its stake of {} POQ is below the minimum of {}: `poq --suri-file FILE operator bond {}`",
+                "operator {operator} cannot be drawn: its stake of {} POQ is below the minimum of {} for the models that it serves: `poq --suri-file FILE operator bond {}`",
                 Poq(*stake),
                 Poq(*least),
                 Poq(least.saturating_sub(*stake)),
@@ -258,11 +258,11 @@ impl fmt::Display for Line<'_> {
             ),
             Problem::NoModels { operator } => write!(
                 f,
-                "operator {operator} serves only models that are retired: `poq models`, then `poq --suri-file FILE operator register --worker KEY --model NAME`",
+                "operator {operator} serves only models that are retired: `poq models`, then `poq --suri-file FILE operator register --worker KEY --model NAME` (its key stays, so it need not agree again)",
             ),
             Problem::NotOnARoster { operator } => write!(
                 f,
-                "operator {operator} was struck out of the rosters of its models, so it is not drawn: `poq --suri-file FILE operator chill`, then `poq --suri-file FILE operator resume`",
+                "operator {operator} stands in no roster of its models, so it is not drawn: its stake fell, or a full roster's place went to who weighs more. `poq --suri-file FILE operator bond AMOUNT`, or chill and resume",
             ),
             Problem::NoEngine => write!(
                 f,
@@ -438,9 +438,9 @@ mod tests {
         let problem = &one_of_each()[5];
         let place = place();
         let line = Line(problem, &place);
-        assert!(line.what().ends_with("below the minimum of 1000"), "{}", line.what());
+        assert!(line.what().ends_with("below the minimum of 1000 for the models that it serves"), "{}", line.what());
         let line = line.to_string();
-        assert!(line.contains("its stake of 0.5 POQ is below the minimum of 1000"), "{line}");
+        assert!(line.contains("its stake of 0.5 POQ is below the minimum of 1000 for the models"), "{line}");
         assert!(line.ends_with("operator bond 999.5`"), "{line}");
     }
 

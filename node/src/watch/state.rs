@@ -77,7 +77,7 @@ impl<'a> State<'a> {
     pub fn roster(&self, model: &ModelId) -> Result<Vec<AccountId>, Unreadable> {
         let roster: Option<pallet_proof_of_quality::types::RosterOf<Runtime>> =
             self.value(Rosters::<Runtime>::hashed_key_for(model))?;
-        let roster = roster.into_iter().flatten();
+        let roster = roster.into_iter().flatten().filter(|candidate| candidate.away.is_none());
         Ok(roster.map(|candidate| candidate.operator).collect())
     }
 

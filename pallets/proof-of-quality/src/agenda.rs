@@ -2,6 +2,10 @@
 //!
 //! Invariant: every stored request stands in [`Agenda`] exactly once, under its `due`, and `due` is not before
 //! [`AgendaCursor`]. Only `list`, `schedule`, `prune` and `service_agenda` touch either.
+//!
+//! Draws are made before the transactions of a block only, in `on_poll`: nobody who can see a seed may act between it and the
+//! draw, but the author of the block that brought it, and that one moves its own seat at most (see [`crate::draw`]). Of the draws
+//! of a block, that of the request that offers each answer the most above its price comes first.
 
 use crate::{draw::Draw, operators::is_drawable, work::has_acted, *};
 use alloc::{collections::BTreeSet, vec::Vec};
@@ -29,7 +33,7 @@ const LAST_ROUND: u8 = 1;
 /// is younger than what happened two blocks before. A draw is not tried earlier, because to try costs as much as to draw.
 const SEED_AFTER: u32 = 2;
 
-/// Blocks that a draw is put off at most: who has waited longest should not have to wait longest again.
+/// Longest pause between two tries of a draw, in blocks: the oldest request should not also wait longest for its next try.
 const MOST_PAUSE: u32 = 10;
 
 /// How many more busy operators than were wanted a draw looks at before it is cut short.
@@ -38,7 +42,7 @@ pub(crate) const SPARE_LOOKS: u32 = 8;
 impl<T: Config> Pallet<T> {
     /// Works through the agenda up to block `now`, as far as `meter` and `AgendaWeight` go. What does not fit keeps its
     /// place at the head.
-    pub(crate) fn service_agenda(now: BlockNumberFor<T>, meter: &mut WeightMeter) {
+    pub(crate) fn service_agenda(now: BlockNumberFor<T>, when: When, meter: &mut WeightMeter) {
         let mut own = WeightMeter::with_limit(meter.remaining().min(T::AgendaWeight::get()));
         if own.try_consume(Self::least_agenda_weight()).is_err() {
             return;
@@ -46,7 +50,7 @@ impl<T: Config> Pallet<T> {
         // `None`: no request was ever made.
         if let Some(mut block) = AgendaCursor::<T>::get() {
             // More may be put on today's agenda until the block ends, so the cursor never passes it.
-            while Self::service_block(block, now, &mut own) && block < now {
+            while Self::service_block(block, now, when, &mut own) && block < now {
                 block = block.saturating_add(One::one());
                 if own.try_consume(T::WeightInfo::agenda_block()).is_err() {
                     break;
@@ -64,17 +68,19 @@ impl<T: Config> Pallet<T> {
         T::WeightInfo::agenda_block().saturating_add(T::DbWeight::get().reads_writes(4, 3))
     }
 
-    /// Does the steps that are due under `block`; `false` if there was no room for all. Room is reserved for the most that a
-    /// step can come to, and what it did not need is there for the next.
+    /// Does the steps that are due under `block`; `false` if not all: there was no room, or there were draws and it is too late for
+    /// them in this block. Room is reserved for the most that a step can come to, and what it did not need is there for the next.
     pub(crate) fn service_block(
         block: BlockNumberFor<T>,
         now: BlockNumberFor<T>,
+        when: When,
         meter: &mut WeightMeter,
     ) -> bool {
         loop {
-            let (batch, all) = Self::reserve(block, meter);
-            let unspent = batch.into_iter().fold(Weight::zero(), |sum, (id, reserved)| {
-                sum.saturating_add(reserved.saturating_sub(Self::step(id, block, now)))
+            let (mut batch, all) = Self::reserve(block, when, meter);
+            batch.sort_by(|a, b| b.bonus.cmp(&a.bonus));
+            let unspent = batch.into_iter().fold(Weight::zero(), |sum, due| {
+                sum.saturating_add(due.reserved.saturating_sub(Self::step(due.id, block, now)))
             });
             *meter =
                 WeightMeter::with_consumed_and_limit(meter.consumed().saturating_sub(unspent), meter.limit());
@@ -84,24 +90,30 @@ impl<T: Config> Pallet<T> {
         }
     }
 
-    /// The requests that are due under `block` and have room, each with what was reserved for its step, and whether those are
-    /// all. Collected before any step is done: steps write to the map that is walked.
-    fn reserve(block: BlockNumberFor<T>, meter: &mut WeightMeter) -> (Vec<(RequestId, Weight)>, bool) {
+    /// The requests that are due under `block` and have room, and whether those are all. Collected before any step is done: steps
+    /// write to the map that is walked.
+    fn reserve(block: BlockNumberFor<T>, when: When, meter: &mut WeightMeter) -> (Vec<Due<T>>, bool) {
         let mut due = Agenda::<T>::iter_key_prefix(block);
-        let mut batch = Vec::new();
+        let (mut batch, mut all) = (Vec::new(), true);
         // Measured with a single item, and so with two looks for the next: this goes round the loop for the last of them too.
         let item = T::WeightInfo::agenda_item().saturating_sub(T::DbWeight::get().reads(1));
         loop {
             if meter.try_consume(item).is_err() {
                 return (batch, false);
             }
-            let Some(id) = due.next() else { return (batch, true) };
-            let step =
-                Requests::<T>::get(id).map_or_else(Weight::zero, |request| Self::step_weight(&request));
-            if meter.try_consume(step).is_err() {
+            let Some(id) = due.next() else { return (batch, all) };
+            let (reserved, bonus) = match Requests::<T>::get(id) {
+                Some(request) if when == When::AfterTransactions && request.is_to_draw() => {
+                    all = false;
+                    continue;
+                }
+                Some(request) => (Self::step_weight(&request), request.bonus),
+                None => (Weight::zero(), Zero::zero()),
+            };
+            if meter.try_consume(reserved).is_err() {
                 return (batch, false);
             }
-            batch.push((id, step));
+            batch.push(Due { id, reserved, bonus });
         }
     }
 
@@ -225,11 +237,8 @@ impl<T: Config> Pallet<T> {
     pub(crate) fn do_advance(id: RequestId) -> Result<Weight, DispatchError> {
         let now = frame_system::Pallet::<T>::block_number();
         let request = Requests::<T>::get(id).ok_or(Error::<T>::UnknownRequest)?;
-        ensure!(request.due <= now, Error::<T>::NotDue);
+        ensure!(request.due <= now && !request.is_to_draw(), Error::<T>::NotDue);
         let weight = T::WeightInfo::agenda_item().saturating_add(Self::step(id, request.due, now));
-        // A request that only waits for a seed has been put off, which is no work worth paying for.
-        let progressed = Requests::<T>::get(id).is_none_or(|after| after.phase != request.phase);
-        ensure!(progressed, Error::<T>::NotDue);
         Ok(weight)
     }
 
@@ -380,19 +389,19 @@ impl<T: Config> Pallet<T> {
             for candidate in Rosters::<T>::get(model) {
                 // An operator that serves several of the models answers with the first that the requester named.
                 let is_new = !several || known.insert(candidate.operator.clone());
-                if is_new && candidate.since <= created && candidate.operator != request.requester {
+                let may_serve = candidate.away.is_none() && candidate.since <= created;
+                if is_new && may_serve && candidate.operator != request.requester {
                     pool.push(((candidate.operator, *model), candidate.weight));
                 }
             }
         }
-        let wanted = request.responders;
-        let drawn = Self::draw_fit(seed, wanted, pool, &request.parameters, |(operator, _)| operator);
+        let drawn = Self::draw_fit(seed, request, Role::InferenceNode, pool, |(operator, _)| operator);
         for (operator, model) in &drawn.unfit {
             Self::refresh(model, &[Self::place_of(operator, *model, ModelKind::Generator)]);
         }
         let looks = drawn.looks();
         if drawn.is_incomplete && Self::may_wait(request, now) {
-            Self::draw_later(id, request, now);
+            Self::draw_later(id, request, drawn.busy > 0, now);
             return looks;
         }
         if drawn.fit.is_empty() {
@@ -404,7 +413,7 @@ impl<T: Config> Pallet<T> {
             .fit
             .into_iter()
             .map(|((operator, model), record)| {
-                Self::open_duty(&operator, record, id, Role::InferenceNode);
+                Self::open_duty(&operator, record, id, request, Role::InferenceNode);
                 Response {
                     operator,
                     model,
@@ -433,26 +442,31 @@ impl<T: Config> Pallet<T> {
         looks
     }
 
-    /// Draws up to `wanted` operators whose record still says that they may be drawn and who have room for a duty. Those who
-    /// may not are returned too, for the roster to forget; after as many of them as were wanted, or [`SPARE_LOOKS`] more who
-    /// are busy, the draw is cut short. Then, or when it finds too few because others are busy, it is incomplete and done
-    /// again later. The roster does not forget them where the minimum stake has been lowered since the request, so that
-    /// patience ends as it does for seeds.
+    /// Draws as many operators as the request wants for this role, of those whose record still says that they may be drawn and who
+    /// have room for the work. Those who may not are returned too, for the roster to forget; after as many of them as were wanted,
+    /// or [`SPARE_LOOKS`] more who are busy, the draw is cut short. Then, or when it finds too few because others are busy, it is
+    /// incomplete and done again later. The roster does not forget them where the minimum stake has been lowered since the
+    /// request, so that patience ends as it does for seeds.
     fn draw_fit<Item>(
         seed: Hash32,
-        wanted: u32,
+        request: &Request<T>,
+        role: Role,
         pool: Vec<(Item, u64)>,
-        parameters: &ParametersOf<T>,
         operator_of: impl Fn(&Item) -> &T::AccountId,
     ) -> Drawn<T, Item> {
+        let wanted = match role {
+            Role::InferenceNode => request.responders,
+            Role::QualityValidator => request.committee,
+        };
+        let (min_stake, work) = (request.parameters.min_stake, request.workload(role));
         let most_busy = most_busy(wanted);
         let wanted = wanted as usize;
         let mut drawn = Drawn { fit: Vec::new(), unfit: Vec::new(), busy: 0, is_incomplete: false };
-        for item in Draw::new(seed, pool) {
+        for item in Draw::new(seed, pool, &operator_of) {
             let who = operator_of(&item);
             match Operators::<T>::get(who) {
-                Some(operator) if is_drawable(&operator, parameters.min_stake) => {
-                    if operator.duties.count() < operator.capacity() {
+                Some(operator) if is_drawable(&operator, min_stake) => {
+                    if operator.has_room_for(work) {
                         drawn.fit.push((item, operator))
                     } else {
                         drawn.busy = drawn.busy.saturating_add(1)
@@ -472,14 +486,18 @@ impl<T: Config> Pallet<T> {
         drawn
     }
 
-    /// Puts a draw off: at first by a block, later by half of what it has waited, so that a crowd of waiting requests leaves
-    /// the agenda to those that can go on.
-    fn draw_later(id: RequestId, request: &mut Request<T>, now: BlockNumberFor<T>) {
+    /// Puts a draw off, and charges for it if that was because operators are busy. At first by a block, later by half of what the
+    /// request has waited, so that a crowd of waiting requests leaves the agenda to those that can go on. A request that offers more
+    /// than the estimate comes again in the next block, so that no room goes to one that offers less.
+    fn draw_later(id: RequestId, request: &mut Request<T>, is_busy: bool, now: BlockNumberFor<T>) {
+        if is_busy {
+            request.tries = request.tries.saturating_add(1);
+        }
         let one = BlockNumberFor::<T>::one();
         let waited = now.saturating_sub(request.since);
         let half = waited.checked_div(&one.saturating_add(one)).unwrap_or(one);
         let last = request.since.saturating_add(T::SeedPatience::get());
-        let pause = half.clamp(one, MOST_PAUSE.into());
+        let pause = if request.bonus.is_zero() { half.clamp(one, MOST_PAUSE.into()) } else { one };
         let due = now.saturating_add(pause).min(last).max(now.saturating_add(one));
         Self::schedule(id, request, due);
     }
@@ -532,23 +550,25 @@ impl<T: Config> Pallet<T> {
         let pool: Vec<(T::AccountId, u64)> = Rosters::<T>::get(request.evaluator)
             .into_iter()
             .filter(|candidate| {
-                candidate.since <= request.created
+                candidate.away.is_none()
+                    && candidate.since <= request.created
                     && candidate.operator != request.requester
                     && !responses.iter().any(|response| response.operator == candidate.operator)
                     && !absent.contains(&candidate.operator)
             })
             .map(|candidate| (candidate.operator, candidate.weight))
             .collect();
-        let drawn = Self::draw_fit(seed, request.committee, pool, &request.parameters, |operator| operator);
+        let drawn = Self::draw_fit(seed, request, Role::QualityValidator, pool, |operator| operator);
         let place = |operator| Self::place_of(operator, request.evaluator, ModelKind::Evaluator);
         let places: Vec<_> = drawn.unfit.iter().map(place).collect();
         Self::refresh(&request.evaluator, &places);
         let looks = drawn.looks();
         if drawn.is_incomplete && Self::may_wait(request, now) {
-            Self::draw_later(id, request, now);
+            Self::draw_later(id, request, drawn.busy > 0, now);
             return looks;
         }
-        if drawn.fit.len() < quorum(request.committee) {
+        let least = quorum(request.committee).max(request.parameters.min_committee as usize);
+        if drawn.fit.len() < least {
             Self::refund(id, request, drawn.reason(RefundReason::NoCommittee));
             return looks;
         }
@@ -557,8 +577,8 @@ impl<T: Config> Pallet<T> {
             .fit
             .into_iter()
             .map(|(operator, record)| {
-                let weight = Self::weight_of(&record, ModelKind::Evaluator, &request.parameters);
-                Self::open_duty(&operator, record, id, Role::QualityValidator);
+                let weight = Self::vote_of(&record, &request.parameters);
+                Self::open_duty(&operator, record, id, request, Role::QualityValidator);
                 Member {
                     operator,
                     weight,
@@ -598,8 +618,13 @@ impl<T: Config> Pallet<T> {
             close(committee.iter_mut().map(|m| &mut m.work), true);
             (committee.iter().filter(|m| m.work == Work::Shown).count(), committee.len())
         });
-        if revealed < quorum(request.committee) {
+        if revealed == 0 {
             Self::redraw_or_refund(id, request, now);
+            return 0;
+        }
+        if revealed < quorum(request.committee) {
+            // Another committee would know these scores.
+            Self::refund(id, request, RefundReason::NoQuorum);
             return 0;
         }
         let silent = Self::settle(id, request);
@@ -631,6 +656,24 @@ impl<T: Config> Pallet<T> {
         }
         Self::deposit_event(Event::Pruned { request: id });
     }
+}
+
+/// Where in a block the agenda is worked through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum When {
+    /// In `on_poll`.
+    BeforeTransactions,
+    /// In `on_idle`: too late for draws.
+    AfterTransactions,
+}
+
+/// A request whose step is to be done.
+struct Due<T: Config> {
+    id: RequestId,
+    /// Weight set aside for the step.
+    reserved: Weight,
+    /// What it offers each answer above its price.
+    bonus: BalanceOf<T>,
 }
 
 /// What came of a draw.

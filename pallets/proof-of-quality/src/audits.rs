@@ -1,7 +1,11 @@
 //! Known-answer audits: what is true about a request, said after the fact by somebody who fixed it before.
 //!
 //! Every request carries 32 bytes: in an ordinary one they are random, in an audit they are a commitment to the answer
-//! key. Nobody can tell which until the key is opened, so every request has to be scored as if it were an audit.
+//! key. Nobody can tell which until the key is opened, so every request has to be scored as if it were an audit. Whatever became of
+//! the request, an audit looks at all that was shown, and at what was committed to and not revealed.
+//!
+//! Auditors are a set of accounts of their own ([`Auditors`], [`EnsureAuditor`]): who opens an audit need not be who asked, so an
+//! opened audit does not mark its requester. What all of them together can slash is bounded ([`Parameters::audit_allowance`]).
 
 use crate::{
     consensus::{agreement, deviation},
@@ -9,8 +13,12 @@ use crate::{
 };
 use alloc::vec::Vec;
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
+use core::marker::PhantomData;
 use frame_support::{
-    ensure, pallet_prelude::*, traits::Imbalance, CloneNoBound, DebugNoBound, EqNoBound, PartialEqNoBound,
+    ensure,
+    pallet_prelude::*,
+    traits::{Imbalance, OriginTrait},
+    BoundedBTreeSet, CloneNoBound, DebugNoBound, EqNoBound, PartialEqNoBound,
 };
 use poq_primitives::commitment::{self, Salt};
 use scale_info::TypeInfo;
@@ -31,19 +39,53 @@ use sp_runtime::{
     MaxEncodedLen,
     TypeInfo,
 )]
-#[scale_info(skip_type_params(MaxReference))]
+#[scale_info(skip_type_params(MaxReference, MaxDecoys))]
 #[codec(mel_bound())]
-pub struct AnswerKey<MaxReference: Get<u32>> {
-    /// The reference answer, UTF-8: a response is right if it contains these words, whatever their case. Not empty.
+pub struct AnswerKey<MaxReference: Get<u32>, MaxDecoys: Get<u32>> {
+    /// The reference answer, UTF-8: a response is right if it contains these words, whatever their case, and no decoy. Not empty.
     pub reference: BoundedVec<u8, MaxReference>,
+    /// Wrong answers that one would name who names many: a response that contains one of them is wrong. None empty.
+    pub decoys: BoundedVec<BoundedVec<u8, MaxReference>, MaxDecoys>,
     /// What a right response deserves.
     pub right: Permill,
     /// What a wrong one deserves.
     pub wrong: Permill,
 }
 
-/// [`AnswerKey`] with the pallet's bound.
-pub type AnswerKeyOf<T> = AnswerKey<<T as Config>::MaxReferenceLength>;
+/// [`AnswerKey`] with the pallet's bounds.
+pub type AnswerKeyOf<T> = AnswerKey<<T as Config>::MaxReferenceLength, <T as Config>::MaxDecoys>;
+
+/// The origin of an account in [`Auditors`]: for [`Config::AuditOrigin`].
+pub struct EnsureAuditor<T>(PhantomData<T>);
+
+impl<T: Config> EnsureOrigin<T::RuntimeOrigin> for EnsureAuditor<T> {
+    type Success = T::AccountId;
+
+    fn try_origin(origin: T::RuntimeOrigin) -> Result<Self::Success, T::RuntimeOrigin> {
+        match origin.as_signer() {
+            Some(who) if Auditors::<T>::get().contains(who) => Ok(who.clone()),
+            _ => Err(origin),
+        }
+    }
+
+    #[cfg(feature = "runtime-benchmarks")]
+    fn try_successful_origin() -> Result<T::RuntimeOrigin, ()> {
+        let auditor: T::AccountId = frame_benchmarking::account("auditor", 0, 0);
+        Auditors::<T>::try_mutate(|auditors| auditors.try_insert(auditor.clone())).map_err(|_| ())?;
+        Ok(frame_system::RawOrigin::Signed(auditor).into())
+    }
+}
+
+/// What audits have slashed lately.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
+)]
+pub struct AuditSlashes<Balance, BlockNumber> {
+    /// First block of the span.
+    pub since: BlockNumber,
+    /// Taken since.
+    pub taken: Balance,
+}
 
 /// What a request carries for an audit.
 #[derive(
@@ -56,10 +98,11 @@ pub enum Audit {
     Opened,
 }
 
-impl<MaxReference: Get<u32>> AnswerKey<MaxReference> {
+impl<MaxReference: Get<u32>, MaxDecoys: Get<u32>> AnswerKey<MaxReference, MaxDecoys> {
     /// What a response deserves.
     fn truth(&self, output: &[u8]) -> Permill {
-        if contains_words(output, &self.reference) {
+        let has_decoy = self.decoys.iter().any(|decoy| contains_words(output, decoy));
+        if !has_decoy && contains_words(output, &self.reference) {
             self.right
         } else {
             self.wrong
@@ -82,9 +125,12 @@ fn contains_words(text: &[u8], words: &[u8]) -> bool {
 
 impl<T: Config> Pallet<T> {
     pub(crate) fn do_open_audit(id: RequestId, key: AnswerKeyOf<T>, salt: Salt) -> DispatchResult {
-        ensure!(!key.reference.is_empty(), Error::<T>::EmptyReference);
+        let is_empty = key.reference.is_empty() || key.decoys.iter().any(|decoy| decoy.is_empty());
+        ensure!(!is_empty, Error::<T>::EmptyReference);
         let mut request = Requests::<T>::get(id).ok_or(Error::<T>::UnknownRequest)?;
-        let Phase::Settled { at, .. } = request.phase else { return Err(Error::<T>::NotSettled.into()) };
+        let (Phase::Settled { at, .. } | Phase::Refunded { at, .. }) = request.phase else {
+            return Err(Error::<T>::NotSettled.into());
+        };
         let Audit::Sealed(commitment) = request.audit else {
             return Err(Error::<T>::AlreadyAudited.into());
         };
@@ -113,10 +159,16 @@ impl<T: Config> Pallet<T> {
     fn audit_members(id: RequestId, request: &Request<T>, truths: &[(Response<T>, Permill)]) {
         let rules = &request.parameters;
         let truth: Vec<Option<Permill>> = truths.iter().map(|(_, truth)| Some(*truth)).collect();
-        let committee = Committees::<T>::get(id, request.round);
+        let committees: Vec<CommitteeOf<T>> =
+            (0..=request.round).map(|round| Committees::<T>::get(id, round)).collect();
         let mut pool = CreditOf::<T>::default();
-        for member in committee.iter().filter(|member| member.work == Work::Shown) {
-            let error = deviation(&member.scores, &truth);
+        for member in committees.iter().flatten() {
+            let error = match member.work {
+                // As if it had said the contrary: or a score that turns out to be a bad guess could be folded.
+                Work::NotRevealed => Permill::one(),
+                Work::Shown => deviation(&member.scores, &truth),
+                _ => continue,
+            };
             // An operator all of whose stake was slashed may be gone.
             let known = Operators::<T>::mutate_exists(&member.operator, |operator| {
                 operator.as_mut().map(|o| o.standing.learn_truth(closeness(error, rules.gross_error), rules))
@@ -127,9 +179,15 @@ impl<T: Config> Pallet<T> {
             Self::deposit_event(Event::Audited { request: id, operator: member.operator.clone(), error });
             if error >= rules.gross_error {
                 let reason = SlashReason::GrossError { error };
-                pool.subsume(Self::slash_part(&member.operator, id, rules.audit_slash, reason));
+                let most = Self::audit_allowance_left();
+                let slashed = Self::slash_part(&member.operator, id, rules.audit_slash, most, reason);
+                LatestAuditSlashes::<T>::mutate(|span| {
+                    span.taken = span.taken.saturating_add(slashed.peek())
+                });
+                pool.subsume(slashed);
             }
         }
+        let committee = committees.last().cloned().unwrap_or_default();
         Self::make_good(id, request, truths, &truth, &committee, &mut pool);
         Self::pay_slash_handler(pool);
         for (response, truth) in truths {
@@ -140,10 +198,36 @@ impl<T: Config> Pallet<T> {
         let nodes = truths
             .iter()
             .map(|(response, _)| Self::place_of(&response.operator, response.model, ModelKind::Generator));
-        let members = committee
+        let members = committees
             .iter()
+            .flatten()
             .map(|member| Self::place_of(&member.operator, request.evaluator, ModelKind::Evaluator));
         Self::refresh_rosters(request, &nodes.chain(members).collect::<Vec<_>>());
+    }
+
+    /// What audits may still slash in this span of `audit_window` blocks; begins a new one when the last is over. By the parameters in
+    /// force, not those of the request.
+    fn audit_allowance_left() -> BalanceOf<T> {
+        let parameters = EconomicParameters::<T>::get();
+        let now = frame_system::Pallet::<T>::block_number();
+        LatestAuditSlashes::<T>::mutate(|span| {
+            if now.saturating_sub(span.since) >= parameters.audit_window {
+                *span = AuditSlashes { since: now, taken: Zero::zero() };
+            }
+            parameters.audit_allowance.saturating_sub(span.taken)
+        })
+    }
+
+    /// Sets who may open audits.
+    pub(crate) fn do_set_auditors(auditors: BoundedVec<T::AccountId, T::MaxAuditors>) -> DispatchResult {
+        let mut set = BoundedBTreeSet::new();
+        for auditor in &auditors {
+            // As many as the list holds fit.
+            let _ = set.try_insert(auditor.clone());
+        }
+        Auditors::<T>::put(set);
+        Self::deposit_event(Event::AuditorsSet { auditors });
+        Ok(())
     }
 
     /// Pays, out of what gross errors cost, what inference nodes and quality validators would have earned by the truth.
@@ -158,8 +242,11 @@ impl<T: Config> Pallet<T> {
         if pool.peek().is_zero() {
             return;
         }
-        let share = request.response_share();
-        for (response, truth) in truths.iter().filter(|(_, truth)| *truth >= request.min_quality) {
+        let is_owed = |(response, truth): &&(Response<T>, Permill)| {
+            *truth >= Self::bar(request, &response.operator)
+        };
+        for (response, truth) in truths.iter().filter(is_owed) {
+            let share = Self::price_of(&response.model, request).saturating_add(request.bonus);
             let deserved = Self::reward_of(&response.model).earned(*truth, response.latency).mul_floor(share);
             let owed = deserved.saturating_sub(response.paid);
             Self::compensate_operator(pool, id, &response.operator, owed);

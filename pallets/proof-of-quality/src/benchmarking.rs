@@ -14,7 +14,10 @@
     reason = "a benchmark that cannot be set up has to stop"
 )]
 
-use crate::{agenda::SPARE_LOOKS, *};
+use crate::{
+    agenda::{When, SPARE_LOOKS},
+    *,
+};
 use alloc::{vec, vec::Vec};
 use codec::Encode;
 use frame_benchmarking::{account, v2::*};
@@ -27,14 +30,14 @@ use frame_support::{
     weights::{Weight, WeightMeter},
     BoundedVec,
 };
-use frame_system::{pallet_prelude::BlockNumberFor, RawOrigin};
+use frame_system::{offchain::AppCrypto, pallet_prelude::BlockNumberFor, RawOrigin};
 use poq_primitives::{
-    commitment::{self, Binding, Hash32, Salt},
+    commitment::{self, worker_consent, Binding, Hash32, Salt},
     job::FailureReason,
 };
 use sp_runtime::{
-    traits::{One, Saturating, Zero},
-    Permill,
+    traits::{IdentifyAccount, One, Saturating, Zero},
+    Permill, RuntimeAppPublic,
 };
 
 const ID: RequestId = 1;
@@ -70,21 +73,28 @@ fn evaluator() -> ModelId {
     model_id(ModelKind::Evaluator, 0)
 }
 
+/// What a perfect duty earns. A slash is more, so that there is something left for everybody whom it can go to.
+fn share<T: Config>() -> BalanceOf<T> {
+    (EconomicParameters::<T>::get().absence_slash / 4u32.into()).max(10u32.into())
+}
+
 fn store_model<T: Config>(id: ModelId, kind: ModelKind) {
     let longest = T::MaxWindow::get();
-    let price = Price { base: 1_000u32.into(), per_unit: 1u32.into() };
+    let price = Price { base: share::<T>(), per_unit: Zero::zero() };
     let windows = Windows { commit: longest, reveal: longest };
-    Models::<T>::insert(
-        id,
-        Model { kind, name: full(b'm'), price, windows, reward: Reward::default(), retired: false },
-    );
+    let context = match kind {
+        ModelKind::Generator => T::MaxPromptLength::get() + T::MaxTokens::get(),
+        ModelKind::Evaluator => 0,
+    };
+    let (name, reward) = (full(b'm'), Reward::default());
+    Models::<T>::insert(id, Model { kind, name, price, windows, reward, context, retired: false });
 }
 
 /// Makes the roster of a model: first as many as it takes of those who are never drawn, then `named`, each with a weight.
 fn store_roster<T: Config>(model: ModelId, size: u32, named: Vec<(T::AccountId, u64)>) {
     let salt = u32::from_le_bytes([model[0], model[1], model[2], model[3]]);
-    let others = (0..size - named.len() as u32).map(|n| (account("other", n, salt), 1));
-    let candidate = |(operator, weight)| Candidate { operator, weight, since: Zero::zero() };
+    let others = (0..size.saturating_sub(named.len() as u32)).map(|n| (account("other", n, salt), 1));
+    let candidate = |(operator, weight)| Candidate { operator, weight, since: Zero::zero(), away: None };
     Rosters::<T>::insert(
         model,
         BoundedVec::truncate_from(others.chain(named).map(candidate).collect::<Vec<_>>()),
@@ -101,13 +111,18 @@ fn fund<T: Config>(who: &T::AccountId, amount: BalanceOf<T>) {
     let _ = T::Currency::deposit(who, amount, Precision::Exact).unwrap();
 }
 
+/// Twice what an operator of the most models needs.
+fn stake<T: Config>() -> BalanceOf<T> {
+    EconomicParameters::<T>::get().min_stake.saturating_mul((2 * T::MaxModelsPerOperator::get()).into())
+}
+
 /// An operator with the longest record there can be.
 fn store_operator<T: Config>(role: &'static str, n: u32, models: &[ModelId]) -> T::AccountId {
     let (who, worker): (T::AccountId, T::AccountId) = (account(role, n, 0), account(role, n, 1));
     let parameters = EconomicParameters::<T>::get();
     let unit = parameters.min_stake;
-    fund::<T>(&who, unit.saturating_mul(10u32.into()));
-    Pallet::<T>::hold_stake(&who, unit.saturating_mul(3u32.into())).unwrap();
+    fund::<T>(&who, stake::<T>().saturating_mul(3u32.into()));
+    Pallet::<T>::hold_stake(&who, stake::<T>().saturating_add(unit)).unwrap();
     frame_system::Pallet::<T>::inc_sufficients(&worker);
     Workers::<T>::insert(&worker, &who);
     let others = (1..=T::MaxModelsPerOperator::get()).map(|n| model_id(ModelKind::Evaluator, n));
@@ -122,16 +137,16 @@ fn store_operator<T: Config>(role: &'static str, n: u32, models: &[ModelId]) -> 
     Operators::<T>::insert(
         &who,
         Operator {
-            capacity: Some(T::MaxDuties::get()),
+            capacity: Some(Workload { tokens: u32::MAX, pairs: u32::MAX }),
             duties: OpenDuties {
                 answers: Default::default(),
                 scores: BoundedVec::truncate_from(elsewhere.collect()),
             },
-            stake: unit.saturating_mul(2u32.into()),
+            stake: stake::<T>(),
             unbonding: Some(Unbonding { amount: unit, at: now::<T>() }),
             worker: Some(worker),
             models: BoundedVec::truncate_from(models.iter().copied().chain(others).collect()),
-            standing: parameters.newcomer,
+            standing: parameters.floor,
             recent: BoundedVec::truncate_from(vec![duty; T::RecentDuties::get() as usize]),
             ..Default::default()
         },
@@ -139,7 +154,7 @@ fn store_operator<T: Config>(role: &'static str, n: u32, models: &[ModelId]) -> 
     who
 }
 
-/// An operator that serves as many models as it may, all their rosters full, with it in each or one place free for it.
+/// An operator that serves as many models as it may, all their rosters full, with it in each or others who weigh less.
 fn store_busy_operator<T: Config>(in_rosters: bool) -> T::AccountId {
     let models: Vec<_> =
         (0..T::MaxModelsPerOperator::get()).map(|n| model_id(ModelKind::Generator, n)).collect();
@@ -149,7 +164,7 @@ fn store_busy_operator<T: Config>(in_rosters: bool) -> T::AccountId {
         if in_rosters {
             full_roster::<T>(model, core::slice::from_ref(&who));
         } else {
-            store_roster::<T>(model, T::MaxOperatorsPerModel::get() - 1, vec![]);
+            full_roster::<T>(model, &[]);
         }
     }
     who
@@ -188,8 +203,7 @@ impl<T: Config> Scene<T> {
         full_roster::<T>(evaluator(), &scorers);
 
         let parameters = EconomicParameters::<T>::get();
-        // A slash is more than a share, so that there is something left for everybody whom it can go to.
-        let share = (parameters.absence_slash / 4u32.into()).max(One::one());
+        let share = share::<T>();
         let budget = Budget {
             inference: share.saturating_mul(n.into()),
             scoring: share.saturating_mul(k.into()),
@@ -211,6 +225,7 @@ impl<T: Config> Scene<T> {
             committee: k,
             min_quality: Permill::zero(),
             budget,
+            bonus: Zero::zero(),
             answer_windows: windows,
             score_windows: windows,
             created: before,
@@ -219,6 +234,7 @@ impl<T: Config> Scene<T> {
             fixed_at: before,
             due: now::<T>(),
             round: 0,
+            tries: 0,
             audit: Audit::Sealed([0; 32]),
             parameters,
         };
@@ -268,7 +284,7 @@ impl<T: Config> Scene<T> {
             paid: Zero::zero(),
         });
         Responses::<T>::insert(ID, BoundedVec::truncate_from(responses.collect::<Vec<_>>()));
-        self.nodes.iter().for_each(|node| open_duty::<T>(node, Role::InferenceNode));
+        self.nodes.iter().for_each(|node| open_duty::<T>(node, &self.request, Role::InferenceNode));
         self
     }
 
@@ -289,7 +305,7 @@ impl<T: Config> Scene<T> {
             self.request.round,
             BoundedVec::truncate_from(members.collect::<Vec<_>>()),
         );
-        self.scorers.iter().for_each(|scorer| open_duty::<T>(scorer, Role::QualityValidator));
+        self.scorers.iter().for_each(|scorer| open_duty::<T>(scorer, &self.request, Role::QualityValidator));
         self
     }
 
@@ -312,8 +328,8 @@ impl<T: Config> Scene<T> {
     }
 }
 
-fn open_duty<T: Config>(who: &T::AccountId, role: Role) {
-    Pallet::<T>::open_duty(who, Operators::<T>::get(who).unwrap(), ID, role);
+fn open_duty<T: Config>(who: &T::AccountId, request: &Request<T>, role: Role) {
+    Pallet::<T>::open_duty(who, Operators::<T>::get(who).unwrap(), ID, request, role);
 }
 
 /// Last block of an open phase.
@@ -321,29 +337,30 @@ fn later<T: Config>() -> BlockNumberFor<T> {
     now::<T>() + T::MaxWindow::get()
 }
 
-/// `fit` operators that can be drawn, and some who have chilled since or have no room, in the order in which they stand in
+/// `fit` operators that can be drawn, and some whose stake is gone or who have no room, in the order in which they stand in
 /// rosters. Who cannot be drawn comes up first.
-fn store_drawable<T: Config>(fit: u32, chilled: u32, busy: u32) -> Vec<(T::AccountId, u64)> {
+fn store_drawable<T: Config>(fit: u32, poor: u32, busy: u32) -> Vec<(T::AccountId, u64)> {
     let store = |role, n, weight, change: fn(&mut Operator<T>)| {
         let who = store_operator::<T>(role, n, &[evaluator()]);
         Operators::<T>::mutate(&who, |operator| change(operator.as_mut().unwrap()));
         (who, weight)
     };
-    let chilled = (0..chilled).map(|n| store("chilled", n, FIRST, |operator| operator.chilled = true));
-    let busy = (0..busy).map(|n| store("busy", n, FIRST, |operator| operator.capacity = Some(0)));
+    let poor = (0..poor).map(|n| store("poor", n, FIRST, |operator| operator.stake = Zero::zero()));
+    let full = |operator: &mut Operator<T>| operator.capacity = Some(Workload::default());
+    let busy = (0..busy).map(|n| store("busy", n, FIRST, full));
     let fit = (0..fit).map(|n| store("fit", n, SECOND, |_| ()));
-    chilled.chain(busy).chain(fit).collect()
+    poor.chain(busy).chain(fit).collect()
 }
 
 /// A request, in the round that `rounds` makes, for which `k` out of `c` candidates are to be drawn. `l` cannot be and come up
-/// first; returns how many of those have chilled.
+/// first; returns of how many of those the stake is gone.
 fn before_a_committee<T: Config>(rounds: fn(Scene<T>) -> Scene<T>, c: u32, k: u32, l: u32) -> u32 {
     let mut scene = rounds(Scene::new(T::MaxResponders::get(), 0).answered(|_| Work::Shown));
     scene.request.committee = k;
-    let chilled = (k - 1).min(l / 2);
-    store_roster::<T>(evaluator(), c, store_drawable::<T>(k, chilled, l - chilled));
+    let poor = (k - 1).min(l / 2);
+    store_roster::<T>(evaluator(), c, store_drawable::<T>(k, poor, l - poor));
     scene.due(Phase::Selecting);
-    chilled
+    poor
 }
 
 fn draw_members<T: Config>() {
@@ -354,11 +371,11 @@ fn draw_members<T: Config>() {
     Requests::<T>::insert(ID, request);
 }
 
-fn after_a_committee<T: Config>(round: u8, c: u32, k: u32, chilled: u32) {
+fn after_a_committee<T: Config>(round: u8, c: u32, k: u32, poor: u32) {
     let drawn = Committees::<T>::get(ID, round);
     assert_eq!(drawn.len(), k as usize);
     assert!(drawn.iter().all(|member| Pallet::<T>::duty_in(&member.operator, ID).is_some()));
-    assert_eq!(Rosters::<T>::get(evaluator()).len() as u32, c - chilled);
+    assert_eq!(Rosters::<T>::get(evaluator()).len() as u32, c - poor);
 }
 
 /// A request of `models` generators in which everybody has shown its work.
@@ -376,19 +393,19 @@ fn after_settling<T: Config>(scene: &Scene<T>) {
 }
 
 /// A request of `models` generators whose `c` candidates stand in all their rosters in turn. `n` are to be drawn, `l` cannot be
-/// and come up first; returns how many of those have chilled.
+/// and come up first; returns of how many of those the stake is gone.
 fn before_a_draw<T: Config>(models: u32, c: u32, n: u32, l: u32) -> u32 {
     let mut scene = Scene::<T>::of_models(models, 0, 0);
     scene.request.responders = n;
-    let chilled = (n - 1).min(l / 2);
-    let named = store_drawable::<T>(n, chilled, l - chilled);
+    let poor = (n - 1).min(l / 2);
+    let named = store_drawable::<T>(n, poor, l - poor);
     for (place, model) in scene.request.generators.iter().enumerate() {
         let in_turn = |count: usize| (place..count).step_by(models as usize);
         let named = in_turn(named.len()).map(|index| named[index].clone()).collect();
         store_roster::<T>(*model, in_turn(c as usize).count() as u32, named);
     }
     scene.due(Phase::Requested);
-    chilled
+    poor
 }
 
 fn draw<T: Config>() {
@@ -399,13 +416,13 @@ fn draw<T: Config>() {
     Requests::<T>::insert(ID, request);
 }
 
-fn after_a_draw<T: Config>(c: u32, n: u32, chilled: u32) {
+fn after_a_draw<T: Config>(c: u32, n: u32, poor: u32) {
     let drawn: Vec<_> = Responses::<T>::get(ID).into_iter().map(|response| response.operator).collect();
     assert_eq!(drawn.len(), n as usize);
     assert!(drawn.iter().all(|who| Pallet::<T>::duty_in(who, ID).is_some()));
     let models = Requests::<T>::get(ID).unwrap().generators;
     let left: usize = models.iter().map(|model| Rosters::<T>::get(model).len()).sum();
-    assert_eq!(left as u32, c - chilled, "who cannot be drawn is struck out");
+    assert_eq!(left as u32, c - poor, "who cannot be drawn is struck out");
 }
 
 /// The commitment and the report of it, in a request where everybody else has acted.
@@ -483,6 +500,7 @@ mod benchmarks {
             Price::default(),
             windows,
             Reward::default(),
+            0,
         );
         assert!(Models::<T>::contains_key(evaluator()));
         Ok(())
@@ -508,20 +526,27 @@ mod benchmarks {
         assert_eq!(places_of::<T>(&who), T::MaxModelsPerOperator::get());
     }
 
-    /// All models and the worker key change.
+    /// All models and the worker key change, and in all rosters somebody makes room.
     #[benchmark]
     fn register() {
         let who = store_busy_operator::<T>(true);
-        let worker: T::AccountId = account("worker", 0, 0);
+        let key =
+            <T::WorkerCrypto as AppCrypto<T::Public, T::Signature>>::RuntimeAppPublic::generate_pair(None);
+        let key: <T::WorkerCrypto as AppCrypto<T::Public, T::Signature>>::GenericPublic = key.into();
+        let key: T::Public = key.into();
+        let worker = key.clone().into_account();
+        let agreed = worker_consent(&Pallet::<T>::genesis_hash(), &who);
+        let consent = T::WorkerCrypto::sign(&agreed, key);
+        assert!(consent.is_some());
         let models: Vec<_> =
             (0..T::MaxModelsPerOperator::get()).map(|n| model_id(ModelKind::Evaluator, n)).collect();
         for model in &models {
             store_model::<T>(*model, ModelKind::Evaluator);
-            store_roster::<T>(*model, T::MaxOperatorsPerModel::get() - 1, vec![]);
+            full_roster::<T>(*model, &[]);
         }
         let models = BoundedVec::truncate_from(models);
         #[extrinsic_call]
-        _(RawOrigin::Signed(who.clone()), worker.clone(), models.clone());
+        _(RawOrigin::Signed(who.clone()), worker.clone(), models.clone(), consent);
         assert_eq!(Workers::<T>::get(&worker), Some(who.clone()));
         assert_eq!(Operators::<T>::get(&who).unwrap().models, models);
         assert_eq!(places_of::<T>(&who), T::MaxModelsPerOperator::get());
@@ -533,7 +558,8 @@ mod benchmarks {
         #[extrinsic_call]
         _(RawOrigin::Signed(who.clone()));
         assert!(Operators::<T>::get(&who).unwrap().chilled);
-        assert_eq!(places_of::<T>(&who), 0);
+        let away = Rosters::<T>::iter_values().filter(|roster| roster.iter().any(|c| c.away.is_some()));
+        assert_eq!(away.count() as u32, T::MaxModelsPerOperator::get());
     }
 
     #[benchmark]
@@ -549,9 +575,10 @@ mod benchmarks {
     #[benchmark]
     fn set_capacity() {
         let who = store_operator::<T>("operator", 0, &[evaluator()]);
+        let capacity = Workload { tokens: 7, pairs: 8 };
         #[extrinsic_call]
-        _(RawOrigin::Signed(who.clone()), 7);
-        assert_eq!(Operators::<T>::get(&who).unwrap().capacity, Some(7));
+        _(RawOrigin::Signed(who.clone()), capacity);
+        assert_eq!(Operators::<T>::get(&who).unwrap().capacity, Some(capacity));
     }
 
     #[benchmark]
@@ -561,7 +588,7 @@ mod benchmarks {
         #[extrinsic_call]
         _(RawOrigin::Signed(who.clone()), amount);
         let operator = Operators::<T>::get(&who).unwrap();
-        assert_eq!(operator.stake, amount);
+        assert_eq!(operator.stake, stake::<T>().saturating_sub(amount));
         assert_eq!(operator.unbonding.unwrap().amount, amount.saturating_mul(2u32.into()));
         assert_eq!(places_of::<T>(&who), T::MaxModelsPerOperator::get());
     }
@@ -572,7 +599,7 @@ mod benchmarks {
         frame_system::Pallet::<T>::set_block_number(now::<T>());
         let who = store_busy_operator::<T>(false);
         let worker = worker_of::<T>(&who);
-        let all = EconomicParameters::<T>::get().min_stake.saturating_mul(3u32.into());
+        let all = EconomicParameters::<T>::get().min_stake.saturating_add(stake::<T>());
         Operators::<T>::mutate(&who, |operator| {
             let operator = operator.as_mut().unwrap();
             operator.stake = Zero::zero();
@@ -685,14 +712,14 @@ mod benchmarks {
         assert_eq!(Committees::<T>::get(ID, 0).last().unwrap().scores, scores);
     }
 
-    /// By a quality validator when all others have revealed: no other part of a request is larger.
+    /// By a quality validator when all others have committed: no other part of a request is larger.
     #[benchmark]
     fn report_failure() {
         let (n, k) = (T::MaxResponders::get(), T::MaxCommittee::get());
         let scene = Scene::<T>::new(n, k)
-            .open(Phase::Revealing { until: later::<T>() })
+            .open(Phase::Scoring { until: later::<T>() })
             .answered(|_| Work::Shown)
-            .scored(last_of(k, COMMITTED, Work::Shown));
+            .scored(last_of(k, Work::Pending, COMMITTED));
         let worker = worker_of::<T>(scene.scorers.last().unwrap());
         let reason = FailureReason::Internal;
         let reports = report::<T>(ReportKind::Fail { reason });
@@ -714,28 +741,37 @@ mod benchmarks {
         Ok(())
     }
 
-    /// The whole committee was grossly wrong, because a slash costs more than a compensation, and pays the inference nodes
-    /// what they were not paid. The reference answer is one that takes long not to be found.
+    /// All `k` of two committees were grossly wrong, because a slash costs more than a compensation, and pay the inference nodes
+    /// what they were not paid. The reference answer and the decoys are such that take long not to be found.
     #[benchmark]
     fn open_audit(
         n: Linear<1, { T::MaxResponders::get() }>,
-        k: Linear<1, { T::MaxCommittee::get() }>,
+        k: Linear<1, { 2 * T::MaxCommittee::get() }>,
     ) -> Result<(), BenchmarkError> {
         let origin = T::AuditOrigin::try_successful_origin().map_err(|_| BenchmarkError::Weightless)?;
+        EconomicParameters::<T>::mutate(|parameters| {
+            parameters.audit_allowance = parameters.min_stake.saturating_mul(u32::MAX.into());
+        });
         let mut reference = full::<T::MaxReferenceLength>(b'a');
         *reference.last_mut().unwrap() = b'b';
-        let key: AnswerKeyOf<T> = AnswerKey { reference, right: Permill::one(), wrong: Permill::one() };
+        let decoys = BoundedVec::truncate_from(vec![reference.clone(); T::MaxDecoys::get() as usize]);
+        let (right, wrong) = (Permill::one(), Permill::one());
+        let key: AnswerKeyOf<T> = AnswerKey { reference, decoys, right, wrong };
         let mut scene = Scene::<T>::new(n, k);
         let prompt = full::<T::MaxPromptLength>(b'p');
         let genesis = Pallet::<T>::genesis_hash();
         let sealed = commitment::answer_key(&genesis, &scene.request.requester, &prompt, &key, &SALT);
         scene.request.audit = Audit::Sealed(sealed);
+        scene.request.round = 1;
         let scene = scene
             .open(Phase::Settled { at: now::<T>(), best: 0 })
             .answered(|_| Work::Shown)
             .with_outputs()
             .scored(|_| Work::Shown);
-        Committees::<T>::mutate(ID, 0, |committee| {
+        let first = scene.scorers.iter().skip(T::MaxCommittee::get() as usize);
+        let first = first.map(|who| scene.member(who.clone(), Work::NotRevealed, 0)).collect::<Vec<_>>();
+        Committees::<T>::insert(ID, 0, BoundedVec::truncate_from(first));
+        Committees::<T>::mutate(ID, 1, |committee| {
             for member in committee.iter_mut() {
                 member.scores.iter_mut().for_each(|score| *score = Permill::zero());
             }
@@ -757,7 +793,7 @@ mod benchmarks {
         #[block]
         {
             assert!(!Agenda::<T>::contains_key(now::<T>(), ID));
-            Pallet::<T>::service_agenda(now::<T>(), &mut meter);
+            Pallet::<T>::service_agenda(now::<T>(), When::BeforeTransactions, &mut meter);
         }
         assert_eq!(AgendaCursor::<T>::get(), Some(now::<T>()));
     }
@@ -771,13 +807,14 @@ mod benchmarks {
         #[block]
         {
             assert!(Agenda::<T>::contains_key(now::<T>(), ID));
-            assert!(!Pallet::<T>::service_block(now::<T>(), now::<T>(), &mut meter));
+            let when = When::BeforeTransactions;
+            assert!(!Pallet::<T>::service_block(now::<T>(), now::<T>(), when, &mut meter));
         }
         assert_eq!(meter.remaining(), Weight::zero());
         assert!(matches!(phase::<T>(), Phase::Revealing { .. }));
     }
 
-    /// `l` who have chilled or are busy come up first. A draw is cut short when as many have chilled as are wanted, so `n` is at
+    /// `l` whose stake is gone or who are busy come up first. A draw is cut short when as many are poor as are wanted, so `n` is at
     /// least so large that this does not depend on it.
     #[benchmark]
     fn draw_inference_nodes(
@@ -788,12 +825,12 @@ mod benchmarks {
         n: Linear<{ T::MaxResponders::get().min(SPARE_LOOKS / 2 + 1) }, { T::MaxResponders::get() }>,
         l: Linear<0, { SPARE_LOOKS }>,
     ) {
-        let chilled = before_a_draw::<T>(T::MaxModelsPerRequest::get(), c, n, l);
+        let poor = before_a_draw::<T>(T::MaxModelsPerRequest::get(), c, n, l);
         #[block]
         {
             draw::<T>();
         }
-        after_a_draw::<T>(c, n, chilled);
+        after_a_draw::<T>(c, n, poor);
     }
 
     /// As before, all with the same model.
@@ -803,12 +840,12 @@ mod benchmarks {
         n: Linear<1, { T::MaxResponders::get() }>,
         l: Linear<0, { SPARE_LOOKS }>,
     ) {
-        let chilled = before_a_draw::<T>(1, c, n, l);
+        let poor = before_a_draw::<T>(1, c, n, l);
         #[block]
         {
             draw::<T>();
         }
-        after_a_draw::<T>(c, n, chilled);
+        after_a_draw::<T>(c, n, poor);
     }
 
     #[benchmark]
@@ -839,7 +876,7 @@ mod benchmarks {
         assert_eq!(phase::<T>(), Phase::Selecting);
     }
 
-    /// `l` who have chilled or are busy come up first.
+    /// `l` whose stake is gone or who are busy come up first.
     #[benchmark]
     fn draw_committee(
         c: Linear<
@@ -849,12 +886,12 @@ mod benchmarks {
         k: Linear<1, { T::MaxCommittee::get() }>,
         l: Linear<0, { SPARE_LOOKS }>,
     ) {
-        let chilled = before_a_committee(|scene: Scene<T>| scene, c, k, l);
+        let poor = before_a_committee(|scene: Scene<T>| scene, c, k, l);
         #[block]
         {
             draw_members::<T>();
         }
-        after_a_committee::<T>(0, c, k, chilled);
+        after_a_committee::<T>(0, c, k, poor);
     }
 
     /// The second committee: everybody in the first, the largest there can be, was silent.
@@ -867,12 +904,12 @@ mod benchmarks {
         k: Linear<1, { T::MaxCommittee::get() }>,
         l: Linear<0, { SPARE_LOOKS }>,
     ) {
-        let chilled = before_a_committee(Scene::<T>::last_round, c, k, l);
+        let poor = before_a_committee(Scene::<T>::last_round, c, k, l);
         #[block]
         {
             draw_members::<T>();
         }
-        after_a_committee::<T>(1, c, k, chilled);
+        after_a_committee::<T>(1, c, k, poor);
     }
 
     #[benchmark]
@@ -1003,5 +1040,5 @@ mod benchmarks {
         assert_eq!(OpenRequests::<T>::get(), o);
     }
 
-    impl_benchmark_test_suite!(Pallet, crate::mock::storage(), crate::mock::Test);
+    impl_benchmark_test_suite!(Pallet, crate::mock::storage_with_keys(), crate::mock::Test);
 }

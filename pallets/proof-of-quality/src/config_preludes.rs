@@ -4,12 +4,12 @@
 //! What has no default is what nobody else can decide: the currency, the three origins, the parameters in units of the
 //! currency, and where seeds come from.
 
-use crate::{driver::crypto::WorkerCrypto, DefaultConfig, WeightedMedian};
+use crate::{driver::crypto::WorkerCrypto, DefaultConfig, WeightedMedian, Workload};
 use frame_support::{
     derive_impl,
     pallet_prelude::inject_runtime_type,
     parameter_types,
-    traits::{ConstU32, ConstUint},
+    traits::{ConstU32, ConstU64, ConstUint},
     weights::{constants::WEIGHT_REF_TIME_PER_MILLIS, Weight},
 };
 use sp_runtime::FixedU64;
@@ -19,6 +19,8 @@ parameter_types! {
     pub const MaxAlpha: FixedU64 = FixedU64::from_u32(2);
     /// Latency costs at most the whole share.
     pub const MaxBeta: FixedU64 = FixedU64::from_u32(1);
+    /// What a laptop does within a minute or two: a long answer or many short ones, by a small model without a GPU.
+    pub const DefaultCapacity: Workload = Workload { tokens: 4_096, pairs: 64 };
     /// A quarter of what most chains let a block take: 2 seconds and a proof of 5 MiB.
     pub const AgendaWeight: Weight = Weight::from_parts(500 * WEIGHT_REF_TIME_PER_MILLIS, 5 * 1024 * 1024 / 4);
 }
@@ -49,8 +51,12 @@ impl DefaultConfig for SolochainDefaultConfig {
     type MaxModelsPerOperator = ConstU32<16>;
     type MaxOperatorsPerModel = ConstU32<256>;
     type MaxDuties = ConstU32<256>;
-    // Two calls report them all.
-    type DefaultCapacity = ConstU32<32>;
+    type DefaultCapacity = DefaultCapacity;
+    type MaxAuditors = ConstU32<16>;
+    type MaxDecoys = ConstU32<8>;
+    // An hour: a planned stop.
+    type ChillPatience = ConstUint<600>;
+    type BlockMillis = ConstU64<6_000>;
     type MaxReports = ConstU32<16>;
     type RecentDuties = ConstU32<16>;
     type MaxReferenceLength = ConstU32<256>;

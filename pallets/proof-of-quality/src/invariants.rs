@@ -8,6 +8,9 @@ use sp_runtime::traits::{Get, Saturating, Zero};
 #[cfg(feature = "std")]
 use sp_runtime::{traits::One, FixedU64};
 
+/// Most operators, models and requests together that [`Pallet::check_invariants`] looks at.
+pub const MOST_TO_CHECK: usize = 4_096;
+
 impl<T: Config> Pallet<T> {
     /// What the constants of the configuration must satisfy.
     #[cfg(feature = "std")]
@@ -21,14 +24,27 @@ impl<T: Config> Pallet<T> {
         ensure!(T::Retention::get() >= One::one(), "Retention must be at least 1");
         ensure!(T::SeedPatience::get() >= 3u32.into(), "SeedPatience must leave a seed the time to come");
         ensure!(T::MaxReports::get() >= 1, "MaxReports must be at least 1");
-        let capacities = 1..=T::MaxDuties::get();
-        ensure!(capacities.contains(&T::DefaultCapacity::get()), "DefaultCapacity must be 1 to MaxDuties");
+        let capacity = T::DefaultCapacity::get();
+        ensure!(capacity.tokens > 0 && capacity.pairs > 0, "DefaultCapacity must take work of both kinds");
+        ensure!(T::MaxDuties::get() >= 1, "MaxDuties must be at least 1");
+        ensure!(T::MaxAuditors::get() >= 1, "MaxAuditors must be at least 1");
+        ensure!(T::BlockMillis::get() >= 1, "BlockMillis must be at least 1");
+        let least = T::DefaultParameters::get().min_committee;
+        ensure!(least <= T::MaxCommittee::get(), "min_committee must not be above MaxCommittee");
         ensure!(T::MaxResponders::get() >= 1 && T::MaxCommittee::get() >= 1, "a request needs both roles");
         ensure!(
             T::AgendaWeight::get().all_gte(Self::least_agenda_weight().saturating_add(Self::dearest_step())),
             "AgendaWeight must have room for a step, or nothing ever ends"
         );
         Ok(())
+    }
+
+    /// The same as [`Self::do_try_state`], for whoever asks: not more work than a node can do at anyone's call.
+    pub(crate) fn check_if_small() -> Result<(), &'static str> {
+        let entries = Operators::<T>::iter_keys().map(|_| ()).chain(Requests::<T>::iter_keys().map(|_| ()));
+        let entries = entries.chain(Models::<T>::iter_keys().map(|_| ())).take(MOST_TO_CHECK + 1);
+        ensure!(entries.count() <= MOST_TO_CHECK, "too much state to check in one call: use try-runtime");
+        Self::do_try_state()
     }
 
     pub(crate) fn do_try_state() -> Result<(), &'static str> {
@@ -54,14 +70,17 @@ impl<T: Config> Pallet<T> {
                     "a worker key has another operator"
                 );
             }
-            ensure!(operator.capacity.is_none_or(|duties| duties > 0), "a capacity is zero");
+            ensure!(operator.capacity != Some(Workload::default()), "a capacity is of no work");
             let ids: BTreeSet<_> = operator.duties.iter().map(|(id, _)| id).collect();
             ensure!(operator.duties.count() == ids.len() as u32, "an operator has two duties in a request");
+            let mut load = Workload::default();
             for (id, role) in operator.duties.iter() {
                 let request = Requests::<T>::get(id).ok_or("a duty has no request")?;
                 ensure!(!request.phase.is_closed(), "a closed request has an open duty");
                 ensure!(Self::work_of(&who, id, role).is_some(), "a duty has no part in its request");
+                load = load.plus(request.workload(role));
             }
+            ensure!(operator.load == load, "the open work of an operator is not that of its duties");
         }
         for (worker, who) in Workers::<T>::iter() {
             let operator = Operators::<T>::get(&who).ok_or("a worker key has no operator")?;
@@ -76,7 +95,7 @@ impl<T: Config> Pallet<T> {
                 let operator =
                     Operators::<T>::get(&candidate.operator).ok_or("a roster names no operator")?;
                 ensure!(operator.models.contains(&id), "a roster names an operator that does not serve");
-                ensure!(!operator.chilled, "a roster names a chilled operator");
+                ensure!(operator.chilled == candidate.away.is_some(), "a roster and a chill do not agree");
                 ensure!(operator.worker.is_some(), "a roster names an operator without a worker key");
                 ensure!(candidate.weight >= 1, "a roster names an operator that cannot be drawn");
                 let times = roster.iter().filter(|c| c.operator == candidate.operator).count();

@@ -26,14 +26,16 @@
 //! | inference node | an operator that serves one or more generators |
 //! | quality validator | an operator that serves one or more evaluators (never just "validator": that is a block author) |
 //! | model | a registry entry: a generator or an evaluator, named by the SHA-256 of its file (GGUF, or the evaluator's manifest) |
-//! | roster | who may be drawn for a model, with weights |
-//! | capacity | how many duties an operator takes at a time, by its own word |
+//! | roster | the operators that serve a model, with their weights in draws |
+//! | capacity | how much open work an operator takes at a time, in tokens and in pairs to score, by its own word |
+//! | context | tokens that prompt and answer may take together, of a generator |
 //! | committee | the quality validators drawn for one request |
 //! | consensus score | what the chain makes of a response's scores |
 //! | agreement | how close a quality validator's scores are to the consensus of the others |
 //! | standing | what the chain remembers of how well an operator worked |
 //! | trust | the part of a standing that counts for a quality validator |
 //! | audit | a request whose right answer somebody committed to beforehand |
+//! | auditor | an account that may open audits |
 //! | settlement | paying, refunding, slashing and remembering, once per request |
 //!
 //! ## The life of a request
@@ -50,8 +52,12 @@
 //!
 //! Each transition is documented on its [`Phase`]. A phase ends when everyone in it has acted or when its window closes;
 //! windows are inclusive at both ends. With a single responder there is nobody to copy from, so its output needs no
-//! commitment and `Answering` and `Opening` are one. A committee of which less than a majority reveals is dismissed and
-//! drawn anew once, without those who did not.
+//! commitment and `Answering` and `Opening` are one. A committee of which less than a majority commits, or nobody reveals, is
+//! dismissed and drawn anew once, without its members. Where some have revealed there is no second committee, because it would
+//! know their scores.
+//!
+//! Both draws are made before the transactions of a block, in `on_poll`, from a seed that was unknown when the request was made or
+//! its outputs were fixed. Who has committed reveals or is slashed: there is no way back.
 //!
 //! ## Example
 //!
@@ -78,39 +84,65 @@
 //! | reliability | inference node | 1 for a duty done, 0 for one that was not | a duty closes; falls fast, rises slowly |
 //! | quality | inference node | the consensus score (in an audit, the truth) | a duty closes, an audit opens |
 //!
-//! A reported failure is a duty not done: an error is a miss, not an answer. Weights, each part not below `floor`:
+//! A reported failure is a duty not done: an error is a miss, not an answer. But what more than half refuse as impossible teaches
+//! nothing of any of them, because anyone can ask for what cannot be done. Standing begins at `floor`, below which no part counts:
+//! a bad name left behind is worth no less than a new one. With `trust = agreement * veracity^2`:
 //!
-//! * of a quality validator, in the draw and in the consensus: `stake * agreement * veracity^2`;
-//! * of an inference node, in the draw: `stake * reliability * quality`;
+//! | weight | is |
+//! |---|---|
+//! | of a quality validator in a draw | `stake * trust` |
+//! | of its scores in the consensus | `trust`: the stake has counted in the draw |
+//! | of an inference node in a draw | `stake * reliability * quality` |
 //!
-//! where `stake` counts up to `stake_cap` times the minimum. Rosters hold the weights; a place is brought up to date when
-//! its operator registers, moves stake, or closes a duty for that model. Who has as many open duties as its capacity is
-//! passed over: a flood of requests waits, and is refunded in the end, instead of burying operators in work that they would
-//! be slashed for. (Ours.)
+//! `stake` is an equal part of an operator's stake for each model that it serves, at least `min_stake`, and counts up to `stake_cap`
+//! times that. Rosters hold the weights; a place is brought up to date when its operator registers, moves stake, or closes a
+//! duty for that model. In a full roster more weight takes the place of the least; who chills keeps its place for
+//! [`Config::ChillPatience`] blocks against those who weigh less. (Ours.)
+//!
+//! A draw is a weighted rendezvous: each candidate has a key of its own, made of the seed, its account and its weight, and the
+//! smallest keys are drawn. Whatever one operator does about its stake, its models or its capacity moves its own seat only.
+//!
+//! Who has no room for the work is passed over: a flood of requests waits, and is refunded in the end, instead of burying operators
+//! in work that they would be slashed for. While requests wait, those that offer most above the estimate are drawn for first, and
+//! each try costs its requester `waiting_fee`.
 //!
 //! ## Money
 //!
-//! `budget = inference share + scoring share + fee`. A response with consensus score `q` and latency `l` earns
-//! `clamp(alpha * q - beta * l)` of an equal part of the first, and nothing below the requester's `min_quality`; a quality
-//! validator earns the same of an equal part of the second, with its agreement for `q` ([`Reward`], parameters per model).
-//! What is not earned goes back.
+//! `budget = inference share + scoring share + fee`. Of it are paid, with `q` for the consensus score of a response or the agreement
+//! of a quality validator, `l` for latency, and `earned = clamp(alpha * q - beta * l)` ([`Reward`], by model):
+//!
+//! | to | for | amount |
+//! |---|---|---|
+//! | inference node | an answer that was scored | `earned * (price + bonus)`, at least `base_pay * price` |
+//! | inference node | an answer below `min_quality`, and below what the node is known for | `base_pay * price` |
+//! | inference node | an answer that nobody has scored | as if `q` was the quality that it is known for |
+//! | quality validator | scores | `earned` of an equal part of the scoring share |
+//! | quality validator | scores of a committee without a quorum | `base_pay` of that part |
+//! | chain | a request for which anybody was drawn | the fee |
+//! | chain | such an answer | what it would have earned above the base |
+//! | chain | a draw put off because operators had no room | `waiting_fee` |
+//!
+//! `price` is that of the model that answered; `bonus` is an equal part of what the budget has above the estimate. All else goes back.
+//! So an answer that was shown is paid for whatever becomes of its request, and neither a bar that nobody can reach nor a
+//! committee that cannot be drawn makes it cheaper, or takes its pay. ("Below what it is known for" means by more than
+//! `tolerance_most`.)
 //!
 //! Stake is taken only for what the chain can prove ([`SlashReason`]): no commitment, no matching reveal, and a gross error
-//! that an audit shows. Disagreement only scales pay. What is taken goes first to those whom the fault harmed, each up to
-//! what it lost, then to [`Config::SlashHandler`]:
-//!
-//! | fault | whom it harms |
-//! |---|---|
-//! | silence in a request that settles | the requester, up to the share of the work that was not done |
-//! | silence in a request or committee that comes to nothing | who did its work, up to its share; then the requester, as above |
-//! | gross error in an audit | inference nodes and quality validators, up to what they would have earned by the truth |
+//! that an audit shows. Disagreement only scales pay. What silence costs goes to [`Config::SlashHandler`], for whoever gained by it
+//! would have a reason to keep others from their work. What a gross error costs goes first to the operators who would have
+//! earned more by the truth, each up to that. No requester is ever paid out of a slash.
 //!
 //! ## Audits
 //!
 //! Agreement is not truth, and a majority of lazy or colluding quality validators agree with each other. So every request
 //! carries 32 bytes: random in an ordinary one, a commitment to an [`AnswerKey`] in an audit. Nobody can tell which, until
-//! [`Config::AuditOrigin`] opens it after the settlement ([`Pallet::open_audit`]). Whoever opens audits is trusted to tell
-//! the truth; that is the one trusted role of the protocol, and it can only move standing and `audit_slash` of a stake.
+//! [`Config::AuditOrigin`] opens it when the request is over ([`Pallet::open_audit`]), whatever became of it. Scores that were
+//! committed to and not revealed are then as wrong as can be. The answer key names decoys besides the right answer, so that a list
+//! of all names is not right.
+//!
+//! Whoever opens audits is trusted to tell the truth; that is the one trusted role of the protocol. It can only move standing, and
+//! stake up to `audit_slash` of an operator's and `audit_allowance` of all together in a span of `audit_window` blocks. With
+//! [`EnsureAuditor`] it is a set of keys that sign nothing else. Ask from several accounts: an opened audit shows who asked it.
 //!
 //! ## Parameters
 //!
@@ -134,8 +166,10 @@
 //!   adversaries checks it after each of 100,000 transitions in the tests.
 //! * **Unpredictability of draws.** A seed counts only for what was fixed before the block in which the seed became known:
 //!   operators that joined or grew after the request are not drawn for it, and a committee is drawn only after the outputs
-//!   are fixed. With a seed from the VRF of one block, an author who colludes can foresee it for its own slots: choose
-//!   `Randomness` by what the chain can bear.
+//!   are fixed. With a seed from the VRF of one block, its author knows it before all others, and can then give up seats of its own
+//!   operators, one by one, or withhold the block at the price of its reward; it moves nobody else's seat.
+//! * **No gain by another's loss.** A requester never ends richer than it began, and pays no less for answers whose scoring it
+//!   spoils than for others. Nobody is paid for another's silence.
 //! * **Separation.** No operator has two parts in a request, nor one in its own.
 //! * **Bounded work.** Everything stored is bounded, the agenda is metered by measured weights, and a step weighs by the
 //!   sizes of its request and of its rosters alone.
@@ -194,12 +228,15 @@ mod mock;
 mod tests;
 
 pub use crate::pallet::*;
-pub use audits::{AnswerKey, AnswerKeyOf, Audit};
+pub use audits::{AnswerKey, AnswerKeyOf, Audit, AuditSlashes, EnsureAuditor};
 pub use consensus::{Aggregation, Mean, Median, TrimmedMean, WeightedMedian};
+pub use invariants::MOST_TO_CHECK;
 pub use parameters::{Parameters, ParametersOf};
 pub use standing::{Experience, Standing};
 pub use types::*;
-pub use views::{CandidateView, MemberView, ModelView, OperatorView, RequestView, ResponseView};
+pub use views::{
+    CandidateView, MemberView, ModelView, OperatorView, RequestView, ResponseView, MOST_ON_A_PAGE,
+};
 pub use weights::WeightInfo;
 
 use frame_support::traits::fungible;
@@ -223,18 +260,26 @@ pub mod pallet {
         pallet_prelude::*,
         traits::{fungible, OnUnbalanced, Randomness},
         weights::WeightMeter,
+        BoundedBTreeSet,
     };
     use frame_system::{
         offchain::{AppCrypto, CreateSignedTransaction},
         pallet_prelude::*,
     };
     use poq_primitives::commitment::Salt;
-    use sp_runtime::{FixedU64, Permill};
+    use sp_runtime::{
+        traits::{IdentifyAccount, Verify},
+        FixedU64, Permill,
+    };
 
     /// What a runtime decides. [`config_preludes`] has values to begin with.
     #[pallet::config(with_default)]
     pub trait Config:
-        frame_system::Config<RuntimeEvent: From<Event<Self>>> + CreateSignedTransaction<Call<Self>>
+        frame_system::Config<RuntimeEvent: From<Event<Self>>>
+        + CreateSignedTransaction<
+            Call<Self>,
+            Signature: DecodeWithMemTracking + Verify<Signer: IdentifyAccount<AccountId = Self::AccountId>>,
+        >
     {
         /// The currency of stakes and budgets.
         #[pallet::no_default]
@@ -253,7 +298,8 @@ pub mod pallet {
         #[pallet::no_default]
         type ParameterOrigin: EnsureOrigin<Self::RuntimeOrigin>;
 
-        /// Who opens known-answer audits. It is trusted to tell the truth: the one part of the protocol that is.
+        /// Who opens known-answer audits: best [`EnsureAuditor`], a set of keys that sign nothing else. It is trusted to tell the
+        /// truth, the one part of the protocol that is, up to `audit_allowance`.
         #[pallet::no_default]
         type AuditOrigin: EnsureOrigin<Self::RuntimeOrigin>;
 
@@ -317,14 +363,32 @@ pub mod pallet {
         #[pallet::constant]
         type MaxOperatorsPerModel: Get<u32>;
 
-        /// Most duties that an operator has at a time, whatever it says: they stand in its record. Lower it only while nobody
+        /// Most duties that an operator has at a time, whatever its capacity: they stand in its record. Lower it only while nobody
         /// has more.
         #[pallet::constant]
         type MaxDuties: Get<u32>;
 
-        /// Duties that an operator takes at a time, as long as it has not said otherwise. 1 to `MaxDuties`.
+        /// Open work that an operator takes at a time, as long as it has not said otherwise: what a laptop does within the shortest
+        /// windows. Neither number zero.
         #[pallet::constant]
-        type DefaultCapacity: Get<u32>;
+        type DefaultCapacity: Get<Workload>;
+
+        /// Most accounts that open audits.
+        #[pallet::constant]
+        type MaxAuditors: Get<u32>;
+
+        /// Most decoys of an answer key.
+        #[pallet::constant]
+        type MaxDecoys: Get<u32>;
+
+        /// Blocks for which a chilled operator keeps its places in full rosters against others who weigh less.
+        #[pallet::no_default_bounds]
+        #[pallet::constant]
+        type ChillPatience: Get<BlockNumberFor<Self>>;
+
+        /// Milliseconds from a block to the next: by them the driver tells the engine how long a job has. At least 1.
+        #[pallet::constant]
+        type BlockMillis: Get<u64>;
 
         /// Most reports in one call of [`Pallet::report_work`].
         #[pallet::constant]
@@ -377,7 +441,7 @@ pub mod pallet {
     }
 
     /// The version of the pallet's storage, see [`crate::migrations`].
-    const STORAGE_VERSION: StorageVersion = StorageVersion::new(2);
+    const STORAGE_VERSION: StorageVersion = StorageVersion::new(3);
 
     /// The pallet.
     #[pallet::pallet]
@@ -399,6 +463,15 @@ pub mod pallet {
     pub type EconomicParameters<T: Config> =
         StorageValue<_, ParametersOf<T>, ValueQuery, T::DefaultParameters>;
 
+    /// The accounts that open audits.
+    #[pallet::storage]
+    pub type Auditors<T: Config> = StorageValue<_, BoundedBTreeSet<T::AccountId, T::MaxAuditors>, ValueQuery>;
+
+    /// What audits have slashed in the latest span of `audit_window` blocks.
+    #[pallet::storage]
+    pub type LatestAuditSlashes<T: Config> =
+        StorageValue<_, AuditSlashes<BalanceOf<T>, BlockNumberFor<T>>, ValueQuery>;
+
     /// For each evaluator, how far apart those who score with it usually are: the moving average of the median distance
     /// from the consensus of the others. `None` until the first settlement.
     #[pallet::storage]
@@ -408,9 +481,9 @@ pub mod pallet {
     #[pallet::storage]
     pub type Models<T: Config> = StorageMap<_, Identity, ModelId, Model<T>>;
 
-    /// Who serves a model and may be drawn for it: registered, not chilled, and with the minimum stake when it last
-    /// registered, moved stake or finished a duty for this model. Who has been slashed below the minimum since is passed
-    /// over and struck out when a draw comes upon it.
+    /// Who serves a model: registered, and with the minimum stake when it last registered, moved stake or finished a duty for this
+    /// model. Who has been slashed below the minimum since is passed over and struck out when a draw comes upon it. Who has chilled
+    /// keeps its place for a while and is not drawn. In a full roster more weight takes the place of the least.
     #[pallet::storage]
     pub type Rosters<T: Config> = StorageMap<_, Identity, ModelId, RosterOf<T>, ValueQuery>;
 
@@ -492,6 +565,9 @@ pub mod pallet {
         /// What quality and latency are worth.
         #[serde(default)]
         pub reward: Reward,
+        /// Tokens that prompt and answer may take together; of an evaluator 0, or left out.
+        #[serde(default)]
+        pub context: u32,
     }
 
     /// An operator of the genesis block.
@@ -508,12 +584,12 @@ pub mod pallet {
         pub worker: T::AccountId,
         /// The models it serves.
         pub models: Vec<ModelId>,
-        /// Most duties that it has at a time; `DefaultCapacity` if left out.
+        /// Open work that it takes at a time; `DefaultCapacity` if left out.
         #[serde(default)]
-        pub capacity: Option<u32>,
+        pub capacity: Option<Workload>,
     }
 
-    /// Models and operators of the genesis block.
+    /// Models, operators and auditors of the genesis block.
     #[pallet::genesis_config]
     #[derive(frame_support::DefaultNoBound)]
     pub struct GenesisConfig<T: Config> {
@@ -521,6 +597,8 @@ pub mod pallet {
         pub models: Vec<GenesisModel<T>>,
         /// The operators.
         pub operators: Vec<GenesisOperator<T>>,
+        /// The accounts that open audits.
+        pub auditors: Vec<T::AccountId>,
     }
 
     #[pallet::genesis_build]
@@ -535,6 +613,7 @@ pub mod pallet {
                     model.price,
                     model.windows,
                     model.reward,
+                    model.context,
                 )
                 .expect("genesis models are valid");
             }
@@ -548,11 +627,13 @@ pub mod pallet {
                         .expect("genesis operators serve few models"),
                 )
                 .expect("genesis operators serve registered models");
-                if let Some(duties) = operator.capacity {
-                    Pallet::<T>::do_set_capacity(&operator.operator, duties)
-                        .expect("genesis operators have room for a duty");
+                if let Some(capacity) = operator.capacity {
+                    Pallet::<T>::do_set_capacity(&operator.operator, capacity)
+                        .expect("genesis operators take some work");
                 }
             }
+            let auditors = BoundedVec::try_from(self.auditors.clone()).expect("genesis auditors are few");
+            Pallet::<T>::do_set_auditors(auditors).expect("auditors can be set");
         }
     }
 
@@ -672,9 +753,9 @@ pub mod pallet {
             /// The fault.
             reason: SlashReason,
         },
-        /// Slashed stake went to somebody whom the fault had harmed.
+        /// What a gross error in an audit cost went to an operator that the error had harmed.
         Compensated {
-            /// Whom: one who worked in the request and was not paid what it deserved, or the requester.
+            /// The operator: one who worked in the request and was not paid what it deserved.
             who: T::AccountId,
             /// The request.
             request: RequestId,
@@ -701,7 +782,7 @@ pub mod pallet {
         },
         /// There are new economic parameters. Open requests keep the old ones.
         ParametersSet {
-            /// They.
+            /// The new parameters.
             parameters: ParametersOf<T>,
         },
         /// A request was settled: `paid + fee + refund` is its budget.
@@ -714,17 +795,21 @@ pub mod pallet {
             quality: Permill,
             /// What the operators were paid.
             paid: BalanceOf<T>,
-            /// The chain's part.
+            /// The chain's part: its fee, what waiting cost, and what answers below `min_quality` would have earned above the base.
             fee: BalanceOf<T>,
             /// What went back to the requester.
             refund: BalanceOf<T>,
         },
-        /// A request was refunded in full.
+        /// A request came to nothing: `paid + fee + refund` is its budget.
         Refunded {
             /// The request.
             request: RequestId,
             /// Why.
             reason: RefundReason,
+            /// What the operators were paid for answers that were shown and scores that were revealed.
+            paid: BalanceOf<T>,
+            /// The chain's part, as in [`Event::Settled`]; without its fee if nobody was drawn.
+            fee: BalanceOf<T>,
             /// What went back to the requester.
             refund: BalanceOf<T>,
         },
@@ -738,12 +823,24 @@ pub mod pallet {
             /// What it was.
             kind: UnexpectedKind,
         },
-        /// An operator said how much it takes at a time.
+        /// An operator said how much open work it takes at a time.
         CapacitySet {
-            /// Who.
+            /// The operator.
             operator: T::AccountId,
-            /// Duties at a time.
-            duties: u32,
+            /// What it takes.
+            capacity: Workload,
+        },
+        /// An operator lost its place in a full roster to one that weighs more, or because it had chilled for too long.
+        Displaced {
+            /// The operator that lost its place.
+            operator: T::AccountId,
+            /// The model of the roster.
+            model: ModelId,
+        },
+        /// There are new auditors.
+        AuditorsSet {
+            /// All of them.
+            auditors: BoundedVec<T::AccountId, T::MaxAuditors>,
         },
     }
 
@@ -786,11 +883,11 @@ pub mod pallet {
         ZeroAmount,
         /// The account has no stake; bond first.
         NotAnOperator,
-        /// The stake is less than the minimum (`min_stake` of the parameters).
+        /// The stake is less than the minimum (`min_stake` of the parameters) for each model served.
         StakeTooSmall,
         /// The stake is less than the amount.
         NotEnoughStake,
-        /// What is left at work must be zero or at least the minimum stake.
+        /// What is left at work must be zero or at least the minimum stake for each model served.
         RemainderTooSmall,
         /// Another operator has this worker key.
         WorkerInUse,
@@ -798,7 +895,7 @@ pub mod pallet {
         WorkerIsOperator,
         /// A list of models must not be empty nor name a model twice.
         InvalidModelList,
-        /// The model has as many operators as it can.
+        /// The model has as many operators as it can, and all of them weigh as much or more.
         RosterFull,
         /// The operator is chilled already.
         AlreadyChilled,
@@ -820,7 +917,7 @@ pub mod pallet {
         InvalidSampling,
         /// At least one responder, at most `MaxResponders`.
         InvalidResponders,
-        /// At least one committee member, at most `MaxCommittee`.
+        /// A committee has at least `min_committee` members (of the parameters) and at most `MaxCommittee`.
         InvalidCommittee,
         /// Fewer inference nodes can be drawn than were asked for.
         NotEnoughInferenceNodes,
@@ -860,7 +957,7 @@ pub mod pallet {
         EmptyOutput,
         /// One score for each shown response, no more and no less.
         WrongNumberOfScores,
-        /// Only a request that was settled can turn out to be an audit.
+        /// Only a request that is over can turn out to be an audit.
         NotSettled,
         /// The audit was opened already.
         AlreadyAudited,
@@ -868,21 +965,28 @@ pub mod pallet {
         AuditTooLate,
         /// The request carries no commitment to this answer key.
         AuditMismatch,
-        /// A reference answer must not be empty: every response would be wrong.
+        /// A reference answer or decoy must not be empty: every response would be wrong.
         EmptyReference,
-        /// An operator takes 1 to `MaxDuties` duties at a time; chill to take none.
+        /// A capacity of no tokens and no pairs; chill to take no work.
         InvalidCapacity,
+        /// A generator's context is at least 1 token; an evaluator has none (0).
+        InvalidContext,
+        /// Prompt and answer may not fit into a generator's context: the prompt's bytes and `max_tokens` together must not be above it.
+        /// Ask shorter, for fewer tokens, or another model.
+        ContextTooSmall,
+        /// The worker key has not agreed to work for the signer: the signature is missing or of something else.
+        InvalidConsent,
     }
 
     #[pallet::hooks]
     impl<T: Config> Hooks<BlockNumberFor<T>> for Pallet<T> {
         fn on_poll(now: BlockNumberFor<T>, meter: &mut WeightMeter) {
-            Self::service_agenda(now, meter);
+            Self::service_agenda(now, agenda::When::BeforeTransactions, meter);
         }
 
         fn on_idle(now: BlockNumberFor<T>, remaining: Weight) -> Weight {
             let mut meter = WeightMeter::with_limit(remaining);
-            Self::service_agenda(now, &mut meter);
+            Self::service_agenda(now, agenda::When::AfterTransactions, &mut meter);
             meter.consumed()
         }
 
@@ -908,7 +1012,10 @@ pub mod pallet {
         /// Origin: `ModelOrigin`.
         /// Details: `id` is the SHA-256 of the model's file. Price, windows and reward of a model never change, and
         /// the same file cannot be registered anew under other terms: choose windows wide enough for the slowest operator.
-        /// Errors: [`Error::ModelExists`], [`Error::InvalidName`], [`Error::InvalidWindows`], [`Error::InvalidReward`].
+        /// `context` is for generators the number of tokens that prompt and answer may take together, 0 for evaluators; a request
+        /// whose prompt (a byte counts as a token) and `max_tokens` may not fit is refused.
+        /// Errors: [`Error::ModelExists`], [`Error::InvalidName`], [`Error::InvalidWindows`], [`Error::InvalidReward`],
+        /// [`Error::InvalidContext`].
         /// Events: [`Event::ModelRegistered`].
         #[pallet::call_index(0)]
         #[pallet::weight(T::WeightInfo::register_model())]
@@ -920,9 +1027,10 @@ pub mod pallet {
             price: Price<BalanceOf<T>>,
             windows: Windows<BlockNumberFor<T>>,
             reward: Reward,
+            context: u32,
         ) -> DispatchResult {
             T::ModelOrigin::ensure_origin(origin)?;
-            Self::do_register_model(id, kind, name, price, windows, reward)
+            Self::do_register_model(id, kind, name, price, windows, reward, context)
         }
 
         /// Retires a model: no new requests, no new operators. Open requests finish.
@@ -954,9 +1062,11 @@ pub mod pallet {
         /// Names the signer's worker key and the models it serves, in place of what it named before. Ends a chill.
         ///
         /// Origin: signed, an operator.
-        /// Details: the worker key needs no balance; registration keeps its account alive. Open duties go on under the new
-        /// key: commitments are bound to the operator, not to the key.
-        /// Errors: [`Error::NotAnOperator`], [`Error::StakeTooSmall`], [`Error::WorkerInUse`],
+        /// Details: `consent` is the worker key's signature of [`poq_primitives::commitment::worker_consent`]; it may be left out if
+        /// the signer has this worker key already. The key needs no balance; registration keeps its account alive. Open duties go
+        /// on under the new key: commitments are bound to the operator, not to the key. The stake counts in equal parts for the
+        /// models, each at least `min_stake`. In a full roster the signer takes the place of who weighs least, if that is less.
+        /// Errors: [`Error::NotAnOperator`], [`Error::InvalidConsent`], [`Error::StakeTooSmall`], [`Error::WorkerInUse`],
         /// [`Error::WorkerIsOperator`], [`Error::InvalidModelList`], [`Error::UnknownModel`], [`Error::ModelRetired`],
         /// [`Error::RosterFull`].
         /// Events: [`Event::Registered`].
@@ -966,13 +1076,17 @@ pub mod pallet {
             origin: OriginFor<T>,
             worker: T::AccountId,
             models: BoundedVec<ModelId, T::MaxModelsPerOperator>,
+            consent: Option<T::Signature>,
         ) -> DispatchResult {
-            Self::do_register(&ensure_signed(origin)?, worker, models)
+            let who = ensure_signed(origin)?;
+            Self::check_consent(&who, &worker, consent)?;
+            Self::do_register(&who, worker, models)
         }
 
         /// Takes the signer out of all draws. Open duties go on.
         ///
         /// Origin: signed, an operator.
+        /// Details: its places in rosters are kept for `ChillPatience` blocks against all who weigh less.
         /// Errors: [`Error::NotAnOperator`], [`Error::AlreadyChilled`].
         /// Events: [`Event::Chilled`].
         #[pallet::call_index(4)]
@@ -997,7 +1111,7 @@ pub mod pallet {
         ///
         /// Origin: signed, an operator.
         /// Details: the amount stops to count in draws at once and can be slashed until it is withdrawn. Unbonding again
-        /// starts the period anew for the whole. Who scores meanwhile waits until the request can be audited no more.
+        /// starts the period anew for the whole. Who has scored waits until the latest of those requests can be audited no more.
         /// Unbonding all stake takes the operator out of the draws.
         /// Errors: [`Error::NotAnOperator`], [`Error::ZeroAmount`], [`Error::NotEnoughStake`],
         /// [`Error::RemainderTooSmall`], [`Error::RosterFull`] if the signer had been struck out of a roster that has
@@ -1023,12 +1137,15 @@ pub mod pallet {
         /// Asks for an inference and puts its budget on hold.
         ///
         /// Origin: signed.
-        /// Details: at least [`Pallet::estimate_budget`]; what a larger budget has more goes to the inference nodes. What is
-        /// not earned goes back. Prompt and answers are public.
+        /// Details: at least [`Pallet::estimate_budget`]; what a larger budget has more is for the inference nodes, and goes before
+        /// others when operators are busy. What is not owed goes back: owed are the fee once anybody was drawn, `waiting_fee` for
+        /// each draw put off for want of room, and for each answer that is shown its price by quality, `base_pay` at least.
+        /// Prompt and answers are public.
         /// Errors: [`Error::EmptyPrompt`], [`Error::PromptTooLong`], [`Error::NotUtf8`], [`Error::InvalidSampling`],
         /// [`Error::InvalidResponders`], [`Error::InvalidCommittee`],
         /// [`Error::InvalidModelList`], [`Error::UnknownModel`], [`Error::WrongModelKind`], [`Error::ModelRetired`],
-        /// [`Error::NotEnoughInferenceNodes`], [`Error::NotEnoughQualityValidators`], [`Error::BudgetTooSmall`],
+        /// [`Error::ContextTooSmall`], [`Error::NotEnoughInferenceNodes`], [`Error::NotEnoughQualityValidators`],
+        /// [`Error::BudgetTooSmall`],
         /// [`Error::InsufficientBalance`].
         /// Events: [`Event::Requested`].
         #[pallet::call_index(8)]
@@ -1065,8 +1182,9 @@ pub mod pallet {
         /// Does the step that a request is due for, as the agenda would.
         ///
         /// Origin: signed by anyone.
-        /// Details: for chains whose blocks are so full that the agenda waits. The fee is not charged if a step was done.
-        /// Errors: [`Error::UnknownRequest`], [`Error::NotDue`].
+        /// Details: for chains whose blocks are so full that the agenda waits. The fee is not charged if a step was done. Draws are
+        /// left to the agenda: they are made before transactions only.
+        /// Errors: [`Error::UnknownRequest`], [`Error::NotDue`], also for a draw.
         /// Events: those of the step.
         #[pallet::call_index(10)]
         #[pallet::weight(Pallet::<T>::dearest_step())]
@@ -1090,18 +1208,20 @@ pub mod pallet {
             Self::do_set_parameters(parameters)
         }
 
-        /// Opens a known-answer audit: shows the answer key to which a settled request was a commitment.
+        /// Opens a known-answer audit: shows the answer key to which a request was a commitment, whatever became of it.
         ///
         /// Origin: `AuditOrigin`.
-        /// Details: up to `audit_window` blocks after the settlement, once. Moves the veracity of the quality validators
-        /// who scored, and the quality of the inference nodes who answered, to what the key says; slashes a part of the
-        /// stake of those whose error was gross, and pays out of that what others would have earned by the truth.
+        /// Details: up to `audit_window` blocks after the request was settled or refunded, once. Moves the veracity of the quality
+        /// validators who scored, and the quality of the inference nodes who answered, to what the key says; slashes a part of
+        /// the stake of those whose error was gross, as far as `audit_allowance` goes, and pays out of that what others would
+        /// have earned by the truth. Scores that were committed to and not revealed are a gross error, in every committee of the
+        /// request.
         /// Errors: [`Error::UnknownRequest`], [`Error::NotSettled`], [`Error::AlreadyAudited`], [`Error::AuditTooLate`],
         /// [`Error::AuditMismatch`], [`Error::EmptyReference`].
         /// Events: [`Event::AuditOpened`], [`Event::Audited`] for each quality validator, [`Event::Slashed`],
         /// [`Event::Compensated`].
         #[pallet::call_index(12)]
-        #[pallet::weight(T::WeightInfo::open_audit(T::MaxResponders::get(), T::MaxCommittee::get()))]
+        #[pallet::weight(T::WeightInfo::open_audit(T::MaxResponders::get(), T::MaxCommittee::get().saturating_mul(2)))]
         pub fn open_audit(
             origin: OriginFor<T>,
             request: RequestId,
@@ -1112,17 +1232,35 @@ pub mod pallet {
             Self::do_open_audit(request, key, salt)
         }
 
-        /// Says how many duties the signer takes at a time, in place of what it said before or of `DefaultCapacity`.
+        /// Says how much open work the signer takes at a time, in place of what it said before or of `DefaultCapacity`.
         ///
         /// Origin: signed, an operator.
-        /// Details: with as many open the signer is passed over in draws until one is over, so that nobody can load more
-        /// work on it than it can do within its windows. Open duties go on. All its models share the number.
-        /// Errors: [`Error::NotAnOperator`], [`Error::InvalidCapacity`] for zero and for more than `MaxDuties`.
+        /// Details: an answer counts by the `max_tokens` of its request, scores by its responders. Who would have more than it takes
+        /// is passed over in draws until it has less, so that nobody can load more work on it than it can do within its
+        /// windows. Open duties go on. All its models share the numbers; 0 of one kind takes no work of that kind.
+        /// Errors: [`Error::NotAnOperator`], [`Error::InvalidCapacity`] if both numbers are zero.
         /// Events: [`Event::CapacitySet`].
         #[pallet::call_index(13)]
         #[pallet::weight(T::WeightInfo::set_capacity())]
-        pub fn set_capacity(origin: OriginFor<T>, duties: u32) -> DispatchResult {
-            Self::do_set_capacity(&ensure_signed(origin)?, duties)
+        pub fn set_capacity(origin: OriginFor<T>, capacity: Workload) -> DispatchResult {
+            Self::do_set_capacity(&ensure_signed(origin)?, capacity)
+        }
+
+        /// Sets the accounts that open audits, in place of those that were.
+        ///
+        /// Origin: `ParameterOrigin`.
+        /// Details: counts at once, also for requests that are open. With [`EnsureAuditor`] as `AuditOrigin` an empty list means
+        /// that no audits can be opened.
+        /// Errors: none.
+        /// Events: [`Event::AuditorsSet`].
+        #[pallet::call_index(14)]
+        #[pallet::weight(T::WeightInfo::set_parameters())]
+        pub fn set_auditors(
+            origin: OriginFor<T>,
+            auditors: BoundedVec<T::AccountId, T::MaxAuditors>,
+        ) -> DispatchResult {
+            T::ParameterOrigin::ensure_origin(origin)?;
+            Self::do_set_auditors(auditors)
         }
     }
 
@@ -1151,14 +1289,16 @@ pub mod pallet {
             Self::view_operator(&operator)
         }
 
-        /// All operators.
-        pub fn operators() -> Vec<T::AccountId> {
-            Operators::<T>::iter_keys().collect()
+        /// Up to `count` operators, at most [`MOST_ON_A_PAGE`], that come after `after` in the order of the storage; the first ones
+        /// if that is `None`. A page that is not full is the last.
+        pub fn operators(after: Option<T::AccountId>, count: u32) -> Vec<T::AccountId> {
+            Self::view_operators(after, count)
         }
 
-        /// The model registry with its rosters.
-        pub fn models() -> Vec<ModelView<T>> {
-            Self::view_models()
+        /// Up to `count` models of the registry, at most [`MOST_ON_A_PAGE`], that come after `after` in the order of the storage;
+        /// the first ones if that is `None`. A page that is not full is the last.
+        pub fn models(after: Option<ModelId>, count: u32) -> Vec<ModelView<T>> {
+            Self::view_models(after, count)
         }
 
         /// Why [`Pallet::set_parameters`] would refuse these parameters, if it would.
@@ -1167,9 +1307,10 @@ pub mod pallet {
         }
 
         /// Checks everything that must always hold: conservation of money, one operator for each worker key, agreement of
-        /// agenda, duties and states. Reads all of the pallet's state: for people and tests, not for other pallets.
+        /// agenda, duties and states. Reads all of the pallet's state, so it refuses where that is more than
+        /// [`MOST_TO_CHECK`] operators, models and requests: there, `try-runtime` checks the same.
         pub fn check_invariants() -> Result<(), alloc::string::String> {
-            Self::do_try_state().map_err(Into::into)
+            Self::check_if_small().map_err(Into::into)
         }
     }
 }

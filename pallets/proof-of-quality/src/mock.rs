@@ -105,33 +105,34 @@ parameter_types! {
     pub static Fees: Balance = 0;
     pub static AgendaWeightOf: Weight = Weight::MAX;
     pub static DriverDepthOf: u64 = 0;
+    /// Room for two more than serve the evaluator.
+    pub static RosterSize: u32 = 12;
     pub static MaxAlpha: FixedU64 = FixedU64::from_u32(2);
     pub static MaxBeta: FixedU64 = FixedU64::from_u32(1);
     pub static DefaultParameters: Parameters<Balance, u64> = PARAMETERS;
+    pub const DefaultCapacity: Workload = Workload { tokens: 100_000, pairs: 100_000 };
     /// Whether weights are the measured ones instead of round numbers.
     pub static MeasuredWeights: bool = false;
 }
 
-/// A tolerance that does not move and newcomers of full standing, so that tests can count with round numbers; the tests of
-/// standing set others.
+/// A tolerance that does not move, no pay but by quality and committees of any size, so that tests can count with round numbers;
+/// the tests of those set others.
 pub const PARAMETERS: Parameters<Balance, u64> = Parameters {
     min_stake: 1_000,
     stake_cap: 5,
     unbonding_period: 20,
     fee: Permill::from_percent(2),
+    base_pay: Permill::from_percent(0),
+    waiting_fee: 0,
+    min_committee: 1,
     absence_slash: 100,
     audit_slash: Permill::from_percent(10),
+    audit_allowance: 1_000_000,
     gross_error: Permill::from_percent(50),
     audit_window: 10,
     tolerance_spreads: 6,
     tolerance_least: Permill::from_percent(25),
     tolerance_most: Permill::from_percent(25),
-    newcomer: Standing {
-        agreement: Permill::from_percent(100),
-        veracity: Permill::from_percent(100),
-        reliability: Permill::from_percent(100),
-        quality: Permill::from_percent(100),
-    },
     floor: Standing {
         agreement: Permill::from_percent(20),
         veracity: Permill::from_percent(1),
@@ -142,6 +143,14 @@ pub const PARAMETERS: Parameters<Balance, u64> = Parameters {
     fall: Permill::from_percent(25),
     audit_rise: Permill::from_percent(10),
     audit_fall: Permill::from_percent(50),
+};
+
+/// The standing of the operators of the genesis block: full, so that it does not come into what is counted.
+pub const FULL_STANDING: Standing = Standing {
+    agreement: Permill::one(),
+    veracity: Permill::one(),
+    reliability: Permill::one(),
+    quality: Permill::one(),
 };
 
 pub struct TestRandomness;
@@ -177,7 +186,7 @@ impl Config for Test {
     type RuntimeHoldReason = RuntimeHoldReason;
     type ModelOrigin = EnsureRoot<AccountId>;
     type ParameterOrigin = EnsureRoot<AccountId>;
-    type AuditOrigin = EnsureRoot<AccountId>;
+    type AuditOrigin = EnsureAuditor<Test>;
     type DefaultParameters = DefaultParameters;
     type Randomness = TestRandomness;
     type Aggregation = WeightedMedian;
@@ -192,9 +201,13 @@ impl Config for Test {
     type MaxCommittee = ConstU32<7>;
     type MaxModelsPerRequest = ConstU32<3>;
     type MaxModelsPerOperator = ConstU32<3>;
-    type MaxOperatorsPerModel = ConstU32<12>;
+    type MaxOperatorsPerModel = RosterSize;
     type MaxDuties = ConstU32<1_000>;
-    type DefaultCapacity = ConstU32<1_000>;
+    type DefaultCapacity = DefaultCapacity;
+    type MaxAuditors = ConstU32<3>;
+    type MaxDecoys = ConstU32<2>;
+    type ChillPatience = ConstU64<10>;
+    type BlockMillis = ConstU64<6_000>;
     type MaxReports = ConstU32<4>;
     type RecentDuties = ConstU32<3>;
     type MaxReferenceLength = ConstU32<16>;
@@ -290,6 +303,22 @@ pub fn operator_number(operator: &AccountId) -> u64 {
     account_index(operator)
 }
 
+/// The account that opens audits.
+pub fn auditor() -> AccountId {
+    account(60)
+}
+
+pub fn as_auditor() -> RuntimeOrigin {
+    RuntimeOrigin::signed(auditor())
+}
+
+/// Registers operator `n` with a key, as one who has that key's consent can: the tests of consent go through the call.
+pub fn register(n: u64, worker: AccountId, models: &[ModelId]) -> sp_runtime::DispatchResult {
+    frame_support::storage::with_storage_layer(|| {
+        Poq::do_register(&account(n), worker, models.to_vec().try_into().unwrap())
+    })
+}
+
 /// Who asks.
 pub fn requester() -> AccountId {
     account(50)
@@ -316,6 +345,7 @@ pub fn storage() -> sp_io::TestExternalities {
         price: Price { base, per_unit: 1 },
         windows,
         reward: Reward::default(),
+        context: if kind == ModelKind::Generator { 160 } else { 0 },
     };
     let operator = |n: u64, models| GenesisOperator {
         operator: account(n),
@@ -335,11 +365,34 @@ pub fn storage() -> sp_io::TestExternalities {
             .map(|(n, model)| operator(*n, vec![*model]))
             .chain(SCORERS.map(|n| operator(n, vec![JUDGE])))
             .collect(),
+        auditors: vec![auditor()],
     }
     .assimilate_storage(&mut storage)
     .unwrap();
     let mut externalities = sp_io::TestExternalities::new(storage);
-    externalities.execute_with(|| System::set_block_number(1));
+    externalities.execute_with(|| {
+        System::set_block_number(1);
+        for (n, model, kind) in everybody() {
+            Operators::<Test>::mutate(account(n), |o| o.as_mut().unwrap().standing = FULL_STANDING);
+            Poq::refresh(&model, &[Poq::place_of(&account(n), model, kind)]);
+        }
+    });
+    externalities
+}
+
+/// The operators of the genesis block, each with its model.
+fn everybody() -> impl Iterator<Item = (u64, ModelId, ModelKind)> {
+    let nodes = NODES.into_iter().map(|(n, model)| (n, model, ModelKind::Generator));
+    nodes.chain(SCORERS.map(|n| (n, JUDGE, ModelKind::Evaluator)))
+}
+
+/// The same with a keystore, and rosters with room for a committee and all whom a draw looks at in vain.
+#[cfg(feature = "runtime-benchmarks")]
+pub fn storage_with_keys() -> sp_io::TestExternalities {
+    RosterSize::set(16);
+    let mut externalities = storage();
+    let keystore = sp_keystore::testing::MemoryKeystore::new();
+    externalities.register_extension(sp_keystore::KeystoreExt::new(keystore));
     externalities
 }
 
@@ -363,6 +416,7 @@ pub fn reset_knobs() {
     Fees::set(0);
     AgendaWeightOf::set(Weight::MAX);
     DriverDepthOf::set(0);
+    RosterSize::set(12);
     MaxAlpha::set(FixedU64::from_u32(2));
     MaxBeta::set(FixedU64::from_u32(1));
     DefaultParameters::set(PARAMETERS);

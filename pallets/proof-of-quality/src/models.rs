@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use frame_support::{ensure, BoundedVec};
 use frame_system::pallet_prelude::BlockNumberFor;
 use sp_runtime::{
-    traits::{Get, One, Zero},
+    traits::{CheckedAdd, CheckedMul, Get, One, Zero},
     DispatchResult,
 };
 
@@ -17,6 +17,7 @@ impl<T: Config> Pallet<T> {
         price: Price<BalanceOf<T>>,
         windows: Windows<BlockNumberFor<T>>,
         reward: Reward,
+        context: u32,
     ) -> DispatchResult {
         ensure!(!Models::<T>::contains_key(id), Error::<T>::ModelExists);
         ensure!(core::str::from_utf8(&name).is_ok_and(|name| !name.is_empty()), Error::<T>::InvalidName);
@@ -33,7 +34,8 @@ impl<T: Config> Pallet<T> {
                 && reward.beta <= reward.alpha,
             Error::<T>::InvalidReward
         );
-        Models::<T>::insert(id, Model { kind, name, price, windows, reward, retired: false });
+        ensure!((kind == ModelKind::Generator) == (context > 0), Error::<T>::InvalidContext);
+        Models::<T>::insert(id, Model { kind, name, price, windows, reward, context, retired: false });
         Self::deposit_event(Event::ModelRegistered { model: id, kind });
         Ok(())
     }
@@ -46,6 +48,12 @@ impl<T: Config> Pallet<T> {
             Self::deposit_event(Event::ModelRetired { model: id });
             Ok(())
         })
+    }
+
+    /// What one response by this model costs a request at most, whatever it is worth. Never changes.
+    pub(crate) fn price_of(id: &ModelId, request: &Request<T>) -> BalanceOf<T> {
+        let price = Models::<T>::get(id).map(|model| model.price);
+        price.and_then(|price| cost(&price, request.sampling.max_tokens)).unwrap_or_default()
     }
 
     /// What quality and latency are worth in work with this model. Never changes.
@@ -66,6 +74,14 @@ impl<T: Config> Pallet<T> {
         ensure!(model.kind == kind, Error::<T>::WrongModelKind);
         Ok(model)
     }
+}
+
+/// The price of so many units; `None` if it does not fit.
+pub(crate) fn cost<Balance: CheckedMul + CheckedAdd + From<u32>>(
+    price: &Price<Balance>,
+    units: u32,
+) -> Option<Balance> {
+    price.per_unit.checked_mul(&units.into())?.checked_add(&price.base)
 }
 
 /// Whether no model is named twice and there is at least one.

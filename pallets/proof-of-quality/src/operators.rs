@@ -3,8 +3,10 @@
 use crate::{models::is_proper_list, standing::stake_weight, *};
 use alloc::vec::Vec;
 use frame_support::{ensure, BoundedVec};
+use frame_system::pallet_prelude::BlockNumberFor;
+use poq_primitives::commitment::worker_consent;
 use sp_runtime::{
-    traits::{CheckedAdd, Get, One, Saturating, Zero},
+    traits::{CheckedAdd, Get, One, Saturating, Verify, Zero},
     DispatchResult,
 };
 
@@ -14,12 +16,12 @@ impl<T: Config> Pallet<T> {
         ensure!(!Workers::<T>::contains_key(who), Error::<T>::WorkerInUse);
         let parameters = EconomicParameters::<T>::get();
         let mut operator = Operators::<T>::get(who)
-            .unwrap_or_else(|| Operator { standing: parameters.newcomer, ..Default::default() });
-        let before = stake_weight::<T>(operator.stake, &parameters);
+            .unwrap_or_else(|| Operator { standing: parameters.floor, ..Default::default() });
+        let before = stake_weight::<T>(operator.stake_per_model(), &parameters);
         operator.stake = operator.stake.checked_add(&amount).ok_or(Error::<T>::Overflow)?;
         ensure!(operator.stake >= parameters.min_stake, Error::<T>::StakeTooSmall);
         Self::hold_stake(who, amount)?;
-        let grown = stake_weight::<T>(operator.stake, &parameters) > before;
+        let grown = stake_weight::<T>(operator.stake_per_model(), &parameters) > before;
         Self::enlist(who, &operator, grown)?;
         Operators::<T>::insert(who, operator);
         Self::deposit_event(Event::Bonded { operator: who.clone(), amount });
@@ -32,8 +34,13 @@ impl<T: Config> Pallet<T> {
         models: BoundedVec<ModelId, T::MaxModelsPerOperator>,
     ) -> DispatchResult {
         let mut operator = Operators::<T>::get(who).ok_or(Error::<T>::NotAnOperator)?;
-        ensure!(operator.stake >= EconomicParameters::<T>::get().min_stake, Error::<T>::StakeTooSmall);
         ensure!(is_proper_list(&models), Error::<T>::InvalidModelList);
+        let parameters = EconomicParameters::<T>::get();
+        let stake_per_model = share_of(operator.stake, models.len() as u32);
+        ensure!(stake_per_model >= parameters.min_stake, Error::<T>::StakeTooSmall);
+        // The same stake behind fewer models is more behind each.
+        let weight = |stake| stake_weight::<T>(stake, &parameters);
+        let grown = weight(stake_per_model) > weight(operator.stake_per_model());
         for id in models.iter().filter(|id| !operator.models.contains(id)) {
             Self::live_model(id)?;
         }
@@ -43,9 +50,25 @@ impl<T: Config> Pallet<T> {
         }
         operator.models = models.clone();
         operator.chilled = false;
-        Self::enlist(who, &operator, false)?;
+        Self::enlist(who, &operator, grown)?;
         Operators::<T>::insert(who, operator);
         Self::deposit_event(Event::Registered { operator: who.clone(), worker, models });
+        Ok(())
+    }
+
+    /// Whether `worker` itself has agreed to work for `who`: with a key that is somebody else's one could keep that account from
+    /// bonding, and have its node do one's work.
+    pub(crate) fn check_consent(
+        who: &T::AccountId,
+        worker: &T::AccountId,
+        consent: Option<T::Signature>,
+    ) -> DispatchResult {
+        if Workers::<T>::get(worker).as_ref() == Some(who) {
+            return Ok(());
+        }
+        let agreed = worker_consent(&Self::genesis_hash(), who);
+        let is_given = consent.is_some_and(|consent| consent.verify(agreed.as_slice(), worker));
+        ensure!(is_given, Error::<T>::InvalidConsent);
         Ok(())
     }
 
@@ -75,7 +98,7 @@ impl<T: Config> Pallet<T> {
             let operator = operator.as_mut().ok_or(Error::<T>::NotAnOperator)?;
             ensure!(!operator.chilled, Error::<T>::AlreadyChilled);
             operator.chilled = true;
-            Self::delist(who, operator);
+            Self::keep_places(who, operator);
             Self::deposit_event(Event::Chilled { operator: who.clone() });
             Ok(())
         })
@@ -86,7 +109,8 @@ impl<T: Config> Pallet<T> {
             let operator = operator.as_mut().ok_or(Error::<T>::NotAnOperator)?;
             ensure!(operator.chilled, Error::<T>::NotChilled);
             ensure!(operator.worker.is_some(), Error::<T>::NotRegistered);
-            ensure!(operator.stake >= EconomicParameters::<T>::get().min_stake, Error::<T>::StakeTooSmall);
+            let least = EconomicParameters::<T>::get().min_stake;
+            ensure!(operator.stake_per_model() >= least, Error::<T>::StakeTooSmall);
             operator.chilled = false;
             Self::enlist(who, operator, false)?;
             Self::deposit_event(Event::Resumed { operator: who.clone() });
@@ -94,12 +118,12 @@ impl<T: Config> Pallet<T> {
         })
     }
 
-    pub(crate) fn do_set_capacity(who: &T::AccountId, duties: u32) -> DispatchResult {
+    pub(crate) fn do_set_capacity(who: &T::AccountId, capacity: Workload) -> DispatchResult {
         Operators::<T>::try_mutate(who, |operator| {
             let operator = operator.as_mut().ok_or(Error::<T>::NotAnOperator)?;
-            ensure!((1..=T::MaxDuties::get()).contains(&duties), Error::<T>::InvalidCapacity);
-            operator.capacity = Some(duties);
-            Self::deposit_event(Event::CapacitySet { operator: who.clone(), duties });
+            ensure!(capacity != Workload::default(), Error::<T>::InvalidCapacity);
+            operator.capacity = Some(capacity);
+            Self::deposit_event(Event::CapacitySet { operator: who.clone(), capacity });
             Ok(())
         })
     }
@@ -112,10 +136,12 @@ impl<T: Config> Pallet<T> {
             ensure!(amount <= operator.stake, Error::<T>::NotEnoughStake);
             operator.stake = operator.stake.saturating_sub(amount);
             ensure!(
-                operator.stake.is_zero() || operator.stake >= parameters.min_stake,
+                operator.stake.is_zero() || operator.stake_per_model() >= parameters.min_stake,
                 Error::<T>::RemainderTooSmall
             );
-            let at = frame_system::Pallet::<T>::block_number().saturating_add(parameters.unbonding_period);
+            let now = frame_system::Pallet::<T>::block_number();
+            // The period may have been shortened since the latest scores.
+            let at = now.saturating_add(parameters.unbonding_period).max(operator.answerable_until);
             let waiting = operator.unbonding.map_or(Zero::zero(), |unbonding| unbonding.amount);
             operator.unbonding = Some(Unbonding { amount: waiting.saturating_add(amount), at });
             Self::enlist(who, operator, false)?;
@@ -155,7 +181,7 @@ impl<T: Config> Pallet<T> {
     /// for more than before, and requests that are open do not see it any more.
     fn enlist(who: &T::AccountId, operator: &Operator<T>, grown: bool) -> DispatchResult {
         let parameters = EconomicParameters::<T>::get();
-        if !is_drawable(operator, parameters.min_stake) {
+        if operator.stake_per_model() < parameters.min_stake || operator.worker.is_none() {
             Self::delist(who, operator);
             return Ok(());
         }
@@ -164,21 +190,58 @@ impl<T: Config> Pallet<T> {
             let Some(model) = Models::<T>::get(id) else { continue };
             let weight = Self::weight_of(operator, model.kind, &parameters);
             Rosters::<T>::try_mutate(id, |roster| {
-                match roster.iter_mut().find(|candidate| candidate.operator == *who) {
-                    Some(candidate) => {
-                        if grown {
-                            candidate.since = now;
-                        }
-                        candidate.weight = weight;
-                        Ok(())
+                if let Some(candidate) = roster.iter_mut().find(|candidate| candidate.operator == *who) {
+                    // Who comes back joins anew.
+                    if grown || (candidate.away.is_some() && !operator.chilled) {
+                        candidate.since = now;
                     }
-                    None => roster
-                        .try_push(Candidate { operator: who.clone(), weight, since: now })
-                        .map_err(|_| Error::<T>::RosterFull),
+                    candidate.weight = weight;
+                    candidate.away = candidate.away.filter(|_| operator.chilled);
+                    return Ok(());
                 }
+                // A place that a chilled operator has lost it does not take from somebody else.
+                if operator.chilled {
+                    return Ok(());
+                }
+                Self::make_room(id, roster, weight, now)?;
+                let candidate = Candidate { operator: who.clone(), weight, since: now, away: None };
+                roster.try_push(candidate).map_err(|_| Error::<T>::RosterFull)
             })?;
         }
         Ok(())
+    }
+
+    /// Makes room in a full roster for somebody of this weight: in the place of who is away for too long or, if nobody is, of who
+    /// weighs least and less.
+    fn make_room(
+        id: &ModelId,
+        roster: &mut RosterOf<T>,
+        weight: u64,
+        now: BlockNumberFor<T>,
+    ) -> Result<(), Error<T>> {
+        if !roster.is_full() {
+            return Ok(());
+        }
+        let is_free = |candidate: &Candidate<T>| candidate.away.is_some_and(|until| until < now);
+        let worth = |candidate: &Candidate<T>| if is_free(candidate) { 0 } else { candidate.weight };
+        let least = roster.iter().enumerate().min_by_key(|(_, candidate)| worth(candidate));
+        let place = least.filter(|(_, candidate)| worth(candidate) < weight).map(|(place, _)| place);
+        let displaced = roster.remove(place.ok_or(Error::<T>::RosterFull)?);
+        Self::deposit_event(Event::Displaced { operator: displaced.operator, model: *id });
+        Ok(())
+    }
+
+    /// Keeps the places of an operator that chills, so that it finds them again after a pause. They weigh what they did: who has
+    /// more takes them, and after [`Config::ChillPatience`] anybody does.
+    fn keep_places(who: &T::AccountId, operator: &Operator<T>) {
+        let until = frame_system::Pallet::<T>::block_number().saturating_add(T::ChillPatience::get());
+        for id in &operator.models {
+            Rosters::<T>::mutate(id, |roster| {
+                if let Some(place) = roster.iter_mut().find(|candidate| candidate.operator == *who) {
+                    place.away = Some(until);
+                }
+            });
+        }
     }
 
     /// Gives these places their weights and takes out who has none any more.
@@ -217,7 +280,8 @@ impl<T: Config> Pallet<T> {
     /// What an operator weighs in a roster; 0 if it may not be drawn.
     fn place_weight(operator: &Operator<T>, kind: ModelKind) -> u64 {
         let parameters = EconomicParameters::<T>::get();
-        if is_drawable(operator, parameters.min_stake) {
+        // A chilled operator keeps its place, in which it is not drawn.
+        if operator.worker.is_some() && operator.stake_per_model() >= parameters.min_stake {
             Self::weight_of(operator, kind, &parameters)
         } else {
             0
@@ -242,10 +306,17 @@ impl<T: Config> Pallet<T> {
     }
 
     /// Begins a duty of an operator whose record a draw has just read, and that has room.
-    pub(crate) fn open_duty(who: &T::AccountId, mut record: Operator<T>, request: RequestId, role: Role) {
-        if !record.duties.open(request, role) {
+    pub(crate) fn open_duty(
+        who: &T::AccountId,
+        mut record: Operator<T>,
+        id: RequestId,
+        request: &Request<T>,
+        role: Role,
+    ) {
+        if !record.duties.open(id, role) {
             Self::unexpected(UnexpectedKind::DutyMismatch);
         }
+        record.load = record.load.plus(request.workload(role));
         Operators::<T>::insert(who, record);
     }
 
@@ -258,25 +329,36 @@ impl<T: Config> Pallet<T> {
     /// in rosters from now on.
     pub(crate) fn close_duty(
         who: &T::AccountId,
+        request: &Request<T>,
         duty: ClosedDuty<BalanceOf<T>>,
         experience: Experience,
-        parameters: &ParametersOf<T>,
     ) -> u64 {
+        let parameters = &request.parameters;
         let weight = Operators::<T>::mutate(who, |operator| match operator {
             Some(operator) => {
                 if !operator.duties.close(duty.request, duty.role) {
                     Self::unexpected(UnexpectedKind::DutyMismatch);
                 }
+                operator.load = operator.load.minus(request.workload(duty.role));
                 operator.earned = operator.earned.saturating_add(duty.paid);
-                let missed = matches!(experience, Experience::NotAnswered | Experience::NotScored);
-                let count = if missed { &mut operator.missed } else { &mut operator.completed };
-                *count = count.saturating_add(1);
+                match experience {
+                    Experience::NotAnswered | Experience::NotScored => {
+                        operator.missed = operator.missed.saturating_add(1);
+                    }
+                    Experience::Answered(_) | Experience::Scored(_) => {
+                        operator.completed = operator.completed.saturating_add(1);
+                    }
+                    Experience::Refused => {}
+                }
                 operator.standing.learn(experience, parameters);
-                if let (Experience::Scored(_), Some(unbonding)) = (experience, operator.unbonding.as_mut()) {
-                    // Who unbonds while it scores must not be gone before the last block in which an audit can show how.
-                    let audited =
-                        frame_system::Pallet::<T>::block_number().saturating_add(parameters.audit_window);
-                    unbonding.at = unbonding.at.max(audited.saturating_add(One::one()));
+                if duty.role == Role::QualityValidator {
+                    // Must not be gone before the last block in which an audit can show how it scored.
+                    let now = frame_system::Pallet::<T>::block_number();
+                    let audited = now.saturating_add(parameters.audit_window).saturating_add(One::one());
+                    operator.answerable_until = operator.answerable_until.max(audited);
+                    if let Some(unbonding) = operator.unbonding.as_mut() {
+                        unbonding.at = unbonding.at.max(audited);
+                    }
                 }
                 if operator.recent.is_full() && !operator.recent.is_empty() {
                     operator.recent.remove(0);
@@ -305,7 +387,7 @@ pub(crate) struct Place<T: Config> {
 
 /// Whether a draw may take this operator.
 pub(crate) fn is_drawable<T: Config>(operator: &Operator<T>, min_stake: BalanceOf<T>) -> bool {
-    operator.worker.is_some() && !operator.chilled && operator.stake >= min_stake
+    operator.worker.is_some() && !operator.chilled && operator.stake_per_model() >= min_stake
 }
 
 /// What a piece of work that was not done amounts to.

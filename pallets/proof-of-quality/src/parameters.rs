@@ -22,19 +22,28 @@ const MOST_STAKE_CAP: u32 = 1_000_000;
     Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
 )]
 pub struct Parameters<Balance, BlockNumber> {
-    /// Least stake of an operator that can be drawn. Not zero.
+    /// Least stake behind each model that an operator serves, to be drawn for it. Not zero.
     pub min_stake: Balance,
-    /// A stake counts in draws and in the consensus up to this many times `min_stake`, so that a whale cannot own a
-    /// committee. 1 to 1,000,000.
+    /// A stake counts in draws up to this many times `min_stake` for each model, so that a whale cannot own a committee. 1 to
+    /// 1,000,000.
     pub stake_cap: u32,
     /// Blocks from unbonding to withdrawal. More than `audit_window`, so that nobody is gone before an audit opens.
     pub unbonding_period: BlockNumber,
-    /// The chain's part of a budget, at most a half.
+    /// The chain's part of a budget, at most a half. Owed once anybody was drawn.
     pub fee: Permill,
+    /// The part of its model's price that an inference node earns for an answer that it shows, and of its share that a quality
+    /// validator earns for scores that it reveals in vain, whatever becomes of the request. At most 1.
+    pub base_pay: Permill,
+    /// What each draw costs a requester that is put off because operators have no room. More than the fee for the weight of a draw.
+    pub waiting_fee: Balance,
+    /// Fewest quality validators that a request may ask for. At least 1; below 3 there is no majority to disagree with.
+    pub min_committee: u32,
     /// What an absence costs an operator, at most its stake.
     pub absence_slash: Balance,
     /// The part of its stake that a gross error in an audit costs a quality validator.
     pub audit_slash: Permill,
+    /// Most that all audits together may slash in a span of `audit_window` blocks: bounds what an auditor who lies can break.
+    pub audit_allowance: Balance,
     /// Mean distance of scores from the truth at which an error is gross. Not zero.
     pub gross_error: Permill,
     /// Blocks from settlement in which an audit can be opened, the last one included. 1 to `Retention`.
@@ -46,10 +55,8 @@ pub struct Parameters<Balance, BlockNumber> {
     pub tolerance_least: Permill,
     /// Nor more than this.
     pub tolerance_most: Permill,
-    /// Where an operator's standing begins. No part below that of `floor`.
-    pub newcomer: Standing,
-    /// What each part of a standing counts for at least, so that nobody is locked out for ever. No part zero. Where
-    /// `newcomer` and `floor` agree, nobody gains by leaving a bad name behind.
+    /// Where an operator's standing begins, and what each part of it counts for at least, so that nobody is locked out for ever.
+    /// One value for both, so that nobody gains by leaving a bad name behind. No part zero.
     pub floor: Standing,
     /// The part of the way that agreement and reliability go up for one duty. Not zero, not above `fall`.
     pub rise: Permill,
@@ -70,6 +77,8 @@ impl<Balance, BlockNumber> Parameters<Balance, BlockNumber> {
     pub const fn recommended(
         min_stake: Balance,
         absence_slash: Balance,
+        waiting_fee: Balance,
+        audit_allowance: Balance,
         unbonding_period: BlockNumber,
         audit_window: BlockNumber,
     ) -> Self {
@@ -78,28 +87,26 @@ impl<Balance, BlockNumber> Parameters<Balance, BlockNumber> {
             stake_cap: 10,
             unbonding_period,
             fee: Permill::from_percent(2),
+            base_pay: Permill::from_percent(20),
+            waiting_fee,
+            min_committee: 3,
             absence_slash,
             audit_slash: Permill::from_percent(30),
+            audit_allowance,
             gross_error: Permill::from_percent(45),
             audit_window,
             tolerance_spreads: 6,
             tolerance_least: Permill::from_percent(5),
             tolerance_most: Permill::from_percent(20),
-            newcomer: Standing {
-                agreement: Permill::from_percent(20),
-                veracity: Permill::from_percent(50),
-                reliability: Permill::from_percent(50),
-                quality: Permill::from_percent(25),
-            },
             floor: Standing {
-                agreement: Permill::from_percent(20),
-                veracity: Permill::from_percent(1),
-                reliability: Permill::from_percent(5),
-                quality: Permill::from_percent(10),
+                agreement: Permill::from_percent(50),
+                veracity: Permill::from_percent(60),
+                reliability: Permill::from_percent(20),
+                quality: Permill::from_percent(15),
             },
             rise: Permill::from_parts(31_250),
             fall: Permill::from_percent(25),
-            audit_rise: Permill::from_parts(125_000),
+            audit_rise: Permill::from_percent(25),
             audit_fall: Permill::from_percent(50),
         }
     }
@@ -111,6 +118,7 @@ impl<Balance: Zero, BlockNumber: Zero + PartialOrd + Copy> Parameters<Balance, B
         ensure!(!self.min_stake.is_zero(), "min_stake must not be zero: draws divide by it");
         ensure!((1..=MOST_STAKE_CAP).contains(&self.stake_cap), "stake_cap must be 1 to 1,000,000");
         ensure!(self.fee <= MOST_FEE, "fee must be at most a half");
+        ensure!(self.min_committee >= 1, "min_committee must be at least 1");
         ensure!(!self.gross_error.is_zero(), "gross_error must not be zero: every score would be one");
         ensure!(
             !self.audit_window.is_zero() && self.audit_window <= retention,
@@ -129,10 +137,6 @@ impl<Balance: Zero, BlockNumber: Zero + PartialOrd + Copy> Parameters<Balance, B
         ensure!(
             self.floor.parts().into_iter().all(|part| !part.is_zero()),
             "no part of floor must be zero: nobody could come back"
-        );
-        ensure!(
-            self.floor.parts().iter().zip(self.newcomer.parts()).all(|(floor, newcomer)| *floor <= newcomer),
-            "no part of newcomer must be below that of floor"
         );
         ensure!(!self.rise.is_zero() && self.rise <= self.fall, "rise must be above zero and at most fall");
         ensure!(

@@ -1,6 +1,9 @@
 //! Making a request: checks, budget, draw-ability.
 
-use crate::{models::is_proper_list, *};
+use crate::{
+    models::{cost, is_proper_list},
+    *,
+};
 use alloc::vec::Vec;
 use frame_support::{ensure, BoundedVec};
 use frame_system::pallet_prelude::BlockNumberFor;
@@ -29,6 +32,7 @@ impl<T: Config> Pallet<T> {
             terms.responders,
             terms.committee,
         )?;
+        Self::check_context(&prompt, &terms)?;
         Self::check_eligible(&requester, &terms)?;
         ensure!(terms.budget >= needs.total(parameters.fee)?, Error::<T>::BudgetTooSmall);
         ensure!(Self::can_hold_budget(&requester, terms.budget), Error::<T>::InsufficientBalance);
@@ -38,6 +42,7 @@ impl<T: Config> Pallet<T> {
         NextRequest::<T>::put(id.checked_add(1).ok_or(Error::<T>::Overflow)?);
         let now = frame_system::Pallet::<T>::block_number();
         let due = Self::first_draw(now);
+        let budget = needs.divide(terms.budget, parameters.fee);
         Prompts::<T>::insert(id, prompt);
         Self::list(id, due);
         Requests::<T>::insert(
@@ -50,7 +55,8 @@ impl<T: Config> Pallet<T> {
                 responders: terms.responders,
                 committee: terms.committee,
                 min_quality: terms.min_quality,
-                budget: needs.divide(terms.budget, parameters.fee),
+                bonus: share_of(budget.inference.saturating_sub(needs.inference), terms.responders),
+                budget,
                 answer_windows: needs.answer_windows,
                 score_windows: needs.score_windows,
                 created: now,
@@ -59,6 +65,7 @@ impl<T: Config> Pallet<T> {
                 fixed_at: now,
                 due,
                 round: 0,
+                tries: 0,
                 audit: Audit::Sealed(terms.audit),
                 parameters,
             },
@@ -86,6 +93,20 @@ impl<T: Config> Pallet<T> {
         BoundedVec::try_from(prompt).map_err(|_| Error::<T>::PromptTooLong)
     }
 
+    /// Whether prompt and answer fit into the context of each generator, however the prompt falls into tokens: none is shorter
+    /// than a byte. An operator that is drawn for what it cannot do would lose by it.
+    fn check_context(
+        prompt: &[u8],
+        terms: &Terms<BalanceOf<T>, T::MaxModelsPerRequest>,
+    ) -> Result<(), Error<T>> {
+        let tokens = (prompt.len() as u32).saturating_add(terms.sampling.max_tokens);
+        for id in &terms.generators {
+            let context = Models::<T>::get(id).map_or(0, |model| model.context);
+            ensure!(tokens <= context, Error::<T>::ContextTooSmall);
+        }
+        Ok(())
+    }
+
     fn needs(
         generators: &[ModelId],
         evaluator: &ModelId,
@@ -95,7 +116,8 @@ impl<T: Config> Pallet<T> {
     ) -> Result<Needs<T>, Error<T>> {
         ensure!((1..=T::MaxTokens::get()).contains(&max_tokens), Error::<T>::InvalidSampling);
         ensure!((1..=T::MaxResponders::get()).contains(&responders), Error::<T>::InvalidResponders);
-        ensure!((1..=T::MaxCommittee::get()).contains(&committee), Error::<T>::InvalidCommittee);
+        let committees = EconomicParameters::<T>::get().min_committee..=T::MaxCommittee::get();
+        ensure!(committees.contains(&committee), Error::<T>::InvalidCommittee);
         ensure!(is_proper_list(generators), Error::<T>::InvalidModelList);
 
         let evaluator = Self::live_model_of_kind(evaluator, ModelKind::Evaluator)?;
@@ -124,8 +146,9 @@ impl<T: Config> Pallet<T> {
         terms: &Terms<BalanceOf<T>, T::MaxModelsPerRequest>,
     ) -> Result<(), Error<T>> {
         let serving = |id: &ModelId| {
-            let candidates = Rosters::<T>::get(id).into_iter().map(|candidate| candidate.operator);
-            candidates.filter(|operator| operator != requester).collect::<Vec<_>>()
+            let candidates = Rosters::<T>::get(id).into_iter().filter(|candidate| candidate.away.is_none());
+            let operators = candidates.map(|candidate| candidate.operator);
+            operators.filter(|operator| operator != requester).collect::<Vec<_>>()
         };
         let mut nodes: Vec<_> = terms.generators.iter().flat_map(serving).collect();
         nodes.sort_unstable();
@@ -141,10 +164,6 @@ impl<T: Config> Pallet<T> {
         );
         Ok(())
     }
-}
-
-fn cost<Balance: CheckedMul + CheckedAdd + From<u32>>(price: &Price<Balance>, units: u32) -> Option<Balance> {
-    price.per_unit.checked_mul(&units.into())?.checked_add(&price.base)
 }
 
 /// What a request needs at least.
@@ -164,7 +183,7 @@ impl<T: Config> Needs<T> {
         Ok(total)
     }
 
-    /// Divides `total`, at least [`Self::total`]. What is more than needed goes to the inference nodes.
+    /// Divides `total`, at least [`Self::total`]. What is more than needed is for the inference nodes.
     fn divide(&self, total: BalanceOf<T>, fee: Permill) -> Budget<BalanceOf<T>> {
         let fee = fee.mul_floor(total);
         Budget {

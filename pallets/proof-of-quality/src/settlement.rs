@@ -1,9 +1,19 @@
 //! Settlement: paying, refunding, slashing and remembering, once per request.
 //!
-//! A response with consensus score `q` and latency `l` earns `clamp(alpha * q - beta * l)` of its share of the inference
-//! budget ([`Reward`]), and nothing below the requester's `min_quality`. A quality validator earns the same of its share of
-//! the scoring budget, with its [`agreement`] for `q`. What is not earned goes back: `payments + fee + refund == budget`,
-//! to the unit. (Formulas: ours, after the form of Cost-aware PoQ, arXiv 2512.16317.)
+//! | work | earns | formula |
+//! |---|---|---|
+//! | an answer with consensus score `q` and latency `l` | of its model's price and the bonus | `clamp(alpha * q - beta * l)` ([`Reward`]) |
+//! | an answer that nobody has scored | the same | with the quality that its operator is known for as `q` |
+//! | any answer that was shown | of its model's price | `base_pay` at least |
+//! | scores with [`agreement`] `a` and latency `l` | of a share of the scoring budget | `clamp(alpha * a - beta * l)` |
+//! | scores of a committee without a quorum | the same | `base_pay` |
+//!
+//! An answer below the bar earns `base_pay`; what it would have earned above that goes to the chain with the fee, so that a high bar
+//! makes nothing cheaper. The bar is the requester's `min_quality`, but at most what the operator is known for less `tolerance_most`, so
+//! that a bar that nobody can reach does not take honest work's pay either. The fee is owed once anybody was drawn, and `waiting_fee` for each draw that was
+//! put off for want of room. The rest goes back: `payments + fee + refund == budget`, to the unit. What silence costs an operator
+//! goes to `SlashHandler`: nobody gains by keeping another from its work. (Formulas: ours, after the form of Cost-aware PoQ, arXiv
+//! 2512.16317.)
 
 use crate::{
     agenda::quorum,
@@ -13,7 +23,6 @@ use crate::{
     *,
 };
 use alloc::vec::Vec;
-use frame_support::traits::Imbalance;
 use sp_runtime::{
     traits::{Get, One, Saturating, Zero},
     Permill,
@@ -37,6 +46,14 @@ struct Verdict {
     is_compared: bool,
 }
 
+/// What a piece of work is paid, and why.
+struct Pay<Balance> {
+    amount: Balance,
+    outcome: Outcome,
+    /// What the work was worth above that, to somebody who asked for more: goes to the chain.
+    withheld: Balance,
+}
+
 impl<T: Config> Pallet<T> {
     /// Settles a request whose committee has a quorum. Returns how many inference nodes have shown nothing.
     pub(crate) fn settle(id: RequestId, request: &mut Request<T>) -> u32 {
@@ -52,51 +69,50 @@ impl<T: Config> Pallet<T> {
         if let Some(spread) = verdict.spread {
             Self::learn_spread(&request.evaluator, spread);
         }
-        let budget = request.budget;
         let mut places = Vec::new();
+        let mut withheld = BalanceOf::<T>::zero();
 
-        let share = request.response_share();
+        let is_refused = is_refused(responses.iter().map(|response| &response.work));
         for (response, quality) in responses.iter_mut().zip(&verdict.qualities) {
             response.quality = *quality;
-            let reward = Self::reward_of(&response.model);
-            let earned = match quality {
-                Some(quality) if *quality < request.min_quality => Err(Outcome::BelowMinQuality(*quality)),
-                Some(quality) => Self::earned(&reward, *quality, response.latency),
-                None => Err(fault_outcome(&response.work).unwrap_or(Outcome::NotRevealed)),
+            let pay = match quality {
+                Some(quality) => Self::answer_pay(request, response, *quality),
+                None => nothing(&response.work, Outcome::NotRevealed),
             };
-            let (amount, outcome) = Self::payable(&response.operator, share, earned);
-            response.paid = amount;
-            let duty = ClosedDuty { request: id, role: Role::InferenceNode, paid: amount, outcome };
+            withheld = withheld.saturating_add(pay.withheld);
+            response.paid = pay.amount;
             let operator = response.operator.clone();
-            let weight = Self::finish(request, &operator, &response.work, share, duty, *quality);
+            let duty = closed(id, Role::InferenceNode, &pay);
+            let learned = experience(Role::InferenceNode, &response.work, *quality, is_refused);
+            let weight = Self::finish(request, &operator, &response.work, duty, learned);
             places.push(Place { model: response.model, operator, weight });
         }
 
         let share = request.member_share();
         let reward = Self::reward_of(&request.evaluator);
+        let is_refused = is_refused_by(&committee);
         for (member, agreed) in committee.iter_mut().zip(&verdict.agreements) {
             member.agreement = *agreed;
-            let earned = match agreed {
-                Some(agreed) if agreed.is_zero() => Err(Outcome::Disagreed),
-                Some(agreed) => Self::earned(&reward, *agreed, member.latency),
-                None => Err(fault_outcome(&member.work).unwrap_or(Outcome::NotRevealed)),
+            let pay = match agreed {
+                Some(agreed) if agreed.is_zero() => nothing(&member.work, Outcome::Disagreed),
+                Some(agreed) => {
+                    let part = reward.earned(*agreed, member.latency);
+                    Self::payable(&member.operator, part.mul_floor(share), earned(part, *agreed))
+                }
+                None => nothing(&member.work, Outcome::NotRevealed),
             };
-            let (amount, outcome) = Self::payable(&member.operator, share, earned);
-            member.paid = amount;
-            let duty = ClosedDuty { request: id, role: Role::QualityValidator, paid: amount, outcome };
-            // Who had nobody to agree with is paid, but no better known than before.
-            let learned = agreed.filter(|_| verdict.is_compared);
+            member.paid = pay.amount;
             let operator = member.operator.clone();
-            let weight = Self::finish(request, &operator, &member.work, share, duty, learned);
+            let duty = closed(id, Role::QualityValidator, &pay);
+            // Who had nobody to agree with is paid, but no better known than before.
+            let agreed = agreed.filter(|_| verdict.is_compared);
+            let learned = experience(Role::QualityValidator, &member.work, agreed, is_refused);
+            let weight = Self::finish(request, &operator, &member.work, duty, learned);
             places.push(Place { model: request.evaluator, operator, weight });
         }
 
-        let payments = responses.iter().map(|response| (&response.operator, response.paid));
-        let payments = payments.chain(committee.iter().map(|member| (&member.operator, member.paid)));
-        let paid = payments.clone().fold(BalanceOf::<T>::zero(), |sum, (_, paid)| sum.saturating_add(paid));
-        Self::pay_from_budget(&request.requester, payments, budget.fee);
-        let refund = budget.total().saturating_sub(paid).saturating_sub(budget.fee);
-        Self::release_budget(&request.requester, refund);
+        let fee = request.budget.fee.saturating_add(withheld);
+        let (paid, fee, refund) = Self::pay_out(request, &responses, &committee, fee);
         Self::refresh_rosters(request, &places);
 
         let (best, quality) = (verdict.best.0 as u32, verdict.best.1);
@@ -105,46 +121,36 @@ impl<T: Config> Pallet<T> {
         Committees::<T>::insert(id, request.round, committee);
         let at = frame_system::Pallet::<T>::block_number();
         Self::close(id, request, Phase::Settled { at, best });
-        Self::deposit_event(Event::Settled { request: id, best, quality, paid, fee: budget.fee, refund });
+        Self::deposit_event(Event::Settled { request: id, best, quality, paid, fee, refund });
         silent as u32
     }
 
-    /// Gives the whole budget back. Who did its work is paid out of the slash of those who did not; what is left of that
-    /// goes to the requester, up to what it had set aside for the work that was not done.
+    /// Ends a request that came to nothing, and gives back what is not owed.
     pub(crate) fn refund(id: RequestId, request: &mut Request<T>, reason: RefundReason) {
         let mut responses = Responses::<T>::get(id);
         let mut committee = Committees::<T>::get(id, request.round);
-        let (mut pool, mut lost) = Self::slash_absent(
-            id,
-            request,
-            responses.iter().map(|r| (&r.operator, r.work)),
-            request.response_share(),
-        );
-        let (slashed, missed) = Self::slash_absent(
-            id,
-            request,
-            committee.iter().map(|m| (&m.operator, m.work)),
-            request.member_share(),
-        );
-        pool.subsume(slashed);
-        lost = lost.saturating_add(missed);
-
-        let share = request.response_share();
         let mut places = Vec::new();
+        let mut withheld = BalanceOf::<T>::zero();
+
+        let is_refused = is_refused(responses.iter().map(|response| &response.work));
         for response in responses.iter_mut() {
-            let duty = (id, Role::InferenceNode, Outcome::Refunded(reason));
+            let pay = match response.work {
+                Work::Shown => Self::unscored_pay(request, response, reason),
+                _ => nothing(&response.work, Outcome::Refunded(reason)),
+            };
+            withheld = withheld.saturating_add(pay.withheld);
+            response.paid = pay.amount;
             let operator = response.operator.clone();
-            let (paid, weight) =
-                Self::close_unsettled(request, &mut pool, &operator, &response.work, share, duty);
-            response.paid = paid;
+            let duty = closed(id, Role::InferenceNode, &pay);
+            let learned = experience(Role::InferenceNode, &response.work, None, is_refused);
+            let weight = Self::finish(request, &operator, &response.work, duty, learned);
             places.push(Place { model: response.model, operator, weight });
         }
-        let outcome = Outcome::Refunded(reason);
-        Self::close_committee(id, request, &mut committee, &mut pool, outcome, &mut places);
-        Self::compensate(&mut pool, id, &request.requester, lost);
-        Self::pay_slash_handler(pool);
-        let refund = request.budget.total();
-        Self::release_budget(&request.requester, refund);
+        Self::close_committee(id, request, &mut committee, Outcome::Refunded(reason), &mut places);
+
+        let fee = if responses.is_empty() { Zero::zero() } else { request.budget.fee };
+        let (paid, fee, refund) =
+            Self::pay_out(request, &responses, &committee, fee.saturating_add(withheld));
         Self::refresh_rosters(request, &places);
 
         Responses::<T>::insert(id, responses);
@@ -153,21 +159,36 @@ impl<T: Config> Pallet<T> {
         }
         let at = frame_system::Pallet::<T>::block_number();
         Self::close(id, request, Phase::Refunded { at, reason });
-        Self::deposit_event(Event::Refunded { request: id, reason, refund });
+        Self::deposit_event(Event::Refunded { request: id, reason, paid, fee, refund });
     }
 
-    /// Ends the duties of a committee without a quorum: absentees are slashed, those who revealed are paid out of that,
-    /// and the requester is compensated for the wait out of the rest.
+    /// Ends the duties of a committee of whom nobody has revealed anything.
     pub(crate) fn dismiss_committee(id: RequestId, request: &Request<T>) {
         let mut committee = Committees::<T>::get(id, request.round);
-        let parts = committee.iter().map(|member| (&member.operator, member.work));
-        let (mut pool, lost) = Self::slash_absent(id, request, parts, request.member_share());
         let mut places = Vec::new();
-        Self::close_committee(id, request, &mut committee, &mut pool, Outcome::Dismissed, &mut places);
-        Self::compensate(&mut pool, id, &request.requester, lost);
-        Self::pay_slash_handler(pool);
+        Self::close_committee(id, request, &mut committee, Outcome::Dismissed, &mut places);
         Self::refresh(&request.evaluator, &places);
         Committees::<T>::insert(id, request.round, committee);
+    }
+
+    /// Pays what the parts say, and the chain's part as far as the budget goes, and releases the rest. Returns the three sums,
+    /// which are the budget together.
+    fn pay_out(
+        request: &Request<T>,
+        responses: &ResponsesOf<T>,
+        committee: &CommitteeOf<T>,
+        fee: BalanceOf<T>,
+    ) -> (BalanceOf<T>, BalanceOf<T>, BalanceOf<T>) {
+        let payments = responses.iter().map(|response| (&response.operator, response.paid));
+        let payments = payments.chain(committee.iter().map(|member| (&member.operator, member.paid)));
+        let paid = payments.clone().fold(BalanceOf::<T>::zero(), |sum, (_, paid)| sum.saturating_add(paid));
+        let left = request.budget.total().saturating_sub(paid);
+        let waited = request.parameters.waiting_fee.saturating_mul(request.tries.into());
+        let fee = fee.saturating_add(waited).min(left);
+        Self::pay_from_budget(&request.requester, payments, fee);
+        let refund = left.saturating_sub(fee);
+        Self::release_budget(&request.requester, refund);
+        (paid, fee, refund)
     }
 
     fn close(
@@ -182,42 +203,26 @@ impl<T: Config> Pallet<T> {
         OpenRequests::<T>::mutate(|open| *open = open.saturating_sub(1));
     }
 
-    /// Slashes those who were silent; returns what was taken and what their shares come to.
-    fn slash_absent<'a>(
-        id: RequestId,
-        request: &Request<T>,
-        parts: impl Iterator<Item = (&'a T::AccountId, Work)>,
-        share: BalanceOf<T>,
-    ) -> (CreditOf<T>, BalanceOf<T>)
-    where
-        T::AccountId: 'a,
-    {
-        let mut pool = CreditOf::<T>::default();
-        let mut lost = BalanceOf::<T>::zero();
-        for (operator, work) in parts {
-            if let Some(reason) = work.absence() {
-                pool.subsume(Self::slash(operator, id, request.parameters.absence_slash, reason));
-                lost = lost.saturating_add(share);
-            }
-        }
-        (pool, lost)
-    }
-
     /// Closes the duties of a committee whose scores came to nothing; adds the places in the roster that its members have now.
     fn close_committee(
         id: RequestId,
         request: &Request<T>,
         committee: &mut CommitteeOf<T>,
-        pool: &mut CreditOf<T>,
         otherwise: Outcome,
         places: &mut Vec<Place<T>>,
     ) {
-        let share = request.member_share();
+        let base = request.parameters.base_pay.mul_floor(request.member_share());
+        let is_refused = is_refused_by(committee);
         for member in committee.iter_mut() {
-            let duty = (id, Role::QualityValidator, otherwise);
+            let pay = match member.work {
+                Work::Shown => Self::payable(&member.operator, base, otherwise),
+                _ => nothing(&member.work, otherwise),
+            };
+            member.paid = pay.amount;
             let operator = member.operator.clone();
-            let (paid, weight) = Self::close_unsettled(request, pool, &operator, &member.work, share, duty);
-            member.paid = paid;
+            let duty = closed(id, Role::QualityValidator, &pay);
+            let learned = experience(Role::QualityValidator, &member.work, None, is_refused);
+            let weight = Self::finish(request, &operator, &member.work, duty, learned);
             places.push(Place { model: request.evaluator, operator, weight });
         }
     }
@@ -276,76 +281,107 @@ impl<T: Config> Pallet<T> {
         Some(Verdict { qualities, agreements, best, spread, is_compared })
     }
 
-    /// The part of its share that work earns, or why it earns nothing.
-    fn earned(reward: &Reward, quality: Permill, latency: Permill) -> Result<Permill, Outcome> {
-        let earned = reward.earned(quality, latency);
-        if earned.is_zero() && !quality.is_zero() {
-            Err(Outcome::TooSlow(quality))
+    /// What an answer of this quality is paid.
+    fn answer_pay(request: &Request<T>, response: &Response<T>, quality: Permill) -> Pay<BalanceOf<T>> {
+        let price = Self::price_of(&response.model, request);
+        let base = request.parameters.base_pay.mul_floor(price);
+        let part = Self::reward_of(&response.model).earned(quality, response.latency);
+        let worth = part.mul_floor(price.saturating_add(request.bonus)).max(base);
+        if quality < Self::bar(request, &response.operator) {
+            let withheld = worth.saturating_sub(base);
+            let pay = Self::payable(&response.operator, base, Outcome::BelowMinQuality(quality));
+            Pay { withheld, ..pay }
         } else {
-            Ok(earned)
+            Self::payable(&response.operator, worth, earned(part, quality))
         }
     }
 
-    /// What of a share is to be paid.
-    fn payable(
-        operator: &T::AccountId,
-        share: BalanceOf<T>,
-        earned: Result<Permill, Outcome>,
-    ) -> (BalanceOf<T>, Outcome) {
-        match earned {
-            Ok(part) => {
-                let amount = part.mul_floor(share);
-                if amount.is_zero() || Self::can_receive(operator, amount) {
-                    (amount, Outcome::Paid(part))
-                } else {
-                    (Zero::zero(), Outcome::NotPayable)
-                }
-            }
-            Err(outcome) => (Zero::zero(), outcome),
+    /// Quality below which an answer earns the base only: what the requester asks for, but not much more than what its operator is
+    /// known for. A requester can refuse work that is worse than usual, not what nobody could reach.
+    pub(crate) fn bar(request: &Request<T>, operator: &T::AccountId) -> Permill {
+        let usual = Self::known_quality(request, operator).saturating_sub(request.parameters.tolerance_most);
+        request.min_quality.min(usual)
+    }
+
+    /// What an operator's answers are usually worth.
+    fn known_quality(request: &Request<T>, operator: &T::AccountId) -> Permill {
+        let known = Operators::<T>::get(operator).map_or(Permill::zero(), |record| record.standing.quality);
+        known.max(request.parameters.floor.quality)
+    }
+
+    /// What an answer is paid that was shown and that nobody has scored: what its operator's answers are usually worth.
+    fn unscored_pay(request: &Request<T>, response: &Response<T>, reason: RefundReason) -> Pay<BalanceOf<T>> {
+        let known = Self::known_quality(request, &response.operator);
+        let pay = Self::answer_pay(request, response, known);
+        match pay.outcome {
+            Outcome::NotPayable => pay,
+            _ => Pay { outcome: Outcome::Refunded(reason), ..pay },
         }
     }
 
-    /// Closes a duty of a request or committee that came to nothing; pays done work out of `pool`. Returns what was paid, and
-    /// what the operator weighs in rosters from now on.
-    fn close_unsettled(
-        request: &Request<T>,
-        pool: &mut CreditOf<T>,
-        operator: &T::AccountId,
-        work: &Work,
-        share: BalanceOf<T>,
-        (id, role, otherwise): (RequestId, Role, Outcome),
-    ) -> (BalanceOf<T>, u64) {
-        let paid = match work {
-            Work::Shown => Self::compensate(pool, id, operator, share),
-            _ => Zero::zero(),
-        };
-        let outcome = fault_outcome(work).unwrap_or(otherwise);
-        let duty = ClosedDuty { request: id, role, paid, outcome };
-        (paid, Self::close_duty(operator, duty, experience(role, work, None), &request.parameters))
+    /// This amount, or none if the account cannot take it.
+    fn payable(operator: &T::AccountId, amount: BalanceOf<T>, outcome: Outcome) -> Pay<BalanceOf<T>> {
+        if amount.is_zero() || Self::can_receive(operator, amount) {
+            Pay { amount, outcome, withheld: Zero::zero() }
+        } else {
+            Pay { amount: Zero::zero(), outcome: Outcome::NotPayable, withheld: Zero::zero() }
+        }
     }
 
-    /// Closes a duty of a settled request. Absence is slashed, and the requester, who got less than it asked for, is
-    /// compensated up to the share of the work that was not done. Returns what the operator weighs in rosters from now on.
+    /// Slashes absence and closes the duty. Returns what the operator weighs in rosters from now on.
     fn finish(
         request: &Request<T>,
         operator: &T::AccountId,
         work: &Work,
-        share: BalanceOf<T>,
         duty: ClosedDuty<BalanceOf<T>>,
-        worth: Option<Permill>,
+        learned: Experience,
     ) -> u64 {
         if let Some(reason) = work.absence() {
-            let mut pool = Self::slash(operator, duty.request, request.parameters.absence_slash, reason);
-            Self::compensate(&mut pool, duty.request, &request.requester, share);
-            Self::pay_slash_handler(pool);
+            let absence = request.parameters.absence_slash;
+            Self::pay_slash_handler(Self::slash(operator, duty.request, absence, reason));
         }
-        Self::close_duty(operator, duty, experience(duty.role, work, worth), &request.parameters)
+        Self::close_duty(operator, request, duty, learned)
     }
 }
 
+/// Why work of this quality earns this part.
+fn earned(part: Permill, quality: Permill) -> Outcome {
+    if part.is_zero() && !quality.is_zero() {
+        Outcome::TooSlow(quality)
+    } else {
+        Outcome::Paid(part)
+    }
+}
+
+/// No pay: for a fault, or because of `otherwise`.
+fn nothing<Balance: Zero>(work: &Work, otherwise: Outcome) -> Pay<Balance> {
+    let outcome = fault_outcome(work).unwrap_or(otherwise);
+    Pay { amount: Zero::zero(), outcome, withheld: Zero::zero() }
+}
+
+fn closed<Balance: Copy>(request: RequestId, role: Role, pay: &Pay<Balance>) -> ClosedDuty<Balance> {
+    ClosedDuty { request, role, paid: pay.amount, outcome: pay.outcome }
+}
+
+/// Whether more than half of those who were drawn refused the work as one that nobody could do. Then who refused is not the worse
+/// known for it: anyone can ask for what cannot be done.
+fn is_refused<'a>(work: impl Iterator<Item = &'a Work> + Clone) -> bool {
+    let refused = work.clone().filter(|work| refusal(work)).count();
+    refused.saturating_mul(2) > work.count()
+}
+
+fn is_refused_by<T: Config>(committee: &CommitteeOf<T>) -> bool {
+    is_refused(committee.iter().map(|member| &member.work))
+}
+
+fn refusal(work: &Work) -> bool {
+    matches!(work, Work::Failed(reason) if reason.is_refusal())
+}
+
 /// What an operator's standing learns from a duty that is over; `worth` is its quality or agreement, if it came to that.
-fn experience(role: Role, work: &Work, worth: Option<Permill>) -> Experience {
+fn experience(role: Role, work: &Work, worth: Option<Permill>, is_refused: bool) -> Experience {
     match (role, fault_outcome(work).is_some()) {
+        _ if is_refused && refusal(work) => Experience::Refused,
         (Role::InferenceNode, false) => Experience::Answered(worth),
         (Role::InferenceNode, true) => Experience::NotAnswered,
         (Role::QualityValidator, false) => Experience::Scored(worth),

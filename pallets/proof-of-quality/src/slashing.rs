@@ -1,7 +1,8 @@
 //! Slashing: what a fault costs, and to whom that goes.
 //!
-//! Only what the chain itself can prove is slashed: silence, and a gross error that an audit shows. What is taken goes
-//! first to those whom the fault harmed, each up to what it lost; the rest goes to `SlashHandler`. (Construction: ours.)
+//! Only what the chain itself can prove is slashed: silence, and a gross error that an audit shows. What silence costs goes to
+//! `SlashHandler`: whoever gained by it would have a reason to keep others from their work. What a gross error costs goes first to
+//! those who would have earned more by the truth, each up to that; the rest goes to `SlashHandler`. (Construction: ours.)
 
 use crate::*;
 use frame_support::traits::Imbalance;
@@ -38,18 +39,19 @@ impl<T: Config> Pallet<T> {
         Self::take_stake(who, taken)
     }
 
-    /// Takes a part of all of an operator's stake, at work and on its way out.
+    /// Takes a part of all of an operator's stake, at work and on its way out, but not more than `most`.
     pub(crate) fn slash_part(
         who: &T::AccountId,
         request: RequestId,
         part: Permill,
+        most: BalanceOf<T>,
         reason: SlashReason,
     ) -> CreditOf<T> {
         let stake = Operators::<T>::get(who).map_or(Zero::zero(), |operator| {
             let unbonding = operator.unbonding.map_or(Zero::zero(), |unbonding| unbonding.amount);
             operator.stake.saturating_add(unbonding)
         });
-        Self::slash(who, request, part.mul_ceil(stake), reason)
+        Self::slash(who, request, part.mul_ceil(stake).min(most), reason)
     }
 
     /// Pays up to `owed` out of slashed stake to somebody whom the fault harmed; returns what was paid.

@@ -1,8 +1,8 @@
 //! Standing: what the chain remembers of how well an operator worked, and what weight that gives it. (Construction: ours.)
 //!
-//! Agreement, veracity and reliability are moving averages that fall fast and rise slowly, and begin low: a good name takes
-//! long to make and little to lose, and a new account is worth less than an old one with a good name. Quality is an even
-//! average, because a weak model is no fault.
+//! Agreement, veracity and reliability are moving averages that fall fast and rise slowly, and begin at the floor below which they
+//! do not count: a good name takes long to make and little to lose, and a new account is worth no more than one with the worst name.
+//! Quality is an even average, because a weak model is no fault.
 //!
 //! The trust update that was published (arXiv 2601.21189) is not used: it compares a score with a consensus that contains
 //! it, and its weight climbs to the maximum for everybody who is on average less than half of the range away, which is
@@ -41,6 +41,8 @@ pub enum Experience {
     Scored(Option<Permill>),
     /// A quality validator did not.
     NotScored,
+    /// It refused what most others refused too: that says something of the request, and nothing of the operator.
+    Refused,
 }
 
 /// How fast quality and spread follow what is seen: a sixteenth of the way each time.
@@ -88,6 +90,7 @@ impl Standing {
             Experience::Scored(Some(agreement)) => learn(&mut self.agreement, agreement),
             Experience::Scored(None) => {}
             Experience::NotScored => learn(&mut self.agreement, Permill::zero()),
+            Experience::Refused => {}
         }
     }
 
@@ -120,11 +123,17 @@ fn moved(average: Permill, value: Permill, rise: Permill, fall: Permill) -> Perm
 }
 
 impl<T: Config> Pallet<T> {
-    /// Weight of an operator for a model of this kind, in draws and in the consensus: the stake up to the cap, in
-    /// millionths of the minimum, times its standing. At least 1.
+    /// Weight of an operator in draws for a model of this kind: the stake behind each of its models up to the cap, in millionths of
+    /// the minimum, times its standing. At least 1.
     pub(crate) fn weight_of(operator: &Operator<T>, kind: ModelKind, parameters: &ParametersOf<T>) -> u64 {
-        let stake = stake_weight::<T>(operator.stake, parameters);
+        let stake = stake_weight::<T>(operator.stake_per_model(), parameters);
         operator.standing.for_kind(kind, &parameters.floor).mul_floor(stake).max(1)
+    }
+
+    /// Weight of a quality validator's scores in the consensus: its trust, in millionths. At least 1. The stake is not in it: it
+    /// has counted in the draw.
+    pub(crate) fn vote_of(operator: &Operator<T>, parameters: &ParametersOf<T>) -> u64 {
+        u64::from(operator.standing.trust(&parameters.floor).deconstruct()).max(1)
     }
 }
 

@@ -174,6 +174,8 @@ pub struct Model<T: Config> {
     pub windows: Windows<BlockNumberFor<T>>,
     /// What quality and latency are worth.
     pub reward: Reward,
+    /// Of a generator: tokens that prompt and answer may take together, without what its chat template adds. 0 of an evaluator.
+    pub context: u32,
     /// A retired model takes no new requests and no new operators; open requests finish.
     pub retired: bool,
 }
@@ -189,6 +191,52 @@ pub struct Sampling {
     pub temperature_milli: u32,
     /// Seed of the sampler.
     pub seed: u32,
+}
+
+/// An amount of open work: what an operator has to do, or takes at a time.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    Encode,
+    Decode,
+    DecodeWithMemTracking,
+    MaxEncodedLen,
+    TypeInfo,
+    Serialize,
+    Deserialize,
+)]
+pub struct Workload {
+    /// As an inference node: tokens that may have to be generated, the sum of `max_tokens`.
+    pub tokens: u32,
+    /// As a quality validator: pairs of prompt and response to score, the sum of the responders wanted.
+    pub pairs: u32,
+}
+
+impl Workload {
+    /// Both together.
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            tokens: self.tokens.saturating_add(other.tokens),
+            pairs: self.pairs.saturating_add(other.pairs),
+        }
+    }
+
+    /// What is left without `other`.
+    pub fn minus(self, other: Self) -> Self {
+        Self {
+            tokens: self.tokens.saturating_sub(other.tokens),
+            pairs: self.pairs.saturating_sub(other.pairs),
+        }
+    }
+
+    /// Whether both are within `most`.
+    pub fn is_within(self, most: Self) -> bool {
+        self.tokens <= most.tokens && self.pairs <= most.pairs
+    }
 }
 
 /// What a requester asks for, besides the prompt.
@@ -220,7 +268,9 @@ where
     pub responders: u32,
     /// Quality validators wanted.
     pub committee: u32,
-    /// A response with a lower consensus score earns nothing.
+    /// A response with a lower consensus score earns the base part of its price only, if it is also worse, by more than
+    /// `tolerance_most`, than what its operator is known for. What it would have earned above that goes to the chain: a high bar makes
+    /// nothing cheaper.
     pub min_quality: Permill,
     /// What the requester is ready to pay in all.
     pub budget: Balance,
@@ -234,7 +284,7 @@ where
     Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
 )]
 pub struct Budget<Balance> {
-    /// For the inference nodes, in equal shares, each earned by quality.
+    /// For the inference nodes: for each the price of its model and an equal part of what is above the estimate, earned by quality.
     pub inference: Balance,
     /// For the quality validators, in equal shares, each earned by agreement.
     pub scoring: Balance,
@@ -280,8 +330,8 @@ pub enum Phase<BlockNumber> {
     },
     /// The committee reveals its scores, up to and including block `until`.
     ///
-    /// To [`Phase::Settled`] when all have acted or the time is over; if too few revealed, once to
-    /// [`Phase::Selecting`], then to [`Phase::Refunded`].
+    /// To [`Phase::Settled`] when all have acted or the time is over. If nobody revealed, once to [`Phase::Selecting`]; if some
+    /// did, but too few, to [`Phase::Refunded`]: another committee would know their scores.
     Revealing {
         /// Last block that takes scores.
         until: BlockNumber,
@@ -293,7 +343,7 @@ pub enum Phase<BlockNumber> {
         /// Index of the response with the highest consensus score.
         best: u32,
     },
-    /// The whole budget went back. Kept for `Retention` blocks, then pruned.
+    /// Came to nothing: what is not owed went back. Kept for `Retention` blocks, then pruned.
     Refunded {
         /// Block of the refund.
         at: BlockNumber,
@@ -338,9 +388,9 @@ pub enum RefundReason {
     NoOutput,
     /// Too few quality validators could be drawn for a committee.
     NoCommittee,
-    /// Too few of two committees revealed their scores.
+    /// Too few of the committee revealed their scores, or nobody of two committees.
     NoQuorum,
-    /// Operators there are, but they had no room for `SeedPatience` blocks: they have as many open duties as they take.
+    /// Operators there are, but they had no room for `SeedPatience` blocks: they have as much open work as they take.
     Busy,
 }
 
@@ -371,10 +421,12 @@ pub struct Request<T: Config> {
     pub responders: u32,
     /// Quality validators wanted.
     pub committee: u32,
-    /// A response with a lower consensus score earns nothing.
+    /// A response with a lower consensus score earns the base part of its price only, see [`Terms`].
     pub min_quality: Permill,
     /// What is on hold for it and how it divides.
     pub budget: Budget<BalanceOf<T>>,
+    /// What each response can earn beyond the price of its model: an equal part of what the budget has above the estimate.
+    pub bonus: BalanceOf<T>,
     /// Windows of the inference nodes: the widest of the generators'.
     pub answer_windows: Windows<BlockNumberFor<T>>,
     /// Windows of the committee.
@@ -391,6 +443,8 @@ pub struct Request<T: Config> {
     pub due: BlockNumberFor<T>,
     /// Which committee is at work: 0, or 1 after a redraw.
     pub round: u8,
+    /// Draws that were put off because operators had no room. Each costs `waiting_fee`.
+    pub tries: u32,
     /// Whether it was a known-answer audit, once that is known.
     pub audit: Audit,
     /// The economic parameters under which it was made.
@@ -398,19 +452,27 @@ pub struct Request<T: Config> {
 }
 
 impl<T: Config> Request<T> {
-    /// What a perfect response earns. What does not divide goes back to the requester.
-    pub fn response_share(&self) -> BalanceOf<T> {
-        share_of(self.budget.inference, self.responders)
-    }
-
     /// What a quality validator's perfect scores earn. What does not divide goes back to the requester.
     pub fn member_share(&self) -> BalanceOf<T> {
         share_of(self.budget.scoring, self.committee)
     }
+
+    /// What a duty in this request adds to an operator's open work.
+    pub fn workload(&self, role: Role) -> Workload {
+        match role {
+            Role::InferenceNode => Workload { tokens: self.sampling.max_tokens, pairs: 0 },
+            Role::QualityValidator => Workload { tokens: 0, pairs: self.responders },
+        }
+    }
+
+    /// Whether the next step is a draw.
+    pub fn is_to_draw(&self) -> bool {
+        matches!(self.phase, Phase::Requested | Phase::Selecting)
+    }
 }
 
 /// One of `count` equal shares, rounded down.
-fn share_of<Balance: CheckedDiv + Zero + From<u32>>(whole: Balance, count: u32) -> Balance {
+pub(crate) fn share_of<Balance: CheckedDiv + Zero + From<u32>>(whole: Balance, count: u32) -> Balance {
     whole.checked_div(&count.into()).unwrap_or_else(Zero::zero)
 }
 
@@ -469,7 +531,7 @@ pub struct Response<T: Config> {
     pub latency: Permill,
     /// Consensus score, once settled.
     pub quality: Option<Permill>,
-    /// What the operator was paid from the budget, or, in a refund, out of the slash of absentees.
+    /// What the operator was paid from the budget.
     pub paid: BalanceOf<T>,
 }
 
@@ -490,7 +552,7 @@ pub struct Response<T: Config> {
 pub struct Member<T: Config> {
     /// Who scores.
     pub operator: T::AccountId,
-    /// Weight in the consensus: stake and trust, as at the draw.
+    /// Weight in the consensus: trust in millionths, as at the draw. Stake counts in the draw and not again here.
     pub weight: u64,
     /// How the work stands.
     pub work: Work,
@@ -500,7 +562,7 @@ pub struct Member<T: Config> {
     pub latency: Permill,
     /// Closeness to the consensus of the others, 0 to 1, once settled.
     pub agreement: Option<Permill>,
-    /// What the operator was paid from the budget, or, in a refund, out of the slash of absentees.
+    /// What the operator was paid from the budget.
     pub paid: BalanceOf<T>,
 }
 
@@ -527,6 +589,8 @@ pub struct Candidate<T: Config> {
     /// Block since which it stands here with this much stake. Only requests made in or after that block may draw it, so
     /// that nobody joins or grows after a seed is known.
     pub since: BlockNumberFor<T>,
+    /// For an operator that has chilled: the last block for which its place is kept. It is not drawn meanwhile.
+    pub away: Option<BlockNumberFor<T>>,
 }
 
 /// Stake that waits to be withdrawn.
@@ -566,10 +630,14 @@ pub struct Operator<T: Config> {
     pub models: BoundedVec<ModelId, T::MaxModelsPerOperator>,
     /// A chilled operator is not drawn.
     pub chilled: bool,
-    /// How many duties it takes at a time, if it has said so; `DefaultCapacity` otherwise.
-    pub capacity: Option<u32>,
+    /// How much open work it takes at a time, if it has said so; `DefaultCapacity` otherwise.
+    pub capacity: Option<Workload>,
     /// Its duties that are not over.
     pub duties: OpenDuties<T::MaxDuties>,
+    /// The work of those duties.
+    pub load: Workload,
+    /// Block from which on none of its scores can be audited any more: its stake stays until then.
+    pub answerable_until: BlockNumberFor<T>,
     /// Duties done and over.
     pub completed: u32,
     /// Duties over and not done: reported failures and absences.
@@ -585,9 +653,19 @@ pub struct Operator<T: Config> {
 }
 
 impl<T: Config> Operator<T> {
-    /// How many duties it takes at a time.
-    pub fn capacity(&self) -> u32 {
-        self.capacity.unwrap_or_else(T::DefaultCapacity::get).min(T::MaxDuties::get())
+    /// How much open work it takes at a time.
+    pub fn capacity(&self) -> Workload {
+        self.capacity.unwrap_or_else(T::DefaultCapacity::get)
+    }
+
+    /// Whether it takes this much more work now.
+    pub fn has_room_for(&self, more: Workload) -> bool {
+        self.duties.count() < T::MaxDuties::get() && self.load.plus(more).is_within(self.capacity())
+    }
+
+    /// The stake that stands behind each of its models: an equal part of what is at work.
+    pub fn stake_per_model(&self) -> BalanceOf<T> {
+        share_of(self.stake, (self.models.len() as u32).max(1))
     }
 }
 
@@ -685,7 +763,8 @@ pub enum SlashReason {
     NotCommitted,
     /// The window closed without a reveal that matches the commitment.
     NotRevealed,
-    /// An audit was opened, and the scores were this far from the truth in the mean.
+    /// An audit was opened, and the scores were this far from the truth in the mean. Scores that were committed to and not revealed
+    /// are as far from it as can be.
     GrossError {
         /// The distance.
         error: Permill,
@@ -714,7 +793,7 @@ pub struct ClosedDuty<Balance> {
 pub enum Outcome {
     /// Paid this part of its share: quality (of a response) or agreement (of scores), less latency.
     Paid(Permill),
-    /// The response's consensus score is below what the requester asked for.
+    /// The response's consensus score is below what the requester asked for: the base part of its price is paid.
     BelowMinQuality(Permill),
     /// The scores are too far from those of the others.
     Disagreed,
@@ -724,10 +803,10 @@ pub enum Outcome {
     NotCommitted,
     /// No matching reveal came in time. Slashed.
     NotRevealed,
-    /// The request was refunded; work that was done is paid out of the slash of absentees, as far as that goes.
+    /// The request came to nothing. An answer that was shown is paid by the quality its operator is known for, scores that were
+    /// revealed by the base part.
     Refunded(RefundReason),
-    /// The committee had no quorum and another was drawn; scores that were revealed are paid out of the slash of
-    /// absentees, as far as that goes.
+    /// The committee had no quorum, nobody revealed anything, and another was drawn.
     Dismissed,
     /// The payment could not be credited to the account, so it went back to the requester.
     NotPayable,
@@ -795,7 +874,7 @@ pub enum ReportKind<MaxOutput: Get<u32>, MaxScores: Get<u32>> {
         /// The salt of the commitment.
         salt: Salt,
     },
-    /// The work cannot be done. Unpaid, but not slashed as silence is.
+    /// The work cannot be done. Unpaid, but not slashed as silence is. Only before a commitment: who has committed reveals.
     Fail {
         /// Why.
         reason: FailureReason,

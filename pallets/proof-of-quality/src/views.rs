@@ -8,6 +8,9 @@ use frame_system::pallet_prelude::BlockNumberFor;
 use scale_info::TypeInfo;
 use sp_runtime::Permill;
 
+/// Most operators or models on a page of a view.
+pub const MOST_ON_A_PAGE: u32 = 64;
+
 /// A request with all that belongs to it.
 #[derive(CloneNoBound, DebugNoBound, PartialEqNoBound, Encode, Decode, TypeInfo)]
 #[scale_info(skip_type_params(T))]
@@ -28,10 +31,14 @@ pub struct RequestView<T: Config> {
     pub responders: u32,
     /// Quality validators wanted.
     pub committee_size: u32,
-    /// A response with a lower consensus score earns nothing.
+    /// A response with a lower consensus score earns the base part of its price only, see [`Terms`].
     pub min_quality: Permill,
     /// How the budget divides.
     pub budget: Budget<BalanceOf<T>>,
+    /// What each response can earn beyond the price of its model.
+    pub bonus: BalanceOf<T>,
+    /// Draws that were put off because operators had no room, each for `waiting_fee`.
+    pub tries: u32,
     /// Block of the request.
     pub created: BlockNumberFor<T>,
     /// Where it stands.
@@ -74,7 +81,7 @@ pub struct ResponseView<T: Config> {
 pub struct MemberView<T: Config> {
     /// Who scores.
     pub operator: T::AccountId,
-    /// Weight in the consensus: stake and trust, as at the draw.
+    /// Weight in the consensus: trust in millionths, as at the draw.
     pub weight: u64,
     /// How the work stands.
     pub work: Work,
@@ -106,8 +113,10 @@ pub struct OperatorView<T: Config> {
     pub chilled: bool,
     /// Whether it can be drawn now: registered, not chilled, stake of at least the minimum.
     pub drawable: bool,
-    /// How many duties it takes at a time.
-    pub capacity: u32,
+    /// How much open work it takes at a time.
+    pub capacity: Workload,
+    /// The work of its open duties.
+    pub load: Workload,
     /// Its open duties.
     pub duties: Vec<DutyView>,
     /// Duties done and over.
@@ -120,7 +129,7 @@ pub struct OperatorView<T: Config> {
     pub slashed: BalanceOf<T>,
     /// How well it worked.
     pub standing: Standing,
-    /// Trust in it as a quality validator: what its standing counts for in draws and in the consensus.
+    /// Trust in it as a quality validator: its weight in the consensus and, times its stake, in draws.
     pub trust: Permill,
     /// The latest duties that are over, oldest first, each with what was paid and why.
     pub recent: Vec<ClosedDuty<BalanceOf<T>>>,
@@ -153,6 +162,8 @@ pub struct ModelView<T: Config> {
     pub windows: Windows<BlockNumberFor<T>>,
     /// What quality and latency are worth.
     pub reward: Reward,
+    /// Of a generator: tokens that prompt and answer may take together.
+    pub context: u32,
     /// Of an evaluator: how far apart those who score with it usually are, once that is known.
     pub spread: Option<Permill>,
     /// Whether it takes no new work.
@@ -169,6 +180,11 @@ pub struct CandidateView<T: Config> {
     pub operator: T::AccountId,
     /// Its weight in draws.
     pub weight: u64,
+}
+
+/// Entries on a page of `count`.
+fn page(count: u32) -> usize {
+    count.min(MOST_ON_A_PAGE) as usize
 }
 
 impl<T: Config> Pallet<T> {
@@ -214,6 +230,8 @@ impl<T: Config> Pallet<T> {
             committee_size: request.committee,
             min_quality: request.min_quality,
             budget: request.budget,
+            bonus: request.bonus,
+            tries: request.tries,
             created: request.created,
             phase: request.phase,
             since: request.since,
@@ -243,6 +261,7 @@ impl<T: Config> Pallet<T> {
             models: operator.models.into_inner(),
             chilled: operator.chilled,
             capacity,
+            load: operator.load,
             duties: duties.collect(),
             completed: operator.completed,
             missed: operator.missed,
@@ -254,8 +273,21 @@ impl<T: Config> Pallet<T> {
         })
     }
 
-    pub(crate) fn view_models() -> Vec<ModelView<T>> {
-        Models::<T>::iter()
+    pub(crate) fn view_operators(after: Option<T::AccountId>, count: u32) -> Vec<T::AccountId> {
+        let keys = match after {
+            Some(after) => Operators::<T>::iter_keys_from(Operators::<T>::hashed_key_for(after)),
+            None => Operators::<T>::iter_keys(),
+        };
+        keys.take(page(count)).collect()
+    }
+
+    pub(crate) fn view_models(after: Option<ModelId>, count: u32) -> Vec<ModelView<T>> {
+        let models = match after {
+            Some(after) => Models::<T>::iter_from(Models::<T>::hashed_key_for(after)),
+            None => Models::<T>::iter(),
+        };
+        models
+            .take(page(count))
             .map(|(id, model)| ModelView {
                 id,
                 kind: model.kind,
@@ -263,10 +295,12 @@ impl<T: Config> Pallet<T> {
                 price: model.price,
                 windows: model.windows,
                 reward: model.reward,
+                context: model.context,
                 spread: Spreads::<T>::get(id),
                 retired: model.retired,
                 roster: Rosters::<T>::get(id)
                     .into_iter()
+                    .filter(|candidate| candidate.away.is_none())
                     .map(|candidate| CandidateView { operator: candidate.operator, weight: candidate.weight })
                     .collect(),
             })
@@ -274,7 +308,7 @@ impl<T: Config> Pallet<T> {
     }
 
     pub(crate) fn is_enlisted(id: &ModelId, who: &T::AccountId) -> bool {
-        Rosters::<T>::get(id).iter().any(|candidate| candidate.operator == *who)
+        Rosters::<T>::get(id).iter().any(|candidate| candidate.operator == *who && candidate.away.is_none())
     }
 
     /// How an operator's open duty stands.

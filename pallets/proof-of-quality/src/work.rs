@@ -173,9 +173,7 @@ impl<T: Config> Pallet<T> {
             ReportKind::Fail { reason } => {
                 let work = Work::Failed(*reason);
                 let acted = match Requests::<T>::get(id).map(|request| request.phase) {
-                    Some(Phase::Scoring { .. } | Phase::Revealing { .. }) => {
-                        Self::set_member(id, operator, work, Default::default())?
-                    }
+                    Some(Phase::Scoring { .. }) => Self::set_member(id, operator, work, Default::default())?,
                     _ => Self::set_response(id, operator, work)?,
                 };
                 (work, acted)
@@ -318,7 +316,9 @@ impl Gate {
     fn check_fail<T: Config>(&self) -> Result<(), Error<T>> {
         match self.work {
             _ if self.past => Err(Error::TooLate),
-            Work::Pending | Work::Committed(_) => Ok(()),
+            Work::Pending => Ok(()),
+            // Who has committed may have seen since what others have shown: from here on it reveals or is slashed.
+            Work::Committed(_) => Err(Error::AlreadyCommitted),
             _ => Err(Error::AlreadyDone),
         }
     }

@@ -49,19 +49,20 @@ impl<'a> Engine<'a> {
         Self { endpoint, deadline }
     }
 
-    /// Asks for a job, for the first time or again: the engine does it once.
-    pub fn ask(&self, id: &[u8; 32], job: &Job) -> Asked {
+    /// Asks for a job, for the first time or again: the engine does it once, and drops it when `deadline_ms` milliseconds from now
+    /// are over.
+    pub fn ask(&self, id: &[u8; 32], job: &Job, deadline_ms: u64) -> Asked {
         let id = hex::encode(id);
-        let call = self.put(&id, job);
+        let call = self.put(&id, job, deadline_ms);
         if call.is_none() {
             log::warn!(target: LOG_TARGET, "the engine at {} cannot be reached", self.endpoint.url);
         }
         Asked { id, call }
     }
 
-    fn put(&self, id: &str, job: &Job) -> Option<PendingRequest> {
+    fn put(&self, id: &str, job: &Job, deadline_ms: u64) -> Option<PendingRequest> {
         let body = serde_json::to_vec(job).ok()?;
-        let url = format!("{}/v1/jobs/{id}?wait_ms={WAIT_MS}", self.endpoint.url);
+        let url = format!("{}/v1/jobs/{id}?wait_ms={WAIT_MS}&deadline_ms={deadline_ms}", self.endpoint.url);
         Request::post(&url, [body])
             .method(Method::Put)
             .add_header("content-type", "application/json")

@@ -14,7 +14,10 @@
 //!    operator wrote to the off-chain storage under `poq/depth`).
 //! 5. Every HTTP call has a deadline; an engine that is down, slow or talks nonsense costs a log line and another try.
 //! 6. Salts come from a secret of this node, so that a reveal works after a restart.
-//! 7. A job that failed for good is reported as failed, with its reason, at once.
+//! 7. A job that failed for good is reported as failed, with its reason, at once; one that is not done in the last block but one of
+//!    its window, in that block: silence is slashed.
+//! 8. Keys take turns. Of a key's duties reveals go first, for they are slashed and cost next to nothing, then what is due first.
+//!    The engine is told how long each job has.
 //!
 //! Only stock host functions are used: HTTP, off-chain storage, keystore, submission.
 
@@ -41,7 +44,7 @@ use sp_runtime::{
         storage_lock::{StorageLock, Time},
         Duration, Timestamp,
     },
-    traits::{Get, IdentifyAccount, One, Saturating},
+    traits::{Get, IdentifyAccount, One, SaturatedConversion, Saturating},
     Permill, RuntimeAppPublic,
 };
 
@@ -79,6 +82,8 @@ struct LocalKey<T: Config> {
 struct Task {
     request: RequestId,
     step: Step,
+    /// Blocks from this one to the last that takes the report, at least 1.
+    blocks_left: u64,
     job: Job,
 }
 
@@ -89,6 +94,12 @@ enum Step {
     RevealOutput,
     CommitScores,
     RevealScores,
+}
+
+impl Step {
+    fn is_reveal(self) -> bool {
+        matches!(self, Self::RevealOutput | Self::RevealScores)
+    }
 }
 
 /// One run, on the state of the new best block `now`.
@@ -115,43 +126,50 @@ pub fn run<T: Config>(now: BlockNumberFor<T>) {
 
 /// A run that began at `began` and that has the lock.
 fn run_alone<T: Config>(keys: &[LocalKey<T>], now: BlockNumberFor<T>, began: Timestamp) {
-    let Some(endpoint) = local::endpoint() else {
+    let endpoint = local::endpoint();
+    if endpoint.is_none() {
         log::warn!(
             target: LOG_TARGET,
             "{} worker key(s) have duties but no engine is known: start one, and write its endpoint to the \
             off-chain storage under `poq/engine`",
             keys.len(),
         );
-        return;
-    };
+    }
     let Some(secret) = local::salt_secret() else { return };
     let depth = local::depth().map_or_else(T::DriverDepth::get, Into::into);
     let genesis = Pallet::<T>::genesis_hash();
-    let tasks: Vec<(usize, Task)> = keys
-        .iter()
-        .enumerate()
-        .flat_map(|(index, key)| tasks_of::<T>(key, now, depth).into_iter().map(move |task| (index, task)))
-        .take(MAX_JOBS_PER_RUN)
-        .collect();
+    let tasks = in_turns(keys.iter().map(|key| tasks_of::<T>(key, now, depth)).collect(), MAX_JOBS_PER_RUN);
     if tasks.is_empty() {
         return;
     }
 
-    let engine = Engine::new(&endpoint);
-    let asked: Vec<_> = tasks
-        .iter()
-        .filter_map(|(index, task)| {
-            let key = keys.get(*index)?;
-            let id = task.job.id(&genesis, task.request, &key.account.encode());
-            Some(engine.ask(&id, &task.job))
-        })
-        .collect();
-    let answers = engine.collect(asked);
+    let answers = match &endpoint {
+        Some(endpoint) => {
+            let engine = Engine::new(endpoint);
+            let ask = |(index, task): &(usize, Task)| {
+                let key = keys.get(*index)?;
+                let id = task.job.id(&genesis, task.request, &key.account.encode());
+                let deadline_ms = task.blocks_left.saturating_mul(T::BlockMillis::get());
+                Some(engine.ask(&id, &task.job, deadline_ms))
+            };
+            engine.collect(tasks.iter().filter_map(ask).collect())
+        }
+        None => tasks.iter().map(|_| Answer::NotYet).collect(),
+    };
+    let why_late = match endpoint {
+        Some(_) => FailureReason::DeadlineExceeded,
+        None => FailureReason::ModelUnavailable,
+    };
 
     let mut reports: Vec<Vec<ReportOf<T>>> = keys.iter().map(|_| Vec::new()).collect();
     for ((index, task), answer) in tasks.iter().zip(answers) {
         let (Some(key), Some(list)) = (keys.get(*index), reports.get_mut(*index)) else { continue };
         let binding = Binding { genesis: &genesis, request: task.request, operator: &key.operator };
+        let answer = match answer {
+            // What is sent now comes with the next block: the last that is in time.
+            Answer::NotYet if task.blocks_left <= 1 => Answer::Failed(why_late),
+            other => other,
+        };
         if let Some(report) = report_of::<T>(task, answer, &binding, &secret) {
             match Pallet::<T>::check_report(&key.operator, &report) {
                 Ok(()) => list.push(report),
@@ -197,8 +215,29 @@ fn local_keys<T: Config>() -> impl Iterator<Item = LocalKey<T>> {
     )
 }
 
-/// What the duties of a key call for now, the oldest requests first, as much as one run takes on.
-fn tasks_of<T: Config>(key: &LocalKey<T>, now: BlockNumberFor<T>, depth: BlockNumberFor<T>) -> Vec<Task> {
+/// The first of each queue, then the second of each and so on, up to `most`; each with the number of its queue.
+fn in_turns<Item>(mut queues: Vec<impl Iterator<Item = Item>>, most: usize) -> Vec<(usize, Item)> {
+    let mut taken = Vec::new();
+    loop {
+        let before = taken.len();
+        for (index, queue) in queues.iter_mut().enumerate() {
+            if taken.len() >= most {
+                return taken;
+            }
+            taken.extend(queue.next().map(|item| (index, item)));
+        }
+        if taken.len() == before {
+            return taken;
+        }
+    }
+}
+
+/// What the duties of a key call for now, in the order in which it is to be done.
+fn tasks_of<T: Config>(
+    key: &LocalKey<T>,
+    now: BlockNumberFor<T>,
+    depth: BlockNumberFor<T>,
+) -> impl Iterator<Item = Task> + '_ {
     let mut due: Vec<(RequestId, Request<T>, Role, Step)> = key
         .duties
         .iter()
@@ -208,18 +247,16 @@ fn tasks_of<T: Config>(key: &LocalKey<T>, now: BlockNumberFor<T>, depth: BlockNu
             Some((id, request, role, step))
         })
         .collect();
-    due.sort_unstable_by_key(|(id, ..)| *id);
-    // Prompts and outputs are read for no more than that.
-    due.into_iter()
-        .filter_map(|(id, request, role, step)| {
-            let job = match role {
-                Role::InferenceNode => generate_job::<T>(key, id, &request)?,
-                Role::QualityValidator => score_job::<T>(id, &request)?,
-            };
-            Some(Task { request: id, step, job })
-        })
-        .take(MAX_JOBS_PER_RUN)
-        .collect()
+    due.sort_unstable_by_key(|(id, request, _, step)| (!step.is_reveal(), request.phase.until(), *id));
+    // Prompts and outputs are read for those only whose turn comes.
+    due.into_iter().filter_map(move |(id, request, role, step)| {
+        let blocks_left = request.phase.until()?.saturating_sub(now).saturated_into::<u64>();
+        let job = match role {
+            Role::InferenceNode => generate_job::<T>(key, id, &request)?,
+            Role::QualityValidator => score_job::<T>(id, &request)?,
+        };
+        Some(Task { request: id, step, blocks_left, job })
+    })
 }
 
 /// What a duty calls for now, if for anything.
@@ -231,11 +268,14 @@ fn step_of<T: Config>(
     now: BlockNumberFor<T>,
     depth: BlockNumberFor<T>,
 ) -> Option<Step> {
-    if request.phase.until().is_none_or(|until| until <= now) {
+    let until = request.phase.until()?;
+    if until <= now {
         // No block is left in which a report would be in time.
         return None;
     }
-    let buried = now.saturating_sub(request.since) >= depth;
+    // In the last block but one it is reported, whatever there is to say.
+    let is_last = until <= now.saturating_add(One::one());
+    let buried = is_last || now.saturating_sub(request.since) >= depth;
     match (request.phase, Pallet::<T>::work_in(operator, id, role, request.round)?) {
         (Phase::Answering { .. }, Work::Pending) if buried => Some(Step::CommitOutput),
         (Phase::Opening { .. }, Work::Pending) if buried => Some(Step::RevealOutput),
@@ -302,7 +342,8 @@ fn report_of<T: Config>(
             };
             if output.is_empty() {
                 log::warn!(target: LOG_TARGET, "request {request}: the model had nothing to say");
-                return Some(Report { request, kind: ReportKind::Fail { reason: FailureReason::Internal } });
+                let reason = FailureReason::EmptyOutput;
+                return Some(Report { request, kind: ReportKind::Fail { reason } });
             }
             let salt = binding.salt(secret, &output);
             match task.step {
@@ -334,9 +375,11 @@ fn report_of<T: Config>(
 
 /// Signs and submits all reports of a key in one call.
 fn submit<T: Config>(key: &LocalKey<T>, reports: Vec<ReportOf<T>>, now: BlockNumberFor<T>) {
-    let count = reports.len();
     // What is over the limit is still due at the next block.
-    let reports: ReportsOf<T> = BoundedVec::truncate_from(reports);
+    let mut reports: ReportsOf<T> = BoundedVec::truncate_from(reports);
+    let count = reports.len();
+    // As the chain takes them.
+    reports.sort_by_key(|report| report.request);
     let digest = reports.using_encoded(sp_io::hashing::blake2_256);
     if reports.is_empty() || local::is_in_flight::<T>(&key.account, now, &digest) {
         return;
@@ -362,5 +405,20 @@ fn submit<T: Config>(key: &LocalKey<T>, reports: Vec<ReportOf<T>>, now: BlockNum
             "the pool refused {count} report(s) for operator {:?}; trying again at the next block",
             key.operator,
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::in_turns;
+
+    #[test]
+    fn keys_take_turns_however_much_one_of_them_has_to_do() {
+        let queues = || vec![0..100, 200..201, 300..303];
+        let taken: Vec<_> = in_turns(queues(), 6).into_iter().map(|(_, item)| item).collect();
+        assert_eq!(taken, [0, 200, 300, 1, 301, 2]);
+        assert_eq!(in_turns(queues(), 2), [(0, 0), (1, 200)]);
+        assert_eq!(in_turns(queues(), 1_000).len(), 104);
+        assert!(in_turns(vec![0..0], 5).is_empty());
     }
 }

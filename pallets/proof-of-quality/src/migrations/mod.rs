@@ -6,6 +6,7 @@
 //! type Migrations = (
 //!     pallet_proof_of_quality::migrations::MigrateV0ToV1<Runtime>,
 //!     pallet_proof_of_quality::migrations::MigrateV1ToV2<Runtime>,
+//!     pallet_proof_of_quality::migrations::MigrateV2ToV3<Runtime>,
 //! );
 //! ```
 //!
@@ -15,6 +16,7 @@
 
 mod v1;
 mod v2;
+mod v3;
 
 /// From the first release to the one with standing, audits and parameters in storage.
 ///
@@ -40,5 +42,18 @@ pub type MigrateV1ToV2<T> = frame_support::migrations::VersionedMigration<
     <T as frame_system::Config>::DbWeight,
 >;
 
+/// To the one in which draws, pay and capacity are as they are described today.
+///
+/// Goes through all models, operators, requests and rosters in one block. Parameters that were set stay, new ones are as
+/// `DefaultParameters` says. Nobody is an auditor afterwards: [`Pallet::set_auditors`](crate::Pallet::set_auditors). Capacities
+/// have to be said anew.
+pub type MigrateV2ToV3<T> = frame_support::migrations::VersionedMigration<
+    2,
+    3,
+    v3::Unversioned<T>,
+    crate::Pallet<T>,
+    <T as frame_system::Config>::DbWeight,
+>;
+
 #[cfg(test)]
-pub(crate) use {v1::old as version_0, v2::old as version_1};
+pub(crate) use {v1::old as version_0, v2::old as version_1, v3::old as version_2};

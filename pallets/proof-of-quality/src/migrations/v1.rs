@@ -1,8 +1,8 @@
 //! Version 1: models have rewards, requests carry their parameters and an audit's commitment, parts have latencies,
 //! operators have a standing, and rosters weigh it.
 
-use super::v2::{self, old as then};
-use crate::{operators::is_drawable, *};
+use super::{v2::old as then, v3::old as later};
+use crate::*;
 use core::marker::PhantomData;
 use frame_support::{
     traits::{Get, UncheckedOnRuntimeUpgrade},
@@ -94,18 +94,18 @@ impl<T: Config> UncheckedOnRuntimeUpgrade for Unversioned<T> {
     fn on_runtime_upgrade() -> Weight {
         let mut entries = 0u64;
         let mut count = || entries = entries.saturating_add(1);
-        let parameters = EconomicParameters::<T>::get();
-        Models::<T>::translate::<old::Model<T>, _>(|_, model| {
+        let parameters = later::parameters::<T>();
+        later::Models::<T>::translate::<old::Model<T>, _>(|_, model| {
             count();
             let old::Model { kind, name, price, windows, retired } = model;
-            Some(Model { kind, name, price, windows, reward: Reward::default(), retired })
+            Some(later::Model { kind, name, price, windows, reward: Reward::default(), retired })
         });
         then::Operators::<T>::translate::<old::Operator<T>, _>(|_, operator| {
             count();
             Some(operator_of(operator, &parameters))
         });
         let mut open = 0u32;
-        Requests::<T>::translate::<old::Request<T>, _>(|_, request| {
+        later::Requests::<T>::translate::<old::Request<T>, _>(|_, request| {
             count();
             if !request.phase.is_closed() {
                 open = open.saturating_add(1);
@@ -121,44 +121,34 @@ impl<T: Config> UncheckedOnRuntimeUpgrade for Unversioned<T> {
             count();
             Some(BoundedVec::truncate_from(committee.into_iter().map(member_of::<T>).collect()))
         });
-        // Weights were thousandths of a stake and are now millionths, times a standing.
-        Rosters::<T>::translate::<RosterOf<T>, _>(|id, mut roster| {
-            count();
-            let kind = Models::<T>::get(id)?.kind;
-            for candidate in roster.iter_mut() {
-                count();
-                let record = then::Operators::<T>::get(&candidate.operator);
-                let record = record.map(|record| v2::operator_of(record, OpenDuties::default(), None));
-                candidate.weight = match record {
-                    Some(operator) if is_drawable(&operator, parameters.min_stake) => {
-                        Pallet::<T>::weight_of(&operator, kind, &parameters)
-                    }
-                    _ => 0,
-                };
-            }
-            roster.retain(|candidate| candidate.weight > 0);
-            Some(roster)
-        });
+        // Weights in rosters are another thing since: version 3 makes them anew.
         T::DbWeight::get()
             .reads_writes(entries.saturating_mul(2).saturating_add(1), entries.saturating_add(1))
     }
 
     #[cfg(feature = "try-runtime")]
     fn pre_upgrade() -> Result<Vec<u8>, TryRuntimeError> {
-        Ok((then::Operators::<T>::iter_keys().count() as u32, Requests::<T>::iter_keys().count() as u32)
+        Ok((
+            then::Operators::<T>::iter_keys().count() as u32,
+            later::Requests::<T>::iter_keys().count() as u32,
+        )
             .encode())
     }
 
     #[cfg(feature = "try-runtime")]
     fn post_upgrade(before: Vec<u8>) -> Result<(), TryRuntimeError> {
         let after =
-            (then::Operators::<T>::iter().count() as u32, Requests::<T>::iter().count() as u32).encode();
+            (then::Operators::<T>::iter().count() as u32, later::Requests::<T>::iter().count() as u32)
+                .encode();
         frame_support::ensure!(before == after, "operators or requests were lost");
         Ok(())
     }
 }
 
-fn operator_of<T: Config>(operator: old::Operator<T>, parameters: &ParametersOf<T>) -> then::Operator<T> {
+fn operator_of<T: Config>(
+    operator: old::Operator<T>,
+    parameters: &later::ParametersOf<T>,
+) -> then::Operator<T> {
     then::Operator {
         stake: operator.stake,
         unbonding: operator.unbonding,
@@ -175,8 +165,8 @@ fn operator_of<T: Config>(operator: old::Operator<T>, parameters: &ParametersOf<
     }
 }
 
-fn request_of<T: Config>(request: old::Request<T>, parameters: ParametersOf<T>) -> Request<T> {
-    Request {
+fn request_of<T: Config>(request: old::Request<T>, parameters: later::ParametersOf<T>) -> later::Request<T> {
+    later::Request {
         requester: request.requester,
         generators: request.generators,
         evaluator: request.evaluator,

@@ -1,5 +1,6 @@
 //! Version 2: an operator's open duties and its capacity stand in its record, and not in maps of their own.
 
+use super::v3::old as then;
 use crate::*;
 use core::marker::PhantomData;
 use frame_support::{
@@ -53,7 +54,7 @@ pub struct Unversioned<T>(PhantomData<T>);
 impl<T: Config> UncheckedOnRuntimeUpgrade for Unversioned<T> {
     fn on_runtime_upgrade() -> Weight {
         let (mut operators, mut duties) = (0u64, 0u64);
-        Operators::<T>::translate::<old::Operator<T>, _>(|who, operator| {
+        then::Operators::<T>::translate::<old::Operator<T>, _>(|who, operator| {
             operators = operators.saturating_add(1);
             let mut open = OpenDuties::default();
             for (request, role) in old::Duties::<T>::drain_prefix(&who) {
@@ -83,20 +84,20 @@ impl<T: Config> UncheckedOnRuntimeUpgrade for Unversioned<T> {
 
     #[cfg(feature = "try-runtime")]
     fn post_upgrade(before: Vec<u8>) -> Result<(), TryRuntimeError> {
-        let duties = Operators::<T>::iter_values().map(|operator| operator.duties.count());
-        let after = (Operators::<T>::iter_keys().count() as u32, duties.sum::<u32>()).encode();
+        let duties = then::Operators::<T>::iter_values().map(|operator| operator.duties.count());
+        let after = (then::Operators::<T>::iter_keys().count() as u32, duties.sum::<u32>()).encode();
         frame_support::ensure!(before == after, "operators or duties were lost");
-        Pallet::<T>::do_try_state().map_err(TryRuntimeError::Other)
+        Ok(())
     }
 }
 
-/// Today's record of an operator of version 1.
-pub(super) fn operator_of<T: Config>(
+/// The record in version 2 of an operator of version 1.
+fn operator_of<T: Config>(
     operator: old::Operator<T>,
     duties: OpenDuties<T::MaxDuties>,
     capacity: Option<u32>,
-) -> Operator<T> {
-    Operator {
+) -> then::Operator<T> {
+    then::Operator {
         stake: operator.stake,
         unbonding: operator.unbonding,
         worker: operator.worker,

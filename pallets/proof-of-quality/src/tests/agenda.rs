@@ -36,50 +36,54 @@ fn never_takes_more_than_its_share() {
 #[test]
 fn on_idle_uses_what_is_left_and_no_more() {
     build_and_execute(|| {
-        ask(terms());
-        System::set_block_number(3);
-        assert_eq!(Poq::on_idle(3, Weight::zero()), Weight::zero());
-        let used = Poq::on_idle(3, Weight::from_parts(1_000, 0));
+        let id = ask_and_draw(terms());
+        let block = phase(id).until().unwrap() + 1;
+        System::set_block_number(block);
+        assert_eq!(Poq::on_idle(block, Weight::zero()), Weight::zero());
+        assert!(!phase(id).is_closed());
+        let used = Poq::on_idle(block, Weight::from_parts(1_000, 0));
         assert!(used.ref_time() > 0 && used.ref_time() <= 1_000);
-        assert!(matches!(phase(0), Phase::Answering { .. }));
+        assert!(phase(id).is_closed());
     });
 }
 
 #[test]
 fn anyone_can_do_the_step() {
     build_and_execute(|| {
+        let id = ask_and_draw(terms());
         AgendaWeightOf::set(Weight::zero());
-        let id = ask(terms());
         let advance = |id| Poq::advance(RuntimeOrigin::signed(account(52)), id);
         assert_noop!(advance(77), Error::<Test>::UnknownRequest);
         assert_noop!(advance(id), Error::<Test>::NotDue);
-        run_to(2);
+        let nodes = responders(id);
+        commit_output(nodes[0], id, b"Lima").unwrap();
+        let until = phase(id).until().unwrap();
+        run_to(until);
         assert_noop!(advance(id), Error::<Test>::NotDue);
-        run_to(3);
+        run_to(until + 1);
         let post = advance(id).unwrap();
         assert_eq!(post.pays_fee, Pays::No);
-        assert!(matches!(phase(id), Phase::Answering { .. }));
+        assert!(matches!(phase(id), Phase::Opening { .. }));
         assert_noop!(advance(id), Error::<Test>::NotDue);
-        for n in responders(id) {
-            commit_output(n, id, b"Lima").unwrap();
-        }
         // Nobody has to: with the last report the next phase opens.
+        reveal_output(nodes[0], id, b"Lima").unwrap();
+        assert_eq!(phase(id), Phase::Selecting);
+        // A draw is left to the agenda.
+        run_to(until + 3);
         assert_noop!(advance(id), Error::<Test>::NotDue);
-        for n in responders(id) {
-            reveal_output(n, id, b"Lima").unwrap();
-        }
-        run_to(5);
-        assert_ok!(advance(id));
+        AgendaWeightOf::set(Weight::MAX);
+        run_until(|| !committee(id).is_empty());
+        AgendaWeightOf::set(Weight::zero());
         for n in committee(id) {
-            commit_scores(n, id, &[70, 70]).unwrap();
+            commit_scores(n, id, &[70]).unwrap();
         }
         for n in committee(id) {
-            reveal_scores(n, id, &[70, 70]).unwrap();
+            reveal_scores(n, id, &[70]).unwrap();
         }
         assert_ok!(advance(id));
         settled(id);
         assert_noop!(advance(id), Error::<Test>::NotDue);
-        run_to(60);
+        run_to(80);
         assert_ok!(advance(id));
         assert_noop!(advance(id), Error::<Test>::UnknownRequest);
     });

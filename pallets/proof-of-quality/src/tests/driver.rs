@@ -46,8 +46,7 @@ fn with_driver(test: impl FnOnce(&Bench, RequestId)) {
     externalities.register_extension(KeystoreExt::new(keystore));
     let bench = Bench { engine, pool: pool_state };
     externalities.execute_with(|| {
-        let models = vec![STRONG].try_into().unwrap();
-        Poq::register(RuntimeOrigin::signed(account(1)), key, models).unwrap();
+        register(1, key, &[STRONG]).unwrap();
         Poq::chill(RuntimeOrigin::signed(account(2))).unwrap();
         let id = ask(Terms { responders: 2, ..terms() });
         run_until(|| !responders(id).is_empty());
@@ -84,7 +83,7 @@ impl Bench {
         let id = self.job_id(request);
         self.engine.write().expect_request(PendingRequest {
             method: "PUT".into(),
-            uri: format!("http://engine/v1/jobs/{id}?wait_ms=300"),
+            uri: format!("http://engine/v1/jobs/{id}?wait_ms=300&deadline_ms={}", deadline_of(request)),
             headers: vec![
                 ("content-type".into(), "application/json".into()),
                 ("authorization".into(), format!("Bearer {TOKEN}")),
@@ -120,6 +119,11 @@ impl Bench {
         Poq::report_work(RuntimeOrigin::signed(worker), reports).unwrap();
         frame_system::Pallet::<Test>::inc_account_nonce(worker);
     }
+}
+
+/// Milliseconds to the last block that takes a report.
+fn deadline_of(request: RequestId) -> u64 {
+    (phase(request).until().unwrap() - System::block_number()) * 6_000
 }
 
 fn done(id: &str) -> String {
@@ -278,7 +282,9 @@ fn nonsense_costs_a_try_and_nothing_else() {
 
 #[test]
 fn an_output_that_is_too_long_or_empty_is_a_failure() {
-    for text in ["x".repeat(65), String::new()] {
+    for (text, reason) in
+        [("x".repeat(65), FailureReason::Internal), (String::new(), FailureReason::EmptyOutput)]
+    {
         with_driver(|bench, id| {
             bench.expect(id, |job| {
                 format!(
@@ -286,8 +292,7 @@ fn an_output_that_is_too_long_or_empty_is_a_failure() {
                 )
             });
             run();
-            let expected = ReportKind::Fail { reason: FailureReason::Internal };
-            assert_eq!(bench.submitted()[0].kind, expected);
+            assert_eq!(bench.submitted()[0].kind, ReportKind::Fail { reason });
         });
     }
 }
@@ -304,6 +309,71 @@ fn work_that_no_block_can_take_in_time_any_more_is_left() {
         run_to(until + 1);
         run();
         assert!(bench.submitted().is_empty());
+    });
+}
+
+#[test]
+fn what_is_not_done_in_the_last_block_but_one_is_reported_as_failed() {
+    let running = |job: &str| format!(r#"{{"id":"{job}","state":"running"}}"#);
+    with_driver(|bench, id| {
+        let Phase::Answering { until } = phase(id) else { panic!() };
+        run_to(until - 2);
+        bench.expect(id, running);
+        run();
+        assert_eq!(bench.submitted(), [], "there is time");
+        run_to(until - 1);
+        bench.expect(id, running);
+        run();
+        let reports = bench.submitted();
+        assert_eq!(reports[0].kind, ReportKind::Fail { reason: FailureReason::DeadlineExceeded });
+        next_block();
+        bench.include(&reports);
+        run_until(|| phase(id).is_closed());
+        assert_eq!(Operators::<Test>::get(account(1)).unwrap().slashed, 0, "late is not silent");
+    });
+    // Without an engine there is nothing else to say, and with work that is fixed nothing to take back.
+    with_driver(|bench, id| {
+        let Phase::Answering { until } = phase(id) else { panic!() };
+        sp_io::offchain::local_storage_clear(sp_core::offchain::StorageKind::PERSISTENT, ENGINE_ENDPOINT_KEY);
+        run_to(until - 1);
+        run();
+        let expected = ReportKind::Fail { reason: FailureReason::ModelUnavailable };
+        assert_eq!(bench.submitted()[0].kind, expected);
+    });
+    with_driver(|bench, id| {
+        bench.expect(id, done);
+        run();
+        bench.include(&bench.submitted());
+        commit_output(3, id, b"x").unwrap();
+        let Phase::Opening { until } = phase(id) else { panic!() };
+        run_to(until - 1);
+        bench.expect(id, running);
+        run();
+        assert_eq!(bench.submitted(), [], "a commitment has to be opened");
+    });
+}
+
+#[test]
+fn reveals_go_first_then_what_is_due_first() {
+    with_driver(|bench, first| {
+        // Three requests: the first to be opened, the third with less time left than the second.
+        bench.expect(first, done);
+        run();
+        bench.include(&bench.submitted());
+        let second = ask_and_draw(Terms { responders: 2, ..terms() });
+        Models::<Test>::mutate(STRONG, |model| model.as_mut().unwrap().windows.commit = 2);
+        Models::<Test>::mutate(WEAK, |model| model.as_mut().unwrap().windows.commit = 2);
+        let third = ask_and_draw(Terms { responders: 2, ..terms() });
+        commit_output(3, first, b"x").unwrap();
+        assert!(phase(third).until() < phase(second).until());
+        assert!(phase(first).until() > phase(third).until());
+        // The test engine takes calls in this order only.
+        for request in [first, third, second] {
+            bench.expect(request, done);
+        }
+        run();
+        let reports: Vec<_> = bench.submitted().iter().map(|report| report.request).collect();
+        assert_eq!(reports, [first, second, third], "in one batch");
     });
 }
 
@@ -366,8 +436,7 @@ fn without_duties_keys_or_an_engine_it_does_nothing() {
         Poq::offchain_worker(System::block_number());
         assert!(bench.submitted().is_empty());
         // The key is nobody's worker key any more.
-        let models = vec![STRONG].try_into().unwrap();
-        Poq::register(RuntimeOrigin::signed(account(1)), account(888), models).unwrap();
+        register(1, account(888), &[STRONG]).unwrap();
         Poq::offchain_worker(System::block_number());
         assert!(bench.submitted().is_empty());
     });

@@ -209,12 +209,7 @@ fn who_joins_or_grows_after_the_request_is_not_drawn_for_it() {
 fn an_operator_never_serves_its_own_request_nor_scores_its_own_response() {
     build_and_execute(|| {
         // Operator 1 asks itself; operator 11 serves all kinds.
-        Poq::register(
-            RuntimeOrigin::signed(account(11)),
-            worker(11),
-            vec![STRONG, JUDGE].try_into().unwrap(),
-        )
-        .unwrap();
+        register(11, worker(11), &[STRONG, JUDGE]).unwrap();
         for seed in 0..20 {
             let id = NextRequest::<Test>::get();
             Poq::request_inference(

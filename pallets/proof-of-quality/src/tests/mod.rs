@@ -3,6 +3,7 @@
 mod agenda;
 mod audits;
 mod bad_days;
+mod cheating;
 mod draws;
 mod driver;
 mod life;

@@ -74,26 +74,12 @@ const EDGES: &[Edge] = &[
     (|p| p.floor.reliability = ZERO, Some("no part of floor must be zero")),
     (|p| p.floor.quality = ZERO, Some("no part of floor must be zero")),
     (|p| p.floor.veracity = ONE_PART, None),
-    (
-        |p| p.newcomer.agreement = Permill::from_parts(199_999),
-        Some("no part of newcomer must be below that of floor"),
-    ),
-    (|p| p.newcomer.agreement = Permill::from_percent(20), None),
-    (
-        |p| p.newcomer.veracity = Permill::from_parts(9_999),
-        Some("no part of newcomer must be below that of floor"),
-    ),
-    (|p| p.newcomer.veracity = Permill::from_percent(1), None),
-    (
-        |p| p.newcomer.reliability = Permill::from_parts(49_999),
-        Some("no part of newcomer must be below that of floor"),
-    ),
-    (|p| p.newcomer.reliability = Permill::from_percent(5), None),
-    (
-        |p| p.newcomer.quality = Permill::from_parts(99_999),
-        Some("no part of newcomer must be below that of floor"),
-    ),
-    (|p| p.newcomer.quality = Permill::from_percent(10), None),
+    (|p| p.base_pay = ZERO, None),
+    (|p| p.base_pay = Permill::from_percent(100), None),
+    (|p| p.min_committee = 0, Some("min_committee must be at least 1")),
+    (|p| p.min_committee = 3, None),
+    (|p| p.waiting_fee = Balance::MAX, None),
+    (|p| p.audit_allowance = 0, None),
     (|p| p.rise = ZERO, Some("rise must be above zero and at most fall")),
     (|p| p.rise = ONE_PART, None),
     (|p| p.rise = Permill::from_percent(25), None),
@@ -138,8 +124,8 @@ fn every_rule_has_two_sides() {
 
 #[test]
 fn the_recommended_ones_hold_together() {
-    assert_eq!(Parameters::<Balance, u64>::recommended(1, 0, 2, 1).check(1), Ok(()));
-    assert!(Parameters::<Balance, u64>::recommended(1, 0, 1, 1).check(1).is_err());
+    assert_eq!(Parameters::<Balance, u64>::recommended(1, 0, 0, 0, 2, 1).check(1), Ok(()));
+    assert!(Parameters::<Balance, u64>::recommended(1, 0, 0, 0, 1, 1).check(1).is_err());
 }
 
 #[test]
@@ -171,8 +157,11 @@ const OTHERS: TestParameters = Parameters {
     tolerance_spreads: 1,
     tolerance_least: Permill::from_parts(1),
     tolerance_most: Permill::from_parts(1),
-    newcomer: PARAMETERS.newcomer,
-    floor: PARAMETERS.newcomer,
+    base_pay: Permill::from_percent(100),
+    waiting_fee: 1_000,
+    min_committee: 7,
+    audit_allowance: 0,
+    floor: FULL_STANDING,
     rise: Permill::from_percent(100),
     fall: Permill::from_percent(100),
     audit_rise: Permill::from_percent(100),
@@ -246,10 +235,7 @@ fn a_higher_minimum_passes_over_who_is_below_it_for_new_requests_only() {
         let new = ask(terms());
         run_until(|| phase(new).is_closed());
         assert!(matches!(phase(new), Phase::Refunded { reason: RefundReason::NoInferenceNode, .. }));
-        assert_noop!(
-            Poq::register(RuntimeOrigin::signed(account(1)), worker(1), vec![STRONG].try_into().unwrap()),
-            Error::<Test>::StakeTooSmall
-        );
+        assert_noop!(register(1, worker(1), &[STRONG]), Error::<Test>::StakeTooSmall);
         Poq::bond(RuntimeOrigin::signed(account(1)), 1).unwrap();
         assert!(Poq::is_enlisted(&STRONG, &account(1)));
     });

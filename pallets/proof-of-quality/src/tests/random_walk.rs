@@ -74,7 +74,8 @@ enum Move {
     },
     Capacity {
         who: usize,
-        duties: u32,
+        /// Of 10 tokens, and as many pairs.
+        answers: u32,
     },
     /// All of one kind chill at once.
     Exodus {
@@ -148,7 +149,7 @@ fn parameters() -> impl Strategy<Value = Move> {
     let parts = (0u32..=50, 0u32..=100, 1u32..=100, 1u32..=30, 0u32..=50, 1u32..=25, 0u32..=50);
     (money, times, parts, 1u32..8, any::<bool>()).prop_map(|(money, times, parts, spreads, low)| {
         let percent = Permill::from_percent;
-        let recommended = Parameters::recommended(1_000, 100, 20, 10);
+        let recommended = Parameters::recommended(1_000, 100, 10, 1_000, 20, 10);
         Move::Parameters(Box::new(Parameters {
             min_stake: money.0,
             stake_cap: money.1,
@@ -165,7 +166,10 @@ fn parameters() -> impl Strategy<Value = Move> {
             fall: percent(parts.5 + parts.6),
             audit_rise: percent(parts.5),
             audit_fall: percent(parts.5 + parts.6),
-            newcomer: if low { recommended.newcomer } else { PARAMETERS.newcomer },
+            base_pay: percent(parts.3),
+            waiting_fee: 10 * Balance::from(parts.3),
+            min_committee: 1 + u32::from(low),
+            audit_allowance: if low { 1_000 } else { 1_000_000 },
             floor: recommended.floor,
         }))
     })
@@ -202,7 +206,7 @@ fn steps() -> impl Strategy<Value = Vec<Move>> {
         1 => who.clone().prop_map(|who| Move::UnbondAll { who }),
         2 => who.clone().prop_map(|who| Move::Withdraw { who }),
         1 => who.clone().prop_map(|who| Move::Chill { who }),
-        2 => (who.clone(), prop_oneof![0u32..4, Just(100)]).prop_map(|(who, duties)| Move::Capacity { who, duties }),
+        2 => (who.clone(), prop_oneof![0u32..4, Just(100)]).prop_map(|(who, answers)| Move::Capacity { who, answers }),
         12 => who.clone().prop_map(|who| Move::Return { who }),
         1 => any::<bool>().prop_map(|scorers| Move::Exodus { scorers }),
         2 => (who, any::<u8>(), 0u64..3).prop_map(|(who, mask, key)| Move::Register { who, mask, key }),
@@ -251,8 +255,7 @@ const SIGHTS: &[&str] = &[
     // Other events.
     "second committee",
     "stale round",
-    "compensated: requester",
-    "compensated: operator",
+    "compensated",
     "audited",
     "pruned",
     "withdrawn",
@@ -300,7 +303,12 @@ fn name(thing: impl core::fmt::Debug) -> String {
 
 fn lima() -> AnswerKeyOf<Test> {
     let reference = b"Lima".to_vec().try_into().unwrap();
-    AnswerKey { reference, right: Permill::from_percent(95), wrong: Permill::from_percent(5) }
+    AnswerKey {
+        reference,
+        decoys: Default::default(),
+        right: Permill::from_percent(95),
+        wrong: Permill::from_percent(5),
+    }
 }
 
 /// What a walk came past, and how often.
@@ -364,11 +372,12 @@ impl Walk {
                     let parts = responses.iter().map(|r| r.paid).chain(members.iter().map(|m| m.paid));
                     assert_eq!(parts.sum::<Balance>(), paid, "request {request}");
                     assert_eq!(responses[best as usize].quality, Some(quality));
-                    assert!(responses.iter().all(|r| r.paid <= stored.response_share()));
+                    let most = |r: &Response<Test>| Poq::price_of(&r.model, &stored) + stored.bonus;
+                    assert!(responses.iter().all(|r| r.paid <= most(r)));
                     assert!(members.iter().all(|m| m.paid <= stored.member_share()));
                 }
-                Event::Refunded { request, reason, refund } => {
-                    assert_eq!(self.open.remove(&request), Some(refund), "request {request}");
+                Event::Refunded { request, reason, paid, fee, refund } => {
+                    assert_eq!(self.open.remove(&request), Some(paid + fee + refund), "request {request}");
                     self.see(name(reason));
                 }
                 Event::Slashed { operator, reason, .. } => {
@@ -378,9 +387,10 @@ impl Walk {
                     }
                 }
                 Event::Compensated { who, .. } => {
-                    let requester = [50, 51].contains(&account_index(&who));
-                    self.see(if requester { "compensated: requester" } else { "compensated: operator" });
+                    assert!(OPERATORS.contains(&account_index(&who)), "a requester gains by no slash");
+                    self.see("compensated");
                 }
+                Event::Displaced { .. } => self.see("displaced"),
                 Event::DutyClosed { duty, .. } => self.see(name(duty.outcome)),
                 Event::AuditOpened { .. } => self.see("audited"),
                 Event::Pruned { .. } => self.see("pruned"),
@@ -624,7 +634,7 @@ impl Walk {
         let Some(operator) = Operators::<Test>::get(account(n)) else { return };
         if operator.worker.is_none() {
             let model = if SCORERS.contains(&n) { JUDGE } else { STRONG };
-            let _ = self.call(|| Poq::register(origin(), worker(n), vec![model].try_into().unwrap()));
+            let _ = self.call(|| register(n, worker(n), &[model]));
         } else if operator.chilled {
             let _ = self.call(|| Poq::resume(origin()));
         }
@@ -633,9 +643,7 @@ impl Walk {
     fn open_audit(&mut self, pick: usize, how: u8) {
         // Mostly one that could be opened.
         let ripe = |id: &&RequestId| {
-            let ripe = |request: Request<Test>| {
-                matches!(request.phase, Phase::Settled { .. }) && request.audit != Audit::Opened
-            };
+            let ripe = |request: Request<Test>| request.phase.is_closed() && request.audit != Audit::Opened;
             pick.is_multiple_of(4) || Requests::<Test>::get(id).is_some_and(ripe)
         };
         let known: Vec<_> = self.audits.iter().filter(ripe).copied().collect();
@@ -649,11 +657,13 @@ impl Walk {
         }
         let expected = Requests::<Test>::get(id).is_some_and(|request| {
             let now = System::block_number();
-            let Phase::Settled { at, .. } = request.phase else { return false };
+            let (Phase::Settled { at, .. } | Phase::Refunded { at, .. }) = request.phase else {
+                return false;
+            };
             how == 0 && request.audit != Audit::Opened && now <= at + request.parameters.audit_window
         });
         let salt = if how == 2 { [0; 32] } else { salt(1) };
-        let result = self.call(|| Poq::open_audit(RuntimeOrigin::root(), id, key, salt));
+        let result = self.call(|| Poq::open_audit(as_auditor(), id, key, salt));
         assert_eq!(result.is_ok(), expected, "{result:?}");
     }
 
@@ -685,7 +695,10 @@ impl Walk {
             }
             Move::Withdraw { who } => self.call(|| Poq::withdraw(signed(who))),
             Move::Chill { who } => self.call(|| Poq::chill(signed(who))),
-            Move::Capacity { who, duties } => self.call(|| Poq::set_capacity(signed(who), duties)),
+            Move::Capacity { who, answers } => {
+                let capacity = Workload { tokens: 10 * answers, pairs: answers };
+                self.call(|| Poq::set_capacity(signed(who), capacity))
+            }
             Move::Register { who, mask, key } => {
                 let mut all: Vec<_> = Models::<Test>::iter_keys().collect();
                 all.sort_unstable();
@@ -698,7 +711,7 @@ impl Walk {
                 models.truncate(3);
                 // At times somebody else's key.
                 let worker = worker(OPERATORS[who] + 100 * key % 200 + key / 2);
-                self.call(|| Poq::register(signed(who), worker, models.try_into().unwrap()))
+                self.call(|| register(OPERATORS[who], worker, &models))
             }
             Move::NewModel { kind, commit, reveal, alpha, beta } => {
                 if self.models >= 4 {
@@ -720,6 +733,7 @@ impl Walk {
                         price,
                         windows,
                         reward,
+                        if kind == ModelKind::Generator { 100 } else { 0 },
                     )
                 })
             }

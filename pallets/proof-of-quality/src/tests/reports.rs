@@ -208,7 +208,7 @@ fn a_worker_key_can_be_rotated_between_commit_and_reveal() {
         commit_output(b, id, b"Lima").unwrap();
         next_block();
         let models = Operators::<Test>::get(account(a)).unwrap().models;
-        assert_ok!(Poq::register(RuntimeOrigin::signed(account(a)), account(777), models));
+        assert_ok!(register(a, account(777), &models));
         assert_noop!(reveal_output(a, id, b"Lima"), Error::<Test>::UnknownWorker);
         let kind = ReportKind::RevealOutput { output: b"Lima".to_vec().try_into().unwrap(), salt: salt(a) };
         let reports: ReportsOf<Test> = vec![Report { request: id, kind }].try_into().unwrap();

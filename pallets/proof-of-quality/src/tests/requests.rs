@@ -60,6 +60,57 @@ fn sampling() {
 }
 
 #[test]
+fn prompt_and_answer_fit_into_every_context() {
+    build_and_execute(|| {
+        Models::<Test>::mutate(WEAK, |model| model.as_mut().unwrap().context = 70);
+        let with = |generators: &[ModelId], max_tokens| Terms {
+            generators: generators.to_vec().try_into().unwrap(),
+            responders: 1,
+            sampling: Sampling { max_tokens, temperature_milli: 0, seed: 0 },
+            ..terms()
+        };
+        // A byte counts as a token: 160 for the strong one.
+        refused(&[b'a'; 61], with(&[STRONG], 100), Error::ContextTooSmall);
+        refused(&[b'a'; 61], with(&[STRONG, WEAK], 10), Error::ContextTooSmall);
+        assert_ok!(Poq::request_inference(
+            RuntimeOrigin::signed(requester()),
+            vec![b'a'; 60],
+            with(&[STRONG], 100)
+        ));
+        assert_ok!(Poq::request_inference(
+            RuntimeOrigin::signed(requester()),
+            vec![b'a'; 60],
+            with(&[STRONG, WEAK], 10)
+        ));
+    });
+}
+
+#[test]
+fn committees_of_less_than_the_parameters_say_are_refused() {
+    build_and_execute(|| {
+        Poq::set_parameters(RuntimeOrigin::root(), Parameters { min_committee: 3, ..PARAMETERS }).unwrap();
+        let with = |committee| Terms { committee, ..terms() };
+        refused(b"q", with(1), Error::InvalidCommittee);
+        refused(b"q", with(2), Error::InvalidCommittee);
+        let estimate = |k| Poq::estimate_budget(vec![STRONG], JUDGE, 10, 2, k).map(|b| b.total());
+        assert_eq!(estimate(2), Err(Error::<Test>::InvalidCommittee.into()));
+        // Nor is a smaller one drawn where more have left meanwhile.
+        let id = ask_and_draw(with(3));
+        for n in 13..=20 {
+            Poq::chill(RuntimeOrigin::signed(account(n))).unwrap();
+        }
+        for n in responders(id) {
+            commit_output(n, id, b"Lima").unwrap();
+        }
+        for n in responders(id) {
+            reveal_output(n, id, b"Lima").unwrap();
+        }
+        run_until(|| phase(id).is_closed());
+        assert!(matches!(phase(id), Phase::Refunded { reason: RefundReason::NoCommittee, .. }));
+    });
+}
+
+#[test]
 fn numbers_of_operators() {
     build_and_execute(|| {
         let with = |responders, committee| Terms { responders, committee, ..terms() };
@@ -83,12 +134,7 @@ fn operators_of_both_kinds_count_once() {
         for n in 12..=20 {
             Poq::chill(RuntimeOrigin::signed(account(n))).unwrap();
         }
-        Poq::register(
-            RuntimeOrigin::signed(account(11)),
-            worker(11),
-            vec![STRONG, JUDGE].try_into().unwrap(),
-        )
-        .unwrap();
+        register(11, worker(11), &[STRONG, JUDGE]).unwrap();
         // The only quality validator could be drawn as an inference node.
         let terms = Terms { responders: 1, committee: 1, ..terms() };
         refused(b"q", terms, Error::NotEnoughQualityValidators);
@@ -141,6 +187,7 @@ fn a_price_that_does_not_fit_is_refused() {
             price,
             windows,
             Reward::default(),
+            100,
         )
         .unwrap();
         let generators = vec![UNKNOWN].try_into().unwrap();
@@ -160,6 +207,7 @@ fn the_registry_takes_only_what_makes_sense() {
                 Price::default(),
                 Windows { commit, reveal },
                 Reward::default(),
+                1,
             )
         };
         assert_noop!(register(STRONG, b"x", 1, 1), Error::<Test>::ModelExists);
@@ -179,6 +227,7 @@ fn the_registry_takes_only_what_makes_sense() {
                 Price::default(),
                 Windows { commit: 1, reveal: 1 },
                 Reward::default(),
+                1,
             ),
             sp_runtime::DispatchError::BadOrigin
         );

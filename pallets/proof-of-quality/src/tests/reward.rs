@@ -221,6 +221,7 @@ fn terms_of_a_model_are_bounded_at_its_registration() {
                 Price::default(),
                 Windows { commit: 1, reveal: 1 },
                 reward,
+                1,
             )
         };
         let one = FixedU64::DIV;

@@ -67,14 +67,57 @@ fn only_the_latest_duties_are_kept() {
 #[test]
 fn models_and_their_rosters() {
     build_and_execute(|| {
-        let models = Poq::models();
+        let models = Poq::models(None, 64);
         assert_eq!(models.len(), 3);
         let strong = models.iter().find(|m| m.id == STRONG).unwrap();
         assert_eq!(
             (strong.name.as_slice(), strong.kind, strong.roster.len()),
             (&b"strong"[..], ModelKind::Generator, 2)
         );
-        assert_eq!(Poq::operators().len(), 13);
+        assert_eq!(Poq::operators(None, 64).len(), 13);
+    });
+}
+
+#[test]
+fn operators_and_models_come_in_pages() {
+    build_and_execute(|| {
+        let mut all = vec![];
+        loop {
+            let page = Poq::operators(all.last().copied(), 5);
+            let is_last = page.len() < 5;
+            all.extend(page);
+            if is_last {
+                break;
+            }
+        }
+        assert_eq!(all, Operators::<Test>::iter_keys().collect::<Vec<_>>());
+        assert_eq!(all.len(), 13);
+        let models = |after, count| Poq::models(after, count).iter().map(|m| m.id).collect::<Vec<_>>();
+        let first = models(None, 2);
+        let rest = models(first.last().copied(), 2);
+        assert_eq!((first.len(), rest.len()), (2, 1));
+        assert!(rest.iter().all(|id| !first.contains(id)));
+        assert!(models(rest.last().copied(), 2).is_empty());
+        // Nobody asks for more than a page.
+        for n in 0..100u8 {
+            let model = Models::<Test>::get(STRONG).unwrap();
+            Models::<Test>::insert([100 + n % 100; 32], model);
+        }
+        assert_eq!(models(None, u32::MAX).len(), 64);
+    });
+}
+
+#[test]
+fn the_invariants_of_much_state_are_not_checked_at_anyones_call() {
+    build_and_execute(|| {
+        let model = Models::<Test>::get(STRONG).unwrap();
+        for n in 0..4_096u32 {
+            let mut id = [7; 32];
+            id[..4].copy_from_slice(&n.to_le_bytes());
+            Models::<Test>::insert(id, model.clone());
+        }
+        assert!(Poq::check_invariants().unwrap_err().contains("try-runtime"));
+        Poq::do_try_state().unwrap();
     });
 }
 

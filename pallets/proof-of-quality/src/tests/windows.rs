@@ -293,6 +293,7 @@ fn audits() {
                 Poq::set_parameters(RuntimeOrigin::root(), parameters).unwrap();
                 let key = AnswerKey {
                     reference: b"Lima".to_vec().try_into().unwrap(),
+                    decoys: Default::default(),
                     right: Permill::one(),
                     wrong: Permill::zero(),
                 };
@@ -315,7 +316,7 @@ fn audits() {
                 let Phase::Settled { at, .. } = phase(id) else { panic!("not settled") };
                 assert_eq!(at, now());
                 run_to(at + after);
-                let open = || Poq::open_audit(RuntimeOrigin::root(), id, key.clone(), salt(1));
+                let open = || Poq::open_audit(as_auditor(), id, key.clone(), salt(1));
                 if in_time {
                     assert_ok!(open());
                 } else if window < 30 {
