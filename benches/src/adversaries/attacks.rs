@@ -8,6 +8,8 @@ use rand::Rng;
 pub enum Role {
     QualityValidator,
     InferenceNode,
+    /// Asks, and may own operators.
+    Requester,
 }
 
 impl Role {
@@ -15,6 +17,7 @@ impl Role {
         match self {
             Self::QualityValidator => "quality-validator",
             Self::InferenceNode => "inference-node",
+            Self::Requester => "requester",
         }
     }
 }
@@ -49,12 +52,39 @@ pub enum Attack {
     Sleeper,
     /// Says 0.1 too much.
     MildBias,
+    /// Commits to its work like one who is lazy (a quality validator: the mean of all consensus scores so far; an inference node: a cheap
+    /// model's answer), waits for what the others reveal, and reveals only if its own is close to that, or no worse. If not, it tries to
+    /// report a failure, which is refused, and stays silent.
+    Folder,
+    /// Lies like those who collude, but only where its friends have more than half of the weight of its committee; else it is
+    /// honest.
+    ConditionalLiar,
+    /// Colludes until an audit slashes it; then takes its stake out and comes back as a fresh account with as much stake as at first.
+    /// What all its accounts earned and lost is counted together.
+    Whitewash,
+    /// Owns all places of a full roster with the least stake each and says of every duty that it failed, so that others find no place. Played
+    /// by itself.
+    Squatter,
     /// An inference node that runs a far worse model than it says.
     CheapModel,
     /// An inference node that gives the same answer to everything.
     CannedAnswer,
     /// An inference node that commits to an answer and never shows it.
     RefuseReveal,
+    /// A requester that asks for a quality of 100%, which no answer has.
+    FreeAnswers,
+    /// A requester that owns three of the five quality validators of an evaluator, asks for all five and takes its own out of the draws
+    /// before the committee is drawn.
+    FreeCommittee,
+    /// A requester that asks for far more than operators have room for, at the price that honest requesters offer.
+    Overload,
+    /// A requester that asks for what nobody can answer: all inference nodes refuse.
+    Unanswerable,
+    /// A requester that owns operators. It knows that its own requests are no audits: where its quality validators have most of the weight of
+    /// the committee, they say 1 of its own inference nodes and 0 of all others.
+    SelfDealing,
+    /// A requester that asks for far more than operators have room for, at the least budget; honest requesters offer more.
+    Busy,
 }
 
 /// What an attacker knows when it has to commit to a score.
@@ -69,6 +99,12 @@ pub struct Sight {
     pub plotted: f64,
     /// Whether the inference node pays for a good score.
     pub is_paid_for: bool,
+    /// Whether the answer is that of a friend.
+    pub is_friends: bool,
+    /// Whether friends have more than half of the weight of the committee.
+    pub is_majority: bool,
+    /// Whether its own party has asked.
+    pub is_own_request: bool,
     /// Whether the second half of the game has begun.
     pub is_late: bool,
 }
@@ -81,7 +117,7 @@ const PAID_FOR: f64 = 0.95;
 const BRIBING: Skill = Skill { mean: 0.2, spread: 0.15 };
 
 impl Attack {
-    pub const OF_VALIDATORS: [Self; 12] = [
+    pub const OF_VALIDATORS: [Self; 15] = [
         Self::LazyConstant,
         Self::LazyPrior,
         Self::LazyRandom,
@@ -91,12 +127,34 @@ impl Attack {
         Self::Noise,
         Self::Intermittent,
         Self::Collusion,
+        Self::ConditionalLiar,
         Self::Bribed,
         Self::Sleeper,
+        Self::Whitewash,
+        Self::MildBias,
+        Self::Folder,
+    ];
+    pub const OF_NODES: [Self; 4] = [Self::CheapModel, Self::CannedAnswer, Self::RefuseReveal, Self::Folder];
+    pub const OF_REQUESTERS: [Self; 6] = [
+        Self::FreeAnswers,
+        Self::FreeCommittee,
+        Self::Overload,
+        Self::Unanswerable,
+        Self::SelfDealing,
+        Self::Busy,
+    ];
+    pub const LAZY: [Self; 3] = [Self::LazyConstant, Self::LazyPrior, Self::LazyRandom];
+    /// Those that are played with unequal stakes too.
+    pub const OF_FEW: [Self; 8] = [
+        Self::LazyConstant,
+        Self::LazyPrior,
+        Self::Boosting,
+        Self::Sabotage,
+        Self::Collusion,
+        Self::ConditionalLiar,
+        Self::Bribed,
         Self::MildBias,
     ];
-    pub const OF_NODES: [Self; 3] = [Self::CheapModel, Self::CannedAnswer, Self::RefuseReveal];
-    pub const LAZY: [Self; 3] = [Self::LazyConstant, Self::LazyPrior, Self::LazyRandom];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -113,9 +171,19 @@ impl Attack {
             Self::Bribed => "bribed",
             Self::Sleeper => "sleeper",
             Self::MildBias => "mild-bias",
+            Self::Folder => "folder",
+            Self::ConditionalLiar => "conditional-liar",
+            Self::Whitewash => "whitewash",
+            Self::Squatter => "squatter",
             Self::CheapModel => "cheap-model",
             Self::CannedAnswer => "canned-answer",
             Self::RefuseReveal => "refuse-reveal",
+            Self::FreeAnswers => "free-answers",
+            Self::FreeCommittee => "free-committee",
+            Self::Overload => "overload",
+            Self::Unanswerable => "unanswerable",
+            Self::SelfDealing => "self-dealing",
+            Self::Busy => "busy",
         }
     }
 
@@ -124,14 +192,18 @@ impl Attack {
         let honest = sight.honest;
         let score = match self {
             Self::LazyConstant => 0.5,
-            Self::LazyPrior => sight.prior,
+            Self::LazyPrior | Self::Folder => sight.prior,
             Self::LazyRandom => dice.random(),
             Self::Copycat => sight.latest,
             Self::Boosting => honest + FAR,
             Self::Sabotage => honest - FAR,
             Self::Noise => honest + FAR * normal(dice),
             Self::Intermittent if is_second => honest - FAR,
-            Self::Collusion => sight.plotted,
+            Self::Collusion | Self::Whitewash => sight.plotted,
+            Self::ConditionalLiar if sight.is_majority => sight.plotted,
+            Self::SelfDealing if sight.is_own_request && sight.is_majority => {
+                f64::from(u8::from(sight.is_friends))
+            }
             Self::Bribed if sight.is_paid_for => PAID_FOR,
             Self::Sleeper if sight.is_late => sight.plotted,
             Self::MildBias => honest + NEAR,
@@ -143,21 +215,20 @@ impl Attack {
     /// What an attacking inference node can do; `None` if as much as an honest one.
     pub fn skill(self) -> Option<Skill> {
         match self {
-            Self::CheapModel => Some(Skill { mean: 0.15, spread: 0.15 }),
+            Self::CheapModel | Self::Folder => Some(Skill { mean: 0.15, spread: 0.15 }),
             Self::CannedAnswer => Some(Skill { mean: 0.05, spread: 0.02 }),
             _ => None,
         }
+    }
+
+    /// Whether the attack does as well without attackers: whether its world is that of all others then.
+    pub fn is_plain_without_attackers(self) -> bool {
+        // Those who bribe are there whether somebody takes the bribe or not, and so are a requester's own operators.
+        !matches!(self, Self::Bribed | Self::Squatter | Self::FreeCommittee | Self::SelfDealing)
     }
 
     /// What the inference node at `place` can do if it pays for good scores.
     pub fn bribing(self, place: usize) -> Option<Skill> {
         (self == Self::Bribed && place.is_multiple_of(4)).then_some(BRIBING)
     }
-}
-
-/// Whether the operator at `place` of `count` attacks, where a part of `percent` of them does. Attackers stand between
-/// honest ones, so that inference nodes of every quality are among them.
-pub fn attacks(place: usize, count: usize, percent: u32) -> bool {
-    // 7 and 20 have no common divisor, so that this is a shuffle.
-    (place * 7) % count * 100 < percent as usize * count
 }

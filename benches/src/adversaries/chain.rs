@@ -3,11 +3,19 @@
 // What the macros of FRAME expand to is not ours.
 #![allow(clippy::expect_used, unexpected_cfgs)]
 
-use anyhow::{ensure, Context, Result};
+use crate::{
+    lineup::Lineup,
+    player::{account, Player},
+};
+use anyhow::{anyhow, ensure, Context, Result};
 use codec::Encode;
 use frame_support::{
     derive_impl, parameter_types,
-    traits::{ConstU128, ConstU32, ConstU64, Hooks, Imbalance, OnUnbalanced, Randomness},
+    traits::{
+        fungible::{Inspect, Mutate},
+        tokens::Preservation,
+        ConstU128, ConstU32, ConstU64, Hooks, Imbalance, OnUnbalanced, Randomness,
+    },
     weights::{Weight, WeightMeter},
     BoundedVec,
 };
@@ -16,19 +24,19 @@ use frame_system::{
     EnsureRoot,
 };
 use pallet_proof_of_quality::{
-    consensus::Weighted, driver, Aggregation, AnswerKey, AnswerKeyOf, Config, CreditOf, Event, GenesisConfig,
-    GenesisModel, GenesisOperator, ModelId, ModelKind, Operator, Parameters, Price, Report, ReportKindOf,
-    RequestId, Reward, Sampling, Terms, Windows,
+    consensus::Weighted, driver, Aggregation, AnswerKey, AnswerKeyOf, Config, CreditOf, EnsureAuditor, Event,
+    GenesisConfig, GenesisModel, GenesisOperator, ModelId, ModelKind, Parameters, Price, Report,
+    ReportKindOf, RequestId, Reward, Sampling, Standing, Terms, Windows, Workload,
 };
 pub use poq_bench_consensus::Rule;
 use poq_primitives::commitment::{self, Binding, Hash32, Salt};
-use sp_core::{sr25519, H256};
+use sp_core::{sr25519, Pair, H256};
 use sp_io::hashing::blake2_256;
 use sp_runtime::{
     generic,
     testing::TestXt,
     traits::{BlakeTwo256, IdentityLookup, Verify},
-    BuildStorage, FixedU64, Permill,
+    BuildStorage, FixedU64, PerThing, Permill,
 };
 
 pub type AccountId = sr25519::Public;
@@ -108,10 +116,11 @@ where
 /// What perfect work earns: one duty of an inference node or of a quality validator.
 pub const SHARE: Balance = 1_000_000;
 
-/// 100 perfect duties. The development chain asks for tens of thousands, so a slash weighs far more there.
-const MIN_STAKE: Balance = 100 * SHARE;
+/// 100 perfect duties. The development chain asks for thousands (1,000 tokens, where an answer of 64 tokens costs 0.114), so a slash weighs
+/// more there.
+pub const MIN_STAKE: Balance = 100 * SHARE;
 
-/// What an operator has at stake.
+/// What an operator has at stake, where stakes are equal.
 pub const STAKE: Balance = 2 * MIN_STAKE;
 
 /// A hundredth of the least stake, as on the development chain.
@@ -120,16 +129,33 @@ const ABSENCE_SLASH: Balance = MIN_STAKE / 100;
 /// Blocks from settlement in which an audit can be opened.
 pub const AUDIT_WINDOW: u64 = 25;
 
-/// The recommended economic parameters: what is measured here.
-pub const PARAMETERS: Parameters<Balance, u64> =
-    Parameters::recommended(MIN_STAKE, ABSENCE_SLASH, AUDIT_WINDOW + 1, AUDIT_WINDOW);
+/// What a draw costs that is put off: about a tenth of an answer, as on the development chain.
+const WAITING_FEE: Balance = SHARE / 10;
 
-/// Operators of each kind.
-pub const OPERATORS: usize = 20;
+/// What audits may slash in [`AUDIT_WINDOW`] blocks: as on the development chain, 50 least stakes.
+const AUDIT_ALLOWANCE: Balance = 50 * MIN_STAKE;
+
+/// The recommended economic parameters: what is measured here.
+pub const PARAMETERS: Parameters<Balance, u64> = Parameters::recommended(
+    MIN_STAKE,
+    ABSENCE_SLASH,
+    WAITING_FEE,
+    AUDIT_ALLOWANCE,
+    AUDIT_WINDOW + 1,
+    AUDIT_WINDOW,
+);
+
 /// Inference nodes of a request.
 pub const RESPONDERS: u32 = 2;
 /// Quality validators of a request.
 pub const COMMITTEE: u32 = 5;
+
+/// A capacity that no operator ever fills.
+pub const AMPLE: Workload = Workload { tokens: 1_000, pairs: 1_000 };
+/// Room for three duties at a time: one and a half in each of the two blocks of a window.
+pub const SHORT: Workload = Workload { tokens: 3, pairs: 3 * RESPONDERS };
+/// More operators than any game has for one model.
+pub const MOST_PLACES: u32 = 256;
 
 parameter_types! {
     /// Of this thread's chain: the rule in force.
@@ -138,6 +164,10 @@ parameter_types! {
     pub static Seed: u64 = 0;
     /// Of this thread's chain: fees and slashes that left it.
     pub static Handled: Balance = 0;
+    /// Of this thread's chain: open work that an operator takes at a time.
+    pub static Capacity: Workload = AMPLE;
+    /// Of this thread's chain: the most operators that serve a model.
+    pub static Places: u32 = MOST_PLACES;
     pub const MaxAlpha: FixedU64 = FixedU64::from_u32(2);
     pub const MaxBeta: FixedU64 = FixedU64::from_u32(1);
     pub const DefaultParameters: Parameters<Balance, u64> = PARAMETERS;
@@ -184,7 +214,7 @@ impl Config for Chain {
     type RuntimeHoldReason = RuntimeHoldReason;
     type ModelOrigin = EnsureRoot<AccountId>;
     type ParameterOrigin = EnsureRoot<AccountId>;
-    type AuditOrigin = EnsureRoot<AccountId>;
+    type AuditOrigin = EnsureAuditor<Chain>;
     type DefaultParameters = DefaultParameters;
     type Randomness = SeedOfBlock;
     type Aggregation = Switched;
@@ -199,9 +229,13 @@ impl Config for Chain {
     type MaxCommittee = ConstU32<COMMITTEE>;
     type MaxModelsPerRequest = ConstU32<1>;
     type MaxModelsPerOperator = ConstU32<1>;
-    type MaxOperatorsPerModel = ConstU32<{ OPERATORS as u32 }>;
-    type MaxDuties = ConstU32<1>;
-    type DefaultCapacity = ConstU32<1>;
+    type MaxOperatorsPerModel = Places;
+    type MaxDuties = ConstU32<32>;
+    type DefaultCapacity = Capacity;
+    type MaxAuditors = ConstU32<1>;
+    type MaxDecoys = ConstU32<1>;
+    type ChillPatience = ConstU64<10>;
+    type BlockMillis = ConstU64<6_000>;
     type MaxReports = ConstU32<1>;
     type RecentDuties = ConstU32<1>;
     type MaxReferenceLength = ConstU32<16>;
@@ -215,81 +249,52 @@ impl Config for Chain {
     type WeightInfo = pallet_proof_of_quality::weights::SubstrateWeight<Chain>;
 }
 
-const GENERATOR: ModelId = [1; 32];
-const EVALUATOR: ModelId = [2; 32];
+pub const GENERATOR: ModelId = [1; 32];
+pub const EVALUATOR: ModelId = [2; 32];
+/// An evaluator that few serve.
+pub const THIN_EVALUATOR: ModelId = [3; 32];
 
-/// Who plays.
+/// Tokens of an answer.
+const TOKENS: u32 = 1;
+
+/// Who asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Player {
-    Node(usize),
-    Validator(usize),
+pub enum Asker {
+    Honest,
+    Attacker,
 }
 
-const NODES_FROM: u64 = 100;
-const VALIDATORS_FROM: u64 = 200;
-const WORKERS_FROM: u64 = 1_000;
-
-fn account(number: u64) -> AccountId {
-    let mut bytes = [0u8; 32];
-    for (to, from) in bytes.iter_mut().zip(number.to_le_bytes()) {
-        *to = from;
-    }
-    sr25519::Public::from_raw(bytes)
-}
-
-impl Player {
-    fn number(self) -> u64 {
+impl Asker {
+    fn account(self) -> AccountId {
         match self {
-            Self::Node(place) => NODES_FROM + place as u64,
-            Self::Validator(place) => VALIDATORS_FROM + place as u64,
+            Self::Honest => account(1),
+            Self::Attacker => account(2),
         }
     }
 
-    pub fn account(self) -> AccountId {
-        account(self.number())
-    }
-
-    fn worker(self) -> AccountId {
-        account(WORKERS_FROM + self.number())
-    }
-
-    /// The player with this account; `None` for the requester.
-    pub fn of(account: &AccountId) -> Option<Self> {
-        let number = account.0.iter().take(8).rev().fold(0u64, |sum, byte| (sum << 8) | u64::from(*byte));
-        match number {
-            NODES_FROM..VALIDATORS_FROM => Some(Self::Node((number - NODES_FROM) as usize)),
-            VALIDATORS_FROM..WORKERS_FROM => Some(Self::Validator((number - VALIDATORS_FROM) as usize)),
-            _ => None,
-        }
-    }
-
-    pub fn all() -> impl Iterator<Item = Self> {
-        (0..OPERATORS).flat_map(|place| [Self::Node(place), Self::Validator(place)])
-    }
-
-    /// What the chain knows of the player; `None` when all its stake is gone.
-    pub fn record(self) -> Option<Operator<Chain>> {
-        pallet_proof_of_quality::Operators::<Chain>::get(self.account())
-    }
-
-    /// All it has, stake included.
+    /// The balance of its account, budgets on hold included.
     pub fn wealth(self) -> Balance {
-        use frame_support::traits::fungible::Inspect;
         Balances::total_balance(&self.account())
     }
 }
 
-fn requester() -> AccountId {
-    account(1)
+fn auditor() -> AccountId {
+    account(3)
 }
 
-/// A chain with all players on it, and nothing asked yet.
-pub fn genesis() -> Result<sp_state_machine::BasicExternalities> {
+/// The account that newcomers have their stake from.
+fn bank() -> AccountId {
+    account(4)
+}
+
+/// A chain with these operators on it, and nothing asked yet.
+pub fn genesis(lineup: &Lineup) -> Result<sp_state_machine::BasicExternalities> {
     let mut storage =
         frame_system::GenesisConfig::<Chain>::default().build_storage().map_err(anyhow::Error::msg)?;
-    let riches = Player::all().map(|player| (player.account(), 2 * STAKE));
+    let riches = lineup.seats.iter().map(|seat| (seat.player.account(), 2 * seat.stake));
+    let rich = [Asker::Honest.account(), Asker::Attacker.account(), bank()];
     pallet_balances::GenesisConfig::<Chain> {
-        balances: riches.chain([(requester(), Balance::MAX / 4)]).collect(),
+        balances: riches.chain(rich.map(|account| (account, Balance::MAX / 8))).collect(),
         ..Default::default()
     }
     .assimilate_storage(&mut storage)
@@ -301,24 +306,30 @@ pub fn genesis() -> Result<sp_state_machine::BasicExternalities> {
         price: Price { base: SHARE, per_unit: 0 },
         windows: Windows { commit: 2, reveal: 2 },
         reward: Reward::default(),
+        context: if kind == ModelKind::Generator { 1_000 } else { 0 },
     };
     GenesisConfig::<Chain> {
         models: vec![
             model(GENERATOR, ModelKind::Generator, "generator"),
             model(EVALUATOR, ModelKind::Evaluator, "evaluator"),
+            model(THIN_EVALUATOR, ModelKind::Evaluator, "thin evaluator"),
         ],
-        operators: Player::all()
-            .map(|player| GenesisOperator {
-                operator: player.account(),
-                stake: STAKE,
-                worker: player.worker(),
-                models: vec![match player {
+        operators: lineup
+            .seats
+            .iter()
+            .map(|seat| GenesisOperator {
+                operator: seat.player.account(),
+                stake: seat.stake,
+                worker: seat.player.worker(),
+                models: vec![match seat.player {
                     Player::Node(_) => GENERATOR,
+                    Player::Validator(_) if seat.is_thin => THIN_EVALUATOR,
                     Player::Validator(_) => EVALUATOR,
                 }],
                 capacity: None,
             })
             .collect(),
+        auditors: vec![auditor()],
     }
     .assimilate_storage(&mut storage)
     .map_err(anyhow::Error::msg)?;
@@ -353,10 +364,11 @@ fn genesis_hash() -> Hash32 {
     System::block_hash(0).0
 }
 
-/// The answer key of every audit: right is what says yes.
+/// The answer key of every audit: right is what says yes and does not say no.
 fn key() -> AnswerKeyOf<Chain> {
     AnswerKey {
         reference: BoundedVec::truncate_from(b"yes".to_vec()),
+        decoys: BoundedVec::truncate_from(vec![BoundedVec::truncate_from(b"no".to_vec())]),
         right: Permill::from_percent(90),
         wrong: Permill::from_percent(10),
     }
@@ -366,37 +378,112 @@ fn prompt(request: RequestId) -> Vec<u8> {
     format!("question {request}?").into_bytes()
 }
 
-/// Asks; `secret` is random, and in an audit the salt of the commitment to the answer key.
-pub fn ask(secret: [u8; 32], is_audit: bool) -> Result<RequestId> {
+/// A request to be made.
+#[derive(Clone, Copy, Debug)]
+pub struct Order {
+    pub by: Asker,
+    /// Random; in an audit, the salt of the commitment to the answer key.
+    pub secret: [u8; 32],
+    pub is_audit: bool,
+    pub evaluator: ModelId,
+    pub min_quality: Permill,
+    /// Offered for each answer above its price.
+    pub bonus: Balance,
+}
+
+impl Order {
+    /// An ordinary request at the least budget.
+    pub fn new(by: Asker, secret: [u8; 32]) -> Self {
+        let min_quality = Permill::zero();
+        Self { by, secret, is_audit: false, evaluator: EVALUATOR, min_quality, bonus: 0 }
+    }
+}
+
+/// Asks.
+pub fn ask(order: Order) -> Result<RequestId> {
     let id = pallet_proof_of_quality::NextRequest::<Chain>::get();
+    let requester = order.by.account();
     let prompt = prompt(id);
-    let audit = if is_audit {
-        commitment::answer_key(&genesis_hash(), &requester(), &prompt, &key(), &secret)
+    let audit = if order.is_audit {
+        commitment::answer_key(&genesis_hash(), &requester, &prompt, &key(), &order.secret)
     } else {
-        secret
+        order.secret
     };
-    let budget = Poq::estimate_budget(vec![GENERATOR], EVALUATOR, 1, RESPONDERS, COMMITTEE)
-        .map_err(|error| anyhow::anyhow!("no budget: {error:?}"))?
-        .total();
+    let least = Poq::estimate_budget(vec![GENERATOR], order.evaluator, TOKENS, RESPONDERS, COMMITTEE)
+        .map_err(|error| anyhow!("no budget: {error:?}"))?;
+    // The fee is a part of the whole.
+    let bonus = PARAMETERS
+        .fee
+        .left_from_one()
+        .saturating_reciprocal_mul_ceil(order.bonus * Balance::from(RESPONDERS));
     let terms = Terms {
         generators: BoundedVec::truncate_from(vec![GENERATOR]),
-        evaluator: EVALUATOR,
-        sampling: Sampling { max_tokens: 1, temperature_milli: 0, seed: 0 },
+        evaluator: order.evaluator,
+        sampling: Sampling { max_tokens: TOKENS, temperature_milli: 0, seed: 0 },
         responders: RESPONDERS,
         committee: COMMITTEE,
-        min_quality: Permill::zero(),
-        budget,
+        min_quality: order.min_quality,
+        budget: least.total() + bonus,
         audit,
     };
-    Poq::request_inference(RuntimeOrigin::signed(requester()), prompt, terms)
-        .map_err(|error| anyhow::anyhow!("request {id} was refused: {error:?}"))?;
+    Poq::request_inference(RuntimeOrigin::signed(requester), prompt, terms)
+        .map_err(|error| anyhow!("request {id} was refused: {error:?}"))?;
     Ok(id)
 }
 
-/// Opens the audit that [`ask`] made with this `secret`.
+/// Opens the audit that was asked for with this `secret`.
 pub fn open_audit(request: RequestId, secret: Salt) -> Result<()> {
-    Poq::open_audit(RuntimeOrigin::root(), request, key(), secret)
-        .map_err(|error| anyhow::anyhow!("the audit of request {request} was refused: {error:?}"))
+    Poq::open_audit(RuntimeOrigin::signed(auditor()), request, key(), secret)
+        .map_err(|error| anyhow!("the audit of request {request} was refused: {error:?}"))
+}
+
+/// Gives a player a standing, as if it had worked for long. It stakes a unit more, which brings its place in the roster up to date.
+pub fn make_known(player: Player, standing: Standing) -> Result<()> {
+    pallet_proof_of_quality::Operators::<Chain>::mutate_extant(player.account(), |operator| {
+        operator.standing = standing;
+    });
+    Poq::bond(RuntimeOrigin::signed(player.account()), 1)
+        .map_err(|error| anyhow!("{player:?} does not become known: {error:?}"))
+}
+
+/// Takes a player out of all draws.
+pub fn chill(player: Player) -> Result<()> {
+    Poq::chill(RuntimeOrigin::signed(player.account()))
+        .map_err(|error| anyhow!("{player:?} chills: {error:?}"))
+}
+
+/// Puts it back.
+pub fn resume(player: Player) -> Result<()> {
+    Poq::resume(RuntimeOrigin::signed(player.account()))
+        .map_err(|error| anyhow!("{player:?} resumes: {error:?}"))
+}
+
+/// Takes all stake of a player out of the game.
+pub fn leave(player: Player) -> Result<()> {
+    let stake = player.record().map_or(0, |record| record.stake);
+    if stake == 0 {
+        return Ok(());
+    }
+    Poq::unbond(RuntimeOrigin::signed(player.account()), stake)
+        .map_err(|error| anyhow!("{player:?} leaves: {error:?}"))
+}
+
+/// The quality validators that have a place in the roster.
+pub fn scorers() -> Vec<Player> {
+    let roster = pallet_proof_of_quality::Rosters::<Chain>::get(EVALUATOR);
+    roster.iter().filter_map(|candidate| Player::of(&candidate.operator)).collect()
+}
+
+/// Gives a fresh player a stake and has it serve a model.
+pub fn join(player: Player, stake: Balance, model: ModelId) -> Result<()> {
+    let who = player.account();
+    <Balances as Mutate<AccountId>>::transfer(&bank(), &who, 2 * stake, Preservation::Preserve)
+        .map_err(|error| anyhow!("no stake for {player:?}: {error:?}"))?;
+    Poq::bond(RuntimeOrigin::signed(who), stake).map_err(|error| anyhow!("{player:?} bonds: {error:?}"))?;
+    let consent = player.key().sign(&commitment::worker_consent(&genesis_hash(), &who));
+    let models = BoundedVec::truncate_from(vec![model]);
+    Poq::register(RuntimeOrigin::signed(who), player.worker(), models, Some(consent))
+        .map_err(|error| anyhow!("{player:?} registers: {error:?}"))
 }
 
 /// The salt of a player in a request: nobody here tries to guess it.
@@ -419,7 +506,7 @@ pub fn report(player: Player, request: RequestId, kind: ReportKindOf<Chain>) -> 
     let reports = BoundedVec::truncate_from(vec![Report { request, kind }]);
     Poq::report_work(RuntimeOrigin::signed(player.worker()), reports)
         .map(|_| ())
-        .map_err(|error| anyhow::anyhow!("{player:?} in request {request}: {error:?}"))
+        .map_err(|error| anyhow!("{player:?} in request {request}: {error:?}"))
 }
 
 /// What must hold at the end, whatever was played.

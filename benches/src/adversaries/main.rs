@@ -1,15 +1,24 @@
 //! Adversaries: attacks on the pallet, played in a runtime of its own with the truth known. See the README for the result.
 
 mod attacks;
+mod books;
 mod cell;
 mod chain;
+mod game;
 mod grid;
+mod lineup;
+mod moves;
+mod player;
 mod plot;
+mod purse;
 mod report;
+mod requester;
+mod row;
+mod verdicts;
 mod world;
 
 use anyhow::{Context, Result};
-use cell::{Cell, Played};
+use cell::{Cell, Played, Stakes};
 use clap::Parser;
 use grid::DEFAULT_AUDITS;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -37,7 +46,7 @@ struct Options {
 /// Requests in a cell of the full grid.
 const ENOUGH: u64 = 5_000;
 
-/// Worlds besides the first in which a colluding majority is played.
+/// Worlds besides the first in which a colluding majority and a minority of conditional liars are played.
 const OTHER_SEEDS: u64 = 4;
 
 fn main() -> Result<()> {
@@ -46,7 +55,9 @@ fn main() -> Result<()> {
     let cells = if options.quick { grid::quick() } else { grid::full() };
     let results = play(&cells, options.seed, rounds)?;
 
-    println!("{}\n\n{}\n", report::legend(rounds), results.table());
+    println!("{}\n\n{}\n", report::legend(rounds), results.table(Stakes::Equal));
+    println!("{}\n", results.table(Stakes::Few));
+    println!("{}\n\n{}\n", report::LEGEND_OF_REQUESTERS, results.table_of_requesters());
     for verdict in results.verdicts() {
         verdict.print();
     }
@@ -69,7 +80,8 @@ fn main() -> Result<()> {
 fn play(cells: &[Cell], seed: u64, rounds: u64) -> Result<Results> {
     let majority = grid::majority(DEFAULT_AUDITS);
     let others = (1..=OTHER_SEEDS).flat_map(|other| {
-        [majority, majority.baseline()].map(|cell| (cell, seed.wrapping_add(other.wrapping_mul(1_000_003))))
+        [majority, majority.baseline(), grid::liars()]
+            .map(|cell| (cell, seed.wrapping_add(other.wrapping_mul(1_000_003))))
     });
     let games: Vec<(Cell, u64)> = cells.iter().map(|cell| (*cell, seed)).chain(others).collect();
 
@@ -86,8 +98,8 @@ fn play(cells: &[Cell], seed: u64, rounds: u64) -> Result<Results> {
     progress.finish_and_clear();
 
     let others = played.split_off(cells.len());
-    let others = others.chunks_exact(2).filter_map(|pair| match pair {
-        [played, baseline] => Some((played.clone(), baseline.clone())),
+    let others = others.chunks_exact(3).filter_map(|pair| match pair {
+        [majority, baseline, liars] => Some([majority.clone(), baseline.clone(), liars.clone()]),
         _ => None,
     });
     Ok(Results::new(rounds, played, others.collect()))

@@ -2,10 +2,12 @@
 
 use crate::{
     attacks::{Attack, Role},
-    cell::Cell,
+    cell::{Cell, Stakes},
     chain::Rule,
-    grid::{DEFAULT_AUDITS, DEFAULT_RULE, MAJORITY},
-    report::{attacks, Results, MOST_ERROR, MOST_INCOME},
+    grid::{self, DEFAULT_AUDITS, DEFAULT_RULE, MAJORITY, MINORITY},
+    report::{attacks, row_name, Results},
+    row::MOST_ERROR,
+    verdicts::MOST_INCOME,
 };
 use anyhow::{anyhow, Result};
 use plotters::{
@@ -31,15 +33,37 @@ enum Measure {
     Error,
 }
 
+/// A column.
+#[derive(Clone)]
+struct Column {
+    name: String,
+    measure: Measure,
+    share: u32,
+    stakes: Stakes,
+    rule: Rule,
+    audits: u32,
+}
+
 /// A group of columns.
 struct Group {
     title: [String; 2],
-    columns: Vec<(String, Measure, u32, Rule, u32)>,
+    columns: Vec<Column>,
 }
 
 fn groups() -> Vec<Group> {
-    let by_share = |measure| {
-        SHARES.map(|share| (format!("{share}%"), measure, share, DEFAULT_RULE, DEFAULT_AUDITS)).to_vec()
+    let column = |name: &str, measure, share| Column {
+        name: name.to_owned(),
+        measure,
+        share,
+        stakes: Stakes::Equal,
+        rule: DEFAULT_RULE,
+        audits: DEFAULT_AUDITS,
+    };
+    let by_share = |measure| SHARES.map(|share| column(&format!("{share}%"), measure, share)).to_vec();
+    let both = |share, change: &dyn Fn(Column) -> Column| {
+        [("income", Measure::Income), ("error", Measure::Error)]
+            .map(|(name, measure)| change(column(name, measure, share)))
+            .to_vec()
     };
     let short = |rule| match rule {
         Rule::WeightedMedian => "weighted",
@@ -47,13 +71,8 @@ fn groups() -> Vec<Group> {
         Rule::TrimmedMean => "trimmed",
         Rule::Mean => "mean",
     };
-    let by_rule = Rule::ALL
-        .map(|rule| (short(rule).to_owned(), Measure::Error, COMPARED_AT, rule, DEFAULT_AUDITS))
-        .to_vec();
-    let unaudited = vec![
-        ("income".to_owned(), Measure::Income, MAJORITY, DEFAULT_RULE, 0),
-        ("error".to_owned(), Measure::Error, MAJORITY, DEFAULT_RULE, 0),
-    ];
+    let by_rule =
+        Rule::ALL.map(|rule| Column { rule, ..column(short(rule), Measure::Error, COMPARED_AT) }).to_vec();
     vec![
         Group {
             title: ["Income of attackers".into(), "per duty, of an honest operator's".into()],
@@ -64,7 +83,14 @@ fn groups() -> Vec<Group> {
             columns: by_share(Measure::Error),
         },
         Group { title: ["Error by rule".into(), format!("attackers of {COMPARED_AT}%")], columns: by_rule },
-        Group { title: ["No audits".into(), format!("attackers of {MAJORITY}%")], columns: unaudited },
+        Group {
+            title: ["Few accounts".into(), format!("attackers of {MINORITY}%")],
+            columns: both(MINORITY, &|column| Column { stakes: Stakes::Few, ..column }),
+        },
+        Group {
+            title: ["No audits".into(), format!("attackers of {MAJORITY}%")],
+            columns: both(MAJORITY, &|column| Column { audits: 0, ..column }),
+        },
     ]
 }
 
@@ -89,8 +115,8 @@ pub fn write(results: &Results, path: &Path) -> Result<()> {
         let is_node = rows.get(row).is_some_and(|(role, _)| *role == Role::InferenceNode);
         TOP + row as i32 * HEIGHT + if is_node { GAP / 2 } else { 0 }
     };
-    for (row, (_, attack)) in rows.iter().enumerate() {
-        write(attack.name(), (LEFT - 10, top_of(row) + HEIGHT / 2), 14, HPos::Right, BLACK)?;
+    for (row, (role, attack)) in rows.iter().enumerate() {
+        write(&row_name(*role, *attack), (LEFT - 10, top_of(row) + HEIGHT / 2), 14, HPos::Right, BLACK)?;
     }
     let mut left = LEFT;
     for group in &groups {
@@ -98,10 +124,11 @@ pub fn write(results: &Results, path: &Path) -> Result<()> {
         let [title, subtitle] = &group.title;
         write(title, (middle, 20), 16, HPos::Center, BLACK)?;
         write(subtitle, (middle, 40), 12, HPos::Center, GREY)?;
-        for (name, measure, share, rule, audits) in &group.columns {
+        for Column { name, measure, share, stakes, rule, audits } in &group.columns {
             write(name, (left + WIDTH / 2, TOP - 14), 12, HPos::Center, BLACK)?;
             for (row, (role, attack)) in rows.iter().enumerate() {
-                let cell = Cell { role: *role, attack: *attack, share: *share, rule: *rule, audits: *audits };
+                let cell = grid::cell(*role, *attack, *share);
+                let cell = Cell { stakes: *stakes, rule: *rule, audits: *audits, ..cell };
                 let value = results.row(cell).and_then(|row| match measure {
                     Measure::Income => row.income(),
                     Measure::Error => Some(row.error()),
@@ -119,7 +146,7 @@ pub fn write(results: &Results, path: &Path) -> Result<()> {
     }
     let note = format!(
         "Red: above {MOST_INCOME} of an honest income, or {MOST_ERROR} times the error. Weighted median and audits of 2% of \
-         requests unless it says otherwise. The lower three are inference nodes."
+         requests unless it says otherwise. The lower four are inference nodes; few accounts: at the stake cap."
     );
     write(&note, (LEFT, height - 18), 12, HPos::Left, GREY)?;
     root.present().map_err(|error| failed(&error))

@@ -1,83 +1,33 @@
-//! What the cells show: rows of the CSV, tables, verdicts and the plot.
+//! What the cells show: rows of the CSV and tables.
 
 use crate::{
     attacks::{Attack, Role},
-    cell::{Cell, Played, WINDOWS},
-    chain::{SHARE, STAKE},
-    grid::{self, DEFAULT_AUDITS, DEFAULT_RULE, MINORITY},
+    cell::{Cell, Played, Stakes},
+    chain::{MIN_STAKE, PARAMETERS, SHARE, STAKE},
+    grid::{self, DEFAULT_AUDITS, DEFAULT_RULE},
+    row::{Row, MOST_ERROR},
+    verdicts::MOST_INCOME,
 };
 use anyhow::{Context, Result};
 use comfy_table::{presets, Cell as TableCell, CellAlignment, Table};
-use console::style;
 use std::{collections::HashMap, fmt::Write as _, path::Path};
-
-/// Most income of an attacker, of an honest operator's.
-pub const MOST_INCOME: f64 = 0.8;
-/// Most error under an attack, of that without one.
-pub const MOST_ERROR: f64 = 1.5;
-/// Most income of a lazy quality validator.
-const MOST_LAZY_INCOME: f64 = 0.7;
-/// Least rank correlation of quality and income.
-const LEAST_RANK: f64 = 0.95;
 
 /// All that was played.
 pub struct Results {
-    rounds: u64,
+    pub rounds: u64,
     played: Vec<Played>,
     places: HashMap<Cell, usize>,
-    /// A colluding majority under audits with its baseline, in other worlds.
-    others: Vec<(Played, Played)>,
-}
-
-/// A cell beside its run without attackers.
-#[derive(Clone, Copy)]
-pub struct Row<'a> {
-    pub played: &'a Played,
-    baseline: &'a Played,
-}
-
-impl Row<'_> {
-    /// Income per duty of an attacker, of an honest operator's; none where nobody attacks.
-    pub fn income(&self) -> Option<f64> {
-        (self.played.cell.share > 0).then(|| self.played.attackers.income() / self.played.honest.income())
-    }
-
-    /// The same before slashes.
-    fn pay(&self) -> Option<f64> {
-        (self.played.cell.share > 0).then(|| self.played.attackers.pay() / self.played.honest.pay())
-    }
-
-    /// Error, of that without attackers.
-    pub fn error(&self) -> f64 {
-        self.played.error / self.baseline.error
-    }
-
-    /// The last window whose error was too large, counted from 1; 0 if there was none.
-    fn last_bad_window(&self) -> u64 {
-        let is_bad = |error: &f64| *error > MOST_ERROR * self.baseline.error;
-        self.played.errors.iter().rposition(is_bad).map_or(0, |place| place as u64 + 1)
-    }
-
-    /// The error in the last window, of that without attackers.
-    fn last_error(&self) -> f64 {
-        self.played.errors.last().copied().unwrap_or(f64::NAN) / self.baseline.error
-    }
-}
-
-/// Whether a claim holds, and by which figures.
-pub struct Verdict {
-    claim: &'static str,
-    holds: bool,
-    figures: String,
+    /// In other worlds: a colluding majority under audits, nobody attacking, and a minority of conditional liars.
+    pub others: Vec<[Played; 3]>,
 }
 
 impl Results {
-    pub fn new(rounds: u64, played: Vec<Played>, others: Vec<(Played, Played)>) -> Self {
+    pub fn new(rounds: u64, played: Vec<Played>, others: Vec<[Played; 3]>) -> Self {
         let places = played.iter().enumerate().map(|(place, played)| (played.cell, place)).collect();
         Self { rounds, played, places, others }
     }
 
-    fn played(&self, cell: Cell) -> Option<&Played> {
+    pub fn played(&self, cell: Cell) -> Option<&Played> {
         self.places.get(&cell).and_then(|place| self.played.get(*place))
     }
 
@@ -90,182 +40,134 @@ impl Results {
         self.played.iter().filter_map(|played| self.row(played.cell))
     }
 
-    /// Rows with attackers under the default rule and audits.
-    fn defaults(&self) -> impl Iterator<Item = Row<'_>> {
+    /// Rows of operators' attacks under the default rule and audits.
+    pub fn defaults(&self) -> impl Iterator<Item = Row<'_>> {
         self.rows().filter(|row| {
             let cell = row.played.cell;
-            cell.rule == DEFAULT_RULE && cell.audits == DEFAULT_AUDITS && cell.share > 0
+            let is_default = cell.rule == DEFAULT_RULE && cell.audits == DEFAULT_AUDITS;
+            is_default && !cell.is_idle && cell.role != Role::Requester && cell.attack != Attack::Squatter
         })
+    }
+
+    /// Rows of requesters' attacks.
+    pub fn requesters(&self) -> impl Iterator<Item = Row<'_>> {
+        grid::of_requesters().into_iter().filter_map(|cell| self.row(cell))
     }
 
     /// Writes one row for each cell.
     pub fn write_csv(&self, path: &Path) -> Result<()> {
         let mut csv =
             csv::Writer::from_path(path).with_context(|| format!("cannot write {}", path.display()))?;
-        csv.write_record(["role", "attack", "share", "aggregator", "audits", "income_ratio", "error_ratio"])?;
+        csv.write_record([
+            "role",
+            "attack",
+            "share",
+            "stakes",
+            "aggregator",
+            "audits",
+            "income_ratio",
+            "attacked_income_ratio",
+            "error_ratio",
+            "cost_ratio",
+            "honest_nodes_ratio",
+            "honest_validators_ratio",
+        ])?;
         for row in self.rows() {
             let cell = row.played.cell;
+            let number = |value: Option<f64>| value.map(|value| format!("{value:.3}")).unwrap_or_default();
+            let [nodes, validators] = row.honest_income();
+            let is_asking = cell.role == Role::Requester && !cell.is_idle;
+            let cost = (is_asking && row.honest_price() > 0.0).then(|| row.cost() / row.honest_price());
             csv.write_record([
                 cell.role.name(),
-                cell.attack.name(),
+                &if cell.is_idle && cell.attack != Attack::Honest {
+                    format!("no-{}", cell.attack.name())
+                } else {
+                    cell.attack.name().to_owned()
+                },
                 &(f64::from(cell.share) / 100.0).to_string(),
+                cell.stakes.name(),
                 cell.rule.name(),
                 &(f64::from(cell.audits) / 1_000.0).to_string(),
-                &row.income().map(|income| format!("{income:.3}")).unwrap_or_default(),
-                &format!("{:.3}", row.error()),
+                &number(row.income()),
+                &number(row.attacked_income()),
+                &number(Some(row.error())),
+                &number(cost),
+                &number(Some(nodes)),
+                &number(Some(validators)),
             ])?;
         }
         csv.flush().context("cannot write the results")
     }
 
     /// The defaults as a table: income and error by attack and share.
-    pub fn table(&self) -> String {
-        let mut shares: Vec<u32> = self.defaults().map(|row| row.played.cell.share).collect();
+    pub fn table(&self, stakes: Stakes) -> String {
+        let mut shares: Vec<u32> = self
+            .defaults()
+            .map(|row| row.played.cell)
+            .filter(|cell| cell.stakes == stakes)
+            .map(|c| c.share)
+            .collect();
         shares.sort_unstable();
         shares.dedup();
         let mut table = Table::new();
         table.load_style(presets::NOTHING);
-        let mut header = vec![TableCell::new("income, error with attackers of")];
-        header.extend(
-            shares
-                .iter()
-                .map(|share| TableCell::new(format!("{share}%")).set_alignment(CellAlignment::Right)),
-        );
+        let mut header = vec![TableCell::new(match stakes {
+            Stakes::Equal => "income, error with attackers of",
+            Stakes::Few => "the same in few accounts at the cap",
+        })];
+        header.extend(shares.iter().map(|share| right(format!("{share}%"))));
         table.set_header(header);
         for (role, attack) in attacks() {
-            let mut line = vec![TableCell::new(attack.name())];
+            let cell = |share: &u32| Cell { stakes, ..grid::cell(role, attack, *share) };
+            if !shares.iter().any(|share| self.played(cell(share)).is_some()) {
+                continue;
+            }
+            let mut line = vec![TableCell::new(row_name(role, attack))];
             line.extend(shares.iter().map(|share| {
-                let cell = Cell { role, attack, share: *share, rule: DEFAULT_RULE, audits: DEFAULT_AUDITS };
-                let text = self.row(cell).map_or_else(String::new, |row| {
-                    format!("{:.2} {:.2}", row.income().unwrap_or(f64::NAN), row.error())
+                let text = self.row(cell(share)).map_or_else(String::new, |row| {
+                    let income = row.income().unwrap_or(f64::NAN);
+                    // Where the attack is not at work all the time, what it earns while it is.
+                    let attacked = match (cell(share).is_partial(), row.attacked_income()) {
+                        (true, Some(attacked)) => format!(" ({attacked:.2})"),
+                        _ => String::new(),
+                    };
+                    format!("{income:.2}{attacked} {:.2}", row.error())
                 });
-                TableCell::new(text).set_alignment(CellAlignment::Right)
+                right(text)
             }));
             table.add_row(line);
         }
         table.to_string()
     }
 
-    /// What was to be shown, and whether it was.
-    pub fn verdicts(&self) -> Vec<Verdict> {
-        let mut verdicts = vec![self.minority()];
-        verdicts.extend([self.lazy(), self.copycat(), self.rank(), self.audited_majority()]);
-        verdicts.push(self.unaudited_majority());
-        verdicts
-    }
-
-    fn minority(&self) -> Verdict {
-        let rows: Vec<Row<'_>> = self.defaults().filter(|row| row.played.cell.share <= MINORITY).collect();
-        let income = highest(&rows, |row| row.income().unwrap_or(0.0));
-        let pay = highest(&rows, |row| row.pay().unwrap_or(0.0));
-        let error = highest(&rows, |row| row.error());
-        Verdict {
-            claim: "up to 30% of the stake, an attacker earns at most 0.8 and the error stays within 1.5",
-            holds: income.0 <= MOST_INCOME && error.0 <= MOST_ERROR && pay.0 <= MOST_INCOME,
-            figures: format!(
-                "most income {}, before slashes {}; most error {}",
-                said(&income),
-                said(&pay),
-                said(&error)
-            ),
-        }
-    }
-
-    fn lazy(&self) -> Verdict {
-        let of = |most: u32| -> Vec<Row<'_>> {
-            let is_lazy = |row: &Row<'_>| Attack::LAZY.contains(&row.played.cell.attack);
-            self.defaults().filter(is_lazy).filter(|row| row.played.cell.share <= most).collect()
-        };
-        let pay = |row: &Row<'_>| row.pay().unwrap_or(0.0);
-        let (minority, all) = (highest(&of(MINORITY), pay), highest(&of(100), pay));
-        Verdict {
-            claim: "up to 30% of the stake, lazy quality validators earn at most 0.7 (before slashes)",
-            holds: minority.0 <= MOST_LAZY_INCOME,
-            figures: format!("most {}; at any share {}", said(&minority), said(&all)),
-        }
-    }
-
-    fn copycat(&self) -> Verdict {
-        let is_copycat = |row: &Row<'_>| row.played.cell.attack == Attack::Copycat;
-        let rows: Vec<Row<'_>> =
-            self.defaults().filter(is_copycat).filter(|row| row.played.cell.share <= MINORITY).collect();
-        let pay = highest(&rows, |row| row.pay().unwrap_or(0.0));
-        Verdict {
-            claim: "a copycat, who finds only old scores to copy, is paid like one who is lazy (at most 0.7)",
-            holds: pay.0 <= MOST_LAZY_INCOME,
-            figures: format!("most {}", said(&pay)),
-        }
-    }
-
-    fn rank(&self) -> Verdict {
-        let cell = grid::majority(DEFAULT_AUDITS).baseline();
-        let own = self.played(cell).map_or(f64::NAN, |played| played.rank);
-        let mut others = String::new();
-        for (_, baseline) in &self.others {
-            // Writing to a string cannot fail.
-            let _ = write!(others, " {:.3}", baseline.rank);
-        }
-        Verdict {
-            claim: "the rank correlation of quality and income over 20 inference nodes is at least 0.95",
-            holds: own >= LEAST_RANK,
-            figures: format!("{own:.3}; with other seeds{others}"),
-        }
-    }
-
-    fn audited_majority(&self) -> Verdict {
-        let own = self.row(grid::majority(DEFAULT_AUDITS));
-        let others = self.others.iter().map(|(played, baseline)| Row { played, baseline });
-        let mut holds = own.is_some();
-        let mut figures = String::new();
-        for row in own.into_iter().chain(others) {
-            let (attackers, honest) = (&row.played.attackers, &row.played.honest);
-            holds &= attackers.won < honest.won
-                && attackers.trust < honest.trust
-                && attackers.stake < honest.stake
-                && row.last_error() <= MOST_ERROR;
-            let recovered = match row.last_bad_window() {
-                0 => "was never led astray".to_owned(),
-                WINDOWS => "had not recovered at the end".to_owned(),
-                window => format!("recovered after {} requests", window * self.rounds / WINDOWS),
-            };
-            let _ = write!(
-                figures,
-                "\n     won {:.0} duties' pay against {:.0}, trust {:.3} against {:.3}, stake left {:.2} against {:.2}, \
-                 income {:.2} (before slashes {:.2}); the consensus {recovered}, error {:.2} in all and {:.2} at the end",
-                attackers.won,
-                honest.won,
-                attackers.trust,
-                honest.trust,
-                attackers.stake,
-                honest.stake,
-                row.income().unwrap_or(f64::NAN),
-                row.pay().unwrap_or(f64::NAN),
-                row.error(),
-                row.last_error(),
+    /// What attacks by asking cost, and whom they harm.
+    pub fn table_of_requesters(&self) -> String {
+        let mut table = Table::new();
+        table.load_style(presets::NOTHING);
+        table.set_header(
+            ["requester", "cost", "an honest one's", "own income", "nodes", "validators", "honest settled"]
+                .map(TableCell::new),
+        );
+        for row in self.requesters() {
+            let requests = row.purchase().requests.max(1) as f64;
+            let own = row.played.attackers.all.net() - row.baseline.attackers.all.net();
+            let ([nodes, validators], [with, without]) = (row.honest_income(), row.served());
+            let mut line = vec![TableCell::new(row.played.cell.attack.name())];
+            line.extend(
+                [
+                    format!("{:.3}", row.cost() / requests),
+                    format!("{:.3}", row.honest_price() / requests),
+                    format!("{:+.3}", own / requests),
+                    format!("{nodes:.3}"),
+                    format!("{validators:.3}"),
+                    format!("{:.0}% of {:.0}%", with * 100.0, without * 100.0),
+                ]
+                .map(right),
             );
+            table.add_row(line);
         }
-        Verdict {
-            claim: "with audits of 2% of requests, a colluding majority of 60% loses trust and stake instead of winning",
-            holds,
-            figures: format!("each seed:{figures}"),
-        }
-    }
-
-    fn unaudited_majority(&self) -> Verdict {
-        let row = self.row(grid::majority(0));
-        let figures = row.map_or_else(String::new, |row| {
-            format!(
-                "income {:.2}, error {:.2}, stake left {:.2}",
-                row.income().unwrap_or(f64::NAN),
-                row.error(),
-                row.played.attackers.stake
-            )
-        });
-        Verdict {
-            claim: "without audits it wins, as the README says",
-            holds: row.is_some_and(|row| row.income().is_some_and(|income| income > 1.0)),
-            figures,
-        }
+        table.to_string()
     }
 
     /// Where the protocol loses, although nothing was promised there.
@@ -274,12 +176,10 @@ impl Results {
         for row in self.defaults() {
             let income = row.income().unwrap_or(0.0);
             if income > MOST_INCOME || row.error() > MOST_ERROR {
-                let cell = row.played.cell;
                 let _ = writeln!(
                     losses,
-                    "     {} at {}%: income {income:.2}, error {:.2}",
-                    cell.attack.name(),
-                    cell.share,
+                    "     {}: income {income:.2}, error {:.2}",
+                    said_of(row.played.cell),
                     row.error()
                 );
             }
@@ -288,38 +188,45 @@ impl Results {
     }
 }
 
-impl Verdict {
-    pub fn print(&self) {
-        let word = if self.holds { style("PASS").green() } else { style("FAIL").red().bold() };
-        println!("{word} {}\n     {}", self.claim, self.figures);
+fn right(text: String) -> TableCell {
+    TableCell::new(text).set_alignment(CellAlignment::Right)
+}
+
+/// The name of an attack, with its role where another has an attack of that name.
+pub fn row_name(role: Role, attack: Attack) -> String {
+    match (role, attack) {
+        (Role::InferenceNode, Attack::Folder) => "folder (node)".into(),
+        _ => attack.name().into(),
     }
+}
+
+/// A cell in a few words.
+pub fn said_of(cell: Cell) -> String {
+    let few = if cell.stakes == Stakes::Few { " in few accounts" } else { "" };
+    format!("{} at {}%{few}", row_name(cell.role, cell.attack), cell.share)
 }
 
 /// What the figures are in.
 pub fn legend(rounds: u64) -> String {
     format!(
-        "{rounds} requests in each cell; 20 inference nodes and 20 quality validators, a stake of {} perfect duties each. \
-         Income is per duty,\npayments and compensation less slashes, of an honest operator's in the same run; the error is \
-         the mean distance of the consensus from the\ntruth, of that without attackers.",
-        STAKE / SHARE
+        "{rounds} requests in each cell; 20 inference nodes and 20 quality validators, a stake of {} perfect duties each; or, in few \
+         accounts, attackers\nwith {} duties each among honest operators with {} each. Income is per duty over all duties, payments and \
+         compensation less slashes, of an honest\noperator's in the same run (in brackets: over those duties alone in which the attack is at \
+         work); the error is the mean distance of the consensus\nfrom the truth, of that without attackers.",
+        STAKE / SHARE,
+        MIN_STAKE / SHARE * u128::from(PARAMETERS.stake_cap),
+        MIN_STAKE / SHARE,
     )
 }
 
-/// All attacks with who does them.
+/// What the figures of requesters are in.
+pub const LEGEND_OF_REQUESTERS: &str =
+    "In shares for each of the attacker's requests: what it cost, own operators included; what honest requests would have paid for the same\n\
+     answers and scores; what own operators earned more than without the attack. Then income per duty of honest operators, and the part of honest\n\
+     requests that was settled, with and without the attack.";
+
+/// All operators' attacks with who does them.
 pub fn attacks() -> impl Iterator<Item = (Role, Attack)> {
     let validators = Attack::OF_VALIDATORS.into_iter().map(|attack| (Role::QualityValidator, attack));
     validators.chain(Attack::OF_NODES.into_iter().map(|attack| (Role::InferenceNode, attack)))
-}
-
-/// The highest value, with the cell that has it.
-fn highest(rows: &[Row<'_>], value: impl Fn(&Row<'_>) -> f64) -> (f64, Option<Cell>) {
-    rows.iter()
-        .map(|row| (value(row), Some(row.played.cell)))
-        .reduce(|most, next| if next.0 > most.0 { next } else { most })
-        .unwrap_or((f64::NAN, None))
-}
-
-fn said((value, cell): &(f64, Option<Cell>)) -> String {
-    let of = cell.map_or_else(String::new, |cell| format!(" ({} at {}%)", cell.attack.name(), cell.share));
-    format!("{value:.2}{of}")
 }

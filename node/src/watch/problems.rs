@@ -438,7 +438,11 @@ mod tests {
         let problem = &one_of_each()[5];
         let place = place();
         let line = Line(problem, &place);
-        assert!(line.what().ends_with("below the minimum of 1000 for the models that it serves"), "{}", line.what());
+        assert!(
+            line.what().ends_with("below the minimum of 1000 for the models that it serves"),
+            "{}",
+            line.what()
+        );
         let line = line.to_string();
         assert!(line.contains("its stake of 0.5 POQ is below the minimum of 1000 for the models"), "{line}");
         assert!(line.ends_with("operator bond 999.5`"), "{line}");

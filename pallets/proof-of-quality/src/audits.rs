@@ -242,9 +242,8 @@ impl<T: Config> Pallet<T> {
         if pool.peek().is_zero() {
             return;
         }
-        let is_owed = |(response, truth): &&(Response<T>, Permill)| {
-            *truth >= Self::bar(request, &response.operator)
-        };
+        let is_owed =
+            |(response, truth): &&(Response<T>, Permill)| *truth >= Self::bar(request, &response.operator);
         for (response, truth) in truths.iter().filter(is_owed) {
             let share = Self::price_of(&response.model, request).saturating_add(request.bonus);
             let deserved = Self::reward_of(&response.model).earned(*truth, response.latency).mul_floor(share);

@@ -123,7 +123,8 @@ fn the_published_update_saturates() {
 
 #[test]
 fn our_update_does_not_saturate_on_the_same_scores() {
-    let tenths = PLAYS.map(|(honest, attacker, ..)| (ours(10, honest, attacker)[9][4].deconstruct() + 50) / 100);
+    let tenths =
+        PLAYS.map(|(honest, attacker, ..)| (ours(10, honest, attacker)[9][4].deconstruct() + 50) / 100);
     assert_eq!(tenths, PLAYS.map(|(.., tenth)| tenth));
     for (honest, attacker, ..) in PLAYS {
         let history = ours(200, honest, attacker);

@@ -1,0 +1,309 @@
+//! The game: blocks, requests, and when each operator has its move.
+
+use crate::{
+    attacks::{Attack, Role},
+    books::Mean,
+    cell::{Cell, Played, Purchase, WINDOWS},
+    chain::{self, Asker, Chain, Order, SHARE, STAKE},
+    lineup::Lineup,
+    moves::{members, responders},
+    player::{Player, FRESH_FROM},
+    purse::{shares, Purse},
+    world::{Skill, World},
+};
+use anyhow::{bail, ensure, Result};
+use pallet_proof_of_quality::{Phase, RequestId, Requests, Standing, Work};
+use sp_runtime::Permill;
+use std::collections::{BTreeSet, HashMap, VecDeque};
+
+/// Blocks between a settlement and the opening of an audit.
+const AUDIT_DELAY: u64 = 20;
+
+/// What honest requesters offer for each answer above its price, where the attacker is a requester.
+pub const HONEST_BONUS: u128 = SHARE / 10;
+
+/// Block in which honest newcomers look for a place beside squatters, and how many they are.
+const NEWCOMERS_AT: u64 = 200;
+const NEWCOMERS: usize = 12;
+
+/// A request that is not over yet.
+pub struct Flight {
+    pub id: RequestId,
+    pub by: Asker,
+    /// What the world knows it by.
+    pub number: u64,
+    pub secret: [u8; 32],
+    pub is_audit: bool,
+    pub is_answerable: bool,
+    /// What the quality validators committed to.
+    pub scores: HashMap<usize, Vec<Permill>>,
+}
+
+/// What is known of a request once it is made.
+pub struct Asked {
+    pub by: Asker,
+    pub number: u64,
+    /// Whether an inference node that pays for scores had a part in it, once that is known.
+    pub is_bribed: Option<bool>,
+}
+
+/// A game under way.
+pub struct Game {
+    pub cell: Cell,
+    pub lineup: Lineup,
+    pub world: World,
+    pub rounds: u64,
+    /// All money at the start.
+    pub money: u128,
+    /// The balance of each player when it came in.
+    pub wealth: HashMap<Player, u128>,
+    /// The balances of the honest and of the attacking requester at the start.
+    pub wealth_of_askers: [u128; 2],
+    /// The attackers' operators.
+    pub friends: BTreeSet<Player>,
+    /// Those whom an audit has caught, who leave next.
+    pub caught: Vec<Player>,
+    pub block: u64,
+    /// Honest requests made, and the attacker's.
+    pub made: [u64; 2],
+    pub asked: Vec<Asked>,
+    pub skills: HashMap<usize, Skill>,
+    pub flights: Vec<Flight>,
+    /// What is left to do of the work for a duty, in half duties.
+    pub work: HashMap<(Player, RequestId), u32>,
+    /// What a player can still do in this block, in half duties.
+    pub time: HashMap<Player, u32>,
+    /// Audits to open: when, which, and with what salt.
+    pub audits: VecDeque<(u64, RequestId, [u8; 32])>,
+    pub purses: HashMap<Player, Purse>,
+    pub bought: [Purchase; 2],
+    pub prior: Mean,
+    pub latest: HashMap<usize, f64>,
+    pub error: Mean,
+    pub errors: Vec<Mean>,
+}
+
+impl Game {
+    pub fn new(cell: Cell, lineup: Lineup, world: World, rounds: u64) -> Self {
+        let friends: BTreeSet<Player> =
+            lineup.seats.iter().filter(|seat| seat.attacks).map(|seat| seat.player).collect();
+        let count = lineup.nodes();
+        let skill = |place| {
+            let is_attacker = cell.role == Role::InferenceNode && !cell.is_idle;
+            let is_attacker = is_attacker && friends.contains(&Player::Node(place));
+            let attacked = if is_attacker { cell.attack.skill() } else { None };
+            let bribing = cell.attack.bribing(place);
+            attacked.or(bribing).unwrap_or_else(|| Skill::honest(place, count))
+        };
+        Self {
+            cell,
+            world,
+            rounds,
+            money: chain::money(),
+            wealth: lineup.seats.iter().map(|seat| (seat.player, seat.player.wealth())).collect(),
+            wealth_of_askers: ASKERS.map(Asker::wealth),
+            caught: Vec::new(),
+            block: 0,
+            made: [0; 2],
+            asked: Vec::new(),
+            skills: (0..count).map(|place| (place, skill(place))).collect(),
+            flights: Vec::new(),
+            work: HashMap::new(),
+            time: HashMap::new(),
+            audits: VecDeque::new(),
+            purses: HashMap::new(),
+            bought: [Purchase::default(); 2],
+            prior: Mean::default(),
+            latest: HashMap::new(),
+            error: Mean::default(),
+            errors: vec![Mean::default(); WINDOWS as usize],
+            friends,
+            lineup,
+        }
+    }
+
+    /// Has all operators known for what they do: where the attacker is a requester, it is not of interest how names are made.
+    pub fn make_known(&self) -> Result<()> {
+        for seat in &self.lineup.seats {
+            let quality = match seat.player {
+                Player::Node(place) => self.skills.get(&place).map_or(0.0, |skill| skill.mean),
+                Player::Validator(_) => 0.0,
+            };
+            let (one, most) = (Permill::one(), Permill::from_percent(90));
+            let quality = Permill::from_parts((quality * 1e6) as u32);
+            chain::make_known(
+                seat.player,
+                Standing { agreement: most, veracity: most, reliability: one, quality },
+            )?;
+        }
+        Ok(())
+    }
+
+    pub fn is_over(&self) -> bool {
+        self.is_asked_out() && self.flights.is_empty() && self.audits.is_empty()
+    }
+
+    fn is_asked_out(&self) -> bool {
+        self.made(Asker::Honest) == self.rounds
+    }
+
+    fn made(&self, by: Asker) -> u64 {
+        self.made.get(by as usize).copied().unwrap_or_default()
+    }
+
+    /// Plays some blocks, with an honest request in each, so that about six are in flight at a time, until all are closed and
+    /// audited.
+    pub fn play(&mut self, blocks: u64) -> Result<()> {
+        for _ in 0..blocks {
+            if self.is_over() {
+                break;
+            }
+            self.block += 1;
+            self.time = self.lineup.seats.iter().map(|seat| (seat.player, seat.speed)).collect();
+            chain::begin(self.block);
+            for who in std::mem::take(&mut self.caught) {
+                self.come_back(who)?;
+            }
+            if self.cell.attack == Attack::Squatter && self.block == NEWCOMERS_AT {
+                self.bring_newcomers()?;
+            }
+            if !self.is_asked_out() {
+                // The attacker first: it is no worse off for it.
+                self.attack_by_asking()?;
+                let bonus = if self.cell.role == Role::Requester { HONEST_BONUS } else { 0 };
+                self.ask(Asker::Honest, true, |order| Order { bonus, ..order })?;
+            }
+            for mut flight in std::mem::take(&mut self.flights) {
+                if self.act(&mut flight)? {
+                    self.flights.push(flight);
+                }
+            }
+            while let Some(&(due, id, secret)) = self.audits.front() {
+                if due > self.block {
+                    break;
+                }
+                chain::open_audit(id, secret)?;
+                self.audits.pop_front();
+            }
+            for event in chain::end(self.block) {
+                self.book(event)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes a request. Only honest ones are audits.
+    pub fn ask(&mut self, by: Asker, is_answerable: bool, with: impl Fn(Order) -> Order) -> Result<()> {
+        // Far from the numbers of honest requests.
+        let first = if by == Asker::Honest { 0 } else { 1 << 40 };
+        let number = first + self.made(by);
+        let (secret, is_audit) = self.world.request(number);
+        let is_audit = is_audit && by == Asker::Honest;
+        let id = chain::ask(with(Order { is_audit, ..Order::new(by, secret) }))?;
+        let scores = HashMap::new();
+        self.flights.push(Flight { id, by, number, secret, is_audit, is_answerable, scores });
+        ensure!(id == self.asked.len() as u64, "request {id} was not asked here");
+        self.asked.push(Asked { by, number, is_bribed: None });
+        if let (Some(made), Some(bought)) = (self.made.get_mut(by as usize), self.bought.get_mut(by as usize))
+        {
+            *made += 1;
+            bought.requests += 1;
+        }
+        Ok(())
+    }
+
+    /// Brings a fresh account of the attackers' into the game in place of one that was caught.
+    fn come_back(&mut self, who: Player) -> Result<()> {
+        chain::leave(who)?;
+        let fresh = Player::Validator(FRESH_FROM + self.lineup.seats.len());
+        let stake = self.lineup.seats.first().map_or(0, |seat| seat.stake);
+        chain::join(fresh, stake, chain::EVALUATOR)?;
+        self.wealth.insert(fresh, fresh.wealth());
+        self.friends.insert(fresh);
+        self.lineup.add(fresh, stake, true);
+        Ok(())
+    }
+
+    /// Brings honest quality validators, who find a place or not.
+    fn bring_newcomers(&mut self) -> Result<()> {
+        for place in 0..NEWCOMERS {
+            let fresh = Player::Validator(FRESH_FROM + place);
+            let has_place = chain::join(fresh, STAKE, chain::EVALUATOR);
+            ensure!(
+                has_place.as_ref().err().is_none_or(|error| error.to_string().contains("RosterFull")),
+                "{has_place:?}"
+            );
+            self.wealth.insert(fresh, fresh.wealth());
+            self.lineup.add(fresh, STAKE, false);
+        }
+        Ok(())
+    }
+
+    /// Checks the books and measures.
+    pub fn end(mut self) -> Result<Played> {
+        chain::check(self.money)?;
+        for (player, before) in &self.wealth {
+            let purse = self.purse(*player);
+            if player.wealth() + purse.slashed != before + purse.paid {
+                bail!("the books of {player:?} do not agree with its account");
+            }
+        }
+        for ((asker, before), bought) in ASKERS.into_iter().zip(self.wealth_of_askers).zip(&mut self.bought) {
+            bought.spent = shares(before - asker.wealth());
+        }
+        Ok(self.measured())
+    }
+
+    /// Does all that is due for a request in this block; `false` when the request is over.
+    pub fn act(&mut self, flight: &mut Flight) -> Result<bool> {
+        let id = flight.id;
+        let Some(request) = Requests::<Chain>::get(id) else { bail!("request {id} is gone") };
+        match request.phase {
+            Phase::Requested | Phase::Selecting => {}
+            Phase::Answering { until } => {
+                for (place, work) in responders(id) {
+                    if work == Work::Pending {
+                        self.answer_request(flight, place, until, false)?;
+                    }
+                }
+            }
+            Phase::Opening { until } => {
+                for (place, work) in responders(id) {
+                    match work {
+                        // The only one has nobody to hide its answer from.
+                        Work::Pending => self.answer_request(flight, place, until, true)?,
+                        Work::Committed(_) => self.open_answer(flight, &request, place)?,
+                        _ => {}
+                    }
+                }
+            }
+            Phase::Scoring { until } => {
+                for (place, work) in members(id, request.round) {
+                    if work == Work::Pending {
+                        self.score_request(flight, &request, place, until)?;
+                    }
+                }
+            }
+            Phase::Revealing { .. } => {
+                for (place, work) in members(id, request.round) {
+                    if matches!(work, Work::Committed(_)) {
+                        self.reveal_scores(flight, &request, place)?;
+                    }
+                }
+            }
+            Phase::Settled { at, .. } | Phase::Refunded { at, .. } => {
+                if matches!(request.phase, Phase::Settled { .. }) {
+                    self.look(flight);
+                }
+                self.take_delivery(flight, &request);
+                if flight.is_audit {
+                    self.audits.push_back((at + AUDIT_DELAY, id, flight.secret));
+                }
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
+pub const ASKERS: [Asker; 2] = [Asker::Honest, Asker::Attacker];

@@ -1,0 +1,123 @@
+//! The lineup of a game: the operators at its start, their stakes, and which of them are the attackers'.
+
+use crate::{
+    attacks::{Attack, Role},
+    cell::{Cell, Stakes},
+    chain::{Balance, MIN_STAKE, PARAMETERS, STAKE},
+    player::Player,
+};
+
+/// Operators of each kind, where stakes are equal.
+pub const OPERATORS: usize = 20;
+
+/// One of so many operators is slow, in games whose attacker is a requester.
+const SLOW: usize = 5;
+
+/// Work that an operator does in a block, in half duties: more than it is ever given.
+const AT_ONCE: u32 = 1_000;
+/// The same where time is short: a capacity of work in the two blocks that there are for it.
+const IN_TIME: u32 = 3;
+/// The same of an operator that is slower than its capacity says.
+const TOO_SLOW: u32 = 2;
+
+/// An operator at the start.
+#[derive(Clone, Debug)]
+pub struct Seat {
+    pub player: Player,
+    pub stake: Balance,
+    /// Whether it is one of the attackers'.
+    pub attacks: bool,
+    /// Whether it serves the evaluator that few serve.
+    pub is_thin: bool,
+    /// Half duties that it does in a block.
+    pub speed: u32,
+}
+
+/// All operators at the start.
+#[derive(Clone, Debug, Default)]
+pub struct Lineup {
+    pub seats: Vec<Seat>,
+}
+
+impl Lineup {
+    /// The lineup of a cell.
+    pub fn of(cell: Cell) -> Self {
+        let seats = |player: fn(usize) -> Player, role| match (cell.role, cell.stakes) {
+            (Role::Requester, _) => equal(player, cell.share, true),
+            (own, Stakes::Few) if own == role => few(player, cell.share),
+            (own, _) => equal(player, if own == role { cell.share } else { 0 }, false),
+        };
+        let mut seats: Vec<Seat> = seats(Player::Node, Role::InferenceNode)
+            .into_iter()
+            .chain(seats(Player::Validator, Role::QualityValidator))
+            .collect();
+        if cell.attack == Attack::Squatter {
+            for seat in seats.iter_mut().filter(|seat| matches!(seat.player, Player::Validator(_))) {
+                (seat.stake, seat.attacks) = (MIN_STAKE, true);
+            }
+        }
+        if cell.attack == Attack::FreeCommittee {
+            seats.extend(thin(Player::Validator));
+        }
+        Self { seats }
+    }
+
+    /// Operators of this kind.
+    pub fn nodes(&self) -> usize {
+        self.seats.iter().filter(|seat| matches!(seat.player, Player::Node(_))).count()
+    }
+
+    /// Takes in an operator that joins in the course of the game.
+    pub fn add(&mut self, player: Player, stake: Balance, attacks: bool) {
+        self.seats.push(Seat { player, stake, attacks, is_thin: false, speed: AT_ONCE });
+    }
+}
+
+/// The same stake for all; a part of `percent` attacks.
+fn equal(player: fn(usize) -> Player, percent: u32, in_time: bool) -> Vec<Seat> {
+    let seat = |place: usize| Seat {
+        player: player(place),
+        stake: STAKE,
+        attacks: is_attacker(place, percent),
+        is_thin: false,
+        speed: match in_time {
+            false => AT_ONCE,
+            true if place.is_multiple_of(SLOW) => TOO_SLOW,
+            true => IN_TIME,
+        },
+    };
+    (0..OPERATORS).map(seat).collect()
+}
+
+/// Attackers with `percent` of the stake in accounts at the stake cap, and honest operators with the least stake.
+fn few(player: fn(usize) -> Player, percent: u32) -> Vec<Seat> {
+    let cap = PARAMETERS.stake_cap;
+    let (large, small) = ((percent / cap) as usize, 100u32.saturating_sub(percent) as usize);
+    let seat = |place: usize| Seat {
+        player: player(place),
+        stake: if place < large { MIN_STAKE * Balance::from(cap) } else { MIN_STAKE },
+        attacks: place < large,
+        is_thin: false,
+        speed: AT_ONCE,
+    };
+    (0..large + small).map(seat).collect()
+}
+
+/// Three of the attackers' and two honest quality validators, who serve an evaluator that nobody else serves.
+fn thin(player: fn(usize) -> Player) -> Vec<Seat> {
+    let seat = |place: usize| Seat {
+        player: player(OPERATORS + place),
+        stake: STAKE,
+        attacks: place < 3,
+        is_thin: true,
+        speed: IN_TIME,
+    };
+    (0..5).map(seat).collect()
+}
+
+/// Whether the operator at `place` attacks, where a part of `percent` does. Attackers stand between honest operators, so that inference
+/// nodes of every quality are among them.
+fn is_attacker(place: usize, percent: u32) -> bool {
+    // 7 and 20 have no common divisor, so that this is a shuffle.
+    (place * 7) % OPERATORS * 100 < percent as usize * OPERATORS
+}

@@ -1,0 +1,45 @@
+//! Attacks by asking.
+
+use crate::{
+    attacks::{Attack, Role},
+    chain::{self, Asker, Order, THIN_EVALUATOR},
+    game::{Game, HONEST_BONUS},
+    player::Player,
+};
+use anyhow::Result;
+use sp_runtime::Permill;
+
+/// Requests of the attacker in a block, where it asks for more than there is room for: forty inference nodes and quality validators,
+/// each with room for three duties, take about four requests in a block.
+const FLOOD: u32 = 6;
+
+impl Game {
+    /// Makes the attacker's requests of a block.
+    pub fn attack_by_asking(&mut self) -> Result<()> {
+        if self.cell.role != Role::Requester || self.cell.is_idle {
+            return Ok(());
+        }
+        let mine = Asker::Attacker;
+        match self.cell.attack {
+            Attack::FreeAnswers => {
+                self.ask(mine, true, |order| Order { min_quality: Permill::one(), ..order })
+            }
+            Attack::FreeCommittee => {
+                let own: Vec<Player> = self.friends.iter().copied().collect();
+                for player in &own {
+                    if player.record().is_some_and(|record| record.chilled) {
+                        chain::resume(*player)?;
+                    }
+                }
+                self.ask(mine, true, |order| Order { evaluator: THIN_EVALUATOR, ..order })?;
+                own.into_iter().try_for_each(chain::chill)
+            }
+            Attack::Overload => (0..FLOOD)
+                .try_for_each(|_| self.ask(mine, true, |order| Order { bonus: HONEST_BONUS, ..order })),
+            Attack::Unanswerable => self.ask(mine, false, |order| order),
+            Attack::Busy => (0..FLOOD).try_for_each(|_| self.ask(mine, true, |order| order)),
+            Attack::SelfDealing => self.ask(mine, true, |order| order),
+            _ => Ok(()),
+        }
+    }
+}
