@@ -224,8 +224,9 @@ fn has_words(text: &str, words: &str) -> bool {
     text.match_indices(&words).any(|(at, _)| {
         let (before, found_on) = text.split_at(at);
         let after = found_on.get(words.len()..).unwrap_or_default();
-        !(is_word(words.chars().next()) && is_word(before.chars().next_back()))
-            && !(is_word(words.chars().next_back()) && is_word(after.chars().next()))
+        let begins_within = is_word(words.chars().next()) && is_word(before.chars().next_back());
+        let ends_within = is_word(words.chars().next_back()) && is_word(after.chars().next());
+        !begins_within && !ends_within
     })
 }
 

@@ -10,6 +10,7 @@
 use crate::{draw::Draw, operators::is_drawable, work::has_acted, *};
 use alloc::{collections::BTreeSet, vec::Vec};
 use codec::Encode;
+use core::cmp::Reverse;
 use frame_support::{
     ensure,
     traits::Randomness,
@@ -78,7 +79,7 @@ impl<T: Config> Pallet<T> {
     ) -> bool {
         loop {
             let (mut batch, all) = Self::reserve(block, when, meter);
-            batch.sort_by(|a, b| b.bonus.cmp(&a.bonus));
+            batch.sort_by_key(|due| Reverse(due.bonus));
             let unspent = batch.into_iter().fold(Weight::zero(), |sum, due| {
                 sum.saturating_add(due.reserved.saturating_sub(Self::step(due.id, block, now)))
             });

@@ -250,8 +250,9 @@ pub type CreditOf<T> = fungible::Credit<<T as frame_system::Config>::AccountId, 
 
 const LOG_TARGET: &str = "poq::pallet";
 
-// The macros of FRAME expand to `expect`; this module only declares, the work stands in the others.
-#[allow(clippy::expect_used)]
+// The macros of FRAME expand to `expect`; this module only declares, the work stands in the others. A call has as many arguments as
+// its transaction.
+#[allow(clippy::expect_used, clippy::too_many_arguments)]
 #[frame_support::pallet]
 pub mod pallet {
     use super::*;

@@ -419,6 +419,6 @@ mod tests {
         assert_eq!(taken, [0, 200, 300, 1, 301, 2]);
         assert_eq!(in_turns(queues(), 2), [(0, 0), (1, 200)]);
         assert_eq!(in_turns(queues(), 1_000).len(), 104);
-        assert!(in_turns(vec![0..0], 5).is_empty());
+        assert!(in_turns(vec![0..0, 1..1], 5).is_empty());
     }
 }
