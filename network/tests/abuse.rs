@@ -86,7 +86,7 @@ async fn flood_with_reports(url: &str) -> usize {
 async fn flood_with_requests(url: &str) {
     let client = Client::connect(url).await.unwrap();
     let (at, terms) = (client.finalized().await.unwrap(), client.terms().await.unwrap());
-    let question = Question { prompt: "?".into(), responders: 1, committee: 1 };
+    let question = Question { prompt: "?".into(), responders: 1, committee: 3 };
     let call = client.request_call(&question, &terms).await.unwrap();
     let eve = account("//Eve").unwrap();
     for nonce in 0..REQUESTS {
