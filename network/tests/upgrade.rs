@@ -158,7 +158,8 @@ async fn upgrade_in_the_middle() -> BTreeSet<String> {
 
     // A connection of its own: this one knows the old types.
     let url = network.nodes()[4].url();
-    let client = Client::connect(&url).await.unwrap();
+    // A node that compiles the new runtime, as all others do now, may take its time.
+    let client = wait("a connection", || async { Client::connect(&url).await.map(Some) }).await.unwrap();
     assert_eq!(version(&client).await, u64::from(VERSION.spec_version));
     // At once, before the upgrade is final: that is when what is signed for the old version is refused.
     let (by_program, late) =
