@@ -54,7 +54,7 @@ Once the request is over, paid + fee + refund is the budget, also of a refund:
   refund  back to the requester
   tries   draws that were put off because operators were busy
   bonus   what each answer can earn above the price of its model: its part of what the budget is above
-          the estimate
+          the least
 fee and refund are null only where waiting or --min-quality added to the fee and the node has forgotten
 the block of the end (by default after 256 blocks).";
 

@@ -298,8 +298,8 @@ const FAULTS: [(&str, &str, &str); 7] = [
     ),
     (
         "too_slow",
-        "the work came so late that latency took all of the pay, of an answer all but the base part of its price",
-        "give the engine more threads or a GPU, or serve a smaller model.",
+        "the quality or agreement was so low, or the work so late, that latency took all of the pay, of an answer all but the base part of its price",
+        "`poq operators OPERATOR` shows the quality: where it is low, serve a better generator; otherwise give the engine more threads or a GPU, or serve a smaller model.",
     ),
 ];
 

@@ -128,10 +128,11 @@ mod tests {
 
     #[test]
     fn a_refusal_says_its_name_its_meaning_and_what_to_do() {
-        let failure = Failure::refused("BudgetTooSmall", "The budget is less than the estimate.");
+        let failure =
+            Failure::refused("BudgetTooSmall", "The budget is less than the price of the work and the fee.");
         assert_eq!(
             failure.to_string(),
-            "BudgetTooSmall: The budget is less than the estimate. Raise --budget, or leave it out to take the estimate."
+            "BudgetTooSmall: The budget is less than the price of the work and the fee. Raise --budget, or leave it out to take the estimate."
         );
     }
 

@@ -35,6 +35,7 @@ pub async fn run(chain: &Chain, as_json: bool) -> Result<Outcome, Failure> {
     }
     render::line(table.to_string())?;
     render::line("A generator's unit is a token, an evaluator's a response. Windows: blocks to do the work + to show it.")?;
+    render::line("now +: the estimate of a request is so much above the price while operators are busy; less is taken, and waits.")?;
     render::line("Context: tokens that question and answer may take together; each byte of the question counts as one.")?;
     render::line("Reward: the part of its price or share that work earns, by its quality or agreement q and its latency l, both 0 to 1.")?;
     render::line("Spread: how far apart those who score with an evaluator usually are.")?;
@@ -43,7 +44,10 @@ pub async fn run(chain: &Chain, as_json: bool) -> Result<Outcome, Failure> {
 
 fn row(model: &ModelView, names: &Names) -> [String; 9] {
     let kind = kind(model.kind);
-    let price = format!("{} + {} a unit", Amount(model.price.base), Amount(model.price.per_unit));
+    let mut price = format!("{} + {} a unit", Amount(model.price.base), Amount(model.price.per_unit));
+    if model.surcharge > 0 {
+        price.push_str(&format!(", now +{}", percent(model.surcharge)));
+    }
     let roster: Vec<_> = model.roster.iter().map(|candidate| names.account(&candidate.operator)).collect();
     [
         render::printable(&text(&model.name)),
@@ -88,6 +92,7 @@ fn to_json(model: &ModelView) -> Value {
         "name": text(&model.name),
         "kind": kind(model.kind),
         "price": { "base": model.price.base.to_string(), "per_unit": model.price.per_unit.to_string() },
+        "surcharge": f64::from(model.surcharge) / 1e6,
         "windows": { "commit": model.windows.commit, "reveal": model.windows.reveal },
         "reward": { "alpha": model.reward.alpha as f64 / 1e9, "beta": model.reward.beta as f64 / 1e9 },
         "context": (model.context > 0).then_some(model.context),

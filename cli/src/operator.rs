@@ -59,7 +59,7 @@ pub async fn consent(consent: &Consent, shared: &Shared) -> Result<Outcome, Fail
     } else {
         render::line(&signature)?;
         render::note_line(&format!(
-            "{operator} may register worker key {}: `poq operator register --worker KEY --consent …`",
+            "{operator} can name this worker key now: `poq --suri-file FILE operator register --worker {} --consent … --model NAME`",
             worker.public_key().to_account_id()
         ));
     }

@@ -159,7 +159,11 @@ fn rows(parameters: &Parameters) -> Vec<Row> {
             money(audit_allowance),
             "most that all audits together slash within audit_window",
         ),
-        ("gross_error", percent(gross_error), "mean distance from the truth at which an error is gross"),
+        (
+            "gross_error",
+            percent(gross_error),
+            "distance of the worst score from the truth at which an error is gross",
+        ),
         ("audit_window", blocks(audit_window), "from the end of a request, in which an audit can be opened"),
         (
             "tolerance_spreads",
@@ -205,7 +209,7 @@ mod tests {
             absence_slash: 0,
             audit_slash: 300_000,
             audit_allowance: 50_000_000_000_000_000,
-            gross_error: 450_000,
+            gross_error: 500_000,
             audit_window: 14_400,
             tolerance_spreads: 6,
             tolerance_least: 50_000,

@@ -311,7 +311,7 @@ fn money(request: &RequestView, bill: Option<&Bill>, transaction_fee: Option<u12
     if request.bonus > 0 {
         let can = if bill.is_some() { "could" } else { "can" };
         lines.push(format!(
-            "Each answer {can} earn up to {} more than the price of its model: its part of what the budget is above the estimate.",
+            "Each answer {can} earn up to {} more than the price of its model: its part of what the budget is above the least.",
             Amount(request.bonus)
         ));
     }

@@ -69,6 +69,8 @@ pub struct ModelView {
     pub price: Price,
     /// How long its operators have.
     pub windows: Windows,
+    /// By what part of its price the estimate is higher now, because there is more work than room.
+    pub surcharge: Parts,
     /// What quality and latency are worth.
     pub reward: Reward,
     /// Of a generator: tokens that prompt and answer may take together. 0 of an evaluator.
@@ -531,7 +533,7 @@ pub struct Parameters {
     /// Most that all audits together may slash within `audit_window` blocks.
     #[serde(with = "units")]
     pub audit_allowance: u128,
-    /// From which mean distance to the truth an error is gross.
+    /// From which distance to the truth an error is gross; of several scores the worst counts.
     #[serde(with = "parts")]
     pub gross_error: Parts,
     /// Blocks after the end of a request in which an audit can be opened.
@@ -804,7 +806,7 @@ pub struct AuditOpened {
 pub struct Audited {
     /// Whose.
     pub operator: AccountId32,
-    /// Their mean distance from the truth.
+    /// How far the worst of their scores was from the truth.
     pub error: Parts,
 }
 

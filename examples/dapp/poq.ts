@@ -199,7 +199,7 @@ const MEANING: Partial<Record<ErrorName, string>> = {
   ContextTooSmall: "the question's bytes and the answer's tokens do not fit into a model: ask shorter, for fewer tokens, or another.",
   NotEnoughInferenceNodes: "fewer nodes than that serve these generators.",
   NotEnoughQualityValidators: "fewer quality validators than that serve this evaluator.",
-  BudgetTooSmall: "the budget is below the estimate.",
+  BudgetTooSmall: "the budget is below the price of the work and the chain's part.",
   InsufficientBalance: "the account's free balance does not cover the budget.",
 };
 

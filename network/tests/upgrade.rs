@@ -12,7 +12,7 @@
 )]
 
 use network::{
-    client::{account, wait, At, Client, Question, Request, PALLET},
+    client::{account, variant, wait, At, Client, Question, Request, PALLET},
     ledger::{issuance, Ledger},
     members,
     network::{Network, Options, Place, Spec},
@@ -23,7 +23,7 @@ use serde_json::json;
 use std::{collections::BTreeSet, fs, path::Path, time::Duration};
 use subxt::{
     dynamic::{self, Value},
-    ext::scale_value::Composite,
+    ext::{scale_decode::DecodeAsType, scale_value::Composite},
 };
 
 /// Every state of an open request.
@@ -34,6 +34,20 @@ const PAUSE: Duration = Duration::from_millis(700);
 
 /// An upgrade falls where it falls. A run counts if that was in the middle of requests in every state.
 const RUNS: usize = 4;
+
+/// Which runtime's migrations have run, as the chain keeps it.
+#[derive(DecodeAsType)]
+#[decode_as_type(crate_path = "subxt::ext::scale_decode")]
+struct LastUpgrade {
+    spec_version: u32,
+}
+
+/// A request as version 2 keeps it, as far as it matters here.
+#[derive(DecodeAsType)]
+#[decode_as_type(crate_path = "subxt::ext::scale_decode")]
+struct StoredRequest {
+    phase: Value,
+}
 
 /// The chain `local` as version 2 began it.
 fn write_spec(path: &Path) {
@@ -49,11 +63,16 @@ fn write_spec(path: &Path) {
     fs::write(path, spec.to_string()).unwrap();
 }
 
-async fn version(client: &Client) -> u64 {
+/// The version whose migrations have run. A block that sets a code already *has* it, so that all that is read there by its rules is
+/// nonsense until the next one has migrated it.
+async fn version(client: &Client) -> u32 {
     // A node that compiles a new runtime may take its time.
-    let asked = || async { client.call("state_getRuntimeVersion", Vec::new()).await.map(Some) };
-    let version = wait("the version", asked).await.unwrap();
-    version.get("specVersion").and_then(serde_json::Value::as_u64).unwrap()
+    let asked = || async {
+        let last: Option<LastUpgrade> =
+            Client::value(&client.best().await?, "System", "LastRuntimeUpgrade").await?;
+        Ok(last)
+    };
+    wait("the version", asked).await.unwrap().spec_version
 }
 
 /// Asks in every block, until the chain has another version.
@@ -62,7 +81,7 @@ async fn ask_until_upgraded(client: Client) {
     let call = client.request_call(&question, &client.terms().await.unwrap()).await.unwrap();
     let (bob, at) = (account("//Bob").unwrap(), client.finalized().await.unwrap());
     let mut nonce = 0;
-    while version(&client).await < u64::from(VERSION.spec_version) {
+    while version(&client).await < VERSION.spec_version {
         let transaction = Client::sign(&at, &call, &bob, nonce).unwrap();
         // The last ones may meet the new version, which does not take what was signed for the old one.
         if client.send(&transaction).await.is_ok() {
@@ -107,17 +126,36 @@ async fn ask_by_program(url: &str) -> serde_json::Value {
     serde_json::from_slice(&said.stdout).unwrap()
 }
 
-/// The block whose state the migration finds: the last one that the old runtime made.
-async fn last_of_the_old(archive: &Client) -> At {
+/// The states of the open requests that the migration finds: those after the block that set the code. That block's state is
+/// still of the old types, its metadata of the new, so it is read with the types of its parent.
+async fn states_that_were_migrated(archive: &Client) -> BTreeSet<String> {
     let last = archive.finalized().await.unwrap().block_number();
+    let mut old = archive.at_number(0).await.unwrap();
     for number in 1..=last {
         let at = archive.at_number(number).await.unwrap();
-        let events = at.events().fetch().await.unwrap();
-        if events.iter().any(|event| event.unwrap().event_name() == "CodeUpdated") {
-            return at;
+        if at.spec_version() != old.spec_version() {
+            return read_with_types_of(&old, &at).await;
         }
+        old = at;
     }
     panic!("no block set the code");
+}
+
+async fn read_with_types_of(old: &At, at: &At) -> BTreeSet<String> {
+    let (metadata, storage) = (old.metadata_ref(), old.storage());
+    let entry = storage.entry(dynamic::storage::<(u64,), Value>(PALLET, "Requests")).unwrap();
+    let requests = metadata.pallet_by_name(PALLET).unwrap().storage().unwrap();
+    let type_id = requests.entry_by_name("Requests").unwrap().value_ty();
+    let next: Option<u64> = Client::value(at, PALLET, "NextRequest").await.unwrap();
+    let mut states = BTreeSet::new();
+    for id in 0..next.unwrap_or(0) {
+        // Closed ones may be forgotten.
+        let Ok(bytes) = at.storage().fetch_raw(entry.fetch_key((id,)).unwrap()).await else { continue };
+        let request = StoredRequest::decode_as_type(&mut &bytes[..], type_id, metadata.types()).unwrap();
+        states.extend(variant(&request.phase).map(str::to_owned));
+    }
+    states.retain(|state| STATES.contains(&state.as_str()));
+    states
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -154,13 +192,14 @@ async fn upgrade_in_the_middle() -> BTreeSet<String> {
     .unwrap();
     upgrade(&archive).await;
     asking.await.unwrap();
-    let found = states(&last_of_the_old(&archive).await).await;
+    let found = states_that_were_migrated(&archive).await;
 
     // A connection of its own: this one knows the old types.
     let url = network.nodes()[4].url();
     // A node that compiles the new runtime, as all others do now, may take its time.
     let client = wait("a connection", || async { Client::connect(&url).await.map(Some) }).await.unwrap();
-    assert_eq!(version(&client).await, u64::from(VERSION.spec_version));
+    let upgraded = || async { Ok((version(&client).await == VERSION.spec_version).then_some(())) };
+    wait("the upgrade of the node that is asked", upgraded).await.unwrap();
     // At once, before the upgrade is final: that is when what is signed for the old version is refused.
     let (by_program, late) =
         tokio::join!(ask_by_program(&url), client.ask("What colour is the sky?", "//Charlie"));

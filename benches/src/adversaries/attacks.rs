@@ -76,14 +76,14 @@ pub enum Attack {
     /// A requester that owns three of the five quality validators of an evaluator, asks for all five and takes its own out of the draws
     /// before the committee is drawn.
     FreeCommittee,
-    /// A requester that asks for far more than operators have room for, at the price that honest requesters offer.
+    /// A requester that asks for far more than operators have room for, for what the estimate says, as honest requesters.
     Overload,
     /// A requester that asks for what nobody can answer: all inference nodes refuse.
     Unanswerable,
     /// A requester that owns operators. It knows that its own requests are no audits: where its quality validators have most of the weight of
     /// the committee, they say 1 of its own inference nodes and 0 of all others.
     SelfDealing,
-    /// A requester that asks for far more than operators have room for, at the least budget; honest requesters offer more.
+    /// A requester that asks for far more than operators have room for, at the least budget; honest requesters pay what the estimate says.
     Busy,
 }
 

@@ -387,15 +387,15 @@ pub struct Order {
     pub is_audit: bool,
     pub evaluator: ModelId,
     pub min_quality: Permill,
-    /// Offered for each answer above its price.
-    pub bonus: Balance,
+    /// Whether it offers no more than the price, however busy operators are.
+    pub is_least: bool,
 }
 
 impl Order {
-    /// An ordinary request at the least budget.
+    /// An ordinary request, for what the estimate says.
     pub fn new(by: Asker, secret: [u8; 32]) -> Self {
         let min_quality = Permill::zero();
-        Self { by, secret, is_audit: false, evaluator: EVALUATOR, min_quality, bonus: 0 }
+        Self { by, secret, is_audit: false, evaluator: EVALUATOR, min_quality, is_least: false }
     }
 }
 
@@ -409,13 +409,13 @@ pub fn ask(order: Order) -> Result<RequestId> {
     } else {
         order.secret
     };
-    let least = Poq::estimate_budget(vec![GENERATOR], order.evaluator, TOKENS, RESPONDERS, COMMITTEE)
+    let estimate = Poq::estimate_budget(vec![GENERATOR], order.evaluator, TOKENS, RESPONDERS, COMMITTEE)
         .map_err(|error| anyhow!("no budget: {error:?}"))?;
     // The fee is a part of the whole.
-    let bonus = PARAMETERS
+    let least = PARAMETERS
         .fee
         .left_from_one()
-        .saturating_reciprocal_mul_ceil(order.bonus * Balance::from(RESPONDERS));
+        .saturating_reciprocal_mul_ceil(SHARE * Balance::from(RESPONDERS) + estimate.scoring);
     let terms = Terms {
         generators: BoundedVec::truncate_from(vec![GENERATOR]),
         evaluator: order.evaluator,
@@ -423,7 +423,7 @@ pub fn ask(order: Order) -> Result<RequestId> {
         responders: RESPONDERS,
         committee: COMMITTEE,
         min_quality: order.min_quality,
-        budget: least.total() + bonus,
+        budget: if order.is_least { least } else { estimate.total() },
         audit,
     };
     Poq::request_inference(RuntimeOrigin::signed(requester), prompt, terms)

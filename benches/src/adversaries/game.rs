@@ -4,7 +4,7 @@ use crate::{
     attacks::{Attack, Role},
     books::Mean,
     cell::{Cell, Played, Purchase, WINDOWS},
-    chain::{self, Asker, Chain, Order, SHARE, STAKE},
+    chain::{self, Asker, Chain, Order, STAKE},
     lineup::Lineup,
     moves::{members, responders},
     player::{Player, FRESH_FROM},
@@ -18,9 +18,6 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 
 /// Blocks between a settlement and the opening of an audit.
 const AUDIT_DELAY: u64 = 20;
-
-/// What honest requesters offer for each answer above its price, where the attacker is a requester.
-pub const HONEST_BONUS: u128 = SHARE / 10;
 
 /// Block in which honest newcomers look for a place beside squatters, and how many they are.
 const NEWCOMERS_AT: u64 = 200;
@@ -170,8 +167,7 @@ impl Game {
             if !self.is_asked_out() {
                 // The attacker first: it is no worse off for it.
                 self.attack_by_asking()?;
-                let bonus = if self.cell.role == Role::Requester { HONEST_BONUS } else { 0 };
-                self.ask(Asker::Honest, true, |order| Order { bonus, ..order })?;
+                self.ask(Asker::Honest, true, |order| order)?;
             }
             for mut flight in std::mem::take(&mut self.flights) {
                 if self.act(&mut flight)? {

@@ -3,7 +3,7 @@
 use crate::{
     attacks::{Attack, Role},
     chain::{self, Asker, Order, THIN_EVALUATOR},
-    game::{Game, HONEST_BONUS},
+    game::Game,
     player::Player,
 };
 use anyhow::Result;
@@ -34,10 +34,11 @@ impl Game {
                 self.ask(mine, true, |order| Order { evaluator: THIN_EVALUATOR, ..order })?;
                 own.into_iter().try_for_each(chain::chill)
             }
-            Attack::Overload => (0..FLOOD)
-                .try_for_each(|_| self.ask(mine, true, |order| Order { bonus: HONEST_BONUS, ..order })),
+            Attack::Overload => (0..FLOOD).try_for_each(|_| self.ask(mine, true, |order| order)),
             Attack::Unanswerable => self.ask(mine, false, |order| order),
-            Attack::Busy => (0..FLOOD).try_for_each(|_| self.ask(mine, true, |order| order)),
+            Attack::Busy => {
+                (0..FLOOD).try_for_each(|_| self.ask(mine, true, |order| Order { is_least: true, ..order }))
+            }
             Attack::SelfDealing => self.ask(mine, true, |order| order),
             _ => Ok(()),
         }

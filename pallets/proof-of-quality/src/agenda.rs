@@ -125,11 +125,13 @@ impl<T: Config> Pallet<T> {
         let (n, k) = (request.responders, request.committee);
         match request.phase {
             Phase::Requested => Self::inference_draw_weight(request, most_looks(n))
-                .saturating_add(T::WeightInfo::refund(0, 0)),
+                .saturating_add(T::WeightInfo::refund(0, 0))
+                .saturating_add(Self::surcharge_weight(request.generators.len())),
             Phase::Answering { .. } => T::WeightInfo::close_answering(n).max(T::WeightInfo::refund(n, 0)),
             Phase::Opening { .. } => T::WeightInfo::close_opening(n).max(T::WeightInfo::refund(n, 0)),
             Phase::Selecting => Self::committee_draw_weight(request, most_looks(k))
-                .saturating_add(T::WeightInfo::refund(n, 0)),
+                .saturating_add(T::WeightInfo::refund(n, 0))
+                .saturating_add(Self::surcharge_weight(1)),
             Phase::Scoring { .. } => T::WeightInfo::close_scoring(k)
                 .max(T::WeightInfo::dismiss_committee(k))
                 .max(T::WeightInfo::refund(n, k)),
@@ -187,14 +189,17 @@ impl<T: Config> Pallet<T> {
     ) -> Weight {
         let (n, k) = (request.responders, request.committee);
         let spent = match (from, &request.phase) {
-            (Phase::Requested, Phase::Requested | Phase::Answering { .. } | Phase::Opening { .. }) => {
+            (Phase::Requested, Phase::Requested) => Self::inference_draw_weight(request, missing)
+                .saturating_add(Self::surcharge_weight(request.generators.len())),
+            (Phase::Requested, Phase::Answering { .. } | Phase::Opening { .. }) => {
                 Self::inference_draw_weight(request, missing)
             }
             (Phase::Answering { .. }, Phase::Opening { .. }) => T::WeightInfo::close_answering(n),
             (Phase::Opening { .. }, Phase::Selecting) => T::WeightInfo::close_opening(n),
-            (Phase::Selecting, Phase::Selecting | Phase::Scoring { .. }) => {
-                Self::committee_draw_weight(request, missing)
+            (Phase::Selecting, Phase::Selecting) => {
+                Self::committee_draw_weight(request, missing).saturating_add(Self::surcharge_weight(1))
             }
+            (Phase::Selecting, Phase::Scoring { .. }) => Self::committee_draw_weight(request, missing),
             (Phase::Scoring { .. }, Phase::Revealing { .. }) => T::WeightInfo::close_scoring(k),
             (Phase::Revealing { .. }, Phase::Settled { .. }) if missing == 0 => {
                 Self::settlement_weight(request)
@@ -215,12 +220,14 @@ impl<T: Config> Pallet<T> {
         [
             T::WeightInfo::draw_inference_nodes(candidates, n, most_looks(n))
                 .max(T::WeightInfo::draw_inference_nodes_of_one_model(roster, n, most_looks(n)))
-                .saturating_add(T::WeightInfo::refund(0, 0)),
+                .saturating_add(T::WeightInfo::refund(0, 0))
+                .saturating_add(Self::surcharge_weight(T::MaxModelsPerRequest::get() as usize)),
             T::WeightInfo::close_answering(n),
             T::WeightInfo::close_opening(n),
             T::WeightInfo::draw_committee(roster, k, most_looks(k))
                 .max(T::WeightInfo::draw_committee_again(roster, k, most_looks(k)))
-                .saturating_add(T::WeightInfo::refund(n, 0)),
+                .saturating_add(T::WeightInfo::refund(n, 0))
+                .saturating_add(Self::surcharge_weight(1)),
             T::WeightInfo::close_scoring(k),
             T::WeightInfo::settle(n, k),
             T::WeightInfo::settle_of_one_model(n, k),
@@ -402,6 +409,9 @@ impl<T: Config> Pallet<T> {
         }
         let looks = drawn.looks();
         if drawn.is_incomplete && Self::may_wait(request, now) {
+            if drawn.is_congested() {
+                Self::raise_surcharges(&request.generators, request);
+            }
             Self::draw_later(id, request, drawn.busy > 0, now);
             return looks;
         }
@@ -489,7 +499,7 @@ impl<T: Config> Pallet<T> {
 
     /// Puts a draw off, and charges for it if that was because operators are busy. At first by a block, later by half of what the
     /// request has waited, so that a crowd of waiting requests leaves the agenda to those that can go on. A request that offers more
-    /// than the estimate comes again in the next block, so that no room goes to one that offers less.
+    /// than the price comes again in the next block, so that no room goes to one that offers less.
     fn draw_later(id: RequestId, request: &mut Request<T>, is_busy: bool, now: BlockNumberFor<T>) {
         if is_busy {
             request.tries = request.tries.saturating_add(1);
@@ -565,6 +575,9 @@ impl<T: Config> Pallet<T> {
         Self::refresh(&request.evaluator, &places);
         let looks = drawn.looks();
         if drawn.is_incomplete && Self::may_wait(request, now) {
+            if drawn.is_congested() {
+                Self::raise_surcharges(&[request.evaluator], request);
+            }
             Self::draw_later(id, request, drawn.busy > 0, now);
             return looks;
         }
@@ -693,6 +706,11 @@ impl<T: Config, Item> Drawn<T, Item> {
     /// How many were looked at in vain.
     fn looks(&self) -> u32 {
         self.busy.saturating_add(self.unfit.len() as u32)
+    }
+
+    /// Whether there is more work than room, and not only somebody who has none.
+    fn is_congested(&self) -> bool {
+        self.busy as usize > self.fit.len()
     }
 
     /// Why a request is refunded of which this was the last draw; `otherwise`, if nobody was busy.

@@ -8,7 +8,7 @@
 //! opened audit does not mark its requester. What all of them together can slash is bounded ([`Parameters::audit_allowance`]).
 
 use crate::{
-    consensus::{agreement, deviation},
+    consensus::{agreement, worst_error},
     *,
 };
 use alloc::vec::Vec;
@@ -158,7 +158,7 @@ impl<T: Config> Pallet<T> {
     /// Moves standing to where the truth says, slashes gross errors, and pays those whom they cost something.
     fn audit_members(id: RequestId, request: &Request<T>, truths: &[(Response<T>, Permill)]) {
         let rules = &request.parameters;
-        let truth: Vec<Option<Permill>> = truths.iter().map(|(_, truth)| Some(*truth)).collect();
+        let truth: Vec<Permill> = truths.iter().map(|(_, truth)| *truth).collect();
         let committees: Vec<CommitteeOf<T>> =
             (0..=request.round).map(|round| Committees::<T>::get(id, round)).collect();
         let mut pool = CreditOf::<T>::default();
@@ -166,7 +166,7 @@ impl<T: Config> Pallet<T> {
             let error = match member.work {
                 // As if it had said the contrary: or a score that turns out to be a bad guess could be folded.
                 Work::NotRevealed => Permill::one(),
-                Work::Shown => deviation(&member.scores, &truth),
+                Work::Shown => worst_error(&member.scores, &truth),
                 _ => continue,
             };
             // An operator all of whose stake was slashed may be gone.
@@ -235,7 +235,7 @@ impl<T: Config> Pallet<T> {
         id: RequestId,
         request: &Request<T>,
         truths: &[(Response<T>, Permill)],
-        truth: &[Option<Permill>],
+        truth: &[Permill],
         committee: &CommitteeOf<T>,
         pool: &mut CreditOf<T>,
     ) {
@@ -254,10 +254,11 @@ impl<T: Config> Pallet<T> {
         let reward = Self::reward_of(&request.evaluator);
         // Not to those who made the fault, however close they were on another response.
         let harmed = |member: &&crate::Member<T>| {
-            member.work == Work::Shown && deviation(&member.scores, truth) < request.parameters.gross_error
+            member.work == Work::Shown && worst_error(&member.scores, truth) < request.parameters.gross_error
         };
+        let known: Vec<Option<Permill>> = truth.iter().copied().map(Some).collect();
         for member in committee.iter().filter(harmed) {
-            let agreed = agreement(&member.scores, truth, request.parameters.tolerance_most);
+            let agreed = agreement(&member.scores, &known, request.parameters.tolerance_most);
             let deserved = reward.earned(agreed, member.latency).mul_floor(share);
             let owed = deserved.saturating_sub(member.paid);
             Self::compensate_operator(pool, id, &member.operator, owed);
@@ -275,7 +276,7 @@ impl<T: Config> Pallet<T> {
     }
 }
 
-/// How close scores with this mean error are to the truth: 1 without an error, 0 from `gross` on.
+/// How close scores with this error are to the truth: 1 without one, 0 from `gross` on.
 fn closeness(error: Permill, gross: Permill) -> Permill {
     if error >= gross {
         Permill::zero()

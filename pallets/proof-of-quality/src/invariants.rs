@@ -52,6 +52,7 @@ impl<T: Config> Pallet<T> {
         ensure!(kept.is_ok(), "the economic parameters do not hold together");
         Self::check_operators()?;
         Self::check_rosters()?;
+        Self::check_surcharges()?;
         Self::check_requests()?;
         Self::check_agenda()
     }

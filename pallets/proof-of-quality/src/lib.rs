@@ -103,8 +103,8 @@
 //! smallest keys are drawn. Whatever one operator does about its stake, its models or its capacity moves its own seat only.
 //!
 //! Who has no room for the work is passed over: a flood of requests waits, and is refunded in the end, instead of burying operators
-//! in work that they would be slashed for. While requests wait, those that offer most above the estimate are drawn for first, and
-//! each try costs its requester `waiting_fee`.
+//! in work that they would be slashed for. While requests wait, those that offer most above the price are drawn for first, and
+//! each try costs its requester `waiting_fee`. What the estimate says goes up with them and down again ([`Surcharge`]).
 //!
 //! ## Money
 //!
@@ -122,7 +122,7 @@
 //! | chain | such an answer | what it would have earned above the base |
 //! | chain | a draw put off because operators had no room | `waiting_fee` |
 //!
-//! `price` is that of the model that answered; `bonus` is an equal part of what the budget has above the estimate. All else goes back.
+//! `price` is that of the model that answered; `bonus` is an equal part of what the budget has above the least. All else goes back.
 //! So an answer that was shown is paid for whatever becomes of its request, and neither a bar that nobody can reach nor a
 //! committee that cannot be drawn makes it cheaper, or takes its pay. ("Below what it is known for" means by more than
 //! `tolerance_most`.)
@@ -203,6 +203,7 @@ mod audits;
 #[cfg(feature = "runtime-benchmarks")]
 mod benchmarking;
 pub mod config_preludes;
+mod congestion;
 pub mod consensus;
 mod draw;
 pub mod driver;
@@ -229,6 +230,7 @@ mod tests;
 
 pub use crate::pallet::*;
 pub use audits::{AnswerKey, AnswerKeyOf, Audit, AuditSlashes, EnsureAuditor};
+pub use congestion::Surcharge;
 pub use consensus::{Aggregation, Mean, Median, TrimmedMean, WeightedMedian};
 pub use invariants::MOST_TO_CHECK;
 pub use parameters::{Parameters, ParametersOf};
@@ -477,6 +479,10 @@ pub mod pallet {
     /// from the consensus of the others. `None` until the first settlement.
     #[pallet::storage]
     pub type Spreads<T: Config> = StorageMap<_, Identity, ModelId, Permill>;
+
+    /// For each model, by how much the price of its work was up when that was last too much for its operators.
+    #[pallet::storage]
+    pub type Surcharges<T: Config> = StorageMap<_, Identity, ModelId, Surcharge<BlockNumberFor<T>>>;
 
     /// The model registry.
     #[pallet::storage]
@@ -778,7 +784,7 @@ pub mod pallet {
             request: RequestId,
             /// Whose.
             operator: T::AccountId,
-            /// Their mean distance from the truth.
+            /// How far the worst of their scores was from the truth.
             error: Permill,
         },
         /// There are new economic parameters. Open requests keep the old ones.
@@ -924,7 +930,7 @@ pub mod pallet {
         NotEnoughInferenceNodes,
         /// Fewer quality validators can be drawn than were asked for.
         NotEnoughQualityValidators,
-        /// The budget is less than the estimate.
+        /// The budget is less than the price of the work and the fee.
         BudgetTooSmall,
         /// A number does not fit.
         Overflow,
@@ -1138,8 +1144,8 @@ pub mod pallet {
         /// Asks for an inference and puts its budget on hold.
         ///
         /// Origin: signed.
-        /// Details: at least [`Pallet::estimate_budget`]; what a larger budget has more is for the inference nodes, and goes before
-        /// others when operators are busy. What is not owed goes back: owed are the fee once anybody was drawn, `waiting_fee` for
+        /// Details: at least the price of the work and the fee, which is [`Pallet::estimate_budget`] where there is room; what a larger
+        /// budget has more is for the inference nodes, and goes before others when operators are busy. What is not owed goes back: owed are the fee once anybody was drawn, `waiting_fee` for
         /// each draw put off for want of room, and for each answer that is shown its price by quality, `base_pay` at least.
         /// Prompt and answers are public.
         /// Errors: [`Error::EmptyPrompt`], [`Error::PromptTooLong`], [`Error::NotUtf8`], [`Error::InvalidSampling`],
@@ -1267,7 +1273,9 @@ pub mod pallet {
 
     #[pallet::view_functions]
     impl<T: Config> Pallet<T> {
-        /// Least budget of a request with these terms, and how it divides.
+        /// Budget of a request with these terms that goes before those that wait, and how it divides: the price of the work and the
+        /// fee, and on top of that for the inference nodes the surcharge of the dearest of the models ([`ModelView`]), which is zero
+        /// where there is room. Less is taken, down to the price and the fee, and waits.
         ///
         /// Errors: as [`Pallet::request_inference`] would for the same models and numbers.
         pub fn estimate_budget(

@@ -44,7 +44,8 @@ pub struct Parameters<Balance, BlockNumber> {
     pub audit_slash: Permill,
     /// Most that all audits together may slash in a span of `audit_window` blocks: bounds what an auditor who lies can break.
     pub audit_allowance: Balance,
-    /// Mean distance of scores from the truth at which an error is gross. Not zero.
+    /// Distance of a score from the truth at which an error is gross: a half says that a right answer is wrong, or the other way
+    /// round. Of several scores the worst counts. Not zero.
     pub gross_error: Permill,
     /// Blocks from settlement in which an audit can be opened, the last one included. 1 to `Retention`.
     pub audit_window: BlockNumber,
@@ -93,7 +94,7 @@ impl<Balance, BlockNumber> Parameters<Balance, BlockNumber> {
             absence_slash,
             audit_slash: Permill::from_percent(30),
             audit_allowance,
-            gross_error: Permill::from_percent(45),
+            gross_error: Permill::from_percent(50),
             audit_window,
             tolerance_spreads: 6,
             tolerance_least: Permill::from_percent(5),

@@ -83,8 +83,11 @@ impl<T: Config> Pallet<T> {
         committee: u32,
     ) -> Result<Budget<BalanceOf<T>>, DispatchError> {
         let needs = Self::needs(generators, evaluator, max_tokens, responders, committee)?;
+        let models = generators.iter().chain([evaluator]);
+        let surcharge = models.map(Self::surcharge).max().unwrap_or_default();
         let fee = EconomicParameters::<T>::get().fee;
-        Ok(needs.divide(needs.total(fee)?, fee))
+        let total = needs.with(surcharge)?.total(fee)?;
+        Ok(needs.divide(total, fee))
     }
 
     fn check_prompt(prompt: Vec<u8>) -> Result<BoundedVec<u8, T::MaxPromptLength>, Error<T>> {
@@ -181,6 +184,13 @@ impl<T: Config> Needs<T> {
         let total = fee.left_from_one().saturating_reciprocal_mul_ceil(work);
         ensure!(total >= work, Error::<T>::Overflow);
         Ok(total)
+    }
+
+    /// The same with a part of the price on top for the inference nodes.
+    fn with(&self, surcharge: Permill) -> Result<Self, Error<T>> {
+        let more = surcharge.mul_ceil(self.inference);
+        let inference = self.inference.checked_add(&more).ok_or(Error::<T>::Overflow)?;
+        Ok(Self { inference, ..*self })
     }
 
     /// Divides `total`, at least [`Self::total`]. What is more than needed is for the inference nodes.

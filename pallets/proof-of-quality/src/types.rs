@@ -284,7 +284,7 @@ where
     Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
 )]
 pub struct Budget<Balance> {
-    /// For the inference nodes: for each the price of its model and an equal part of what is above the estimate, earned by quality.
+    /// For the inference nodes: for each the price of its model and an equal part of what is above the least, earned by quality.
     pub inference: Balance,
     /// For the quality validators, in equal shares, each earned by agreement.
     pub scoring: Balance,
@@ -425,7 +425,7 @@ pub struct Request<T: Config> {
     pub min_quality: Permill,
     /// What is on hold for it and how it divides.
     pub budget: Budget<BalanceOf<T>>,
-    /// What each response can earn beyond the price of its model: an equal part of what the budget has above the estimate.
+    /// What each response can earn beyond the price of its model: an equal part of what the budget has above the least.
     pub bonus: BalanceOf<T>,
     /// Windows of the inference nodes: the widest of the generators'.
     pub answer_windows: Windows<BlockNumberFor<T>>,

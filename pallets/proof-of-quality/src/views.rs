@@ -158,6 +158,8 @@ pub struct ModelView<T: Config> {
     pub name: Vec<u8>,
     /// What it costs.
     pub price: Price<BalanceOf<T>>,
+    /// By what part of its price the estimate is higher now, because there is more work than room ([`Surcharge`]).
+    pub surcharge: Permill,
     /// How long its operators have.
     pub windows: Windows<BlockNumberFor<T>>,
     /// What quality and latency are worth.
@@ -293,6 +295,7 @@ impl<T: Config> Pallet<T> {
                 kind: model.kind,
                 name: model.name.into_inner(),
                 price: model.price,
+                surcharge: Self::surcharge(&id),
                 windows: model.windows,
                 reward: model.reward,
                 context: model.context,

@@ -44,3 +44,13 @@ pub fn deviation(scores: &[Permill], others: &[Option<Permill>]) -> Permill {
     }
     rounded_down(sum, count).unwrap_or_default()
 }
+
+/// How far a quality validator's scores are from the truth where they are farthest: the greatest `|score - truth|` over the
+/// responses, zero where there are none. (Construction: ours.)
+///
+/// The greatest and not the mean, because each response is paid for by itself: who lies about one of many must not be measured by
+/// the honest rest.
+pub fn worst_error(scores: &[Permill], truth: &[Permill]) -> Permill {
+    let distance = |(score, truth): (&Permill, &Permill)| score.deconstruct().abs_diff(truth.deconstruct());
+    Permill::from_parts(scores.iter().zip(truth).map(distance).max().unwrap_or(0))
+}

@@ -23,7 +23,7 @@ mod tests;
 mod trimmed_mean;
 mod weighted_median;
 
-pub use agreement::{agreement, deviation};
+pub use agreement::{agreement, deviation, worst_error};
 pub use mean::Mean;
 pub use median::{lower_median, Median};
 pub use trimmed_mean::TrimmedMean;

@@ -437,3 +437,12 @@ fn deviation_at_its_edges() {
     assert_eq!(deviation(&[one, one], &[None, Some(zero)]), one);
     assert_eq!(deviation(&[one, zero], &[Some(zero), Some(zero)]), Permill::from_percent(50));
 }
+
+#[test]
+fn an_error_is_the_worst_of_all_and_honest_scores_do_not_dilute_it() {
+    let (zero, half, one) = (Permill::zero(), Permill::from_percent(50), Permill::one());
+    assert_eq!(worst_error(&[], &[]), zero);
+    assert_eq!(worst_error(&[half, half], &[half, half]), zero);
+    assert_eq!(worst_error(&[half, one, half], &[half, half, half]), half);
+    assert_eq!(worst_error(&[zero, one], &[one, half]), one);
+}

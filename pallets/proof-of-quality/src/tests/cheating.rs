@@ -10,7 +10,7 @@ use poq_primitives::{
     job::FailureReason,
 };
 use sp_core::Pair;
-use sp_runtime::Permill;
+use sp_runtime::{Permill, Saturating};
 
 fn set(parameters: ParametersOf<Test>) {
     Poq::set_parameters(RuntimeOrigin::root(), parameters).unwrap();
@@ -91,6 +91,27 @@ fn nobody_folds_after_a_commitment() {
         for n in [nodes[1], members[0]] {
             assert_eq!((operator(n).slashed, operator(n).recent[0].outcome), (100, Outcome::NotRevealed));
         }
+    });
+}
+
+/// Whoever lies about the answer that it is paid for, and is honest about the others, was once measured by the mean.
+#[test]
+fn a_lie_about_one_answer_of_many_is_gross() {
+    build_and_execute(|| {
+        let id = ask_and_draw(Terms { responders: 3, ..audited() });
+        answer(id, b"Lima");
+        let members = committee(id);
+        let scores = |n| if n == members[0] { [30, 100, 100] } else { [100; 3] };
+        for n in &members {
+            commit_scores(*n, id, &scores(*n)).unwrap();
+        }
+        for n in &members {
+            reveal_scores(*n, id, &scores(*n)).unwrap();
+        }
+        run_until(|| phase(id).is_closed());
+        assert_ok!(open_audit(id));
+        assert!(operator(members[0]).slashed > 0, "0.7 off on one, 0.23 in the mean");
+        assert!(members[1..].iter().all(|n| operator(*n).slashed == 0));
     });
 }
 
@@ -491,6 +512,96 @@ fn the_better_budget_goes_first_and_waiting_costs() {
                 );
             }
         }
+    });
+}
+
+fn estimate() -> Balance {
+    Poq::estimate_budget(vec![STRONG, WEAK], JUDGE, 10, 3, 5).unwrap().inference
+}
+
+fn surcharge(id: ModelId) -> Permill {
+    Poq::models(None, 10).into_iter().find(|model| model.id == id).unwrap().surcharge
+}
+
+/// Leaves the three inference nodes room for one answer each, and takes it.
+fn take_all_room() -> RequestId {
+    for n in 1..=3 {
+        Poq::set_capacity(RuntimeOrigin::signed(account(n)), Workload { tokens: 10, pairs: 0 }).unwrap();
+    }
+    ask_and_draw(Terms { responders: 3, ..terms() })
+}
+
+#[test]
+fn the_estimate_rises_while_requests_wait_and_falls_again() {
+    build_and_execute(|| {
+        let idle = estimate();
+        let ask_for = |budget: Balance| ask(Terms { responders: 3, budget, ..terms() });
+        let whole = || Poq::estimate_budget(vec![STRONG, WEAK], JUDGE, 10, 3, 5).unwrap().total();
+        let taken = take_all_room();
+        assert_eq!((estimate(), surcharge(STRONG)), (idle, Permill::zero()));
+
+        // Who offers the price raises it by a step and no further, however many they are.
+        let least = whole();
+        let cheap: Vec<_> = (0..5).map(|_| ask_for(least)).collect();
+        run_until(|| Requests::<Test>::get(cheap[0]).unwrap().tries > 0);
+        assert_eq!(surcharge(STRONG), Permill::from_parts(125_000));
+        assert_eq!(surcharge(WEAK), surcharge(STRONG));
+        assert_eq!(surcharge(JUDGE), Permill::zero(), "who scores has room");
+        assert_eq!(estimate(), idle + Permill::from_parts(125_000).mul_ceil(idle));
+        next_block();
+        assert!(surcharge(STRONG) <= Permill::from_parts(125_000));
+
+        // Who pays the estimate raises it further, by a step in a block.
+        let paying = ask_for(whole());
+        assert!(Requests::<Test>::get(paying).unwrap().bonus > 0);
+        let mut before = surcharge(STRONG);
+        let mut most = before;
+        while !phase(taken).is_closed() {
+            next_block();
+            assert!(surcharge(STRONG) <= before.saturating_add(Permill::from_parts(125_000)));
+            before = surcharge(STRONG);
+            most = most.max(before);
+        }
+        assert!(most > Permill::from_parts(125_000), "{most:?}");
+        run_until(|| !responders(paying).is_empty());
+        assert!(cheap.iter().all(|id| responders(*id).is_empty()), "who pays goes first");
+
+        // It is never a reason to refuse, and goes as it came.
+        run_until(|| cheap.iter().all(|id| phase(*id).is_closed()));
+        run_to(System::block_number() + 5);
+        let half = surcharge(STRONG);
+        run_to(System::block_number() + 5);
+        assert!(surcharge(STRONG) < half);
+        run_to(System::block_number() + 120);
+        assert_eq!((estimate(), surcharge(STRONG)), (idle, Permill::zero()));
+    });
+}
+
+/// However much is offered, the price at most doubles: it falls by an eighth where it rises by a step.
+#[test]
+fn the_estimate_never_passes_the_double_price() {
+    build_and_execute(|| {
+        let idle = estimate();
+        let _taken = take_all_room();
+        let dear = ask(Terms { responders: 3, budget: 9_000, ..terms() });
+        let mut most = 0;
+        while !phase(dear).is_closed() {
+            next_block();
+            most = most.max(estimate());
+        }
+        assert!(most > idle + idle / 4 && most <= 2 * idle, "{most} of {idle}");
+    });
+}
+
+/// An operator earns by a high estimate. One that only says that it has no room moves it not at all.
+#[test]
+fn who_keeps_itself_without_room_does_not_raise_the_estimate() {
+    build_and_execute(|| {
+        let idle = estimate();
+        Poq::set_capacity(RuntimeOrigin::signed(account(3)), Workload { tokens: 1, pairs: 0 }).unwrap();
+        let id = ask(Terms { responders: 3, budget: 9_000, ..terms() });
+        run_until(|| Requests::<Test>::get(id).unwrap().tries > 2);
+        assert_eq!((estimate(), Surcharges::<Test>::iter().count()), (idle, 0));
     });
 }
 
