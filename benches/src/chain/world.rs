@@ -327,7 +327,7 @@ impl Stage {
 }
 
 /// Who has not done yet what the phase of a request asks for, and how many responses it has.
-fn due(id: RequestId, request: &pallet_proof_of_quality::types::Request<Runtime>) -> (Vec<AccountId>, usize) {
+fn due(id: RequestId, request: &pallet_proof_of_quality::Request<Runtime>) -> (Vec<AccountId>, usize) {
     let responses = Responses::<Runtime>::get(id);
     let count = responses.len();
     let showing = matches!(request.phase, Phase::Opening { .. } | Phase::Revealing { .. });

@@ -4,7 +4,7 @@
 //! are in POQ. What is about requests counts from the start of the node, from finalized blocks.
 
 use super::problems::Problem;
-use pallet_proof_of_quality::types::{ClosedDuty, Operator, Outcome, Phase, RefundReason, Role};
+use pallet_proof_of_quality::{ClosedDuty, Operator, Outcome, Phase, RefundReason, Role};
 use poq_runtime::{currency::POQ, AccountId, Balance, BlockNumber, Runtime};
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -26,7 +26,7 @@ use codec::{Decode as _, Encode as _};
 use futures::StreamExt as _;
 use history::History;
 use metrics::Metrics;
-use pallet_proof_of_quality::types::{Model, Operator};
+use pallet_proof_of_quality::{Model, Operator};
 use poq_primitives::keys::{EngineEndpoint, ENGINE_ENDPOINT_KEY, PROBLEMS_KEY, WORKER_KEY_TYPE};
 use poq_runtime::{opaque::Block, AccountId, Nonce, Runtime, VERSION};
 use poq_worker::{

@@ -75,7 +75,7 @@ impl<'a> State<'a> {
 
     /// Who can be drawn for a model.
     pub fn roster(&self, model: &ModelId) -> Result<Vec<AccountId>, Unreadable> {
-        let roster: Option<pallet_proof_of_quality::types::RosterOf<Runtime>> =
+        let roster: Option<pallet_proof_of_quality::RosterOf<Runtime>> =
             self.value(Rosters::<Runtime>::hashed_key_for(model))?;
         let roster = roster.into_iter().flatten().filter(|candidate| candidate.away.is_none());
         Ok(roster.map(|candidate| candidate.operator).collect())

@@ -9,21 +9,25 @@
 
 use crate::{
     consensus::{agreement, worst_error},
-    *,
+    duties::{self, RequestId, SlashReason, Work},
+    models::{self, ModelKind},
+    money, operators,
+    requests::{self, Audit, CommitteeOf, Member, Phase, Request, Response},
+    rosters, settlement, Auditors, BalanceOf, Committees, Config, CreditOf, EconomicParameters, Error, Event,
+    LatestAuditSlashes, Outputs, Pallet, Prompts, Requests, Responses,
 };
 use alloc::vec::Vec;
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
 use core::marker::PhantomData;
 use frame_support::{
     ensure,
-    pallet_prelude::*,
-    traits::{Imbalance, OriginTrait},
-    BoundedBTreeSet, CloneNoBound, DebugNoBound, EqNoBound, PartialEqNoBound,
+    traits::{EnsureOrigin, Imbalance, OriginTrait},
+    BoundedBTreeSet, BoundedVec, CloneNoBound, DebugNoBound, EqNoBound, PartialEqNoBound,
 };
 use poq_primitives::commitment::{self, Salt};
 use scale_info::TypeInfo;
 use sp_runtime::{
-    traits::{Saturating, Zero},
+    traits::{Get, Saturating, Zero},
     DispatchResult, PerThing, Permill,
 };
 
@@ -87,17 +91,6 @@ pub struct AuditSlashes<Balance, BlockNumber> {
     pub taken: Balance,
 }
 
-/// What a request carries for an audit.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
-)]
-pub enum Audit {
-    /// 32 bytes that may be a commitment to an [`AnswerKey`]: see [`poq_primitives::commitment::answer_key`].
-    Sealed(Commitment),
-    /// They were one, and it was opened.
-    Opened,
-}
-
 impl<MaxReference: Get<u32>, MaxDecoys: Get<u32>> AnswerKey<MaxReference, MaxDecoys> {
     /// What a response deserves.
     fn truth(&self, output: &[u8]) -> Permill {
@@ -123,157 +116,171 @@ fn contains_words(text: &[u8], words: &[u8]) -> bool {
         })
 }
 
-impl<T: Config> Pallet<T> {
-    pub(crate) fn do_open_audit(id: RequestId, key: AnswerKeyOf<T>, salt: Salt) -> DispatchResult {
-        let is_empty = key.reference.is_empty() || key.decoys.iter().any(|decoy| decoy.is_empty());
-        ensure!(!is_empty, Error::<T>::EmptyReference);
-        let mut request = Requests::<T>::get(id).ok_or(Error::<T>::UnknownRequest)?;
-        let (Phase::Settled { at, .. } | Phase::Refunded { at, .. }) = request.phase else {
-            return Err(Error::<T>::NotSettled.into());
+/// Opens an audit.
+pub(crate) fn open<T: Config>(id: RequestId, key: AnswerKeyOf<T>, salt: Salt) -> DispatchResult {
+    let is_empty = key.reference.is_empty() || key.decoys.iter().any(|decoy| decoy.is_empty());
+    ensure!(!is_empty, Error::<T>::EmptyReference);
+    let mut request = Requests::<T>::get(id).ok_or(Error::<T>::UnknownRequest)?;
+    let (Phase::Settled { at, .. } | Phase::Refunded { at, .. }) = request.phase else {
+        return Err(Error::<T>::NotSettled.into());
+    };
+    let Audit::Sealed(commitment) = request.audit else {
+        return Err(Error::<T>::AlreadyAudited.into());
+    };
+    let last = at.saturating_add(request.parameters.audit_window);
+    ensure!(frame_system::Pallet::<T>::block_number() <= last, Error::<T>::AuditTooLate);
+    let genesis = duties::genesis_hash::<T>();
+    let prompt = Prompts::<T>::get(id);
+    let expected = commitment::answer_key(&genesis, &request.requester, &prompt, &key, &salt);
+    ensure!(commitment == expected, Error::<T>::AuditMismatch);
+
+    request.audit = Audit::Opened;
+    let shown = Responses::<T>::get(id).into_iter().zip(0u32..).filter(|(r, _)| r.work == Work::Shown);
+    let truths: Vec<(Response<T>, Permill)> =
+        shown.map(|(response, index)| (response, key.truth(&Outputs::<T>::get(id, index)))).collect();
+    Pallet::<T>::deposit_event(Event::AuditOpened {
+        request: id,
+        reference: key.reference,
+        truth: BoundedVec::truncate_from(truths.iter().map(|(_, truth)| *truth).collect()),
+    });
+    audit_members::<T>(id, &request, &truths);
+    requests::put::<T>(id, request);
+    Ok(())
+}
+
+/// Moves standing to where the truth says, slashes gross errors, and pays those whom they cost something.
+fn audit_members<T: Config>(id: RequestId, request: &Request<T>, truths: &[(Response<T>, Permill)]) {
+    let rules = &request.parameters;
+    let truth: Vec<Permill> = truths.iter().map(|(_, truth)| *truth).collect();
+    let committees: Vec<CommitteeOf<T>> =
+        (0..=request.round).map(|round| Committees::<T>::get(id, round)).collect();
+    let mut pool = CreditOf::<T>::default();
+    for member in committees.iter().flatten() {
+        let error = match member.work {
+            // As if it had said the contrary: or a score that turns out to be a bad guess could be folded.
+            Work::NotRevealed => Permill::one(),
+            Work::Shown => worst_error(&member.scores, &truth),
+            _ => continue,
         };
-        let Audit::Sealed(commitment) = request.audit else {
-            return Err(Error::<T>::AlreadyAudited.into());
-        };
-        let last = at.saturating_add(request.parameters.audit_window);
-        ensure!(frame_system::Pallet::<T>::block_number() <= last, Error::<T>::AuditTooLate);
-        let genesis = Self::genesis_hash();
-        let prompt = Prompts::<T>::get(id);
-        let expected = commitment::answer_key(&genesis, &request.requester, &prompt, &key, &salt);
-        ensure!(commitment == expected, Error::<T>::AuditMismatch);
-
-        request.audit = Audit::Opened;
-        let shown = Responses::<T>::get(id).into_iter().zip(0u32..).filter(|(r, _)| r.work == Work::Shown);
-        let truths: Vec<(Response<T>, Permill)> =
-            shown.map(|(response, index)| (response, key.truth(&Outputs::<T>::get(id, index)))).collect();
-        Self::deposit_event(Event::AuditOpened {
-            request: id,
-            reference: key.reference,
-            truth: BoundedVec::truncate_from(truths.iter().map(|(_, truth)| *truth).collect()),
-        });
-        Self::audit_members(id, &request, &truths);
-        Requests::<T>::insert(id, request);
-        Ok(())
-    }
-
-    /// Moves standing to where the truth says, slashes gross errors, and pays those whom they cost something.
-    fn audit_members(id: RequestId, request: &Request<T>, truths: &[(Response<T>, Permill)]) {
-        let rules = &request.parameters;
-        let truth: Vec<Permill> = truths.iter().map(|(_, truth)| *truth).collect();
-        let committees: Vec<CommitteeOf<T>> =
-            (0..=request.round).map(|round| Committees::<T>::get(id, round)).collect();
-        let mut pool = CreditOf::<T>::default();
-        for member in committees.iter().flatten() {
-            let error = match member.work {
-                // As if it had said the contrary: or a score that turns out to be a bad guess could be folded.
-                Work::NotRevealed => Permill::one(),
-                Work::Shown => worst_error(&member.scores, &truth),
-                _ => continue,
-            };
-            // An operator all of whose stake was slashed may be gone.
-            let known = Operators::<T>::mutate_exists(&member.operator, |operator| {
-                operator.as_mut().map(|o| o.standing.learn_truth(closeness(error, rules.gross_error), rules))
-            });
-            if known.is_none() {
-                continue;
-            }
-            Self::deposit_event(Event::Audited { request: id, operator: member.operator.clone(), error });
-            if error >= rules.gross_error {
-                let reason = SlashReason::GrossError { error };
-                let most = Self::audit_allowance_left();
-                let slashed = Self::slash_part(&member.operator, id, rules.audit_slash, most, reason);
-                LatestAuditSlashes::<T>::mutate(|span| {
-                    span.taken = span.taken.saturating_add(slashed.peek())
-                });
-                pool.subsume(slashed);
-            }
+        let close = closeness(error, rules.gross_error);
+        if !operators::learn_truth::<T>(&member.operator, close, rules) {
+            continue;
         }
-        let committee = committees.last().cloned().unwrap_or_default();
-        Self::make_good(id, request, truths, &truth, &committee, &mut pool);
-        Self::pay_slash_handler(pool);
-        for (response, truth) in truths {
-            Operators::<T>::mutate_extant(&response.operator, |operator| {
-                operator.standing.learn_quality(*truth);
-            });
-        }
-        let nodes = truths
-            .iter()
-            .map(|(response, _)| Self::place_of(&response.operator, response.model, ModelKind::Generator));
-        let members = committees
-            .iter()
-            .flatten()
-            .map(|member| Self::place_of(&member.operator, request.evaluator, ModelKind::Evaluator));
-        Self::refresh_rosters(request, &nodes.chain(members).collect::<Vec<_>>());
-    }
-
-    /// What audits may still slash in this span of `audit_window` blocks; begins a new one when the last is over. By the parameters in
-    /// force, not those of the request.
-    fn audit_allowance_left() -> BalanceOf<T> {
-        let parameters = EconomicParameters::<T>::get();
-        let now = frame_system::Pallet::<T>::block_number();
-        LatestAuditSlashes::<T>::mutate(|span| {
-            if now.saturating_sub(span.since) >= parameters.audit_window {
-                *span = AuditSlashes { since: now, taken: Zero::zero() };
-            }
-            parameters.audit_allowance.saturating_sub(span.taken)
-        })
-    }
-
-    /// Sets who may open audits.
-    pub(crate) fn do_set_auditors(auditors: BoundedVec<T::AccountId, T::MaxAuditors>) -> DispatchResult {
-        let mut set = BoundedBTreeSet::new();
-        for auditor in &auditors {
-            // As many as the list holds fit.
-            let _ = set.try_insert(auditor.clone());
-        }
-        Auditors::<T>::put(set);
-        Self::deposit_event(Event::AuditorsSet { auditors });
-        Ok(())
-    }
-
-    /// Pays, out of what gross errors cost, what inference nodes and quality validators would have earned by the truth.
-    fn make_good(
-        id: RequestId,
-        request: &Request<T>,
-        truths: &[(Response<T>, Permill)],
-        truth: &[Permill],
-        committee: &CommitteeOf<T>,
-        pool: &mut CreditOf<T>,
-    ) {
-        if pool.peek().is_zero() {
-            return;
-        }
-        let is_owed =
-            |(response, truth): &&(Response<T>, Permill)| *truth >= Self::bar(request, &response.operator);
-        for (response, truth) in truths.iter().filter(is_owed) {
-            let share = Self::price_of(&response.model, request).saturating_add(request.bonus);
-            let deserved = Self::reward_of(&response.model).earned(*truth, response.latency).mul_floor(share);
-            let owed = deserved.saturating_sub(response.paid);
-            Self::compensate_operator(pool, id, &response.operator, owed);
-        }
-        let share = request.member_share();
-        let reward = Self::reward_of(&request.evaluator);
-        // Not to those who made the fault, however close they were on another response.
-        let harmed = |member: &&crate::Member<T>| {
-            member.work == Work::Shown && worst_error(&member.scores, truth) < request.parameters.gross_error
-        };
-        let known: Vec<Option<Permill>> = truth.iter().copied().map(Some).collect();
-        for member in committee.iter().filter(harmed) {
-            let agreed = agreement(&member.scores, &known, request.parameters.tolerance_most);
-            let deserved = reward.earned(agreed, member.latency).mul_floor(share);
-            let owed = deserved.saturating_sub(member.paid);
-            Self::compensate_operator(pool, id, &member.operator, owed);
+        Pallet::<T>::deposit_event(Event::Audited { request: id, operator: member.operator.clone(), error });
+        if error >= rules.gross_error {
+            let reason = SlashReason::GrossError { error };
+            let most = allowance_left::<T>();
+            let slashed = operators::slash_part::<T>(&member.operator, id, rules.audit_slash, most, reason);
+            LatestAuditSlashes::<T>::mutate(|span| span.taken = span.taken.saturating_add(slashed.peek()));
+            pool.subsume(slashed);
         }
     }
-
-    /// Pays an operator what it would have earned, and counts it as earned.
-    fn compensate_operator(pool: &mut CreditOf<T>, id: RequestId, who: &T::AccountId, owed: BalanceOf<T>) {
-        let amount = Self::compensate(pool, id, who, owed);
-        if !amount.is_zero() {
-            Operators::<T>::mutate_extant(who, |operator| {
-                operator.earned = operator.earned.saturating_add(amount);
-            });
-        }
+    let committee = committees.last().cloned().unwrap_or_default();
+    make_good::<T>(id, request, truths, &truth, &committee, &mut pool);
+    money::pay_slash_handler::<T>(pool);
+    for (response, truth) in truths {
+        operators::learn_quality::<T>(&response.operator, *truth);
     }
+    let nodes = truths.iter().map(|(response, _)| {
+        operators::place_of::<T>(&response.operator, response.model, ModelKind::Generator)
+    });
+    let members = committees
+        .iter()
+        .flatten()
+        .map(|member| operators::place_of::<T>(&member.operator, request.evaluator, ModelKind::Evaluator));
+    rosters::refresh_all::<T>(request.models(), &nodes.chain(members).collect::<Vec<_>>());
+}
+
+/// What audits may still slash in this span of `audit_window` blocks; begins a new one when the last is over. By the parameters in
+/// force, not those of the request.
+fn allowance_left<T: Config>() -> BalanceOf<T> {
+    let parameters = EconomicParameters::<T>::get();
+    let now = frame_system::Pallet::<T>::block_number();
+    LatestAuditSlashes::<T>::mutate(|span| {
+        if now.saturating_sub(span.since) >= parameters.audit_window {
+            *span = AuditSlashes { since: now, taken: Zero::zero() };
+        }
+        parameters.audit_allowance.saturating_sub(span.taken)
+    })
+}
+
+/// Sets who may open audits.
+pub(crate) fn set_auditors<T: Config>(auditors: BoundedVec<T::AccountId, T::MaxAuditors>) -> DispatchResult {
+    let mut set = BoundedBTreeSet::new();
+    for auditor in &auditors {
+        // As many as the list holds fit.
+        let _ = set.try_insert(auditor.clone());
+    }
+    Auditors::<T>::put(set);
+    Pallet::<T>::deposit_event(Event::AuditorsSet { auditors });
+    Ok(())
+}
+
+/// Pays, out of what gross errors cost, what inference nodes and quality validators would have earned by the truth.
+fn make_good<T: Config>(
+    id: RequestId,
+    request: &Request<T>,
+    truths: &[(Response<T>, Permill)],
+    truth: &[Permill],
+    committee: &CommitteeOf<T>,
+    pool: &mut CreditOf<T>,
+) {
+    if pool.peek().is_zero() {
+        return;
+    }
+    let is_owed = |(response, truth): &&(Response<T>, Permill)| {
+        *truth >= settlement::bar::<T>(request, &response.operator)
+    };
+    for (response, truth) in truths.iter().filter(is_owed) {
+        let share = request.price_of(&response.model).saturating_add(request.bonus);
+        let deserved =
+            models::reward_of::<T>(&response.model).earned(*truth, response.latency).mul_floor(share);
+        let owed = deserved.saturating_sub(response.paid);
+        compensate_operator::<T>(pool, id, &response.operator, owed);
+    }
+    let share = request.member_share();
+    let reward = models::reward_of::<T>(&request.evaluator);
+    // Not to those who made the fault, however close they were on another response.
+    let harmed = |member: &&Member<T>| {
+        member.work == Work::Shown && worst_error(&member.scores, truth) < request.parameters.gross_error
+    };
+    let known: Vec<Option<Permill>> = truth.iter().copied().map(Some).collect();
+    for member in committee.iter().filter(harmed) {
+        let agreed = agreement(&member.scores, &known, request.parameters.tolerance_most);
+        let deserved = reward.earned(agreed, member.latency).mul_floor(share);
+        let owed = deserved.saturating_sub(member.paid);
+        compensate_operator::<T>(pool, id, &member.operator, owed);
+    }
+}
+
+/// Pays an operator what it would have earned, and counts it as earned.
+fn compensate_operator<T: Config>(
+    pool: &mut CreditOf<T>,
+    id: RequestId,
+    who: &T::AccountId,
+    owed: BalanceOf<T>,
+) {
+    let amount = compensate::<T>(pool, id, who, owed);
+    if !amount.is_zero() {
+        operators::add_earned::<T>(who, amount);
+    }
+}
+
+/// Pays up to `owed` out of slashed stake to somebody whom the fault harmed; returns what was paid.
+pub(crate) fn compensate<T: Config>(
+    pool: &mut CreditOf<T>,
+    request: RequestId,
+    who: &T::AccountId,
+    owed: BalanceOf<T>,
+) -> BalanceOf<T> {
+    if owed.is_zero() || pool.peek().is_zero() {
+        return Zero::zero();
+    }
+    let amount = money::pay_from_pool::<T>(pool, who, owed);
+    if !amount.is_zero() {
+        Pallet::<T>::deposit_event(Event::Compensated { who: who.clone(), request, amount });
+    }
+    amount
 }
 
 /// How close scores with this error are to the truth: 1 without one, 0 from `gross` on.

@@ -15,7 +15,10 @@
 )]
 
 use crate::{
-    agenda::{When, SPARE_LOOKS},
+    asking,
+    draws::{self, SPARE_LOOKS},
+    duties, money, operators, phases, reports,
+    steps::{self, When},
     *,
 };
 use alloc::{vec, vec::Vec};
@@ -122,7 +125,7 @@ fn store_operator<T: Config>(role: &'static str, n: u32, models: &[ModelId]) -> 
     let parameters = EconomicParameters::<T>::get();
     let unit = parameters.min_stake;
     fund::<T>(&who, stake::<T>().saturating_mul(3u32.into()));
-    Pallet::<T>::hold_stake(&who, stake::<T>().saturating_add(unit)).unwrap();
+    money::hold_stake::<T>(&who, stake::<T>().saturating_add(unit)).unwrap();
     frame_system::Pallet::<T>::inc_sufficients(&worker);
     Workers::<T>::insert(&worker, &who);
     let others = (1..=T::MaxModelsPerOperator::get()).map(|n| model_id(ModelKind::Evaluator, n));
@@ -211,7 +214,7 @@ impl<T: Config> Scene<T> {
         };
         let requester: T::AccountId = account("requester", 0, 0);
         fund::<T>(&requester, budget.total().saturating_mul(2u32.into()));
-        Pallet::<T>::hold_budget(&requester, budget.total()).unwrap();
+        money::hold_budget::<T>(&requester, budget.total()).unwrap();
         let longest = T::MaxWindow::get();
         // The next phase is due in another block than the one before it was, so that the request moves in the agenda.
         let windows = Windows { commit: longest, reveal: longest - One::one() };
@@ -329,7 +332,7 @@ impl<T: Config> Scene<T> {
 }
 
 fn open_duty<T: Config>(who: &T::AccountId, request: &Request<T>, role: Role) {
-    Pallet::<T>::open_duty(who, Operators::<T>::get(who).unwrap(), ID, request, role);
+    operators::open_duty::<T>(who, Operators::<T>::get(who).unwrap(), ID, role, request.workload(role));
 }
 
 /// Last block of an open phase.
@@ -365,16 +368,16 @@ fn before_a_committee<T: Config>(rounds: fn(Scene<T>) -> Scene<T>, c: u32, k: u3
 
 fn draw_members<T: Config>() {
     let mut request = Requests::<T>::get(ID).unwrap();
-    let seed = Pallet::<T>::seed_or_wait(ID, &mut request, b"", Zero::zero(), now::<T>());
+    let seed = draws::seed_or_wait::<T>(ID, &mut request, b"", Zero::zero(), now::<T>());
     let seed = seed.map_or(SEED, |_| SEED);
-    Pallet::<T>::draw_committee_with(seed, ID, &mut request, now::<T>());
+    draws::draw_committee_with::<T>(seed, ID, &mut request, now::<T>());
     Requests::<T>::insert(ID, request);
 }
 
 fn after_a_committee<T: Config>(round: u8, c: u32, k: u32, poor: u32) {
     let drawn = Committees::<T>::get(ID, round);
     assert_eq!(drawn.len(), k as usize);
-    assert!(drawn.iter().all(|member| Pallet::<T>::duty_in(&member.operator, ID).is_some()));
+    assert!(drawn.iter().all(|member| operators::duty_in::<T>(&member.operator, ID).is_some()));
     assert_eq!(Rosters::<T>::get(evaluator()).len() as u32, c - poor);
 }
 
@@ -410,16 +413,16 @@ fn before_a_draw<T: Config>(models: u32, c: u32, n: u32, l: u32) -> u32 {
 
 fn draw<T: Config>() {
     let mut request = Requests::<T>::get(ID).unwrap();
-    let seed = Pallet::<T>::seed_or_wait(ID, &mut request, b"", Zero::zero(), now::<T>());
+    let seed = draws::seed_or_wait::<T>(ID, &mut request, b"", Zero::zero(), now::<T>());
     let seed = seed.map_or(SEED, |_| SEED);
-    Pallet::<T>::draw_inference_nodes_with(seed, ID, &mut request, now::<T>());
+    draws::draw_inference_nodes_with::<T>(seed, ID, &mut request, now::<T>());
     Requests::<T>::insert(ID, request);
 }
 
 fn after_a_draw<T: Config>(c: u32, n: u32, poor: u32) {
     let drawn: Vec<_> = Responses::<T>::get(ID).into_iter().map(|response| response.operator).collect();
     assert_eq!(drawn.len(), n as usize);
-    assert!(drawn.iter().all(|who| Pallet::<T>::duty_in(who, ID).is_some()));
+    assert!(drawn.iter().all(|who| operators::duty_in::<T>(who, ID).is_some()));
     let models = Requests::<T>::get(ID).unwrap().generators;
     let left: usize = models.iter().map(|model| Rosters::<T>::get(model).len()).sum();
     assert_eq!(left as u32, c - poor, "who cannot be drawn is struck out");
@@ -431,7 +434,7 @@ fn report<T: Config>(kind: ReportKindOf<T>) -> ReportsOf<T> {
 }
 
 fn binding<T: Config, R>(operator: &T::AccountId, make: impl Fn(Binding<T::AccountId>) -> R) -> R {
-    let genesis = Pallet::<T>::genesis_hash();
+    let genesis = duties::genesis_hash::<T>();
     make(Binding { genesis: &genesis, request: ID, operator })
 }
 
@@ -442,7 +445,7 @@ fn worker_of<T: Config>(operator: &T::AccountId) -> T::AccountId {
 /// What a block does with a report: the check whether it is free, and the call.
 fn check_and_report<T: Config>(worker: &T::AccountId, reports: ReportsOf<T>) {
     let origin: <T as frame_system::Config>::RuntimeOrigin = RawOrigin::Signed(worker.clone()).into();
-    assert!(Pallet::<T>::is_due_and_valid(&origin, &reports));
+    assert!(reports::is_due_and_valid::<T>(&origin, &reports));
     Pallet::<T>::report_work(origin, reports).unwrap();
 }
 
@@ -457,7 +460,7 @@ fn outcome<T: Config>(scorer: bool) -> (Work, bool) {
 }
 
 fn step<T: Config>() {
-    Pallet::<T>::step(ID, now::<T>(), now::<T>());
+    steps::step::<T>(ID, now::<T>(), now::<T>());
 }
 
 fn phase<T: Config>() -> Phase<BlockNumberFor<T>> {
@@ -535,7 +538,7 @@ mod benchmarks {
         let key: <T::WorkerCrypto as AppCrypto<T::Public, T::Signature>>::GenericPublic = key.into();
         let key: T::Public = key.into();
         let worker = key.clone().into_account();
-        let agreed = worker_consent(&Pallet::<T>::genesis_hash(), &who);
+        let agreed = worker_consent(&duties::genesis_hash::<T>(), &who);
         let consent = T::WorkerCrypto::sign(&agreed, key);
         assert!(consent.is_some());
         let models: Vec<_> =
@@ -619,8 +622,7 @@ mod benchmarks {
     ) -> Result<(), BenchmarkError> {
         let scene = Scene::<T>::of_models(g, 0, 0);
         let (responders, committee) = (T::MaxResponders::get(), T::MaxCommittee::get());
-        let needs =
-            Pallet::<T>::do_estimate(&scene.request.generators, &evaluator(), 1, responders, committee)?;
+        let needs = asking::estimate::<T>(&scene.request.generators, &evaluator(), 1, responders, committee)?;
         let terms = Terms {
             generators: scene.request.generators.clone(),
             evaluator: evaluator(),
@@ -637,7 +639,7 @@ mod benchmarks {
         #[extrinsic_call]
         _(RawOrigin::Signed(requester.clone()), prompt, terms);
         assert_eq!(Prompts::<T>::get(0).len(), b as usize);
-        assert!(Agenda::<T>::contains_key(Pallet::<T>::first_draw(now::<T>()), 0));
+        assert!(Agenda::<T>::contains_key(phases::first_draw::<T>(now::<T>()), 0));
         happened::<T>(Event::Requested { request: 0, requester, budget: needs.total() });
         Ok(())
     }
@@ -759,7 +761,7 @@ mod benchmarks {
         let key: AnswerKeyOf<T> = AnswerKey { reference, decoys, right, wrong };
         let mut scene = Scene::<T>::new(n, k);
         let prompt = full::<T::MaxPromptLength>(b'p');
-        let genesis = Pallet::<T>::genesis_hash();
+        let genesis = duties::genesis_hash::<T>();
         let sealed = commitment::answer_key(&genesis, &scene.request.requester, &prompt, &key, &SALT);
         scene.request.audit = Audit::Sealed(sealed);
         scene.request.round = 1;
@@ -793,7 +795,7 @@ mod benchmarks {
         #[block]
         {
             assert!(!Agenda::<T>::contains_key(now::<T>(), ID));
-            Pallet::<T>::service_agenda(now::<T>(), When::BeforeTransactions, &mut meter);
+            steps::service::<T>(now::<T>(), When::BeforeTransactions, &mut meter);
         }
         assert_eq!(AgendaCursor::<T>::get(), Some(now::<T>()));
     }
@@ -808,7 +810,7 @@ mod benchmarks {
         {
             assert!(Agenda::<T>::contains_key(now::<T>(), ID));
             let when = When::BeforeTransactions;
-            assert!(!Pallet::<T>::service_block(now::<T>(), now::<T>(), when, &mut meter));
+            assert!(!steps::service_block::<T>(now::<T>(), now::<T>(), when, &mut meter));
         }
         assert_eq!(meter.remaining(), Weight::zero());
         assert!(matches!(phase::<T>(), Phase::Revealing { .. }));
@@ -914,7 +916,7 @@ mod benchmarks {
 
     #[benchmark]
     fn close_scoring(k: Linear<1, { T::MaxCommittee::get() }>) {
-        let absent = k - agenda::quorum(k) as u32;
+        let absent = k - phases::quorum(k) as u32;
         Scene::<T>::new(1, k)
             .due(Phase::Scoring { until: now::<T>() })
             .answered(|_| Work::Shown)
@@ -955,7 +957,7 @@ mod benchmarks {
         n: Linear<1, { T::MaxResponders::get() }>,
         k: Linear<1, { T::MaxCommittee::get() }>,
     ) {
-        let quorum = agenda::quorum(k);
+        let quorum = phases::quorum(k);
         let scene = Scene::<T>::new(n, k)
             .due(Phase::Revealing { until: now::<T>() })
             .answered(last_of(n, Work::Shown, Work::NotRevealed))

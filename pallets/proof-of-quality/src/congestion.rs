@@ -7,16 +7,16 @@
 //! Operators gain by a high estimate, so it must be dear to make one up: it rises only when a draw found more operators without
 //! room than with room, which takes most of the weight of a model; only if the request in question offered as much itself, and that
 //! one is then drawn before all others; and by one step in a block. Since it falls by an eighth with each block, it never reaches
-//! more than the double price.
+//! more than the double price. Owns [`Surcharges`].
 
-use crate::*;
+use crate::{models::ModelId, Config, Models, Surcharges};
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
 use frame_support::weights::Weight;
 use frame_system::pallet_prelude::BlockNumberFor;
 use scale_info::TypeInfo;
 use sp_runtime::{
-    traits::{Get, SaturatedConversion, Saturating, Zero},
-    PerThing, Permill,
+    traits::{Get, Saturating},
+    PerThing, Permill, SaturatedConversion,
 };
 
 /// How far a surcharge rises in a block, of the price; and what part of itself it falls by.
@@ -33,51 +33,40 @@ pub struct Surcharge<BlockNumber> {
     pub at: BlockNumber,
 }
 
-impl<T: Config> Pallet<T> {
-    /// By how much the price of a model's work is up now.
-    pub(crate) fn surcharge(model: &ModelId) -> Permill {
-        let now = frame_system::Pallet::<T>::block_number();
-        Surcharges::<T>::get(model).map_or(Permill::zero(), |last| {
-            let blocks = now.saturating_sub(last.at).saturated_into::<u32>();
-            last.part.saturating_mul(STEP.left_from_one().saturating_pow(blocks as usize))
-        })
-    }
+/// By how much the price of a model's work is up now.
+pub(crate) fn surcharge<T: Config>(model: &ModelId) -> Permill {
+    let now = frame_system::Pallet::<T>::block_number();
+    Surcharges::<T>::get(model).map_or(Permill::zero(), |last| {
+        let blocks = now.saturating_sub(last.at).saturated_into::<u32>();
+        last.part.saturating_mul(STEP.left_from_one().saturating_pow(blocks as usize))
+    })
+}
 
-    /// Takes in that the draw of a request found most operators of these models without room.
-    pub(crate) fn raise_surcharges(models: &[ModelId], request: &Request<T>) {
-        let now = frame_system::Pallet::<T>::block_number();
-        let wanted = offered(request).saturating_add(STEP);
-        for model in models {
-            let is_raised = Surcharges::<T>::get(model).is_some_and(|last| last.at == now);
-            let part = Self::surcharge(model);
-            if !is_raised && wanted > part {
-                let part = wanted.min(part.saturating_add(STEP));
-                Surcharges::<T>::insert(model, Surcharge { part, at: now });
-            }
+/// Takes in that a draw found most operators of these models without room, for a request that offers this part of the price on top.
+pub(crate) fn raise<T: Config>(models: &[ModelId], offered: Permill) {
+    let now = frame_system::Pallet::<T>::block_number();
+    let wanted = offered.saturating_add(STEP);
+    for model in models {
+        let is_raised = Surcharges::<T>::get(model).is_some_and(|last| last.at == now);
+        let part = surcharge::<T>(model);
+        if !is_raised && wanted > part {
+            let part = wanted.min(part.saturating_add(STEP));
+            Surcharges::<T>::insert(model, Surcharge { part, at: now });
         }
-    }
-
-    /// What [`Self::raise_surcharges`] weighs.
-    pub(crate) fn surcharge_weight(models: usize) -> Weight {
-        T::DbWeight::get().reads_writes(models as u64, models as u64)
-    }
-
-    pub(crate) fn check_surcharges() -> Result<(), &'static str> {
-        let now: BlockNumberFor<T> = frame_system::Pallet::<T>::block_number();
-        for (model, surcharge) in Surcharges::<T>::iter() {
-            frame_support::ensure!(Models::<T>::contains_key(model), "a surcharge is of no model");
-            frame_support::ensure!(surcharge.at <= now, "a surcharge is from the future");
-        }
-        Ok(())
     }
 }
 
-/// What a request offers each answer above its price, of that.
-fn offered<T: Config>(request: &Request<T>) -> Permill {
-    let share = share_of(request.budget.inference, request.responders);
-    let price = share.saturating_sub(request.bonus);
-    if price.is_zero() {
-        return Permill::one();
+/// What [`raise`] weighs.
+pub(crate) fn raise_weight<T: Config>(models: usize) -> Weight {
+    T::DbWeight::get().reads_writes(models as u64, models as u64)
+}
+
+/// The invariants of all surcharges.
+pub(crate) fn check<T: Config>() -> Result<(), &'static str> {
+    let now: BlockNumberFor<T> = frame_system::Pallet::<T>::block_number();
+    for (model, surcharge) in Surcharges::<T>::iter() {
+        frame_support::ensure!(Models::<T>::contains_key(model), "a surcharge is of no model");
+        frame_support::ensure!(surcharge.at <= now, "a surcharge is from the future");
     }
-    Permill::from_rational(request.bonus.saturated_into::<u128>(), price.saturated_into())
+    Ok(())
 }

@@ -198,30 +198,44 @@
 
 extern crate alloc;
 
+// Floors, from below: nothing calls upwards.
+//
+// What knows no storage.
+pub mod consensus;
+mod money;
+mod parameters;
+mod rendezvous;
+mod standing;
+mod unexpected;
+pub mod weights;
+
+// Owners: each is the only writer of its storage.
 mod agenda;
+mod congestion;
+mod duties;
+mod models;
+mod operators;
+mod requests;
+mod rosters;
+
+// What acts on a request.
+mod asking;
 mod audits;
+mod draws;
+mod phases;
+mod reports;
+mod settlement;
+
+// What drives it and looks at it.
 #[cfg(feature = "runtime-benchmarks")]
 mod benchmarking;
 pub mod config_preludes;
-mod congestion;
-pub mod consensus;
-mod draw;
 pub mod driver;
 mod invariants;
 pub mod migrations;
-mod models;
-mod money;
-mod operators;
-mod parameters;
 pub mod report_tags;
-mod requests;
-mod settlement;
-mod slashing;
-mod standing;
-pub mod types;
+mod steps;
 mod views;
-pub mod weights;
-mod work;
 
 #[cfg(test)]
 mod mock;
@@ -229,15 +243,25 @@ mod mock;
 mod tests;
 
 pub use crate::pallet::*;
-pub use audits::{AnswerKey, AnswerKeyOf, Audit, AuditSlashes, EnsureAuditor};
+pub use audits::{AnswerKey, AnswerKeyOf, AuditSlashes, EnsureAuditor};
 pub use congestion::Surcharge;
 pub use consensus::{Aggregation, Mean, Median, TrimmedMean, WeightedMedian};
+pub use duties::{
+    ClosedDuty, Commitment, OpenDuties, Outcome, RefundReason, RequestId, Role, SlashReason, Work, Workload,
+};
 pub use invariants::MOST_TO_CHECK;
+pub use models::{Model, ModelId, ModelKind, Price, Reward, Windows};
+pub use operators::{Operator, Unbonding};
 pub use parameters::{Parameters, ParametersOf};
+pub use reports::{Report, ReportKind, ReportKindOf, ReportOf, ReportsOf};
+pub use requests::{
+    Audit, Budget, CommitteeOf, Member, Phase, Request, Response, ResponsesOf, Sampling, Terms,
+};
+pub use rosters::{Candidate, RosterOf};
 pub use standing::{Experience, Standing};
-pub use types::*;
+pub use unexpected::UnexpectedKind;
 pub use views::{
-    CandidateView, MemberView, ModelView, OperatorView, RequestView, ResponseView, MOST_ON_A_PAGE,
+    CandidateView, DutyView, MemberView, ModelView, OperatorView, RequestView, ResponseView, MOST_ON_A_PAGE,
 };
 pub use weights::WeightInfo;
 
@@ -613,7 +637,7 @@ pub mod pallet {
         /// Panics on a genesis that breaks a rule: a chain must not start from it.
         fn build(&self) {
             for model in &self.models {
-                Pallet::<T>::do_register_model(
+                models::register::<T>(
                     model.id,
                     model.kind,
                     model.name.clone().into_bytes(),
@@ -625,9 +649,9 @@ pub mod pallet {
                 .expect("genesis models are valid");
             }
             for operator in &self.operators {
-                Pallet::<T>::do_bond(&operator.operator, operator.stake)
+                operators::bond::<T>(&operator.operator, operator.stake)
                     .expect("genesis operators can pay their stake");
-                Pallet::<T>::do_register(
+                operators::register::<T>(
                     &operator.operator,
                     operator.worker.clone(),
                     BoundedVec::try_from(operator.models.clone())
@@ -635,12 +659,12 @@ pub mod pallet {
                 )
                 .expect("genesis operators serve registered models");
                 if let Some(capacity) = operator.capacity {
-                    Pallet::<T>::do_set_capacity(&operator.operator, capacity)
+                    operators::set_capacity::<T>(&operator.operator, capacity)
                         .expect("genesis operators take some work");
                 }
             }
             let auditors = BoundedVec::try_from(self.auditors.clone()).expect("genesis auditors are few");
-            Pallet::<T>::do_set_auditors(auditors).expect("auditors can be set");
+            audits::set_auditors::<T>(auditors).expect("auditors can be set");
         }
     }
 
@@ -851,23 +875,6 @@ pub mod pallet {
         },
     }
 
-    /// What cannot happen.
-    #[derive(
-        Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, TypeInfo, MaxEncodedLen,
-    )]
-    pub enum UnexpectedKind {
-        /// An amount on hold could not be moved.
-        HoldNotMovable,
-        /// The agenda names a request that is not stored.
-        AgendaWithoutRequest,
-        /// A record of an operator is missing.
-        OperatorMissing,
-        /// An operator's record and a request do not agree on a duty.
-        DutyMismatch,
-        /// A committee with a quorum has no consensus.
-        NoConsensus,
-    }
-
     #[pallet::error]
     pub enum Error<T> {
         /// A model with this id exists.
@@ -988,12 +995,12 @@ pub mod pallet {
     #[pallet::hooks]
     impl<T: Config> Hooks<BlockNumberFor<T>> for Pallet<T> {
         fn on_poll(now: BlockNumberFor<T>, meter: &mut WeightMeter) {
-            Self::service_agenda(now, agenda::When::BeforeTransactions, meter);
+            steps::service::<T>(now, steps::When::BeforeTransactions, meter);
         }
 
         fn on_idle(now: BlockNumberFor<T>, remaining: Weight) -> Weight {
             let mut meter = WeightMeter::with_limit(remaining);
-            Self::service_agenda(now, agenda::When::AfterTransactions, &mut meter);
+            steps::service::<T>(now, steps::When::AfterTransactions, &mut meter);
             meter.consumed()
         }
 
@@ -1003,12 +1010,12 @@ pub mod pallet {
 
         #[cfg(feature = "std")]
         fn integrity_test() {
-            Self::check_config().expect("the configuration of the pallet holds together");
+            invariants::check_config::<T>().expect("the configuration of the pallet holds together");
         }
 
         #[cfg(feature = "try-runtime")]
         fn try_state(_: BlockNumberFor<T>) -> Result<(), sp_runtime::TryRuntimeError> {
-            Self::do_try_state().map_err(sp_runtime::TryRuntimeError::Other)
+            invariants::check::<T>().map_err(sp_runtime::TryRuntimeError::Other)
         }
     }
 
@@ -1037,7 +1044,7 @@ pub mod pallet {
             context: u32,
         ) -> DispatchResult {
             T::ModelOrigin::ensure_origin(origin)?;
-            Self::do_register_model(id, kind, name, price, windows, reward, context)
+            models::register::<T>(id, kind, name, price, windows, reward, context)
         }
 
         /// Retires a model: no new requests, no new operators. Open requests finish.
@@ -1049,7 +1056,7 @@ pub mod pallet {
         #[pallet::weight(T::WeightInfo::retire_model())]
         pub fn retire_model(origin: OriginFor<T>, id: ModelId) -> DispatchResult {
             T::ModelOrigin::ensure_origin(origin)?;
-            Self::do_retire_model(id)
+            models::retire::<T>(id)
         }
 
         /// Puts `amount` of the signer's balance on hold as stake; the first time, the signer becomes an operator.
@@ -1063,7 +1070,7 @@ pub mod pallet {
         #[pallet::call_index(2)]
         #[pallet::weight(T::WeightInfo::bond())]
         pub fn bond(origin: OriginFor<T>, #[pallet::compact] amount: BalanceOf<T>) -> DispatchResult {
-            Self::do_bond(&ensure_signed(origin)?, amount)
+            operators::bond::<T>(&ensure_signed(origin)?, amount)
         }
 
         /// Names the signer's worker key and the models it serves, in place of what it named before. Ends a chill.
@@ -1086,8 +1093,8 @@ pub mod pallet {
             consent: Option<T::Signature>,
         ) -> DispatchResult {
             let who = ensure_signed(origin)?;
-            Self::check_consent(&who, &worker, consent)?;
-            Self::do_register(&who, worker, models)
+            operators::check_consent::<T>(&who, &worker, consent)?;
+            operators::register::<T>(&who, worker, models)
         }
 
         /// Takes the signer out of all draws. Open duties go on.
@@ -1099,7 +1106,7 @@ pub mod pallet {
         #[pallet::call_index(4)]
         #[pallet::weight(T::WeightInfo::chill())]
         pub fn chill(origin: OriginFor<T>) -> DispatchResult {
-            Self::do_chill(&ensure_signed(origin)?)
+            operators::chill::<T>(&ensure_signed(origin)?)
         }
 
         /// Puts the signer back into the draws of its models.
@@ -1111,7 +1118,7 @@ pub mod pallet {
         #[pallet::call_index(5)]
         #[pallet::weight(T::WeightInfo::resume())]
         pub fn resume(origin: OriginFor<T>) -> DispatchResult {
-            Self::do_resume(&ensure_signed(origin)?)
+            operators::resume::<T>(&ensure_signed(origin)?)
         }
 
         /// Sends `amount` of stake on its way out; it can be withdrawn after `unbonding_period` blocks.
@@ -1127,7 +1134,7 @@ pub mod pallet {
         #[pallet::call_index(6)]
         #[pallet::weight(T::WeightInfo::unbond())]
         pub fn unbond(origin: OriginFor<T>, #[pallet::compact] amount: BalanceOf<T>) -> DispatchResult {
-            Self::do_unbond(&ensure_signed(origin)?, amount)
+            operators::unbond::<T>(&ensure_signed(origin)?, amount)
         }
 
         /// Releases the stake whose time has come. An operator without any stake left is forgotten, its worker key too.
@@ -1138,7 +1145,7 @@ pub mod pallet {
         #[pallet::call_index(7)]
         #[pallet::weight(T::WeightInfo::withdraw())]
         pub fn withdraw(origin: OriginFor<T>) -> DispatchResult {
-            Self::do_withdraw(&ensure_signed(origin)?)
+            operators::withdraw::<T>(&ensure_signed(origin)?)
         }
 
         /// Asks for an inference and puts its budget on hold.
@@ -1162,7 +1169,7 @@ pub mod pallet {
             prompt: Vec<u8>,
             terms: Terms<BalanceOf<T>, T::MaxModelsPerRequest>,
         ) -> DispatchResult {
-            Self::do_request(ensure_signed(origin)?, prompt, terms).map(|_| ())
+            asking::request::<T>(ensure_signed(origin)?, prompt, terms).map(|_| ())
         }
 
         /// Reports work: commitments, reveals and failures, all that is due for one worker key in one call.
@@ -1178,12 +1185,12 @@ pub mod pallet {
         /// [`Error::NotUtf8`], [`Error::WrongNumberOfScores`].
         /// Events: [`Event::WorkReported`] for each report, [`Event::PhaseEntered`] when it ends a phase.
         #[pallet::call_index(9)]
-        #[pallet::weight((Pallet::<T>::reports_weight(reports), DispatchClass::Operational))]
+        #[pallet::weight((reports::batch_weight::<T>(reports), DispatchClass::Operational))]
         #[pallet::feeless_if(|origin: &OriginFor<T>, reports: &ReportsOf<T>| -> bool {
-            Pallet::<T>::is_due_and_valid(origin, reports)
+            reports::is_due_and_valid::<T>(origin, reports)
         })]
         pub fn report_work(origin: OriginFor<T>, reports: ReportsOf<T>) -> DispatchResultWithPostInfo {
-            Ok(Some(Self::do_report_work(&ensure_signed(origin)?, reports)?).into())
+            Ok(Some(reports::report_work::<T>(&ensure_signed(origin)?, reports)?).into())
         }
 
         /// Does the step that a request is due for, as the agenda would.
@@ -1194,10 +1201,10 @@ pub mod pallet {
         /// Errors: [`Error::UnknownRequest`], [`Error::NotDue`], also for a draw.
         /// Events: those of the step.
         #[pallet::call_index(10)]
-        #[pallet::weight(Pallet::<T>::dearest_step())]
+        #[pallet::weight(steps::dearest_step::<T>())]
         pub fn advance(origin: OriginFor<T>, request: RequestId) -> DispatchResultWithPostInfo {
             ensure_signed(origin)?;
-            let spent = Self::do_advance(request)?;
+            let spent = steps::advance::<T>(request)?;
             Ok((Some(spent), Pays::No).into())
         }
 
@@ -1212,7 +1219,7 @@ pub mod pallet {
         #[pallet::weight(T::WeightInfo::set_parameters())]
         pub fn set_parameters(origin: OriginFor<T>, parameters: ParametersOf<T>) -> DispatchResult {
             T::ParameterOrigin::ensure_origin(origin)?;
-            Self::do_set_parameters(parameters)
+            parameters::set::<T>(parameters)
         }
 
         /// Opens a known-answer audit: shows the answer key to which a request was a commitment, whatever became of it.
@@ -1236,7 +1243,7 @@ pub mod pallet {
             salt: Salt,
         ) -> DispatchResult {
             T::AuditOrigin::ensure_origin(origin)?;
-            Self::do_open_audit(request, key, salt)
+            audits::open::<T>(request, key, salt)
         }
 
         /// Says how much open work the signer takes at a time, in place of what it said before or of `DefaultCapacity`.
@@ -1250,7 +1257,7 @@ pub mod pallet {
         #[pallet::call_index(13)]
         #[pallet::weight(T::WeightInfo::set_capacity())]
         pub fn set_capacity(origin: OriginFor<T>, capacity: Workload) -> DispatchResult {
-            Self::do_set_capacity(&ensure_signed(origin)?, capacity)
+            operators::set_capacity::<T>(&ensure_signed(origin)?, capacity)
         }
 
         /// Sets the accounts that open audits, in place of those that were.
@@ -1267,7 +1274,7 @@ pub mod pallet {
             auditors: BoundedVec<T::AccountId, T::MaxAuditors>,
         ) -> DispatchResult {
             T::ParameterOrigin::ensure_origin(origin)?;
-            Self::do_set_auditors(auditors)
+            audits::set_auditors::<T>(auditors)
         }
     }
 
@@ -1285,29 +1292,29 @@ pub mod pallet {
             responders: u32,
             committee: u32,
         ) -> Result<Budget<BalanceOf<T>>, DispatchError> {
-            Self::do_estimate(&generators, &evaluator, max_tokens, responders, committee)
+            asking::estimate::<T>(&generators, &evaluator, max_tokens, responders, committee)
         }
 
         /// A request with its prompt, responses, outputs and scores; `None` if it was never made or is pruned.
         pub fn request_info(request: RequestId) -> Option<RequestView<T>> {
-            Self::view_request(request)
+            views::request::<T>(request)
         }
 
         /// An operator with its open duties, its earnings and why its latest duties were paid or not.
         pub fn operator_info(operator: T::AccountId) -> Option<OperatorView<T>> {
-            Self::view_operator(&operator)
+            views::operator::<T>(&operator)
         }
 
         /// Up to `count` operators, at most [`MOST_ON_A_PAGE`], that come after `after` in the order of the storage; the first ones
         /// if that is `None`. A page that is not full is the last.
         pub fn operators(after: Option<T::AccountId>, count: u32) -> Vec<T::AccountId> {
-            Self::view_operators(after, count)
+            views::operators::<T>(after, count)
         }
 
         /// Up to `count` models of the registry, at most [`MOST_ON_A_PAGE`], that come after `after` in the order of the storage;
         /// the first ones if that is `None`. A page that is not full is the last.
         pub fn models(after: Option<ModelId>, count: u32) -> Vec<ModelView<T>> {
-            Self::view_models(after, count)
+            views::models::<T>(after, count)
         }
 
         /// Why [`Pallet::set_parameters`] would refuse these parameters, if it would.
@@ -1319,7 +1326,7 @@ pub mod pallet {
         /// agenda, duties and states. Reads all of the pallet's state, so it refuses where that is more than
         /// [`MOST_TO_CHECK`] operators, models and requests: there, `try-runtime` checks the same.
         pub fn check_invariants() -> Result<(), alloc::string::String> {
-            Self::check_if_small().map_err(Into::into)
+            invariants::check_if_small::<T>().map_err(Into::into)
         }
     }
 }

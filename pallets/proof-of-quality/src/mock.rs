@@ -315,7 +315,7 @@ pub fn as_auditor() -> RuntimeOrigin {
 /// Registers operator `n` with a key, as one who has that key's consent can: the tests of consent go through the call.
 pub fn register(n: u64, worker: AccountId, models: &[ModelId]) -> sp_runtime::DispatchResult {
     frame_support::storage::with_storage_layer(|| {
-        Poq::do_register(&account(n), worker, models.to_vec().try_into().unwrap())
+        operators::register::<Test>(&account(n), worker, models.to_vec().try_into().unwrap())
     })
 }
 
@@ -374,7 +374,7 @@ pub fn storage() -> sp_io::TestExternalities {
         System::set_block_number(1);
         for (n, model, kind) in everybody() {
             Operators::<Test>::mutate(account(n), |o| o.as_mut().unwrap().standing = FULL_STANDING);
-            Poq::refresh(&model, &[Poq::place_of(&account(n), model, kind)]);
+            rosters::refresh::<Test>(&model, &[operators::place_of::<Test>(&account(n), model, kind)]);
         }
     });
     externalities
@@ -402,7 +402,7 @@ pub fn build_and_execute(test: impl FnOnce()) {
     storage().execute_with(|| {
         let issued = pallet_balances::TotalIssuance::<Test>::get();
         test();
-        Poq::do_try_state().unwrap();
+        invariants::check::<Test>().unwrap();
         let handled = Slashed::get() + Fees::get();
         assert_eq!(issued, pallet_balances::TotalIssuance::<Test>::get() + handled, "money came or went");
         no_unexpected();
@@ -499,12 +499,12 @@ pub fn salt(n: u64) -> Salt {
 }
 
 pub fn commitment_to_output(id: RequestId, n: u64, output: &[u8]) -> Commitment {
-    let genesis = Poq::genesis_hash();
+    let genesis = duties::genesis_hash::<Test>();
     Binding { genesis: &genesis, request: id, operator: &account(n) }.output(output, &salt(n))
 }
 
 pub fn commitment_to_scores(id: RequestId, n: u64, scores: &[Permill]) -> Commitment {
-    let genesis = Poq::genesis_hash();
+    let genesis = duties::genesis_hash::<Test>();
     Binding { genesis: &genesis, request: id, operator: &account(n) }.scores(scores, &salt(n))
 }
 

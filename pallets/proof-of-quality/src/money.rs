@@ -3,127 +3,133 @@
 //! Stakes and budgets are *held* in their owners' accounts. Paying takes from a hold into a credit and resolves the credit
 //! into the payee's account, so that nothing is created or lost on the way.
 
-use crate::{BalanceOf, Config, CreditOf, Event, HoldReason, Pallet, UnexpectedKind};
+use crate::{
+    unexpected::{unexpected, UnexpectedKind},
+    BalanceOf, Config, CreditOf, HoldReason,
+};
 use frame_support::traits::{
     fungible::{
         hold::{Balanced as BalancedHold, Inspect as InspectHold, Mutate as MutateHold},
-        Balanced,
+        Balanced, Inspect,
     },
-    tokens::Precision,
+    tokens::{Precision, Provenance},
     Imbalance, OnUnbalanced,
 };
 use sp_runtime::{
-    traits::{Saturating, Zero},
+    traits::{CheckedDiv, Saturating, Zero},
     DispatchResult,
 };
 
-impl<T: Config> Pallet<T> {
-    pub(crate) fn hold_stake(operator: &T::AccountId, amount: BalanceOf<T>) -> DispatchResult {
-        T::Currency::hold(&HoldReason::Stake.into(), operator, amount)
-    }
+pub(crate) fn hold_stake<T: Config>(operator: &T::AccountId, amount: BalanceOf<T>) -> DispatchResult {
+    T::Currency::hold(&HoldReason::Stake.into(), operator, amount)
+}
 
-    pub(crate) fn release_stake(operator: &T::AccountId, amount: BalanceOf<T>) -> DispatchResult {
-        T::Currency::release(&HoldReason::Stake.into(), operator, amount, Precision::Exact).map(|_| ())
-    }
+pub(crate) fn release_stake<T: Config>(operator: &T::AccountId, amount: BalanceOf<T>) -> DispatchResult {
+    T::Currency::release(&HoldReason::Stake.into(), operator, amount, Precision::Exact).map(|_| ())
+}
 
-    /// Takes `amount` of held stake.
-    pub(crate) fn take_stake(operator: &T::AccountId, amount: BalanceOf<T>) -> CreditOf<T> {
-        Self::take(HoldReason::Stake, operator, amount)
-    }
+/// What an operator has on hold as stake.
+pub(crate) fn stake_of<T: Config>(operator: &T::AccountId) -> BalanceOf<T> {
+    T::Currency::balance_on_hold(&HoldReason::Stake.into(), operator)
+}
 
-    pub(crate) fn hold_budget(requester: &T::AccountId, amount: BalanceOf<T>) -> DispatchResult {
-        T::Currency::hold(&HoldReason::Budget.into(), requester, amount)
-    }
+/// What a requester has on hold for its budgets.
+pub(crate) fn budgets_of<T: Config>(requester: &T::AccountId) -> BalanceOf<T> {
+    T::Currency::balance_on_hold(&HoldReason::Budget.into(), requester)
+}
 
-    pub(crate) fn can_hold_budget(requester: &T::AccountId, amount: BalanceOf<T>) -> bool {
-        T::Currency::can_hold(&HoldReason::Budget.into(), requester, amount)
-    }
+/// Takes `amount` of held stake.
+pub(crate) fn take_stake<T: Config>(operator: &T::AccountId, amount: BalanceOf<T>) -> CreditOf<T> {
+    take::<T>(HoldReason::Stake, operator, amount)
+}
 
-    /// Gives what is left of a budget back.
-    pub(crate) fn release_budget(requester: &T::AccountId, amount: BalanceOf<T>) {
-        let released =
-            T::Currency::release(&HoldReason::Budget.into(), requester, amount, Precision::BestEffort);
-        if released != Ok(amount) {
-            Self::unexpected(UnexpectedKind::HoldNotMovable);
+pub(crate) fn hold_budget<T: Config>(requester: &T::AccountId, amount: BalanceOf<T>) -> DispatchResult {
+    T::Currency::hold(&HoldReason::Budget.into(), requester, amount)
+}
+
+pub(crate) fn can_hold_budget<T: Config>(requester: &T::AccountId, amount: BalanceOf<T>) -> bool {
+    T::Currency::can_hold(&HoldReason::Budget.into(), requester, amount)
+}
+
+/// Gives what is left of a budget back.
+pub(crate) fn release_budget<T: Config>(requester: &T::AccountId, amount: BalanceOf<T>) {
+    let released = T::Currency::release(&HoldReason::Budget.into(), requester, amount, Precision::BestEffort);
+    if released != Ok(amount) {
+        unexpected::<T>(UnexpectedKind::HoldNotMovable);
+    }
+}
+
+/// Pays all of these, who can take it, from a held budget, and hands the chain's part to the fee handler. The hold is
+/// opened once: each time costs as much as a payment.
+pub(crate) fn pay_from_budget<'a, T: Config>(
+    requester: &T::AccountId,
+    payments: impl Iterator<Item = (&'a T::AccountId, BalanceOf<T>)> + Clone,
+    fee: BalanceOf<T>,
+) where
+    T::AccountId: 'a,
+{
+    let total = payments.clone().fold(fee, |sum, (_, amount)| sum.saturating_add(amount));
+    if total.is_zero() {
+        return;
+    }
+    let mut credit = take::<T>(HoldReason::Budget, requester, total);
+    for (payee, amount) in payments.filter(|(_, amount)| !amount.is_zero()) {
+        if !pay::<T>(payee, credit.extract(amount)).is_zero() {
+            unexpected::<T>(UnexpectedKind::HoldNotMovable);
         }
     }
-
-    /// Pays all of these, who can take it, from a held budget, and hands the chain's part to the fee handler. The hold is
-    /// opened once: each time costs as much as a payment.
-    pub(crate) fn pay_from_budget<'a>(
-        requester: &T::AccountId,
-        payments: impl Iterator<Item = (&'a T::AccountId, BalanceOf<T>)> + Clone,
-        fee: BalanceOf<T>,
-    ) where
-        T::AccountId: 'a,
-    {
-        let total = payments.clone().fold(fee, |sum, (_, amount)| sum.saturating_add(amount));
-        if total.is_zero() {
-            return;
-        }
-        let mut credit = Self::take(HoldReason::Budget, requester, total);
-        for (payee, amount) in payments.filter(|(_, amount)| !amount.is_zero()) {
-            if !Self::pay(payee, credit.extract(amount)).is_zero() {
-                Self::unexpected(UnexpectedKind::HoldNotMovable);
-            }
-        }
-        if !credit.peek().is_zero() {
-            T::FeeHandler::on_unbalanced(credit);
-        }
+    if !credit.peek().is_zero() {
+        T::FeeHandler::on_unbalanced(credit);
     }
+}
 
-    /// Pays up to `amount` out of `pool`; returns what was paid.
-    pub(crate) fn pay_from_pool(
-        pool: &mut CreditOf<T>,
-        payee: &T::AccountId,
-        amount: BalanceOf<T>,
-    ) -> BalanceOf<T> {
-        let amount = amount.min(pool.peek());
-        if amount.is_zero() || !Self::can_receive(payee, amount) {
-            return Zero::zero();
-        }
-        let missing = Self::pay(payee, pool.extract(amount));
-        amount.saturating_sub(missing)
+/// Pays up to `amount` out of `pool`; returns what was paid.
+pub(crate) fn pay_from_pool<T: Config>(
+    pool: &mut CreditOf<T>,
+    payee: &T::AccountId,
+    amount: BalanceOf<T>,
+) -> BalanceOf<T> {
+    let amount = amount.min(pool.peek());
+    if amount.is_zero() || !can_receive::<T>(payee, amount) {
+        return Zero::zero();
     }
+    let missing = pay::<T>(payee, pool.extract(amount));
+    amount.saturating_sub(missing)
+}
 
-    /// Hands slashed stake that harmed nobody in particular to the slash handler.
-    pub(crate) fn pay_slash_handler(credit: CreditOf<T>) {
-        if !credit.peek().is_zero() {
+/// Hands slashed stake that harmed nobody in particular to the slash handler.
+pub(crate) fn pay_slash_handler<T: Config>(credit: CreditOf<T>) {
+    if !credit.peek().is_zero() {
+        T::SlashHandler::on_unbalanced(credit);
+    }
+}
+
+/// Whether an account can take this much more.
+pub(crate) fn can_receive<T: Config>(payee: &T::AccountId, amount: BalanceOf<T>) -> bool {
+    T::Currency::can_deposit(payee, amount, Provenance::Extant).into_result().is_ok()
+}
+
+fn take<T: Config>(reason: HoldReason, from: &T::AccountId, amount: BalanceOf<T>) -> CreditOf<T> {
+    let (credit, missing) = <T::Currency as BalancedHold<T::AccountId>>::slash(&reason.into(), from, amount);
+    if !missing.is_zero() {
+        unexpected::<T>(UnexpectedKind::HoldNotMovable);
+    }
+    credit
+}
+
+/// Credits the payee; what it cannot take goes to the slash handler and is returned as an amount.
+fn pay<T: Config>(payee: &T::AccountId, credit: CreditOf<T>) -> BalanceOf<T> {
+    match <T::Currency as Balanced<T::AccountId>>::resolve(payee, credit) {
+        Ok(()) => Zero::zero(),
+        Err(credit) => {
+            let missing = credit.peek();
             T::SlashHandler::on_unbalanced(credit);
+            missing
         }
     }
+}
 
-    /// Whether an account can take this much more.
-    pub(crate) fn can_receive(payee: &T::AccountId, amount: BalanceOf<T>) -> bool {
-        use frame_support::traits::{fungible::Inspect, tokens::Provenance};
-        T::Currency::can_deposit(payee, amount, Provenance::Extant).into_result().is_ok()
-    }
-
-    fn take(reason: HoldReason, from: &T::AccountId, amount: BalanceOf<T>) -> CreditOf<T> {
-        let (credit, missing) =
-            <T::Currency as BalancedHold<T::AccountId>>::slash(&reason.into(), from, amount);
-        if !missing.is_zero() {
-            Self::unexpected(UnexpectedKind::HoldNotMovable);
-        }
-        credit
-    }
-
-    /// Credits the payee; what it cannot take goes to the slash handler and is returned as an amount.
-    fn pay(payee: &T::AccountId, credit: CreditOf<T>) -> BalanceOf<T> {
-        match <T::Currency as Balanced<T::AccountId>>::resolve(payee, credit) {
-            Ok(()) => Zero::zero(),
-            Err(credit) => {
-                let missing = credit.peek();
-                T::SlashHandler::on_unbalanced(credit);
-                missing
-            }
-        }
-    }
-
-    /// Says that something impossible happened; the chain goes on.
-    pub(crate) fn unexpected(kind: UnexpectedKind) {
-        log::error!(target: crate::LOG_TARGET, "unexpected: {kind:?}");
-        debug_assert!(false, "unexpected: {kind:?}");
-        Self::deposit_event(Event::Unexpected { kind });
-    }
+/// One of `count` equal shares, rounded down.
+pub(crate) fn share_of<Balance: CheckedDiv + Zero + From<u32>>(whole: Balance, count: u32) -> Balance {
+    whole.checked_div(&count.into()).unwrap_or_else(Zero::zero)
 }

@@ -1,6 +1,6 @@
-//! The economic parameters: one record, set by one origin, checked as a whole.
+//! The economic parameters: one record, set by one origin, checked as a whole. Owns [`EconomicParameters`].
 
-use crate::*;
+use crate::{standing::Standing, BalanceOf, Config, EconomicParameters, Error, Event, Pallet, LOG_TARGET};
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
 use frame_support::ensure;
 use frame_system::pallet_prelude::BlockNumberFor;
@@ -156,14 +156,12 @@ impl<Balance: Zero, BlockNumber: Zero + PartialOrd + Copy> Parameters<Balance, B
     }
 }
 
-impl<T: Config> Pallet<T> {
-    pub(crate) fn do_set_parameters(parameters: ParametersOf<T>) -> DispatchResult {
-        parameters.check(T::Retention::get()).map_err(|reason| {
-            log::info!(target: LOG_TARGET, "parameters refused: {reason}");
-            Error::<T>::InvalidParameters
-        })?;
-        EconomicParameters::<T>::put(parameters);
-        Self::deposit_event(Event::ParametersSet { parameters });
-        Ok(())
-    }
+pub(crate) fn set<T: Config>(parameters: ParametersOf<T>) -> DispatchResult {
+    parameters.check(T::Retention::get()).map_err(|reason| {
+        log::info!(target: LOG_TARGET, "parameters refused: {reason}");
+        Error::<T>::InvalidParameters
+    })?;
+    EconomicParameters::<T>::put(parameters);
+    Pallet::<T>::deposit_event(Event::ParametersSet { parameters });
+    Ok(())
 }

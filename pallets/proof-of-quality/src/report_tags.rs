@@ -9,7 +9,7 @@
 //!
 //! And what a block reserves for charging a fee is given back when a report needed none.
 
-use crate::{Call, Config, Pallet};
+use crate::{reports, Call, Config};
 use alloc::vec::Vec;
 use codec::{Decode, DecodeWithMemTracking, Encode};
 use core::marker::PhantomData;
@@ -74,7 +74,7 @@ where
     OriginFor<T>: AsSystemOriginSigner<T::AccountId>,
 {
     let Some(Call::report_work { reports }) = call.is_sub_type() else { return ValidTransaction::default() };
-    let checked = |worker| Pallet::<T>::check_reports(worker, reports).ok();
+    let checked = |worker| reports::check_batch::<T>(worker, reports).ok();
     let Some(operator) = origin.as_system_origin_signer().and_then(checked) else {
         return ValidTransaction::default();
     };

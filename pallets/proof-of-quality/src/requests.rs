@@ -1,207 +1,94 @@
-//! Making a request: checks, budget, draw-ability.
+//! Requests: what is asked for, how it stands, and what belongs to it. Owns [`NextRequest`], [`OpenRequests`], [`Requests`],
+//! [`Prompts`], [`Responses`], [`Outputs`] and [`Committees`].
+//!
+//! Invariants:
+//! - a stored request stands in the agenda under its `due`;
+//! - of an open request the whole budget is on hold, of a closed one nothing;
+//! - the count of open requests is that of those stored and not closed;
+//! - what belongs to a request goes with it.
 
 use crate::{
-    models::{cost, is_proper_list},
-    *,
+    agenda,
+    duties::{Commitment, RefundReason, RequestId, Role, Work, Workload},
+    models::{self, ModelId, Windows},
+    money::share_of,
+    parameters::ParametersOf,
+    Agenda, BalanceOf, Committees, Config, Error, Event, NextRequest, OpenRequests, Outputs, Pallet, Prompts,
+    Requests, Responses,
 };
-use alloc::vec::Vec;
-use frame_support::{ensure, BoundedVec};
+use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
+use frame_support::{BoundedVec, CloneNoBound, DebugNoBound, EqNoBound, PartialEqNoBound};
 use frame_system::pallet_prelude::BlockNumberFor;
+use scale_info::TypeInfo;
 use sp_runtime::{
-    traits::{CheckedAdd, CheckedMul, Get, Saturating},
-    DispatchError, PerThing, Permill,
+    traits::{Get, One, Saturating, Zero},
+    Permill, SaturatedConversion,
 };
 
-/// Highest temperature, in thousandths.
-const MAX_TEMPERATURE_MILLI: u32 = 2_000;
-
-impl<T: Config> Pallet<T> {
-    pub(crate) fn do_request(
-        requester: T::AccountId,
-        prompt: Vec<u8>,
-        terms: Terms<BalanceOf<T>, T::MaxModelsPerRequest>,
-    ) -> Result<RequestId, DispatchError> {
-        let prompt = Self::check_prompt(prompt)?;
-        let sampling = terms.sampling;
-        let parameters = EconomicParameters::<T>::get();
-        ensure!(sampling.temperature_milli <= MAX_TEMPERATURE_MILLI, Error::<T>::InvalidSampling);
-        let needs = Self::needs(
-            &terms.generators,
-            &terms.evaluator,
-            sampling.max_tokens,
-            terms.responders,
-            terms.committee,
-        )?;
-        Self::check_context(&prompt, &terms)?;
-        Self::check_eligible(&requester, &terms)?;
-        ensure!(terms.budget >= needs.total(parameters.fee)?, Error::<T>::BudgetTooSmall);
-        ensure!(Self::can_hold_budget(&requester, terms.budget), Error::<T>::InsufficientBalance);
-        Self::hold_budget(&requester, terms.budget)?;
-
-        let id = NextRequest::<T>::get();
-        NextRequest::<T>::put(id.checked_add(1).ok_or(Error::<T>::Overflow)?);
-        let now = frame_system::Pallet::<T>::block_number();
-        let due = Self::first_draw(now);
-        let budget = needs.divide(terms.budget, parameters.fee);
-        Prompts::<T>::insert(id, prompt);
-        Self::list(id, due);
-        Requests::<T>::insert(
-            id,
-            Request {
-                requester: requester.clone(),
-                generators: terms.generators,
-                evaluator: terms.evaluator,
-                sampling,
-                responders: terms.responders,
-                committee: terms.committee,
-                min_quality: terms.min_quality,
-                bonus: share_of(budget.inference.saturating_sub(needs.inference), terms.responders),
-                budget,
-                answer_windows: needs.answer_windows,
-                score_windows: needs.score_windows,
-                created: now,
-                phase: Phase::Requested,
-                since: now,
-                fixed_at: now,
-                due,
-                round: 0,
-                tries: 0,
-                audit: Audit::Sealed(terms.audit),
-                parameters,
-            },
-        );
-        OpenRequests::<T>::mutate(|open| *open = open.saturating_add(1));
-        Self::deposit_event(Event::Requested { request: id, requester, budget: terms.budget });
-        Ok(id)
-    }
-
-    pub(crate) fn do_estimate(
-        generators: &[ModelId],
-        evaluator: &ModelId,
-        max_tokens: u32,
-        responders: u32,
-        committee: u32,
-    ) -> Result<Budget<BalanceOf<T>>, DispatchError> {
-        let needs = Self::needs(generators, evaluator, max_tokens, responders, committee)?;
-        let models = generators.iter().chain([evaluator]);
-        let surcharge = models.map(Self::surcharge).max().unwrap_or_default();
-        let fee = EconomicParameters::<T>::get().fee;
-        let total = needs.with(surcharge)?.total(fee)?;
-        Ok(needs.divide(total, fee))
-    }
-
-    fn check_prompt(prompt: Vec<u8>) -> Result<BoundedVec<u8, T::MaxPromptLength>, Error<T>> {
-        let text = core::str::from_utf8(&prompt).map_err(|_| Error::<T>::NotUtf8)?;
-        ensure!(!text.trim().is_empty(), Error::<T>::EmptyPrompt);
-        BoundedVec::try_from(prompt).map_err(|_| Error::<T>::PromptTooLong)
-    }
-
-    /// Whether prompt and answer fit into the context of each generator, however the prompt falls into tokens: none is shorter
-    /// than a byte. An operator that is drawn for what it cannot do would lose by it.
-    fn check_context(
-        prompt: &[u8],
-        terms: &Terms<BalanceOf<T>, T::MaxModelsPerRequest>,
-    ) -> Result<(), Error<T>> {
-        let tokens = (prompt.len() as u32).saturating_add(terms.sampling.max_tokens);
-        for id in &terms.generators {
-            let context = Models::<T>::get(id).map_or(0, |model| model.context);
-            ensure!(tokens <= context, Error::<T>::ContextTooSmall);
-        }
-        Ok(())
-    }
-
-    fn needs(
-        generators: &[ModelId],
-        evaluator: &ModelId,
-        max_tokens: u32,
-        responders: u32,
-        committee: u32,
-    ) -> Result<Needs<T>, Error<T>> {
-        ensure!((1..=T::MaxTokens::get()).contains(&max_tokens), Error::<T>::InvalidSampling);
-        ensure!((1..=T::MaxResponders::get()).contains(&responders), Error::<T>::InvalidResponders);
-        let committees = EconomicParameters::<T>::get().min_committee..=T::MaxCommittee::get();
-        ensure!(committees.contains(&committee), Error::<T>::InvalidCommittee);
-        ensure!(is_proper_list(generators), Error::<T>::InvalidModelList);
-
-        let evaluator = Self::live_model_of_kind(evaluator, ModelKind::Evaluator)?;
-        let mut response = BalanceOf::<T>::default();
-        let mut answer_windows = Windows::<BlockNumberFor<T>>::default();
-        for id in generators {
-            let model = Self::live_model_of_kind(id, ModelKind::Generator)?;
-            response = response.max(cost(&model.price, max_tokens).ok_or(Error::<T>::Overflow)?);
-            answer_windows.commit = answer_windows.commit.max(model.windows.commit);
-            answer_windows.reveal = answer_windows.reveal.max(model.windows.reveal);
-        }
-        let scores = cost(&evaluator.price, responders).ok_or(Error::<T>::Overflow)?;
-        let times =
-            |price: BalanceOf<T>, count: u32| price.checked_mul(&count.into()).ok_or(Error::<T>::Overflow);
-        Ok(Needs {
-            inference: times(response, responders)?,
-            scoring: times(scores, committee)?,
-            answer_windows,
-            score_windows: evaluator.windows,
-        })
-    }
-
-    /// Whether as many operators as the terms ask for could be drawn now, whoever of them is drawn first.
-    fn check_eligible(
-        requester: &T::AccountId,
-        terms: &Terms<BalanceOf<T>, T::MaxModelsPerRequest>,
-    ) -> Result<(), Error<T>> {
-        let serving = |id: &ModelId| {
-            let candidates = Rosters::<T>::get(id).into_iter().filter(|candidate| candidate.away.is_none());
-            let operators = candidates.map(|candidate| candidate.operator);
-            operators.filter(|operator| operator != requester).collect::<Vec<_>>()
-        };
-        let mut nodes: Vec<_> = terms.generators.iter().flat_map(serving).collect();
-        nodes.sort_unstable();
-        nodes.dedup();
-        ensure!(nodes.len() >= terms.responders as usize, Error::<T>::NotEnoughInferenceNodes);
-        let scorers = serving(&terms.evaluator);
-        // Operators that serve both may be drawn as inference nodes first and are then missing in the committee.
-        let both = scorers.iter().filter(|scorer| nodes.binary_search(scorer).is_ok()).count();
-        let both = both.min(terms.responders as usize);
-        ensure!(
-            scorers.len().saturating_sub(both) >= terms.committee as usize,
-            Error::<T>::NotEnoughQualityValidators
-        );
-        Ok(())
-    }
+/// How an answer is to be generated.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
+)]
+pub struct Sampling {
+    /// Most tokens in the answer, 1 to `MaxTokens`.
+    pub max_tokens: u32,
+    /// Temperature in thousandths, 0 (greedy) to 2,000.
+    pub temperature_milli: u32,
+    /// Seed of the sampler.
+    pub seed: u32,
 }
 
-/// What a request needs at least.
-struct Needs<T: Config> {
-    inference: BalanceOf<T>,
-    scoring: BalanceOf<T>,
-    answer_windows: Windows<BlockNumberFor<T>>,
-    score_windows: Windows<BlockNumberFor<T>>,
+/// What a requester asks for, besides the prompt.
+#[derive(
+    CloneNoBound,
+    DebugNoBound,
+    PartialEqNoBound,
+    EqNoBound,
+    Encode,
+    Decode,
+    DecodeWithMemTracking,
+    MaxEncodedLen,
+    TypeInfo,
+)]
+#[scale_info(skip_type_params(MaxModels))]
+#[codec(mel_bound(Balance: MaxEncodedLen))]
+pub struct Terms<Balance, MaxModels>
+where
+    Balance: Clone + core::fmt::Debug + Eq,
+    MaxModels: Get<u32>,
+{
+    /// Any of these generators may answer.
+    pub generators: BoundedVec<ModelId, MaxModels>,
+    /// The evaluator that scores the answers.
+    pub evaluator: ModelId,
+    /// How an answer is to be generated.
+    pub sampling: Sampling,
+    /// Inference nodes wanted.
+    pub responders: u32,
+    /// Quality validators wanted.
+    pub committee: u32,
+    /// A response with a lower consensus score earns the base part of its price only, if it is also worse, by more than
+    /// `tolerance_most`, than what its operator is known for. What it would have earned above that goes to the chain: a high bar makes
+    /// nothing cheaper.
+    pub min_quality: Permill,
+    /// What the requester is ready to pay in all.
+    pub budget: Balance,
+    /// 32 random bytes; in a known-answer audit, a commitment to the answer key
+    /// ([`poq_primitives::commitment::answer_key`]). Must never repeat, or an audit could be told apart.
+    pub audit: Commitment,
 }
 
-impl<T: Config> Needs<T> {
-    /// The least budget: the work, and on top the fee, which is a part of the whole.
-    fn total(&self, fee: Permill) -> Result<BalanceOf<T>, Error<T>> {
-        let work = self.inference.checked_add(&self.scoring).ok_or(Error::<T>::Overflow)?;
-        let total = fee.left_from_one().saturating_reciprocal_mul_ceil(work);
-        ensure!(total >= work, Error::<T>::Overflow);
-        Ok(total)
-    }
-
-    /// The same with a part of the price on top for the inference nodes.
-    fn with(&self, surcharge: Permill) -> Result<Self, Error<T>> {
-        let more = surcharge.mul_ceil(self.inference);
-        let inference = self.inference.checked_add(&more).ok_or(Error::<T>::Overflow)?;
-        Ok(Self { inference, ..*self })
-    }
-
-    /// Divides `total`, at least [`Self::total`]. What is more than needed is for the inference nodes.
-    fn divide(&self, total: BalanceOf<T>, fee: Permill) -> Budget<BalanceOf<T>> {
-        let fee = fee.mul_floor(total);
-        Budget {
-            inference: total.saturating_sub(fee).saturating_sub(self.scoring),
-            scoring: self.scoring,
-            fee,
-        }
-    }
+/// How a budget divides. `inference + scoring + fee` is the whole.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
+)]
+pub struct Budget<Balance> {
+    /// For the inference nodes: for each the price of its model and an equal part of what is above the least, earned by quality.
+    pub inference: Balance,
+    /// For the quality validators, in equal shares, each earned by agreement.
+    pub scoring: Balance,
+    /// For the chain.
+    pub fee: Balance,
 }
 
 impl<Balance: Saturating + Copy> Budget<Balance> {
@@ -210,3 +97,381 @@ impl<Balance: Saturating + Copy> Budget<Balance> {
         self.inference.saturating_add(self.scoring).saturating_add(self.fee)
     }
 }
+
+/// The life of a request. Every phase but the last two has a timeout with a written outcome.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
+)]
+pub enum Phase<BlockNumber> {
+    /// Waits for a seed that was unknown when the request was made.
+    ///
+    /// To [`Phase::Answering`] (to [`Phase::Opening`] if one inference node is drawn), to [`Phase::Refunded`] if nobody
+    /// can be drawn or no seed comes.
+    Requested,
+    /// Inference nodes commit to their outputs, up to and including block `until`.
+    ///
+    /// To [`Phase::Opening`] when all have acted or the time is over; to [`Phase::Refunded`] if none committed.
+    Answering {
+        /// Last block that takes a commitment.
+        until: BlockNumber,
+    },
+    /// Inference nodes show their outputs, up to and including block `until`.
+    ///
+    /// To [`Phase::Selecting`] when all have acted or the time is over; to [`Phase::Refunded`] if none is shown.
+    Opening {
+        /// Last block that takes an output.
+        until: BlockNumber,
+    },
+    /// The outputs are fixed; waits for a seed that was unknown when they were.
+    ///
+    /// To [`Phase::Scoring`]; to [`Phase::Refunded`] if no committee can be drawn or no seed comes.
+    Selecting,
+    /// The committee commits to its scores, up to and including block `until`.
+    ///
+    /// To [`Phase::Revealing`] when all have acted or the time is over; if too few committed, once to
+    /// [`Phase::Selecting`], then to [`Phase::Refunded`].
+    Scoring {
+        /// Last block that takes a commitment.
+        until: BlockNumber,
+    },
+    /// The committee reveals its scores, up to and including block `until`.
+    ///
+    /// To [`Phase::Settled`] when all have acted or the time is over. If nobody revealed, once to [`Phase::Selecting`]; if some
+    /// did, but too few, to [`Phase::Refunded`]: another committee would know their scores.
+    Revealing {
+        /// Last block that takes scores.
+        until: BlockNumber,
+    },
+    /// Paid for by quality. Kept for `Retention` blocks, then pruned.
+    Settled {
+        /// Block of the settlement.
+        at: BlockNumber,
+        /// Index of the response with the highest consensus score.
+        best: u32,
+    },
+    /// Came to nothing: what is not owed went back. Kept for `Retention` blocks, then pruned.
+    Refunded {
+        /// Block of the refund.
+        at: BlockNumber,
+        /// Why.
+        reason: RefundReason,
+    },
+}
+
+impl<BlockNumber> Phase<BlockNumber> {
+    /// Whether the request is over.
+    pub fn is_closed(&self) -> bool {
+        matches!(self, Phase::Settled { .. } | Phase::Refunded { .. })
+    }
+
+    /// The last block in which work of this phase can be reported; `None` in phases without work.
+    pub fn until(&self) -> Option<BlockNumber>
+    where
+        BlockNumber: Copy,
+    {
+        match self {
+            Phase::Answering { until }
+            | Phase::Opening { until }
+            | Phase::Scoring { until }
+            | Phase::Revealing { until } => Some(*until),
+            Phase::Requested | Phase::Selecting | Phase::Settled { .. } | Phase::Refunded { .. } => None,
+        }
+    }
+}
+
+/// What a request carries for an audit.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
+)]
+pub enum Audit {
+    /// 32 bytes that may be a commitment to an [`AnswerKey`](crate::AnswerKey): see [`poq_primitives::commitment::answer_key`].
+    Sealed(Commitment),
+    /// They were one, and it was opened.
+    Opened,
+}
+
+/// A request for an inference.
+#[derive(
+    CloneNoBound,
+    DebugNoBound,
+    PartialEqNoBound,
+    EqNoBound,
+    Encode,
+    Decode,
+    DecodeWithMemTracking,
+    MaxEncodedLen,
+    TypeInfo,
+)]
+#[scale_info(skip_type_params(T))]
+#[codec(mel_bound(T: Config))]
+pub struct Request<T: Config> {
+    /// Who asked and pays.
+    pub requester: T::AccountId,
+    /// Any of these generators may answer.
+    pub generators: BoundedVec<ModelId, T::MaxModelsPerRequest>,
+    /// The evaluator that scores the answers.
+    pub evaluator: ModelId,
+    /// How an answer is to be generated.
+    pub sampling: Sampling,
+    /// Inference nodes wanted.
+    pub responders: u32,
+    /// Quality validators wanted.
+    pub committee: u32,
+    /// A response with a lower consensus score earns the base part of its price only, see [`Terms`].
+    pub min_quality: Permill,
+    /// What is on hold for it and how it divides.
+    pub budget: Budget<BalanceOf<T>>,
+    /// What each response can earn beyond the price of its model: an equal part of what the budget has above the least.
+    pub bonus: BalanceOf<T>,
+    /// Windows of the inference nodes: the widest of the generators'.
+    pub answer_windows: Windows<BlockNumberFor<T>>,
+    /// Windows of the committee.
+    pub score_windows: Windows<BlockNumberFor<T>>,
+    /// Block of the request.
+    pub created: BlockNumberFor<T>,
+    /// Where it stands.
+    pub phase: Phase<BlockNumberFor<T>>,
+    /// Block in which it entered that phase.
+    pub since: BlockNumberFor<T>,
+    /// Block since which the outputs cannot change; a committee's seed must be younger.
+    pub fixed_at: BlockNumberFor<T>,
+    /// Block under which the request stands in the agenda.
+    pub due: BlockNumberFor<T>,
+    /// Which committee is at work: 0, or 1 after a redraw.
+    pub round: u8,
+    /// Draws that were put off because operators had no room. Each costs `waiting_fee`.
+    pub tries: u32,
+    /// Whether it was a known-answer audit, once that is known.
+    pub audit: Audit,
+    /// The economic parameters under which it was made.
+    pub parameters: ParametersOf<T>,
+}
+
+impl<T: Config> Request<T> {
+    /// What a quality validator's perfect scores earn. What does not divide goes back to the requester.
+    pub fn member_share(&self) -> BalanceOf<T> {
+        share_of(self.budget.scoring, self.committee)
+    }
+
+    /// What a duty in this request adds to an operator's open work.
+    pub fn workload(&self, role: Role) -> Workload {
+        match role {
+            Role::InferenceNode => Workload { tokens: self.sampling.max_tokens, pairs: 0 },
+            Role::QualityValidator => Workload { tokens: 0, pairs: self.responders },
+        }
+    }
+
+    /// What one response by this model costs at most, whatever it is worth.
+    pub fn price_of(&self, model: &ModelId) -> BalanceOf<T> {
+        models::price_of::<T>(model, self.sampling.max_tokens)
+    }
+
+    /// The part of the price that it offers each answer on top; 1 where the price is zero.
+    pub fn offered(&self) -> Permill {
+        let price = share_of(self.budget.inference, self.responders).saturating_sub(self.bonus);
+        if price.is_zero() {
+            return Permill::one();
+        }
+        Permill::from_rational(self.bonus.saturated_into::<u128>(), price.saturated_into())
+    }
+
+    /// The models that may be drawn for, in one list.
+    pub fn models(&self) -> impl Iterator<Item = &ModelId> {
+        self.generators.iter().chain(core::iter::once(&self.evaluator))
+    }
+
+    /// Whether the next step is a draw.
+    pub fn is_to_draw(&self) -> bool {
+        matches!(self.phase, Phase::Requested | Phase::Selecting)
+    }
+}
+
+/// The part of an inference node in a request.
+#[derive(
+    CloneNoBound,
+    DebugNoBound,
+    PartialEqNoBound,
+    EqNoBound,
+    Encode,
+    Decode,
+    DecodeWithMemTracking,
+    MaxEncodedLen,
+    TypeInfo,
+)]
+#[scale_info(skip_type_params(T))]
+#[codec(mel_bound(T: Config))]
+pub struct Response<T: Config> {
+    /// Who answers.
+    pub operator: T::AccountId,
+    /// With which generator, by its own word.
+    pub model: ModelId,
+    /// How the work stands.
+    pub work: Work,
+    /// Part of the time there was that went by before the work was fixed; zero until then.
+    pub latency: Permill,
+    /// Consensus score, once settled.
+    pub quality: Option<Permill>,
+    /// What the operator was paid from the budget.
+    pub paid: BalanceOf<T>,
+}
+
+/// The part of a quality validator in a request.
+#[derive(
+    CloneNoBound,
+    DebugNoBound,
+    PartialEqNoBound,
+    EqNoBound,
+    Encode,
+    Decode,
+    DecodeWithMemTracking,
+    MaxEncodedLen,
+    TypeInfo,
+)]
+#[scale_info(skip_type_params(T))]
+#[codec(mel_bound(T: Config))]
+pub struct Member<T: Config> {
+    /// Who scores.
+    pub operator: T::AccountId,
+    /// Weight in the consensus: trust in millionths, as at the draw. Stake counts in the draw and not again here.
+    pub weight: u64,
+    /// How the work stands.
+    pub work: Work,
+    /// One score for each shown response, in their order; empty until revealed.
+    pub scores: BoundedVec<Permill, T::MaxResponders>,
+    /// Part of the time there was that went by before the scores were fixed; zero until then.
+    pub latency: Permill,
+    /// Closeness to the consensus of the others, 0 to 1, once settled.
+    pub agreement: Option<Permill>,
+    /// What the operator was paid from the budget.
+    pub paid: BalanceOf<T>,
+}
+
+/// The responses to a request, in the order of the draw.
+pub type ResponsesOf<T> = BoundedVec<Response<T>, <T as Config>::MaxResponders>;
+
+/// A committee, in the order of the draw.
+pub type CommitteeOf<T> = BoundedVec<Member<T>, <T as Config>::MaxCommittee>;
+
+/// Stores a new request and puts it on the agenda; returns its number.
+pub(crate) fn add<T: Config>(
+    prompt: BoundedVec<u8, T::MaxPromptLength>,
+    request: Request<T>,
+) -> Result<RequestId, Error<T>> {
+    let id = NextRequest::<T>::get();
+    NextRequest::<T>::put(id.checked_add(1).ok_or(Error::<T>::Overflow)?);
+    agenda::list::<T>(id, request.due);
+    Prompts::<T>::insert(id, prompt);
+    Requests::<T>::insert(id, request);
+    OpenRequests::<T>::mutate(|open| *open = open.saturating_add(1));
+    Ok(id)
+}
+
+/// Stores a request that has changed.
+pub(crate) fn put<T: Config>(id: RequestId, request: Request<T>) {
+    debug_assert!(Agenda::<T>::contains_key(request.due, id), "request {id} is not on the agenda");
+    Requests::<T>::insert(id, request);
+}
+
+/// Changes a stored request.
+pub(crate) fn mutate<T: Config>(id: RequestId, change: impl FnOnce(&mut Request<T>)) {
+    Requests::<T>::mutate_extant(id, change);
+}
+
+/// Stores the responses to a request.
+pub(crate) fn put_responses<T: Config>(id: RequestId, responses: ResponsesOf<T>) {
+    Responses::<T>::insert(id, responses);
+}
+
+/// Changes the responses to a request.
+pub(crate) fn mutate_responses<T: Config, R>(
+    id: RequestId,
+    change: impl FnOnce(&mut ResponsesOf<T>) -> R,
+) -> R {
+    Responses::<T>::mutate(id, change)
+}
+
+/// Stores the answer that is the response `index`.
+pub(crate) fn put_output<T: Config>(id: RequestId, index: u32, output: BoundedVec<u8, T::MaxOutputLength>) {
+    Outputs::<T>::insert(id, index, output);
+}
+
+/// Stores a committee of a request.
+pub(crate) fn put_committee<T: Config>(id: RequestId, round: u8, committee: CommitteeOf<T>) {
+    Committees::<T>::insert(id, round, committee);
+}
+
+/// Changes a committee of a request.
+pub(crate) fn mutate_committee<T: Config, R>(
+    id: RequestId,
+    round: u8,
+    change: impl FnOnce(&mut CommitteeOf<T>) -> R,
+) -> R {
+    Committees::<T>::mutate(id, round, change)
+}
+
+/// Has a request take its next step in block `due`. Does not store the request.
+pub(crate) fn schedule<T: Config>(id: RequestId, request: &mut Request<T>, due: BlockNumberFor<T>) {
+    agenda::reschedule::<T>(id, request.due, due);
+    request.due = due;
+}
+
+/// Enters `phase`, in which the next step is due in block `due`.
+pub(crate) fn enter<T: Config>(
+    id: RequestId,
+    request: &mut Request<T>,
+    phase: Phase<BlockNumberFor<T>>,
+    due: BlockNumberFor<T>,
+) {
+    request.phase = phase;
+    request.since = frame_system::Pallet::<T>::block_number();
+    schedule::<T>(id, request, due);
+    Pallet::<T>::deposit_event(Event::PhaseEntered { request: id, phase });
+}
+
+/// Ends a request as this `phase` says. It is kept until nobody can need it any more.
+pub(crate) fn close<T: Config>(id: RequestId, request: &mut Request<T>, phase: Phase<BlockNumberFor<T>>) {
+    let now = frame_system::Pallet::<T>::block_number();
+    // Windows are inclusive at both ends, this one too: an audit may be opened in its last block.
+    let until = now.saturating_add(T::Retention::get());
+    enter::<T>(id, request, phase, until.saturating_add(One::one()));
+    OpenRequests::<T>::mutate(|open| *open = open.saturating_sub(1));
+}
+
+/// Forgets a closed request.
+pub(crate) fn forget<T: Config>(id: RequestId, request: &Request<T>) {
+    agenda::unlist::<T>(id, request.due);
+    Requests::<T>::remove(id);
+    Prompts::<T>::remove(id);
+    let responses = Responses::<T>::take(id);
+    for index in 0..responses.len() as u32 {
+        Outputs::<T>::remove(id, index);
+    }
+    for round in 0..=request.round {
+        Committees::<T>::remove(id, round);
+    }
+    Pallet::<T>::deposit_event(Event::Pruned { request: id });
+}
+
+/// How an operator's open duty stands.
+pub(crate) fn work_of<T: Config>(who: &T::AccountId, id: RequestId, role: Role) -> Option<Work> {
+    let round = match role {
+        Role::InferenceNode => 0,
+        Role::QualityValidator => Requests::<T>::get(id)?.round,
+    };
+    work_in::<T>(who, id, role, round)
+}
+
+/// The same, for who knows in which round the request is.
+pub(crate) fn work_in<T: Config>(who: &T::AccountId, id: RequestId, role: Role, round: u8) -> Option<Work> {
+    match role {
+        Role::InferenceNode => {
+            Responses::<T>::get(id).iter().find(|part| part.operator == *who).map(|part| part.work)
+        }
+        Role::QualityValidator => {
+            let committee = Committees::<T>::get(id, round);
+            committee.iter().find(|part| part.operator == *who).map(|part| part.work)
+        }
+    }
+}
+
+//REQCHECK

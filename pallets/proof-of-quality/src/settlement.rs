@@ -16,15 +16,19 @@
 //! 2512.16317.)
 
 use crate::{
-    agenda::quorum,
-    consensus::{agreement, deviation, lower_median},
-    operators::{fault_outcome, Place},
-    standing::followed,
-    *,
+    consensus::{agreement, deviation, lower_median, Aggregation},
+    duties::{ClosedDuty, Outcome, RefundReason, RequestId, Role, Work},
+    models, money, operators,
+    phases::quorum,
+    requests::{self, CommitteeOf, Member, Phase, Request, Response, ResponsesOf},
+    rosters::{self, Place},
+    standing::Experience,
+    unexpected::{unexpected, UnexpectedKind},
+    BalanceOf, Committees, Config, Event, Operators, Pallet, Responses, Spreads,
 };
 use alloc::vec::Vec;
 use sp_runtime::{
-    traits::{Get, One, Saturating, Zero},
+    traits::{Saturating, Zero},
     Permill,
 };
 
@@ -54,294 +58,284 @@ struct Pay<Balance> {
     withheld: Balance,
 }
 
-impl<T: Config> Pallet<T> {
-    /// Settles a request whose committee has a quorum. Returns how many inference nodes have shown nothing.
-    pub(crate) fn settle(id: RequestId, request: &mut Request<T>) -> u32 {
-        let mut responses = Responses::<T>::get(id);
-        let mut committee = Committees::<T>::get(id, request.round);
-        let tolerance = Self::tolerance(request);
-        let Some(verdict) = Self::judge(&responses, &committee, tolerance) else {
-            // A quorum has at least one score of positive weight for each response.
-            Self::unexpected(UnexpectedKind::NoConsensus);
-            Self::refund(id, request, RefundReason::NoQuorum);
-            return 0;
+/// Settles a request whose committee has a quorum. Returns how many inference nodes have shown nothing.
+pub(crate) fn settle<T: Config>(id: RequestId, request: &mut Request<T>) -> u32 {
+    let mut responses = Responses::<T>::get(id);
+    let mut committee = Committees::<T>::get(id, request.round);
+    let tolerance = tolerance::<T>(request);
+    let Some(verdict) = judge::<T>(&responses, &committee, tolerance) else {
+        // A quorum has at least one score of positive weight for each response.
+        unexpected::<T>(UnexpectedKind::NoConsensus);
+        refund::<T>(id, request, RefundReason::NoQuorum);
+        return 0;
+    };
+    if let Some(spread) = verdict.spread {
+        models::learn_spread::<T>(&request.evaluator, spread);
+    }
+    let mut places = Vec::new();
+    let mut withheld = BalanceOf::<T>::zero();
+
+    let is_refused = is_refused(responses.iter().map(|response| &response.work));
+    for (response, quality) in responses.iter_mut().zip(&verdict.qualities) {
+        response.quality = *quality;
+        let pay = match quality {
+            Some(quality) => answer_pay::<T>(request, response, *quality),
+            None => nothing(&response.work, Outcome::NotRevealed),
         };
-        if let Some(spread) = verdict.spread {
-            Self::learn_spread(&request.evaluator, spread);
-        }
-        let mut places = Vec::new();
-        let mut withheld = BalanceOf::<T>::zero();
-
-        let is_refused = is_refused(responses.iter().map(|response| &response.work));
-        for (response, quality) in responses.iter_mut().zip(&verdict.qualities) {
-            response.quality = *quality;
-            let pay = match quality {
-                Some(quality) => Self::answer_pay(request, response, *quality),
-                None => nothing(&response.work, Outcome::NotRevealed),
-            };
-            withheld = withheld.saturating_add(pay.withheld);
-            response.paid = pay.amount;
-            let operator = response.operator.clone();
-            let duty = closed(id, Role::InferenceNode, &pay);
-            let learned = experience(Role::InferenceNode, &response.work, *quality, is_refused);
-            let weight = Self::finish(request, &operator, &response.work, duty, learned);
-            places.push(Place { model: response.model, operator, weight });
-        }
-
-        let share = request.member_share();
-        let reward = Self::reward_of(&request.evaluator);
-        let is_refused = is_refused_by(&committee);
-        for (member, agreed) in committee.iter_mut().zip(&verdict.agreements) {
-            member.agreement = *agreed;
-            let pay = match agreed {
-                Some(agreed) if agreed.is_zero() => nothing(&member.work, Outcome::Disagreed),
-                Some(agreed) => {
-                    let part = reward.earned(*agreed, member.latency);
-                    Self::payable(&member.operator, part.mul_floor(share), earned(part, *agreed))
-                }
-                None => nothing(&member.work, Outcome::NotRevealed),
-            };
-            member.paid = pay.amount;
-            let operator = member.operator.clone();
-            let duty = closed(id, Role::QualityValidator, &pay);
-            // Who had nobody to agree with is paid, but no better known than before.
-            let agreed = agreed.filter(|_| verdict.is_compared);
-            let learned = experience(Role::QualityValidator, &member.work, agreed, is_refused);
-            let weight = Self::finish(request, &operator, &member.work, duty, learned);
-            places.push(Place { model: request.evaluator, operator, weight });
-        }
-
-        let fee = request.budget.fee.saturating_add(withheld);
-        let (paid, fee, refund) = Self::pay_out(request, &responses, &committee, fee);
-        Self::refresh_rosters(request, &places);
-
-        let (best, quality) = (verdict.best.0 as u32, verdict.best.1);
-        let silent = verdict.qualities.iter().filter(|quality| quality.is_none()).count();
-        Responses::<T>::insert(id, responses);
-        Committees::<T>::insert(id, request.round, committee);
-        let at = frame_system::Pallet::<T>::block_number();
-        Self::close(id, request, Phase::Settled { at, best });
-        Self::deposit_event(Event::Settled { request: id, best, quality, paid, fee, refund });
-        silent as u32
+        withheld = withheld.saturating_add(pay.withheld);
+        response.paid = pay.amount;
+        let operator = response.operator.clone();
+        let duty = closed(id, Role::InferenceNode, &pay);
+        let learned = experience(Role::InferenceNode, &response.work, *quality, is_refused);
+        let weight = finish::<T>(request, &operator, &response.work, duty, learned);
+        places.push(Place { model: response.model, operator, weight });
     }
 
-    /// Ends a request that came to nothing, and gives back what is not owed.
-    pub(crate) fn refund(id: RequestId, request: &mut Request<T>, reason: RefundReason) {
-        let mut responses = Responses::<T>::get(id);
-        let mut committee = Committees::<T>::get(id, request.round);
-        let mut places = Vec::new();
-        let mut withheld = BalanceOf::<T>::zero();
-
-        let is_refused = is_refused(responses.iter().map(|response| &response.work));
-        for response in responses.iter_mut() {
-            let pay = match response.work {
-                Work::Shown => Self::unscored_pay(request, response, reason),
-                _ => nothing(&response.work, Outcome::Refunded(reason)),
-            };
-            withheld = withheld.saturating_add(pay.withheld);
-            response.paid = pay.amount;
-            let operator = response.operator.clone();
-            let duty = closed(id, Role::InferenceNode, &pay);
-            let learned = experience(Role::InferenceNode, &response.work, None, is_refused);
-            let weight = Self::finish(request, &operator, &response.work, duty, learned);
-            places.push(Place { model: response.model, operator, weight });
-        }
-        Self::close_committee(id, request, &mut committee, Outcome::Refunded(reason), &mut places);
-
-        let fee = if responses.is_empty() { Zero::zero() } else { request.budget.fee };
-        let (paid, fee, refund) =
-            Self::pay_out(request, &responses, &committee, fee.saturating_add(withheld));
-        Self::refresh_rosters(request, &places);
-
-        Responses::<T>::insert(id, responses);
-        if !committee.is_empty() {
-            Committees::<T>::insert(id, request.round, committee);
-        }
-        let at = frame_system::Pallet::<T>::block_number();
-        Self::close(id, request, Phase::Refunded { at, reason });
-        Self::deposit_event(Event::Refunded { request: id, reason, paid, fee, refund });
-    }
-
-    /// Ends the duties of a committee of whom nobody has revealed anything.
-    pub(crate) fn dismiss_committee(id: RequestId, request: &Request<T>) {
-        let mut committee = Committees::<T>::get(id, request.round);
-        let mut places = Vec::new();
-        Self::close_committee(id, request, &mut committee, Outcome::Dismissed, &mut places);
-        Self::refresh(&request.evaluator, &places);
-        Committees::<T>::insert(id, request.round, committee);
-    }
-
-    /// Pays what the parts say, and the chain's part as far as the budget goes, and releases the rest. Returns the three sums,
-    /// which are the budget together.
-    fn pay_out(
-        request: &Request<T>,
-        responses: &ResponsesOf<T>,
-        committee: &CommitteeOf<T>,
-        fee: BalanceOf<T>,
-    ) -> (BalanceOf<T>, BalanceOf<T>, BalanceOf<T>) {
-        let payments = responses.iter().map(|response| (&response.operator, response.paid));
-        let payments = payments.chain(committee.iter().map(|member| (&member.operator, member.paid)));
-        let paid = payments.clone().fold(BalanceOf::<T>::zero(), |sum, (_, paid)| sum.saturating_add(paid));
-        let left = request.budget.total().saturating_sub(paid);
-        let waited = request.parameters.waiting_fee.saturating_mul(request.tries.into());
-        let fee = fee.saturating_add(waited).min(left);
-        Self::pay_from_budget(&request.requester, payments, fee);
-        let refund = left.saturating_sub(fee);
-        Self::release_budget(&request.requester, refund);
-        (paid, fee, refund)
-    }
-
-    fn close(
-        id: RequestId,
-        request: &mut Request<T>,
-        phase: Phase<frame_system::pallet_prelude::BlockNumberFor<T>>,
-    ) {
-        let now = frame_system::Pallet::<T>::block_number();
-        // Windows are inclusive at both ends, this one too: an audit may be opened in its last block.
-        let until = now.saturating_add(T::Retention::get());
-        Self::enter(id, request, phase, until.saturating_add(One::one()));
-        OpenRequests::<T>::mutate(|open| *open = open.saturating_sub(1));
-    }
-
-    /// Closes the duties of a committee whose scores came to nothing; adds the places in the roster that its members have now.
-    fn close_committee(
-        id: RequestId,
-        request: &Request<T>,
-        committee: &mut CommitteeOf<T>,
-        otherwise: Outcome,
-        places: &mut Vec<Place<T>>,
-    ) {
-        let base = request.parameters.base_pay.mul_floor(request.member_share());
-        let is_refused = is_refused_by(committee);
-        for member in committee.iter_mut() {
-            let pay = match member.work {
-                Work::Shown => Self::payable(&member.operator, base, otherwise),
-                _ => nothing(&member.work, otherwise),
-            };
-            member.paid = pay.amount;
-            let operator = member.operator.clone();
-            let duty = closed(id, Role::QualityValidator, &pay);
-            let learned = experience(Role::QualityValidator, &member.work, None, is_refused);
-            let weight = Self::finish(request, &operator, &member.work, duty, learned);
-            places.push(Place { model: request.evaluator, operator, weight });
-        }
-    }
-
-    /// Distance from the consensus of the others at which a score for this request is worth nothing.
-    fn tolerance(request: &Request<T>) -> Permill {
-        let rules = &request.parameters;
-        Spreads::<T>::get(request.evaluator).map_or(rules.tolerance_most, |spread| rules.tolerance(spread))
-    }
-
-    fn learn_spread(evaluator: &ModelId, spread: Permill) {
-        Spreads::<T>::mutate(evaluator, |average| {
-            *average = Some(average.map_or(spread, |average| followed(average, spread)));
-        });
-    }
-
-    fn judge(responses: &ResponsesOf<T>, committee: &CommitteeOf<T>, tolerance: Permill) -> Option<Verdict> {
-        let revealed: Vec<&Member<T>> = committee.iter().filter(|m| m.work == Work::Shown).collect();
-        debug_assert!(revealed.len() >= quorum(committee.len() as u32));
-        let mut shown = 0usize;
-        let mut qualities = Vec::new();
-        // For each revealed member, the consensus of the others on each shown response.
-        let mut others: Vec<Vec<Option<Permill>>> = alloc::vec![Vec::new(); revealed.len()];
-        for response in responses {
-            if response.work != Work::Shown {
-                qualities.push(None);
-                continue;
+    let share = request.member_share();
+    let reward = models::reward_of::<T>(&request.evaluator);
+    let is_refused = is_refused_by(&committee);
+    for (member, agreed) in committee.iter_mut().zip(&verdict.agreements) {
+        member.agreement = *agreed;
+        let pay = match agreed {
+            Some(agreed) if agreed.is_zero() => nothing(&member.work, Outcome::Disagreed),
+            Some(agreed) => {
+                let part = reward.earned(*agreed, member.latency);
+                payable::<T>(&member.operator, part.mul_floor(share), earned(part, *agreed))
             }
-            let scores: Vec<_> =
-                revealed.iter().filter_map(|m| m.scores.get(shown).map(|s| (*s, m.weight))).collect();
-            qualities.push(Some(T::Aggregation::consensus(&scores)?));
-            for (list, consensus) in others.iter_mut().zip(T::Aggregation::leave_one_out(&scores)) {
-                list.push(consensus);
-            }
-            shown = shown.saturating_add(1);
+            None => nothing(&member.work, Outcome::NotRevealed),
+        };
+        member.paid = pay.amount;
+        let operator = member.operator.clone();
+        let duty = closed(id, Role::QualityValidator, &pay);
+        // Who had nobody to agree with is paid, but no better known than before.
+        let agreed = agreed.filter(|_| verdict.is_compared);
+        let learned = experience(Role::QualityValidator, &member.work, agreed, is_refused);
+        let weight = finish::<T>(request, &operator, &member.work, duty, learned);
+        places.push(Place { model: request.evaluator, operator, weight });
+    }
+
+    let fee = request.budget.fee.saturating_add(withheld);
+    let (paid, fee, refund) = pay_out::<T>(request, &responses, &committee, fee);
+    rosters::refresh_all::<T>(request.models(), &places);
+
+    let (best, quality) = (verdict.best.0 as u32, verdict.best.1);
+    let silent = verdict.qualities.iter().filter(|quality| quality.is_none()).count();
+    requests::put_responses::<T>(id, responses);
+    requests::put_committee::<T>(id, request.round, committee);
+    let at = frame_system::Pallet::<T>::block_number();
+    requests::close::<T>(id, request, Phase::Settled { at, best });
+    Pallet::<T>::deposit_event(Event::Settled { request: id, best, quality, paid, fee, refund });
+    silent as u32
+}
+
+/// Ends a request that came to nothing, and gives back what is not owed.
+pub(crate) fn refund<T: Config>(id: RequestId, request: &mut Request<T>, reason: RefundReason) {
+    let mut responses = Responses::<T>::get(id);
+    let mut committee = Committees::<T>::get(id, request.round);
+    let mut places = Vec::new();
+    let mut withheld = BalanceOf::<T>::zero();
+
+    let is_refused = is_refused(responses.iter().map(|response| &response.work));
+    for response in responses.iter_mut() {
+        let pay = match response.work {
+            Work::Shown => unscored_pay::<T>(request, response, reason),
+            _ => nothing(&response.work, Outcome::Refunded(reason)),
+        };
+        withheld = withheld.saturating_add(pay.withheld);
+        response.paid = pay.amount;
+        let operator = response.operator.clone();
+        let duty = closed(id, Role::InferenceNode, &pay);
+        let learned = experience(Role::InferenceNode, &response.work, None, is_refused);
+        let weight = finish::<T>(request, &operator, &response.work, duty, learned);
+        places.push(Place { model: response.model, operator, weight });
+    }
+    close_committee::<T>(id, request, &mut committee, Outcome::Refunded(reason), &mut places);
+
+    let fee = if responses.is_empty() { Zero::zero() } else { request.budget.fee };
+    let (paid, fee, refund) = pay_out::<T>(request, &responses, &committee, fee.saturating_add(withheld));
+    rosters::refresh_all::<T>(request.models(), &places);
+
+    requests::put_responses::<T>(id, responses);
+    if !committee.is_empty() {
+        requests::put_committee::<T>(id, request.round, committee);
+    }
+    let at = frame_system::Pallet::<T>::block_number();
+    requests::close::<T>(id, request, Phase::Refunded { at, reason });
+    Pallet::<T>::deposit_event(Event::Refunded { request: id, reason, paid, fee, refund });
+}
+
+/// Ends the duties of a committee of whom nobody has revealed anything.
+pub(crate) fn dismiss_committee<T: Config>(id: RequestId, request: &Request<T>) {
+    let mut committee = Committees::<T>::get(id, request.round);
+    let mut places = Vec::new();
+    close_committee::<T>(id, request, &mut committee, Outcome::Dismissed, &mut places);
+    rosters::refresh::<T>(&request.evaluator, &places);
+    requests::put_committee::<T>(id, request.round, committee);
+}
+
+/// Pays what the parts say, and the chain's part as far as the budget goes, and releases the rest. Returns the three sums,
+/// which are the budget together.
+fn pay_out<T: Config>(
+    request: &Request<T>,
+    responses: &ResponsesOf<T>,
+    committee: &CommitteeOf<T>,
+    fee: BalanceOf<T>,
+) -> (BalanceOf<T>, BalanceOf<T>, BalanceOf<T>) {
+    let payments = responses.iter().map(|response| (&response.operator, response.paid));
+    let payments = payments.chain(committee.iter().map(|member| (&member.operator, member.paid)));
+    let paid = payments.clone().fold(BalanceOf::<T>::zero(), |sum, (_, paid)| sum.saturating_add(paid));
+    let left = request.budget.total().saturating_sub(paid);
+    let waited = request.parameters.waiting_fee.saturating_mul(request.tries.into());
+    let fee = fee.saturating_add(waited).min(left);
+    money::pay_from_budget::<T>(&request.requester, payments, fee);
+    let refund = left.saturating_sub(fee);
+    money::release_budget::<T>(&request.requester, refund);
+    (paid, fee, refund)
+}
+
+/// Closes the duties of a committee whose scores came to nothing; adds the places in the roster that its members have now.
+fn close_committee<T: Config>(
+    id: RequestId,
+    request: &Request<T>,
+    committee: &mut CommitteeOf<T>,
+    otherwise: Outcome,
+    places: &mut Vec<Place<T>>,
+) {
+    let base = request.parameters.base_pay.mul_floor(request.member_share());
+    let is_refused = is_refused_by(committee);
+    for member in committee.iter_mut() {
+        let pay = match member.work {
+            Work::Shown => payable::<T>(&member.operator, base, otherwise),
+            _ => nothing(&member.work, otherwise),
+        };
+        member.paid = pay.amount;
+        let operator = member.operator.clone();
+        let duty = closed(id, Role::QualityValidator, &pay);
+        let learned = experience(Role::QualityValidator, &member.work, None, is_refused);
+        let weight = finish::<T>(request, &operator, &member.work, duty, learned);
+        places.push(Place { model: request.evaluator, operator, weight });
+    }
+}
+
+/// Distance from the consensus of the others at which a score for this request is worth nothing.
+fn tolerance<T: Config>(request: &Request<T>) -> Permill {
+    let rules = &request.parameters;
+    Spreads::<T>::get(request.evaluator).map_or(rules.tolerance_most, |spread| rules.tolerance(spread))
+}
+
+fn judge<T: Config>(
+    responses: &ResponsesOf<T>,
+    committee: &CommitteeOf<T>,
+    tolerance: Permill,
+) -> Option<Verdict> {
+    let revealed: Vec<&Member<T>> = committee.iter().filter(|m| m.work == Work::Shown).collect();
+    debug_assert!(revealed.len() >= quorum(committee.len() as u32));
+    let mut shown = 0usize;
+    let mut qualities = Vec::new();
+    // For each revealed member, the consensus of the others on each shown response.
+    let mut others: Vec<Vec<Option<Permill>>> = alloc::vec![Vec::new(); revealed.len()];
+    for response in responses {
+        if response.work != Work::Shown {
+            qualities.push(None);
+            continue;
         }
-        let distances =
-            revealed.iter().zip(&others).map(|(member, others)| deviation(&member.scores, others));
-        let distances: Vec<Permill> = distances.collect();
-        let (is_compared, is_telling) = (distances.len() > 1, distances.len() >= LEAST_FOR_SPREAD);
-        let spread = if is_telling { lower_median(distances) } else { None };
-        let mut others = others.into_iter();
-        let agreements = committee
-            .iter()
-            .map(|member| match member.work {
-                Work::Shown => others.next().map(|others| agreement(&member.scores, &others, tolerance)),
-                _ => None,
-            })
-            .collect();
-        // The first of equals, so that the result does not depend on how a maximum is searched.
-        let best = qualities
-            .iter()
-            .enumerate()
-            .filter_map(|(index, quality)| quality.map(|quality| (index, quality)))
-            .reduce(|best, next| if next.1 > best.1 { next } else { best })?;
-        Some(Verdict { qualities, agreements, best, spread, is_compared })
-    }
-
-    /// What an answer of this quality is paid.
-    fn answer_pay(request: &Request<T>, response: &Response<T>, quality: Permill) -> Pay<BalanceOf<T>> {
-        let price = Self::price_of(&response.model, request);
-        let base = request.parameters.base_pay.mul_floor(price);
-        let part = Self::reward_of(&response.model).earned(quality, response.latency);
-        let worth = part.mul_floor(price.saturating_add(request.bonus)).max(base);
-        if quality < Self::bar(request, &response.operator) {
-            let withheld = worth.saturating_sub(base);
-            let pay = Self::payable(&response.operator, base, Outcome::BelowMinQuality(quality));
-            Pay { withheld, ..pay }
-        } else {
-            Self::payable(&response.operator, worth, earned(part, quality))
+        let scores: Vec<_> =
+            revealed.iter().filter_map(|m| m.scores.get(shown).map(|s| (*s, m.weight))).collect();
+        qualities.push(Some(T::Aggregation::consensus(&scores)?));
+        for (list, consensus) in others.iter_mut().zip(T::Aggregation::leave_one_out(&scores)) {
+            list.push(consensus);
         }
+        shown = shown.saturating_add(1);
     }
+    let distances = revealed.iter().zip(&others).map(|(member, others)| deviation(&member.scores, others));
+    let distances: Vec<Permill> = distances.collect();
+    let (is_compared, is_telling) = (distances.len() > 1, distances.len() >= LEAST_FOR_SPREAD);
+    let spread = if is_telling { lower_median(distances) } else { None };
+    let mut others = others.into_iter();
+    let agreements = committee
+        .iter()
+        .map(|member| match member.work {
+            Work::Shown => others.next().map(|others| agreement(&member.scores, &others, tolerance)),
+            _ => None,
+        })
+        .collect();
+    // The first of equals, so that the result does not depend on how a maximum is searched.
+    let best = qualities
+        .iter()
+        .enumerate()
+        .filter_map(|(index, quality)| quality.map(|quality| (index, quality)))
+        .reduce(|best, next| if next.1 > best.1 { next } else { best })?;
+    Some(Verdict { qualities, agreements, best, spread, is_compared })
+}
 
-    /// Quality below which an answer earns the base only: what the requester asks for, but not much more than what its operator is
-    /// known for. A requester can refuse work that is worse than usual, not what nobody could reach.
-    pub(crate) fn bar(request: &Request<T>, operator: &T::AccountId) -> Permill {
-        let usual = Self::known_quality(request, operator).saturating_sub(request.parameters.tolerance_most);
-        request.min_quality.min(usual)
+/// What an answer of this quality is paid.
+fn answer_pay<T: Config>(
+    request: &Request<T>,
+    response: &Response<T>,
+    quality: Permill,
+) -> Pay<BalanceOf<T>> {
+    let price = request.price_of(&response.model);
+    let base = request.parameters.base_pay.mul_floor(price);
+    let part = models::reward_of::<T>(&response.model).earned(quality, response.latency);
+    let worth = part.mul_floor(price.saturating_add(request.bonus)).max(base);
+    if quality < bar::<T>(request, &response.operator) {
+        let withheld = worth.saturating_sub(base);
+        let pay = payable::<T>(&response.operator, base, Outcome::BelowMinQuality(quality));
+        Pay { withheld, ..pay }
+    } else {
+        payable::<T>(&response.operator, worth, earned(part, quality))
     }
+}
 
-    /// What an operator's answers are usually worth.
-    fn known_quality(request: &Request<T>, operator: &T::AccountId) -> Permill {
-        let known = Operators::<T>::get(operator).map_or(Permill::zero(), |record| record.standing.quality);
-        known.max(request.parameters.floor.quality)
-    }
+/// Quality below which an answer earns the base only: what the requester asks for, but not much more than what its operator is
+/// known for. A requester can refuse work that is worse than usual, not what nobody could reach.
+pub(crate) fn bar<T: Config>(request: &Request<T>, operator: &T::AccountId) -> Permill {
+    let usual = known_quality::<T>(request, operator).saturating_sub(request.parameters.tolerance_most);
+    request.min_quality.min(usual)
+}
 
-    /// What an answer is paid that was shown and that nobody has scored: what its operator's answers are usually worth.
-    fn unscored_pay(request: &Request<T>, response: &Response<T>, reason: RefundReason) -> Pay<BalanceOf<T>> {
-        let known = Self::known_quality(request, &response.operator);
-        let pay = Self::answer_pay(request, response, known);
-        match pay.outcome {
-            Outcome::NotPayable => pay,
-            _ => Pay { outcome: Outcome::Refunded(reason), ..pay },
-        }
-    }
+/// What an operator's answers are usually worth.
+fn known_quality<T: Config>(request: &Request<T>, operator: &T::AccountId) -> Permill {
+    let known = Operators::<T>::get(operator).map_or(Permill::zero(), |record| record.standing.quality);
+    known.max(request.parameters.floor.quality)
+}
 
-    /// This amount, or none if the account cannot take it.
-    fn payable(operator: &T::AccountId, amount: BalanceOf<T>, outcome: Outcome) -> Pay<BalanceOf<T>> {
-        if amount.is_zero() || Self::can_receive(operator, amount) {
-            Pay { amount, outcome, withheld: Zero::zero() }
-        } else {
-            Pay { amount: Zero::zero(), outcome: Outcome::NotPayable, withheld: Zero::zero() }
-        }
+/// What an answer is paid that was shown and that nobody has scored: what its operator's answers are usually worth.
+fn unscored_pay<T: Config>(
+    request: &Request<T>,
+    response: &Response<T>,
+    reason: RefundReason,
+) -> Pay<BalanceOf<T>> {
+    let known = known_quality::<T>(request, &response.operator);
+    let pay = answer_pay::<T>(request, response, known);
+    match pay.outcome {
+        Outcome::NotPayable => pay,
+        _ => Pay { outcome: Outcome::Refunded(reason), ..pay },
     }
+}
 
-    /// Slashes absence and closes the duty. Returns what the operator weighs in rosters from now on.
-    fn finish(
-        request: &Request<T>,
-        operator: &T::AccountId,
-        work: &Work,
-        duty: ClosedDuty<BalanceOf<T>>,
-        learned: Experience,
-    ) -> u64 {
-        if let Some(reason) = work.absence() {
-            let absence = request.parameters.absence_slash;
-            Self::pay_slash_handler(Self::slash(operator, duty.request, absence, reason));
-        }
-        Self::close_duty(operator, request, duty, learned)
+/// This amount, or none if the account cannot take it.
+fn payable<T: Config>(operator: &T::AccountId, amount: BalanceOf<T>, outcome: Outcome) -> Pay<BalanceOf<T>> {
+    if amount.is_zero() || money::can_receive::<T>(operator, amount) {
+        Pay { amount, outcome, withheld: Zero::zero() }
+    } else {
+        Pay { amount: Zero::zero(), outcome: Outcome::NotPayable, withheld: Zero::zero() }
     }
+}
+
+/// Slashes absence and closes the duty. Returns what the operator weighs in rosters from now on.
+fn finish<T: Config>(
+    request: &Request<T>,
+    operator: &T::AccountId,
+    work: &Work,
+    duty: ClosedDuty<BalanceOf<T>>,
+    learned: Experience,
+) -> u64 {
+    if let Some(reason) = work.absence() {
+        let absence = request.parameters.absence_slash;
+        money::pay_slash_handler::<T>(operators::slash::<T>(operator, duty.request, absence, reason));
+    }
+    operators::close_duty::<T>(operator, &request.parameters, request.workload(duty.role), duty, learned)
 }
 
 /// Why work of this quality earns this part.
@@ -355,7 +349,7 @@ fn earned(part: Permill, quality: Permill) -> Outcome {
 
 /// No pay: for a fault, or because of `otherwise`.
 fn nothing<Balance: Zero>(work: &Work, otherwise: Outcome) -> Pay<Balance> {
-    let outcome = fault_outcome(work).unwrap_or(otherwise);
+    let outcome = work.fault().unwrap_or(otherwise);
     Pay { amount: Zero::zero(), outcome, withheld: Zero::zero() }
 }
 
@@ -380,7 +374,7 @@ fn refusal(work: &Work) -> bool {
 
 /// What an operator's standing learns from a duty that is over; `worth` is its quality or agreement, if it came to that.
 fn experience(role: Role, work: &Work, worth: Option<Permill>, is_refused: bool) -> Experience {
-    match (role, fault_outcome(work).is_some()) {
+    match (role, work.fault().is_some()) {
         _ if is_refused && refusal(work) => Experience::Refused,
         (Role::InferenceNode, false) => Experience::Answered(worth),
         (Role::InferenceNode, true) => Experience::NotAnswered,

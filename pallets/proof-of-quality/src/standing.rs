@@ -8,11 +8,10 @@
 //! it, and its weight climbs to the maximum for everybody who is on average less than half of the range away, which is
 //! everybody but the crudest saboteur. `tests/standing.rs` shows both rules on the same scores.
 
-use crate::*;
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
 use core::ops::Mul;
 use scale_info::TypeInfo;
-use sp_runtime::{traits::SaturatedConversion, Permill};
+use sp_runtime::Permill;
 
 /// What the chain remembers of how well an operator worked, each 0 to 1.
 #[derive(
@@ -67,17 +66,8 @@ impl Standing {
         self.reliability.max(floor.reliability).mul(self.quality.max(floor.quality))
     }
 
-    /// What counts in a draw for a model of this kind.
-    pub fn for_kind(&self, kind: ModelKind, floor: &Standing) -> Permill {
-        match kind {
-            ModelKind::Generator => self.promise(floor),
-            ModelKind::Evaluator => self.trust(floor),
-        }
-    }
-
-    /// Takes in what came of a duty.
-    pub fn learn<B, N>(&mut self, experience: Experience, parameters: &Parameters<B, N>) {
-        let (rise, fall) = (parameters.rise, parameters.fall);
+    /// Takes in what came of a duty: agreement and reliability go up by the part `rise` of the way, and down by the part `fall`.
+    pub fn learn(&mut self, experience: Experience, rise: Permill, fall: Permill) {
         let learn = |average: &mut Permill, value: Permill| *average = moved(*average, value, rise, fall);
         match experience {
             Experience::Answered(quality) => {
@@ -99,9 +89,9 @@ impl Standing {
         self.quality = followed(self.quality, quality);
     }
 
-    /// Takes in how close scores were to the truth.
-    pub fn learn_truth<B, N>(&mut self, closeness: Permill, parameters: &Parameters<B, N>) {
-        self.veracity = moved(self.veracity, closeness, parameters.audit_rise, parameters.audit_fall);
+    /// Takes in how close scores were to the truth: veracity goes up by the part `rise` of the way, and down by the part `fall`.
+    pub fn learn_truth(&mut self, closeness: Permill, rise: Permill, fall: Permill) {
+        self.veracity = moved(self.veracity, closeness, rise, fall);
     }
 }
 
@@ -120,32 +110,6 @@ fn moved(average: Permill, value: Permill, rise: Permill, fall: Permill) -> Perm
         from.saturating_sub(fall.mul_ceil(from.saturating_sub(to)))
     };
     Permill::from_parts(parts)
-}
-
-impl<T: Config> Pallet<T> {
-    /// Weight of an operator in draws for a model of this kind: the stake behind each of its models up to the cap, in millionths of
-    /// the minimum, times its standing. At least 1.
-    pub(crate) fn weight_of(operator: &Operator<T>, kind: ModelKind, parameters: &ParametersOf<T>) -> u64 {
-        let stake = stake_weight::<T>(operator.stake_per_model(), parameters);
-        operator.standing.for_kind(kind, &parameters.floor).mul_floor(stake).max(1)
-    }
-
-    /// Weight of a quality validator's scores in the consensus: its trust, in millionths. At least 1. The stake is not in it: it
-    /// has counted in the draw.
-    pub(crate) fn vote_of(operator: &Operator<T>, parameters: &ParametersOf<T>) -> u64 {
-        u64::from(operator.standing.trust(&parameters.floor).deconstruct()).max(1)
-    }
-}
-
-/// A stake up to the cap, in millionths of the minimum stake.
-pub(crate) fn stake_weight<T: Config>(stake: BalanceOf<T>, parameters: &ParametersOf<T>) -> u64 {
-    let unit: u128 = parameters.min_stake.saturated_into();
-    let cap = unit.saturating_mul(parameters.stake_cap.into());
-    let stake = stake.saturated_into::<u128>().min(cap);
-    // Whole minimum stakes and the rest apart, so that no product is too large for its type.
-    let whole = stake.checked_div(unit).unwrap_or(0).saturating_mul(1_000_000);
-    let rest = stake.checked_rem(unit).unwrap_or(0).saturating_mul(1_000_000).checked_div(unit).unwrap_or(0);
-    whole.saturating_add(rest).saturated_into()
 }
 
 #[cfg(test)]

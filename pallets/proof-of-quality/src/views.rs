@@ -1,6 +1,16 @@
 //! What people see: the answers of the view functions.
 
-use crate::{operators::is_drawable, *};
+use crate::{
+    congestion,
+    duties::{ClosedDuty, RequestId, Role, Work, Workload},
+    models::{ModelId, ModelKind, Price, Reward, Windows},
+    operators::{is_drawable, Unbonding},
+    requests::{self, Audit, Budget, Phase, Sampling},
+    rosters,
+    standing::Standing,
+    BalanceOf, Committees, Config, EconomicParameters, Models, Operators, Outputs, Prompts, Requests,
+    Responses, Rosters, Spreads,
+};
 use alloc::vec::Vec;
 use codec::{Decode, Encode};
 use frame_support::{CloneNoBound, DebugNoBound, PartialEqNoBound};
@@ -189,150 +199,122 @@ fn page(count: u32) -> usize {
     count.min(MOST_ON_A_PAGE) as usize
 }
 
-impl<T: Config> Pallet<T> {
-    pub(crate) fn view_request(id: RequestId) -> Option<RequestView<T>> {
-        let request = Requests::<T>::get(id)?;
-        let responses = Responses::<T>::get(id)
-            .into_iter()
-            .zip(0u32..)
-            .map(|(response, index)| ResponseView {
-                operator: response.operator,
-                model: response.model,
-                work: response.work,
-                latency: response.latency,
-                output: Outputs::<T>::get(id, index).into_inner(),
-                quality: response.quality,
-                paid: response.paid,
-            })
-            .collect();
-        let committees = (0..=request.round)
-            .map(|round| {
-                Committees::<T>::get(id, round)
-                    .into_iter()
-                    .map(|member| MemberView {
-                        operator: member.operator,
-                        weight: member.weight,
-                        work: member.work,
-                        scores: member.scores.into_inner(),
-                        latency: member.latency,
-                        agreement: member.agreement,
-                        paid: member.paid,
-                    })
-                    .collect()
-            })
-            .collect();
-        Some(RequestView {
+pub(crate) fn request<T: Config>(id: RequestId) -> Option<RequestView<T>> {
+    let request = Requests::<T>::get(id)?;
+    let responses = Responses::<T>::get(id)
+        .into_iter()
+        .zip(0u32..)
+        .map(|(response, index)| ResponseView {
+            operator: response.operator,
+            model: response.model,
+            work: response.work,
+            latency: response.latency,
+            output: Outputs::<T>::get(id, index).into_inner(),
+            quality: response.quality,
+            paid: response.paid,
+        })
+        .collect();
+    let committees = (0..=request.round)
+        .map(|round| {
+            Committees::<T>::get(id, round)
+                .into_iter()
+                .map(|member| MemberView {
+                    operator: member.operator,
+                    weight: member.weight,
+                    work: member.work,
+                    scores: member.scores.into_inner(),
+                    latency: member.latency,
+                    agreement: member.agreement,
+                    paid: member.paid,
+                })
+                .collect()
+        })
+        .collect();
+    Some(RequestView {
+        id,
+        requester: request.requester,
+        prompt: Prompts::<T>::get(id).into_inner(),
+        generators: request.generators.into_inner(),
+        evaluator: request.evaluator,
+        sampling: request.sampling,
+        responders: request.responders,
+        committee_size: request.committee,
+        min_quality: request.min_quality,
+        budget: request.budget,
+        bonus: request.bonus,
+        tries: request.tries,
+        created: request.created,
+        phase: request.phase,
+        since: request.since,
+        round: request.round,
+        audited: request.audit == Audit::Opened,
+        responses,
+        committees,
+    })
+}
+
+pub(crate) fn operator<T: Config>(who: &T::AccountId) -> Option<OperatorView<T>> {
+    let operator = Operators::<T>::get(who)?;
+    let drawable = is_drawable(&operator, EconomicParameters::<T>::get().min_stake)
+        && operator.models.iter().any(|id| rosters::is_enlisted::<T>(id, who));
+    let mut duties: Vec<_> = operator.duties.iter().collect();
+    duties.sort_unstable_by_key(|(request, _)| *request);
+    let duties = duties.into_iter().filter_map(|(request, role)| {
+        Some(DutyView { request, role, work: requests::work_of::<T>(who, request, role)? })
+    });
+    let capacity = operator.capacity();
+    Some(OperatorView {
+        operator: who.clone(),
+        stake: operator.stake,
+        unbonding: operator.unbonding,
+        worker: operator.worker,
+        drawable,
+        models: operator.models.into_inner(),
+        chilled: operator.chilled,
+        capacity,
+        load: operator.load,
+        duties: duties.collect(),
+        completed: operator.completed,
+        missed: operator.missed,
+        earned: operator.earned,
+        slashed: operator.slashed,
+        standing: operator.standing,
+        trust: operator.standing.trust(&EconomicParameters::<T>::get().floor),
+        recent: operator.recent.into_inner(),
+    })
+}
+
+pub(crate) fn operators<T: Config>(after: Option<T::AccountId>, count: u32) -> Vec<T::AccountId> {
+    let keys = match after {
+        Some(after) => Operators::<T>::iter_keys_from(Operators::<T>::hashed_key_for(after)),
+        None => Operators::<T>::iter_keys(),
+    };
+    keys.take(page(count)).collect()
+}
+
+pub(crate) fn models<T: Config>(after: Option<ModelId>, count: u32) -> Vec<ModelView<T>> {
+    let models = match after {
+        Some(after) => Models::<T>::iter_from(Models::<T>::hashed_key_for(after)),
+        None => Models::<T>::iter(),
+    };
+    models
+        .take(page(count))
+        .map(|(id, model)| ModelView {
             id,
-            requester: request.requester,
-            prompt: Prompts::<T>::get(id).into_inner(),
-            generators: request.generators.into_inner(),
-            evaluator: request.evaluator,
-            sampling: request.sampling,
-            responders: request.responders,
-            committee_size: request.committee,
-            min_quality: request.min_quality,
-            budget: request.budget,
-            bonus: request.bonus,
-            tries: request.tries,
-            created: request.created,
-            phase: request.phase,
-            since: request.since,
-            round: request.round,
-            audited: request.audit == Audit::Opened,
-            responses,
-            committees,
+            kind: model.kind,
+            name: model.name.into_inner(),
+            price: model.price,
+            surcharge: congestion::surcharge::<T>(&id),
+            windows: model.windows,
+            reward: model.reward,
+            context: model.context,
+            spread: Spreads::<T>::get(id),
+            retired: model.retired,
+            roster: Rosters::<T>::get(id)
+                .into_iter()
+                .filter(|candidate| candidate.away.is_none())
+                .map(|candidate| CandidateView { operator: candidate.operator, weight: candidate.weight })
+                .collect(),
         })
-    }
-
-    pub(crate) fn view_operator(who: &T::AccountId) -> Option<OperatorView<T>> {
-        let operator = Operators::<T>::get(who)?;
-        let drawable = is_drawable(&operator, EconomicParameters::<T>::get().min_stake)
-            && operator.models.iter().any(|id| Self::is_enlisted(id, who));
-        let mut duties: Vec<_> = operator.duties.iter().collect();
-        duties.sort_unstable_by_key(|(request, _)| *request);
-        let duties = duties.into_iter().filter_map(|(request, role)| {
-            Some(DutyView { request, role, work: Self::work_of(who, request, role)? })
-        });
-        let capacity = operator.capacity();
-        Some(OperatorView {
-            operator: who.clone(),
-            stake: operator.stake,
-            unbonding: operator.unbonding,
-            worker: operator.worker,
-            drawable,
-            models: operator.models.into_inner(),
-            chilled: operator.chilled,
-            capacity,
-            load: operator.load,
-            duties: duties.collect(),
-            completed: operator.completed,
-            missed: operator.missed,
-            earned: operator.earned,
-            slashed: operator.slashed,
-            standing: operator.standing,
-            trust: operator.standing.trust(&EconomicParameters::<T>::get().floor),
-            recent: operator.recent.into_inner(),
-        })
-    }
-
-    pub(crate) fn view_operators(after: Option<T::AccountId>, count: u32) -> Vec<T::AccountId> {
-        let keys = match after {
-            Some(after) => Operators::<T>::iter_keys_from(Operators::<T>::hashed_key_for(after)),
-            None => Operators::<T>::iter_keys(),
-        };
-        keys.take(page(count)).collect()
-    }
-
-    pub(crate) fn view_models(after: Option<ModelId>, count: u32) -> Vec<ModelView<T>> {
-        let models = match after {
-            Some(after) => Models::<T>::iter_from(Models::<T>::hashed_key_for(after)),
-            None => Models::<T>::iter(),
-        };
-        models
-            .take(page(count))
-            .map(|(id, model)| ModelView {
-                id,
-                kind: model.kind,
-                name: model.name.into_inner(),
-                price: model.price,
-                surcharge: Self::surcharge(&id),
-                windows: model.windows,
-                reward: model.reward,
-                context: model.context,
-                spread: Spreads::<T>::get(id),
-                retired: model.retired,
-                roster: Rosters::<T>::get(id)
-                    .into_iter()
-                    .filter(|candidate| candidate.away.is_none())
-                    .map(|candidate| CandidateView { operator: candidate.operator, weight: candidate.weight })
-                    .collect(),
-            })
-            .collect()
-    }
-
-    pub(crate) fn is_enlisted(id: &ModelId, who: &T::AccountId) -> bool {
-        Rosters::<T>::get(id).iter().any(|candidate| candidate.operator == *who && candidate.away.is_none())
-    }
-
-    /// How an operator's open duty stands.
-    pub(crate) fn work_of(who: &T::AccountId, id: RequestId, role: Role) -> Option<Work> {
-        let round = match role {
-            Role::InferenceNode => 0,
-            Role::QualityValidator => Requests::<T>::get(id)?.round,
-        };
-        Self::work_in(who, id, role, round)
-    }
-
-    /// The same, for who knows in which round the request is.
-    pub(crate) fn work_in(who: &T::AccountId, id: RequestId, role: Role, round: u8) -> Option<Work> {
-        match role {
-            Role::InferenceNode => {
-                Responses::<T>::get(id).iter().find(|part| part.operator == *who).map(|part| part.work)
-            }
-            Role::QualityValidator => {
-                let committee = Committees::<T>::get(id, round);
-                committee.iter().find(|part| part.operator == *who).map(|part| part.work)
-            }
-        }
-    }
+        .collect()
 }

@@ -26,7 +26,12 @@ mod engine;
 mod local;
 pub mod signing;
 
-use crate::*;
+use crate::{
+    duties::{self, OpenDuties, RequestId, Role, Work},
+    reports::{self, Report, ReportKind, ReportOf, ReportsOf},
+    requests::{self, Phase, Request},
+    Call, Config, Operators, Outputs, Prompts, Requests, Responses, Workers,
+};
 use alloc::{string::String, vec::Vec};
 use codec::Encode;
 use engine::{Answer, Engine};
@@ -137,7 +142,7 @@ fn run_alone<T: Config>(keys: &[LocalKey<T>], now: BlockNumberFor<T>, began: Tim
     }
     let Some(secret) = local::salt_secret() else { return };
     let depth = local::depth().map_or_else(T::DriverDepth::get, Into::into);
-    let genesis = Pallet::<T>::genesis_hash();
+    let genesis = duties::genesis_hash::<T>();
     let tasks = in_turns(keys.iter().map(|key| tasks_of::<T>(key, now, depth)).collect(), MAX_JOBS_PER_RUN);
     if tasks.is_empty() {
         return;
@@ -171,7 +176,7 @@ fn run_alone<T: Config>(keys: &[LocalKey<T>], now: BlockNumberFor<T>, began: Tim
             other => other,
         };
         if let Some(report) = report_of::<T>(task, answer, &binding, &secret) {
-            match Pallet::<T>::check_report(&key.operator, &report) {
+            match reports::check::<T>(&key.operator, &report) {
                 Ok(()) => list.push(report),
                 Err(error) => log::debug!(
                     target: LOG_TARGET,
@@ -276,7 +281,7 @@ fn step_of<T: Config>(
     // In the last block but one it is reported, whatever there is to say.
     let is_last = until <= now.saturating_add(One::one());
     let buried = is_last || now.saturating_sub(request.since) >= depth;
-    match (request.phase, Pallet::<T>::work_in(operator, id, role, request.round)?) {
+    match (request.phase, requests::work_in::<T>(operator, id, role, request.round)?) {
         (Phase::Answering { .. }, Work::Pending) if buried => Some(Step::CommitOutput),
         (Phase::Opening { .. }, Work::Pending) if buried => Some(Step::RevealOutput),
         (Phase::Opening { .. }, Work::Committed(_)) => Some(Step::RevealOutput),

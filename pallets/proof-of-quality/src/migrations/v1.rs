@@ -2,7 +2,13 @@
 //! operators have a standing, and rosters weigh it.
 
 use super::{v2::old as then, v3::old as later};
-use crate::*;
+use crate::{
+    duties::{ClosedDuty, Commitment, Work},
+    models::{ModelId, ModelKind, Price, Reward, Windows},
+    operators::Unbonding,
+    requests::{Audit, Budget, Member, Phase, Response, Sampling},
+    BalanceOf, Committees, Config, OpenRequests, Responses,
+};
 use core::marker::PhantomData;
 use frame_support::{
     traits::{Get, UncheckedOnRuntimeUpgrade},

@@ -1,7 +1,13 @@
 //! Version 2: an operator's open duties and its capacity stand in its record, and not in maps of their own.
 
 use super::v3::old as then;
-use crate::*;
+use crate::{
+    duties::{ClosedDuty, OpenDuties, RequestId, Role},
+    models::ModelId,
+    operators::Unbonding,
+    standing::Standing,
+    BalanceOf, Config, Pallet,
+};
 use core::marker::PhantomData;
 use frame_support::{
     storage_alias,

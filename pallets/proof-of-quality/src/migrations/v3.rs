@@ -2,7 +2,17 @@
 //!
 //! Open requests go on: with the new rules of pay and the parameters that take the place of their own.
 
-use crate::*;
+use crate::{
+    duties::{ClosedDuty, OpenDuties, RequestId, Workload},
+    models::{Model, ModelId, ModelKind, Price, Reward, Windows},
+    money::share_of,
+    operators::{self, Operator, Unbonding},
+    parameters::{Parameters, ParametersOf},
+    requests::{Audit, Budget, Phase, Request, Sampling},
+    rosters::Candidate,
+    standing::Standing,
+    BalanceOf, Config, EconomicParameters, Models, Operators, Pallet, Requests, Rosters,
+};
 use core::marker::PhantomData;
 use frame_support::{
     storage_alias,
@@ -12,7 +22,7 @@ use frame_support::{
 };
 use frame_system::pallet_prelude::BlockNumberFor;
 use sp_runtime::{
-    traits::{CheckedDiv, One, Saturating, Zero},
+    traits::{One, Saturating, Zero},
     Permill,
 };
 
@@ -186,7 +196,7 @@ impl<T: Config> UncheckedOnRuntimeUpgrade for Unversioned<T> {
             let kind = Models::<T>::get(id)?.kind;
             // A stake that was offered for many models counts for each in part only.
             let place = |candidate: old::Candidate<T>| {
-                let weight = Pallet::<T>::place_of(&candidate.operator, id, kind).weight;
+                let weight = operators::place_of::<T>(&candidate.operator, id, kind).weight;
                 Candidate { operator: candidate.operator, weight, since: candidate.since, away: None }
             };
             let places = roster.into_iter().map(place).filter(|candidate| candidate.weight > 0);
@@ -206,7 +216,7 @@ impl<T: Config> UncheckedOnRuntimeUpgrade for Unversioned<T> {
     fn post_upgrade(before: Vec<u8>) -> Result<(), TryRuntimeError> {
         let after = (Operators::<T>::iter().count() as u32, Requests::<T>::iter().count() as u32).encode();
         frame_support::ensure!(before == after, "operators or requests were lost");
-        Pallet::<T>::do_try_state().map_err(TryRuntimeError::Other)
+        crate::invariants::check::<T>().map_err(TryRuntimeError::Other)
     }
 }
 
@@ -258,10 +268,10 @@ fn request_of<T: Config>(old: old::Request<T>) -> Request<T> {
         // A committee that could be asked for may still be drawn.
         parameters: Parameters { min_committee: parameters.min_committee.min(old.committee), ..parameters },
     };
-    let prices = request.generators.iter().map(|id| Pallet::<T>::price_of(id, &request));
+    let prices = request.generators.iter().map(|id| request.price_of(id));
     let dearest = prices.fold(BalanceOf::<T>::zero(), |most, price| most.max(price));
-    let share = request.budget.inference.checked_div(&request.responders.max(One::one()).into());
-    request.bonus = share.unwrap_or_else(Zero::zero).saturating_sub(dearest);
+    let share: BalanceOf<T> = share_of(request.budget.inference, request.responders);
+    request.bonus = share.saturating_sub(dearest);
     request
 }
 

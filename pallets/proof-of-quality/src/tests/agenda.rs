@@ -116,10 +116,10 @@ fn a_chain_that_takes_the_pallet_in_late_does_not_walk_through_its_past() {
 /// What the steps weigh that turned the requests of `before` into those of now.
 fn work_since(before: &[(RequestId, Request<Test>)]) -> Weight {
     let spent = before.iter().map(|(id, request)| {
-        let most = Poq::step_weight(request);
+        let most = steps::most_weight::<Test>(request);
         match Requests::<Test>::get(id) {
             Some(after) if (after.phase, after.due) == (request.phase, request.due) => Weight::zero(),
-            Some(after) => Poq::spent_weight(&request.phase, &after, 0, most),
+            Some(after) => steps::spent_weight::<Test>(&request.phase, &after, 0, most),
             None => most,
         }
     });
@@ -130,7 +130,7 @@ fn work_since(before: &[(RequestId, Request<Test>)]) -> Weight {
 fn work_on(id: RequestId) {
     let Some(request) = Requests::<Test>::get(id) else { return };
     for n in NODES.into_iter().map(|(n, _)| n).chain(SCORERS) {
-        let role = Poq::duty_in(&account(n), id);
+        let role = operators::duty_in::<Test>(&account(n), id);
         let _ = match (role, request.phase) {
             (Some(Role::InferenceNode), Phase::Answering { .. }) => commit_output(n, id, b"Lima"),
             (Some(Role::InferenceNode), Phase::Opening { .. }) => reveal_output(n, id, b"Lima"),
@@ -151,7 +151,7 @@ fn a_full_agenda_takes_no_more_than_its_share_and_everything_is_done_in_the_end(
         let ids: Vec<_> = (0..all).map(|_| ask(Terms { budget: 3_000, ..terms() })).collect();
         assert_eq!(Agenda::<Test>::iter_prefix(3).count(), ids.len(), "all are due in one block");
         MeasuredWeights::set(true);
-        let share = Poq::dearest_step().saturating_mul(5);
+        let share = steps::dearest_step::<Test>().saturating_mul(5);
         assert!(share.all_gt(Weight::zero()));
         AgendaWeightOf::set(share);
         // What a block may have left, from nothing to more than the agenda may take, and too little of one kind.
@@ -179,7 +179,7 @@ fn a_full_agenda_takes_no_more_than_its_share_and_everything_is_done_in_the_end(
                 Poq::on_poll(block, &mut meter);
                 meter.consumed()
             });
-            full_blocks += u32::from(!consumed.saturating_add(Poq::dearest_step()).all_lte(share));
+            full_blocks += u32::from(!consumed.saturating_add(steps::dearest_step::<Test>()).all_lte(share));
             ids.iter().filter(|id| *id % 2 == 0).for_each(|id| work_on(*id));
             check(room, &|| Poq::on_idle(block, room));
             if Requests::<Test>::iter_keys().next().is_none() {

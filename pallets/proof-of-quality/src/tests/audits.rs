@@ -23,7 +23,7 @@ fn lima() -> AnswerKeyOf<Test> {
 }
 
 fn sealed(key: &AnswerKeyOf<Test>) -> Commitment {
-    commitment::answer_key(&Poq::genesis_hash(), &requester(), PROMPT, key, &SECRET)
+    commitment::answer_key(&duties::genesis_hash::<Test>(), &requester(), PROMPT, key, &SECRET)
 }
 
 type TestTerms = Terms<Balance, <Test as Config>::MaxModelsPerRequest>;
@@ -158,7 +158,7 @@ fn the_truth_moves_veracity_and_quality() {
         };
         assert!(weight(members[0]) > 4 * weight(members[2]) / 2, "truth counts twice");
         let record = operator(members[2]);
-        let expected = Poq::weight_of(&record, ModelKind::Evaluator, &PARAMETERS);
+        let expected = operators::weight_of::<Test>(&record, ModelKind::Evaluator, &PARAMETERS);
         assert_eq!(weight(members[2]), expected);
     });
 }
@@ -214,7 +214,7 @@ fn those_who_were_underpaid_come_first_and_the_handler_gets_the_rest() {
         // Nothing of a stake is left, so nothing of a name: struck out.
         for n in &members[2..] {
             assert_eq!((operator(*n).stake, held(*n)), (0, 0));
-            assert!(!Poq::is_enlisted(&JUDGE, &account(*n)));
+            assert!(!rosters::is_enlisted::<Test>(&JUDGE, &account(*n)));
         }
     });
 }
@@ -455,8 +455,8 @@ fn who_has_left_in_between_breaks_nothing() {
         let gone = [nodes[0], members[0], members[2]];
         Poq::unbond(RuntimeOrigin::signed(account(nodes[0])), 2_000).unwrap();
         for n in [members[0], members[2]] {
-            let credit = Poq::slash(&account(n), id, 2_000, SlashReason::NotCommitted);
-            Poq::pay_slash_handler(credit);
+            let credit = operators::slash::<Test>(&account(n), id, 2_000, SlashReason::NotCommitted);
+            money::pay_slash_handler::<Test>(credit);
         }
         run_to(System::block_number() + 2);
         for n in gone {

@@ -44,7 +44,8 @@ fn key() -> AnswerKeyOf<Test> {
 /// Terms of a request that is an audit.
 fn audited() -> Terms<Balance, <Test as Config>::MaxModelsPerRequest> {
     let prompt = b"capital of Peru?";
-    let audit = commitment::answer_key(&Poq::genesis_hash(), &requester(), prompt, &key(), &SECRET);
+    let audit =
+        commitment::answer_key(&duties::genesis_hash::<Test>(), &requester(), prompt, &key(), &SECRET);
     Terms { audit, ..terms() }
 }
 
@@ -384,7 +385,7 @@ fn a_fresh_account_is_worth_no_more_than_the_worst_name() {
         };
         for (n, model, kind) in [(11, JUDGE, ModelKind::Evaluator), (3, WEAK, ModelKind::Generator)] {
             Operators::<Test>::mutate(account(n), |o| o.as_mut().unwrap().standing = Standing::default());
-            Poq::refresh(&model, &[Poq::place_of(&account(n), model, kind)]);
+            rosters::refresh::<Test>(&model, &[operators::place_of::<Test>(&account(n), model, kind)]);
             Poq::bond(RuntimeOrigin::signed(account(51)), if n == 11 { 2_000 } else { 1 }).unwrap();
             register(51, worker(51), &[model]).unwrap();
             let fresh = weight(51, model) * 2_000 / u64::try_from(operator(51).stake).unwrap();
@@ -647,7 +648,7 @@ fn a_worker_key_agrees_to_work_for_its_operator() {
         let register =
             |n: u64, consent| Poq::register(RuntimeOrigin::signed(account(n)), key, models(), consent);
         let agreed = |n: u64, genesis| pair.sign(&worker_consent(&genesis, &account(n)));
-        let genesis = Poq::genesis_hash();
+        let genesis = duties::genesis_hash::<Test>();
         assert_noop!(register(1, None), Error::<Test>::InvalidConsent);
         assert_noop!(register(1, Some(agreed(2, genesis))), Error::<Test>::InvalidConsent);
         assert_noop!(register(1, Some(agreed(1, [9; 32]))), Error::<Test>::InvalidConsent);

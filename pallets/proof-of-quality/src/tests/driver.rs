@@ -57,7 +57,7 @@ fn with_driver(test: impl FnOnce(&Bench, RequestId)) {
             &EngineEndpoint { url: "http://engine".into(), token: TOKEN.into() }.encode(),
         );
         test(&bench, id);
-        Poq::do_try_state().unwrap();
+        invariants::check::<Test>().unwrap();
     });
 }
 
@@ -97,7 +97,7 @@ impl Bench {
 
     fn job_id(&self, request: RequestId) -> String {
         let worker = Operators::<Test>::get(account(1)).unwrap().worker.unwrap();
-        hex::encode(job().id(&Poq::genesis_hash(), request, &worker.encode()))
+        hex::encode(job().id(&duties::genesis_hash::<Test>(), request, &worker.encode()))
     }
 
     /// The reports that were submitted since the last call.
@@ -157,7 +157,7 @@ fn asks_commits_and_reveals() {
         };
         assert_eq!(&output[..], b"Lima.");
         bench.include(&reports);
-        assert_eq!(Poq::work_of(&account(1), id, Role::InferenceNode), Some(Work::Shown));
+        assert_eq!(requests::work_of::<Test>(&account(1), id, Role::InferenceNode), Some(Work::Shown));
         // Nothing more to do: the engine is not even asked.
         run();
     });

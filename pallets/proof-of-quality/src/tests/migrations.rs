@@ -242,13 +242,13 @@ fn version_0_becomes_todays_and_open_requests_go_on() {
         Migrations::on_runtime_upgrade();
 
         assert_eq!(Poq::on_chain_storage_version(), Poq::in_code_storage_version());
-        Poq::do_try_state().unwrap();
+        invariants::check::<Test>().unwrap();
         assert_eq!(OpenRequests::<Test>::get(), 2);
         for (id, roster) in Rosters::<Test>::iter() {
             let kind = Models::<Test>::get(id).unwrap().kind;
             for candidate in roster {
                 let operator = Operators::<Test>::get(candidate.operator).unwrap();
-                assert_eq!(candidate.weight, Poq::weight_of(&operator, kind, &PARAMETERS));
+                assert_eq!(candidate.weight, operators::weight_of::<Test>(&operator, kind, &PARAMETERS));
             }
         }
         assert_eq!(Operators::<Test>::iter_keys().collect::<Vec<_>>(), operators);
@@ -290,12 +290,11 @@ fn duties_and_capacities_of_version_1_move_into_the_records() {
             assert_eq!(record.capacity, None, "duties are not tokens: to be said anew");
             assert_eq!(record.load, records[&who].load);
         }
-        Poq::do_try_state().unwrap();
+        invariants::check::<Test>().unwrap();
         for id in [scored, new] {
-            if responders(id)
-                .iter()
-                .any(|n| Poq::work_of(&account(*n), id, Role::InferenceNode) == Some(Work::Pending))
-            {
+            if responders(id).iter().any(|n| {
+                requests::work_of::<Test>(&account(*n), id, Role::InferenceNode) == Some(Work::Pending)
+            }) {
                 answer_all(id);
             }
             score_all(id, &[70, 60]);
@@ -310,7 +309,7 @@ fn go_on(id: RequestId) {
         for n in NODES.into_iter().map(|(n, _)| n).chain(SCORERS) {
             let shown = Responses::<Test>::get(id).iter().filter(|r| r.work == Work::Shown).count();
             let scores = vec![70; shown];
-            let role = Poq::duty_in(&account(n), id);
+            let role = operators::duty_in::<Test>(&account(n), id);
             let _ = match (role, phase(id)) {
                 (Some(Role::InferenceNode), Phase::Answering { .. }) => commit_output(n, id, b"Lima"),
                 (Some(Role::InferenceNode), Phase::Opening { .. }) => reveal_output(n, id, b"Lima"),
@@ -375,7 +374,7 @@ fn version_2_becomes_todays_and_requests_in_every_phase_go_on() {
         MigrateV2ToV3::<Test>::on_runtime_upgrade();
 
         assert_eq!(Poq::on_chain_storage_version(), Poq::in_code_storage_version());
-        Poq::do_try_state().unwrap();
+        invariants::check::<Test>().unwrap();
         assert_eq!(EconomicParameters::<Test>::get().fee, Permill::from_percent(5));
         for (id, request) in Requests::<Test>::iter() {
             let expected = Request { parameters: request.parameters, ..requests[&id].clone() };
@@ -402,12 +401,15 @@ fn who_stands_behind_more_models_than_its_stake_allows_loses_its_places() {
         register(1, worker(1), &[STRONG, WEAK]).unwrap();
         write_as_version_2();
         version_2::Operators::<Test>::mutate(account(1), |o| o.as_mut().unwrap().stake = 1_999);
-        let credit = Poq::take_stake(&account(1), 1);
-        Poq::pay_slash_handler(credit);
+        let credit = money::take_stake::<Test>(&account(1), 1);
+        money::pay_slash_handler::<Test>(credit);
         MigrateV2ToV3::<Test>::on_runtime_upgrade();
-        Poq::do_try_state().unwrap();
-        assert!(!Poq::is_enlisted(&STRONG, &account(1)) && !Poq::is_enlisted(&WEAK, &account(1)));
-        assert!(Poq::is_enlisted(&STRONG, &account(2)));
+        invariants::check::<Test>().unwrap();
+        assert!(
+            !rosters::is_enlisted::<Test>(&STRONG, &account(1))
+                && !rosters::is_enlisted::<Test>(&WEAK, &account(1))
+        );
+        assert!(rosters::is_enlisted::<Test>(&STRONG, &account(2)));
     });
 }
 

@@ -6,6 +6,8 @@ mod bad_days;
 mod cheating;
 mod draws;
 mod driver;
+mod floors;
+
 mod life;
 mod migrations;
 mod operators;

@@ -21,14 +21,14 @@ fn bond_register_unbond_withdraw() {
         assert_noop!(register(51, worker(51), &[STRONG]), Error::<Test>::NotAnOperator);
         assert_ok!(Poq::bond(signed(51), 1_000));
         assert_eq!(held(51), 1_000);
-        assert!(!Poq::is_enlisted(&STRONG, &account(51)));
+        assert!(!rosters::is_enlisted::<Test>(&STRONG, &account(51)));
         assert_ok!(register(51, worker(51), &[STRONG]));
-        assert!(Poq::is_enlisted(&STRONG, &account(51)));
+        assert!(rosters::is_enlisted::<Test>(&STRONG, &account(51)));
         assert_noop!(Poq::withdraw(signed(51)), Error::<Test>::NothingToWithdraw);
         assert_noop!(Poq::unbond(signed(51), 1_001), Error::<Test>::NotEnoughStake);
         assert_noop!(Poq::unbond(signed(51), 1), Error::<Test>::RemainderTooSmall);
         assert_ok!(Poq::unbond(signed(51), 1_000));
-        assert!(!Poq::is_enlisted(&STRONG, &account(51)));
+        assert!(!rosters::is_enlisted::<Test>(&STRONG, &account(51)));
         run_to(20);
         assert_noop!(Poq::withdraw(signed(51)), Error::<Test>::NothingToWithdraw);
         run_to(21);
@@ -49,7 +49,7 @@ fn unbonding_in_part_and_again() {
         assert_ok!(Poq::unbond(signed(1), 500));
         let unbonding = Operators::<Test>::get(account(1)).unwrap().unbonding.unwrap();
         assert_eq!((unbonding.amount, unbonding.at), (1_000, 31));
-        assert!(Poq::is_enlisted(&STRONG, &account(1)));
+        assert!(rosters::is_enlisted::<Test>(&STRONG, &account(1)));
         run_to(31);
         assert_ok!(Poq::withdraw(signed(1)));
         assert_eq!(held(1), 1_000);
@@ -77,8 +77,8 @@ fn lists_of_models() {
         assert_noop!(register(1, worker(1), &[WEAK, WEAK]), Error::<Test>::InvalidModelList);
         assert_noop!(register(1, worker(1), &[UNKNOWN]), Error::<Test>::UnknownModel);
         assert_ok!(register(1, worker(1), &[WEAK]));
-        assert!(!Poq::is_enlisted(&STRONG, &account(1)));
-        assert!(Poq::is_enlisted(&WEAK, &account(1)));
+        assert!(!rosters::is_enlisted::<Test>(&STRONG, &account(1)));
+        assert!(rosters::is_enlisted::<Test>(&WEAK, &account(1)));
         Poq::retire_model(RuntimeOrigin::root(), STRONG).unwrap();
         assert_noop!(register(1, worker(1), &[STRONG]), Error::<Test>::ModelRetired);
     });
@@ -91,12 +91,12 @@ fn chill_and_resume() {
         assert_noop!(Poq::resume(signed(1)), Error::<Test>::NotChilled);
         assert_ok!(Poq::chill(signed(1)));
         assert_noop!(Poq::chill(signed(1)), Error::<Test>::AlreadyChilled);
-        assert!(!Poq::is_enlisted(&STRONG, &account(1)));
+        assert!(!rosters::is_enlisted::<Test>(&STRONG, &account(1)));
         // More stake does not wake who is chilled.
         assert_ok!(Poq::bond(signed(1), 1));
-        assert!(!Poq::is_enlisted(&STRONG, &account(1)));
+        assert!(!rosters::is_enlisted::<Test>(&STRONG, &account(1)));
         assert_ok!(Poq::resume(signed(1)));
-        assert!(Poq::is_enlisted(&STRONG, &account(1)));
+        assert!(rosters::is_enlisted::<Test>(&STRONG, &account(1)));
         assert_ok!(Poq::bond(signed(51), 1_000));
         assert_ok!(Poq::chill(signed(51)));
         assert_noop!(Poq::resume(signed(51)), Error::<Test>::NotRegistered);
@@ -129,13 +129,19 @@ fn in_a_full_roster_more_weight_takes_the_place_of_the_least() {
         assert_ok!(Poq::bond(signed(1), 999));
         assert_ok!(register(1, worker(1), &[JUDGE]));
         assert!(events().contains(&Event::Displaced { operator: account(51), model: JUDGE }));
-        assert!(Poq::is_enlisted(&JUDGE, &account(1)) && !Poq::is_enlisted(&JUDGE, &account(51)));
+        assert!(
+            rosters::is_enlisted::<Test>(&JUDGE, &account(1))
+                && !rosters::is_enlisted::<Test>(&JUDGE, &account(51))
+        );
         assert_eq!(Operators::<Test>::get(account(51)).unwrap().models, vec![JUDGE], "it may come back");
         assert_ok!(Poq::bond(signed(51), 1_500));
-        assert!(Poq::is_enlisted(&JUDGE, &account(51)) && !Poq::is_enlisted(&JUDGE, &account(52)));
+        assert!(
+            rosters::is_enlisted::<Test>(&JUDGE, &account(51))
+                && !rosters::is_enlisted::<Test>(&JUDGE, &account(52))
+        );
         // An established operator is not pushed out by any stake of a newcomer.
         assert_ok!(Poq::bond(signed(52), 500_000));
-        assert!(SCORERS.into_iter().all(|n| Poq::is_enlisted(&JUDGE, &account(n))));
+        assert!(SCORERS.into_iter().all(|n| rosters::is_enlisted::<Test>(&JUDGE, &account(n))));
     });
 }
 
@@ -162,7 +168,10 @@ fn a_chilled_operator_finds_its_place_again_for_a_while() {
     build_and_execute(|| {
         let weaken = |n: u64| {
             Operators::<Test>::mutate(account(n), |o| o.as_mut().unwrap().standing = PARAMETERS.floor);
-            Poq::refresh(&JUDGE, &[Poq::place_of(&account(n), JUDGE, ModelKind::Evaluator)]);
+            rosters::refresh::<Test>(
+                &JUDGE,
+                &[operators::place_of::<Test>(&account(n), JUDGE, ModelKind::Evaluator)],
+            );
         };
         for n in [51, 52] {
             assert_ok!(Poq::bond(signed(n), 2_000));
@@ -191,14 +200,14 @@ fn a_chilled_operator_finds_its_place_again_for_a_while() {
         assert_ok!(Poq::chill(signed(3)));
         assert_ok!(Poq::bond(signed(1), 2_000));
         assert_ok!(register(1, worker(1), &[JUDGE]));
-        assert!(!Poq::is_enlisted(&JUDGE, &account(3)));
+        assert!(!rosters::is_enlisted::<Test>(&JUDGE, &account(3)));
     });
 }
 
 #[test]
 fn stake_counts_up_to_a_cap() {
     build_and_execute(|| {
-        let weight = |stake| crate::standing::stake_weight::<Test>(stake, &PARAMETERS);
+        let weight = |stake| operators::stake_weight::<Test>(stake, &PARAMETERS);
         assert_eq!(weight(1_000), 1_000_000);
         assert_eq!(weight(1_999), 1_999_000);
         assert_eq!(weight(5_000), 5_000_000);

@@ -102,7 +102,7 @@ fn every_rule_has_two_sides() {
             let set = || Poq::set_parameters(RuntimeOrigin::root(), parameters);
             let said = Poq::check_parameters(parameters);
             DefaultParameters::set(parameters);
-            let config = Poq::check_config();
+            let config = invariants::check_config::<Test>();
             DefaultParameters::set(PARAMETERS);
             match refused {
                 Some(why) => {
@@ -229,7 +229,7 @@ fn a_higher_minimum_passes_over_who_is_below_it_for_new_requests_only() {
     build_and_execute(|| {
         let old = ask(terms());
         set(Parameters { min_stake: 2_001, ..PARAMETERS });
-        assert!(Poq::is_enlisted(&STRONG, &account(1)), "nobody is struck out at once");
+        assert!(rosters::is_enlisted::<Test>(&STRONG, &account(1)), "nobody is struck out at once");
         run_until(|| !responders(old).is_empty());
         assert_eq!(responders(old).len(), 2);
         let new = ask(terms());
@@ -237,7 +237,7 @@ fn a_higher_minimum_passes_over_who_is_below_it_for_new_requests_only() {
         assert!(matches!(phase(new), Phase::Refunded { reason: RefundReason::NoInferenceNode, .. }));
         assert_noop!(register(1, worker(1), &[STRONG]), Error::<Test>::StakeTooSmall);
         Poq::bond(RuntimeOrigin::signed(account(1)), 1).unwrap();
-        assert!(Poq::is_enlisted(&STRONG, &account(1)));
+        assert!(rosters::is_enlisted::<Test>(&STRONG, &account(1)));
     });
 }
 

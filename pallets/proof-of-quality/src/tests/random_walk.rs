@@ -331,7 +331,7 @@ impl Walk {
     /// What must hold after each transition.
     fn check(&mut self) {
         self.transitions += 1;
-        Poq::do_try_state().unwrap();
+        invariants::check::<Test>().unwrap();
         let issued = pallet_balances::TotalIssuance::<Test>::get();
         assert_eq!(self.issued, issued + Slashed::get() + Fees::get(), "money came or went");
         assert_eq!(OpenRequests::<Test>::get() as usize, self.open.len());
@@ -372,7 +372,7 @@ impl Walk {
                     let parts = responses.iter().map(|r| r.paid).chain(members.iter().map(|m| m.paid));
                     assert_eq!(parts.sum::<Balance>(), paid, "request {request}");
                     assert_eq!(responses[best as usize].quality, Some(quality));
-                    let most = |r: &Response<Test>| Poq::price_of(&r.model, &stored) + stored.bonus;
+                    let most = |r: &Response<Test>| stored.price_of(&r.model) + stored.bonus;
                     assert!(responses.iter().all(|r| r.paid <= most(r)));
                     assert!(members.iter().all(|m| m.paid <= stored.member_share()));
                 }
@@ -422,7 +422,7 @@ impl Walk {
         let worker = Operators::<Test>::get(account(n)).and_then(|operator| operator.worker);
         let origin = RuntimeOrigin::signed(worker.unwrap_or(worker_of_nobody()));
         let reports: ReportsOf<Test> = reports.try_into().unwrap();
-        let free = Poq::is_due_and_valid(&origin, &reports);
+        let free = reports::is_due_and_valid::<Test>(&origin, &reports);
         let result =
             self.call(|| Poq::report_work(origin, reports).map(|_| ()).map_err(|refused| refused.error));
         assert_eq!(free, result.is_ok());
@@ -459,7 +459,7 @@ impl Walk {
         let key = lima();
         let who = account(ASKERS[by]);
         let audit = if audit {
-            commitment::answer_key(&Poq::genesis_hash(), &who, PROMPT, &key, &salt(1))
+            commitment::answer_key(&duties::genesis_hash::<Test>(), &who, PROMPT, &key, &salt(1))
         } else {
             [ASKERS[by] as u8; 32]
         };
@@ -492,7 +492,7 @@ impl Walk {
             let due: Vec<_> = duties.into_iter().filter_map(|(id, role)| due_report(n, id, role)).collect();
             // What was committed to by copying cannot be shown, and would spoil the batch.
             let (mut good, bad): (Vec<_>, Vec<_>) =
-                due.into_iter().partition(|report| Poq::check_report(&account(n), report).is_ok());
+                due.into_iter().partition(|report| reports::check::<Test>(&account(n), report).is_ok());
             for report in bad {
                 assert!(self.report(n, vec![report]).is_err());
             }
@@ -517,7 +517,7 @@ impl Walk {
         }
         duties.sort_by_key(|(n, id, _)| (*id, *n));
         let (n, id, role) = duties[pick % duties.len()];
-        let committed = matches!(Poq::work_of(&account(n), id, role), Some(Work::Committed(_)));
+        let committed = matches!(requests::work_of::<Test>(&account(n), id, role), Some(Work::Committed(_)));
         let one = |kind| vec![Report { request: id, kind }];
         match how {
             How::Honestly => {
@@ -580,14 +580,15 @@ impl Walk {
                     Requests::<Test>::iter().filter(|(_, request)| request.round == 1).find_map(|(id, _)| {
                         let dismissed =
                             Committees::<Test>::get(id, 0).into_iter().map(|member| member.operator);
-                        let mut dismissed = dismissed.filter(|who| Poq::duty_in(who, id).is_none());
+                        let mut dismissed =
+                            dismissed.filter(|who| operators::duty_in::<Test>(who, id).is_none());
                         Some((operator_number(&dismissed.next()?), id))
                     });
                 let (n, other, role) = if let Some((n, id)) = stale {
                     self.see("stale round");
                     (n, id, Role::QualityValidator)
                 } else {
-                    let foreign = |id: &RequestId| Poq::duty_in(&account(n), *id).is_none();
+                    let foreign = |id: &RequestId| operators::duty_in::<Test>(&account(n), *id).is_none();
                     let Some(id) = Requests::<Test>::iter_keys().filter(foreign).min() else { return };
                     (n, id, role)
                 };
@@ -610,7 +611,7 @@ impl Walk {
                     return;
                 }
                 scores.push(Permill::one());
-                let genesis = Poq::genesis_hash();
+                let genesis = duties::genesis_hash::<Test>();
                 let binding = Binding { genesis: &genesis, request: id, operator: &account(n) };
                 let commitment = binding.scores(&scores, &salt(n));
                 let kind = if committed {
@@ -840,11 +841,11 @@ fn reveal_of_scores(scores: Vec<Permill>, n: u64) -> ReportKindOf<Test> {
 
 /// What an honest operator would report now, if anything.
 fn due_report(n: u64, id: RequestId, role: Role) -> Option<ReportOf<Test>> {
-    let genesis = Poq::genesis_hash();
+    let genesis = duties::genesis_hash::<Test>();
     let who = account(n);
     let binding = Binding { genesis: &genesis, request: id, operator: &who };
     let request = Requests::<Test>::get(id)?;
-    let kind = match (request.phase, Poq::work_of(&who, id, role)?) {
+    let kind = match (request.phase, requests::work_of::<Test>(&who, id, role)?) {
         (Phase::Answering { .. }, Work::Pending) => {
             ReportKind::CommitOutput { commitment: binding.output(&output_of(n, id), &salt(n)) }
         }

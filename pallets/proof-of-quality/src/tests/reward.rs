@@ -245,7 +245,7 @@ fn the_bounds_themselves_are_checked_at_the_start() {
         let holds = |alpha: u64, beta: u64| {
             MaxAlpha::set(FixedU64::from_inner(alpha));
             MaxBeta::set(FixedU64::from_inner(beta));
-            let held = Poq::check_config();
+            let held = invariants::check_config::<Test>();
             assert_eq!(std::panic::catch_unwind(Poq::integrity_test).is_ok(), held.is_ok());
             held
         };

@@ -34,14 +34,14 @@ fn compensations() -> Vec<(u64, RequestId, Balance)> {
 }
 
 fn is_listed(model: ModelId, n: u64) -> bool {
-    Poq::is_enlisted(&model, &account(n))
+    rosters::is_enlisted::<Test>(&model, &account(n))
 }
 
 /// Takes all but `left` of a stake at work without touching the roster, as a slash does.
 fn slash_to(n: u64, left: Balance) {
     let amount = operator(n).stake - left;
-    let credit = Poq::slash(&account(n), 0, amount, SlashReason::NotCommitted);
-    Poq::pay_slash_handler(credit);
+    let credit = operators::slash::<Test>(&account(n), 0, amount, SlashReason::NotCommitted);
+    money::pay_slash_handler::<Test>(credit);
 }
 
 #[test]
@@ -263,14 +263,15 @@ fn a_part_is_taken_of_all_that_is_on_hold_and_rounded_up() {
     build_and_execute(|| {
         Poq::unbond(RuntimeOrigin::signed(account(11)), 999).unwrap();
         let reason = SlashReason::GrossError { error: Permill::one() };
-        let credit = Poq::slash_part(&account(11), 0, Permill::from_parts(1), Balance::MAX, reason);
-        Poq::pay_slash_handler(credit);
+        let credit =
+            operators::slash_part::<Test>(&account(11), 0, Permill::from_parts(1), Balance::MAX, reason);
+        money::pay_slash_handler::<Test>(credit);
         assert_eq!(Slashed::get(), 1);
-        let credit = Poq::slash_part(&account(11), 0, Permill::one(), 99, reason);
-        Poq::pay_slash_handler(credit);
+        let credit = operators::slash_part::<Test>(&account(11), 0, Permill::one(), 99, reason);
+        money::pay_slash_handler::<Test>(credit);
         assert_eq!(Slashed::get(), 100, "no more than may be");
-        let credit = Poq::slash_part(&account(11), 0, Permill::one(), Balance::MAX, reason);
-        Poq::pay_slash_handler(credit);
+        let credit = operators::slash_part::<Test>(&account(11), 0, Permill::one(), Balance::MAX, reason);
+        money::pay_slash_handler::<Test>(credit);
         assert_eq!((Slashed::get(), held(11)), (2_000, 0));
         assert_eq!(slashes().iter().map(|(.., amount, _)| *amount).collect::<Vec<_>>(), vec![1, 99, 1_900]);
     });

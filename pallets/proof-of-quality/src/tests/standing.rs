@@ -19,7 +19,7 @@ fn set_standing(n: u64, change: impl Fn(&mut Standing)) {
     let operator = Operators::<Test>::get(account(n)).unwrap();
     for id in operator.models {
         let kind = Models::<Test>::get(id).unwrap().kind;
-        Poq::refresh(&id, &[Poq::place_of(&account(n), id, kind)]);
+        rosters::refresh::<Test>(&id, &[operators::place_of::<Test>(&account(n), id, kind)]);
     }
 }
 
@@ -91,7 +91,7 @@ fn ours(rounds: usize, honest: fn(usize) -> f64, attacker: fn(f64) -> f64) -> Ve
         let others = WeightedMedian::leave_one_out(&weighted);
         for ((member, (score, _)), others) in members.iter_mut().zip(&weighted).zip(others) {
             let agreed = agreement(&[*score], &[others], tolerance);
-            member.learn(Experience::Scored(Some(agreed)), &RECOMMENDED);
+            member.learn(Experience::Scored(Some(agreed)), RECOMMENDED.rise, RECOMMENDED.fall);
         }
         history.push(members.map(|member| member.agreement));
     }
@@ -142,7 +142,7 @@ fn trust_begins_low_rises_slowly_and_falls_fast() {
     let mut member = RECOMMENDED.floor;
     assert_eq!(member.trust(&RECOMMENDED.floor), parts(180_000), "0.5 * 0.6^2");
     let learn = |member: &mut Standing, agreed| {
-        member.learn(Experience::Scored(Some(agreed)), &RECOMMENDED);
+        member.learn(Experience::Scored(Some(agreed)), RECOMMENDED.rise, RECOMMENDED.fall);
     };
     let mut rounds = 0;
     while member.agreement < parts(900_000) {
@@ -180,8 +180,8 @@ fn truth_counts_twice_and_floors_hold() {
     assert_eq!((nothing.trust(&floor), nothing.promise(&floor)), (parts(180_000), parts(30_000)));
     // What an operator is in one role does not count in the other.
     let scorer = Standing { agreement: one, veracity: one, ..nothing };
-    assert_eq!(scorer.for_kind(ModelKind::Generator, &floor), parts(30_000));
-    assert_eq!(scorer.for_kind(ModelKind::Evaluator, &floor), one);
+    assert_eq!(scorer.promise(&floor), parts(30_000));
+    assert_eq!(scorer.trust(&floor), one);
 }
 
 #[test]

@@ -117,7 +117,7 @@ fn the_invariants_of_much_state_are_not_checked_at_anyones_call() {
             Models::<Test>::insert(id, model.clone());
         }
         assert!(Poq::check_invariants().unwrap_err().contains("try-runtime"));
-        Poq::do_try_state().unwrap();
+        invariants::check::<Test>().unwrap();
     });
 }
 
@@ -140,8 +140,8 @@ fn the_check_of_invariants_can_fail() {
 #[test]
 fn the_configuration_holds_together() {
     build_and_execute(|| {
-        Poq::check_config().unwrap();
+        invariants::check_config::<Test>().unwrap();
         AgendaWeightOf::set(frame_support::weights::Weight::from_parts(10, 0));
-        assert!(Poq::check_config().is_err());
+        assert!(invariants::check_config::<Test>().is_err());
     });
 }

@@ -298,7 +298,7 @@ fn audits() {
                     wrong: Permill::zero(),
                 };
                 let sealed = commitment::answer_key(
-                    &Poq::genesis_hash(),
+                    &duties::genesis_hash::<Test>(),
                     &requester(),
                     b"capital of Peru?",
                     &key,
