@@ -77,32 +77,32 @@ With --json it prints one object:
 
 const AUDIT_EXAMPLES: &str = "\
 An audit is a question whose answer is known. It is asked like any other, and nobody can tell it
-from any other until it is opened: the request carries a commitment to the answer key where others
-carry random bytes. An opened audit marks the account that asked, not the one that opens: so ask
-audits from several accounts that also ask real questions, in their style, and open them from
+from any other until it is revealed: the request carries a commitment to the answer key where others
+carry random bytes. An revealed audit marks the account that asked, not the one that reveals: so ask
+audits from several accounts that also ask real questions, in their style, and reveal them from
 another.
 
 An answer is right if it contains the words of --reference and none of the decoys. A decoy (--decoy)
 is a wrong answer that a list of many answers would hold too: without decoys, an answer that names
 every capital is right about each of them.
 
-An account on the chain's list of auditors opens audits, of settled and of refunded requests: `poq
-audit auditors` shows the list, and the sudo key sets it. Opening shows what each answer deserved.
+An account on the chain's list of auditors reveals audits, of settled and of refunded requests: `poq
+audit auditors` shows the list, and the sudo key sets it. It shows what each answer deserved.
 Quality validators whose scores were near gain veracity; those whose scores were grossly wrong, or
 were committed to and not revealed, lose it and a part of their stake (`audit_slash`, all together
 at most `audit_allowance`). Operators that earned less by these errors are paid out of it.
 
 Examples:
   poq ask \"What is the capital of Peru?\" --reference Lima --decoy Quito --decoy Bogota --audit-file lima.json
-  poq audit open lima.json
-  poq --suri-file AUDITOR-FILE audit open lima.json --json | jq '.committee[] | {operator, error}'
-  poq audit auditors                                       who may open audits
+  poq audit reveal lima.json
+  poq --suri-file AUDITOR-FILE audit reveal lima.json --json | jq '.committee[] | {operator, error}'
+  poq audit auditors                                       who may reveal audits
   poq --suri-file SUDO-FILE audit auditors set ADDRESS ADDRESS
 
-The file holds what opens the audit. Keep it secret until then, and open it in time: `audit_window`
+The file holds what reveals the audit. Keep it secret until then, and reveal it in time: `audit_window`
 in `poq parameters` says how many blocks after the end of the request.
 
-With --json, `open` prints one object:
+With --json, `reveal` prints one object:
   request, prompt, reference, decoys[], right, wrong, slashed, compensated,
   responses[{operator, operator_name, output, quality, truth, compensated}],
   committee[{operator, operator_name, work, scores[], error, slashed, compensated}]
@@ -264,7 +264,7 @@ pub enum Command {
         #[command(subcommand)]
         command: Option<AuthorCommand>,
     },
-    /// Open known-answer audits, which `poq ask --reference` makes; show and set who may
+    /// Reveal known-answer audits, which `poq ask --reference` makes; show and set who may
     #[command(subcommand, after_help = AUDIT_EXAMPLES)]
     Audit(AuditCommand),
     /// Show the economic parameters: what work earns, what faults cost, how fast standing moves
@@ -292,11 +292,11 @@ pub struct Why {
 pub enum AuditCommand {
     /// Show the answer key to the chain, as an auditor; say what each answer deserved and who was wrong
     #[command(after_help = AUDIT_EXAMPLES)]
-    Open {
+    Reveal {
         /// What `poq ask --reference` has written
         file: PathBuf,
     },
-    /// Show the accounts that open audits, or set them
+    /// Show the accounts that reveal audits, or set them
     Auditors {
         /// What to do with them
         #[command(subcommand)]
@@ -307,7 +307,7 @@ pub enum AuditCommand {
 /// What is done with auditors.
 #[derive(Debug, Subcommand)]
 pub enum AuditorsCommand {
-    /// Set the accounts that open audits, in place of those that were, as the chain's sudo key
+    /// Set the accounts that reveal audits, in place of those that were, as the chain's sudo key
     Set {
         /// Their addresses
         #[arg(value_name = "ADDRESS", required = true)]
@@ -422,7 +422,7 @@ pub struct Ask {
     #[arg(long, value_name = "Q", value_parser = parse_part, requires = "reference", help_heading = AUDIT)]
     pub wrong: Option<u32>,
 
-    /// Where to keep what opens it; must not exist [default: audit-COMMITMENT.json]
+    /// Where to keep what reveals it; must not exist [default: audit-COMMITMENT.json]
     #[arg(long, value_name = "FILE", requires = "reference", help_heading = AUDIT)]
     pub audit_file: Option<PathBuf>,
 }

@@ -90,7 +90,7 @@ pub async fn run(mut chain: Chain, ask: Ask, shared: &Shared) -> Result<Outcome,
 fn tell(sealed: Option<&Sealed>) {
     if let Some(sealed) = sealed {
         render::note_line(&format!(
-            "the answer key is in {0}; `poq audit open {0}`",
+            "the answer key is in {0}; `poq audit reveal {0}`",
             sealed.path().display()
         ));
     }

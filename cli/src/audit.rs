@@ -1,4 +1,4 @@
-//! Known-answer audits: a question whose answer is known, asked like any other, and opened by an auditor when the request is over.
+//! Known-answer audits: a question whose answer is known, asked like any other, and revealed by an auditor when the request is over.
 //!
 //! The request carries a commitment to the answer key where others carry random bytes. The key itself waits in a file that
 //! only its owner reads, written before anything is sent.
@@ -12,8 +12,8 @@ use crate::{
     names::Names,
     render, request,
     types::{
-        text, AnswerKey, Audit, AuditOpened, Audited, Compensated, MemberView, OpenAudit, PalletCall, Parts,
-        RequestView, ResponseView, Slashed, StoredRequest, Work,
+        text, AnswerKey, Audit, AuditRevealed, Audited, Compensated, MemberView, PalletCall, Parts,
+        RequestView, ResponseView, RevealAudit, Slashed, StoredRequest, Work,
     },
 };
 use poq_primitives::commitment;
@@ -41,7 +41,7 @@ const RIGHT: &str = "0.9";
 /// What a wrong answer deserves if nothing is said.
 const WRONG: &str = "0.1";
 
-/// All that it takes to open an audit.
+/// All that it takes to reveal an audit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Secret {
@@ -182,11 +182,11 @@ pub fn random() -> Result<[u8; 32], Failure> {
 fn checked(option: &str, words: &str, most: u32) -> Result<String, Failure> {
     let words = words.trim();
     if words.is_empty() {
-        return Err(Failure::Input(format!("{option} is empty: the audit could not be opened")));
+        return Err(Failure::Input(format!("{option} is empty: the audit could not be revealed")));
     }
     if words.len() > most as usize {
         return Err(Failure::Input(format!(
-            "{option} is longer than {most} bytes: the audit could not be opened"
+            "{option} is longer than {most} bytes: the audit could not be revealed"
         )));
     }
     Ok(words.to_owned())
@@ -240,8 +240,8 @@ fn default_path(commitment: &[u8; 32]) -> PathBuf {
     PathBuf::from(format!("audit-{}.json", hex::encode(name)))
 }
 
-/// `poq audit open FILE`.
-pub async fn open(chain: &Chain, file: &Path, shared: &Shared) -> Result<Outcome, Failure> {
+/// `poq audit reveal FILE`.
+pub async fn reveal(chain: &Chain, file: &Path, shared: &Shared) -> Result<Outcome, Failure> {
     let secret = Secret::read(file)?;
     if secret.genesis != chain.genesis() {
         return Err(Failure::Input(format!("{} belongs to another chain", file.display())));
@@ -251,17 +251,17 @@ pub async fn open(chain: &Chain, file: &Path, shared: &Shared) -> Result<Outcome
     let names = Names::load(chain, &at).await?;
     check_auditor(&at, &signer, &names).await?;
     let id = openable(&secret, &at).await?;
-    let call = OpenAudit { request: id, key: secret.key(), salt: secret.salt };
-    let included = chain.submit("open_audit", call, &signer).await?;
+    let call = RevealAudit { request: id, key: secret.key(), salt: secret.salt };
+    let included = chain.submit("reveal_audit", call, &signer).await?;
 
     let at = chain.best().await?;
     let request = request::fetch(&at, id)
         .await?
-        .ok_or_else(|| Failure::Unexpected(format!("the audit was opened, but request {id} is gone")))?;
-    let opened: AuditOpened = included
-        .event("AuditOpened")
-        .ok_or_else(|| Failure::Unexpected("the call succeeded, but no audit was opened".into()))?;
-    let result = Opened {
+        .ok_or_else(|| Failure::Unexpected(format!("the audit was revealed, but request {id} is gone")))?;
+    let opened: AuditRevealed = included
+        .event("AuditRevealed")
+        .ok_or_else(|| Failure::Unexpected("the call succeeded, but no audit was revealed".into()))?;
+    let result = Revealed {
         request,
         truth: opened.truth,
         audited: included.events("Audited"),
@@ -276,7 +276,7 @@ pub async fn open(chain: &Chain, file: &Path, shared: &Shared) -> Result<Outcome
     Ok(Outcome::Done)
 }
 
-/// The accounts that open audits.
+/// The accounts that reveal audits.
 async fn fetch_auditors(at: &At) -> Result<Vec<AccountId32>, Failure> {
     chain::value(at, PALLET, "Auditors").await
 }
@@ -327,7 +327,7 @@ pub async fn auditors(
     }
     if auditors.is_empty() {
         render::line(
-            "No account opens audits: the chain's sudo key sets some with `poq audit auditors set ADDRESS…`.",
+            "No account reveals audits: the chain's sudo key sets some with `poq audit auditors set ADDRESS…`.",
         )?;
     }
     for auditor in &auditors {
@@ -347,7 +347,7 @@ async fn openable(secret: &Secret, at: &At) -> Result<u64, Failure> {
         return Err(chain::refuse_as(at, "NotSettled", &format!("Request {id} is {}.", stored.phase.name())));
     };
     let last = closed.saturating_add(stored.parameters.audit_window.into());
-    if stored.audit != Audit::Opened && at.block_number() >= last {
+    if stored.audit != Audit::Revealed && at.block_number() >= last {
         return Err(chain::refuse_as(at, "AuditTooLate", &format!("It ended with block {last}.")));
     }
     Ok(id)
@@ -379,13 +379,13 @@ async fn find(secret: &Secret, at: &At) -> Result<(u64, StoredRequest), Failure>
         }
     }
     match noted {
-        Some((id, stored)) if stored.audit == Audit::Opened => Ok((id, stored)),
+        Some((id, stored)) if stored.audit == Audit::Revealed => Ok((id, stored)),
         _ => Err(chain::refuse_as(at, "AuditMismatch", "Nothing was sent: the answer key is still secret.")),
     }
 }
 
 /// What came of an audit.
-struct Opened {
+struct Revealed {
     request: RequestView,
     truth: Vec<Parts>,
     audited: Vec<Audited>,
@@ -393,16 +393,16 @@ struct Opened {
     compensated: Vec<Compensated>,
 }
 
-impl Opened {
+impl Revealed {
     /// The responses that were shown, and what each deserved.
     fn responses(&self) -> impl Iterator<Item = (&ResponseView, Parts)> {
-        let shown = self.request.responses.iter().filter(|response| response.work == Work::Shown);
+        let shown = self.request.responses.iter().filter(|response| response.work == Work::Revealed);
         shown.zip(self.truth.iter().copied())
     }
 
     /// The quality validators, of all committees, who revealed scores, or committed to some and did not reveal them.
     fn committee(&self) -> impl Iterator<Item = &MemberView> {
-        let is_held = |work: &Work| matches!(work, Work::Shown | Work::NotRevealed);
+        let is_held = |work: &Work| matches!(work, Work::Revealed | Work::NotRevealed);
         self.request.committees.iter().flatten().filter(move |member| is_held(&member.work))
     }
 
@@ -491,7 +491,7 @@ impl Opened {
             render::table(&["Quality validator", ">Scores", ">Error", ">Slashed", ">Compensated"]);
         for member in self.committee() {
             let scores: Vec<_> = member.scores.iter().map(|score| part(*score)).collect();
-            let scores = if member.work == Work::Shown { scores.join(" ") } else { member.work.meaning() };
+            let scores = if member.work == Work::Revealed { scores.join(" ") } else { member.work.meaning() };
             table.add_row([
                 names.account(&member.operator),
                 scores,

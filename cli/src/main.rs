@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `args.rs` | what can be said on the command line |
 //! | `ask.rs` | asking: from a question to an answer |
-//! | `audit.rs` | known-answer audits: keeping an answer key, opening it, who may |
+//! | `audit.rs` | known-answer audits: keeping an answer key, revealing it, who may |
 //! | `parameters.rs` | showing, checking and setting the economic parameters |
 //! | `progress.rs` | one live line for each phase of a request |
 //! | `health.rs` | whether a node is well |
@@ -88,7 +88,7 @@ async fn run(args: Args) -> Result<Outcome, Failure> {
         Command::Operator(Operator::Engine(engine)) => engine::run(&engine, &shared).await,
         Command::Operator(Operator::Consent(consent)) => operator::consent(&consent, &shared).await,
         Command::Author { command } => author::run(&chain, command, &shared).await,
-        Command::Audit(AuditCommand::Open { file }) => audit::open(&chain, &file, &shared).await,
+        Command::Audit(AuditCommand::Reveal { file }) => audit::reveal(&chain, &file, &shared).await,
         Command::Audit(AuditCommand::Auditors { command }) => audit::auditors(&chain, command, &shared).await,
         Command::Parameters { command } => parameters::run(&chain, command, &shared).await,
     }

@@ -164,7 +164,11 @@ fn rows(parameters: &Parameters) -> Vec<Row> {
             percent(gross_error),
             "distance of the worst score from the truth at which an error is gross",
         ),
-        ("audit_window", blocks(audit_window), "from the end of a request, in which an audit can be opened"),
+        (
+            "audit_window",
+            blocks(audit_window),
+            "from the end of a request, in which an audit can be revealed",
+        ),
         (
             "tolerance_spreads",
             format!("{tolerance_spreads} spreads"),

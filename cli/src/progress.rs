@@ -75,15 +75,17 @@ fn entered(request: &RequestView) -> String {
         Phase::Requested => format!("request {} is on the chain", request.id),
         Phase::Answering { .. } => format!("{} inference nodes were drawn and answer", answers.len()),
         // A single answer needs no commitment: nobody could copy it.
-        Phase::Opening { .. } if answers.len() == 1 => "an inference node was drawn and answers".into(),
-        Phase::Opening { .. } => {
+        Phase::RevealingAnswers { .. } if answers.len() == 1 => {
+            "an inference node was drawn and answers".into()
+        }
+        Phase::RevealingAnswers { .. } => {
             format!("{} answers are fixed and get shown", count(&answers, Work::is_committed))
         }
         Phase::Selecting => {
             format!("{} answers are shown, a committee gets drawn", count(&answers, is_shown))
         }
         Phase::Scoring { .. } => format!("{} quality validators were drawn and score", scores.len()),
-        Phase::Revealing { .. } => {
+        Phase::RevealingScores { .. } => {
             format!(
                 "{} quality validators' scores are fixed and get shown",
                 count(&scores, Work::is_committed)
@@ -102,9 +104,9 @@ fn missing(request: &RequestView) -> String {
     match request.phase {
         Phase::Requested | Phase::Selecting => "a draw".into(),
         Phase::Answering { .. } => format!("answers, {}", count(&answers, Work::is_committed)),
-        Phase::Opening { .. } => format!("answers to be shown, {}", count(&answers, is_shown)),
+        Phase::RevealingAnswers { .. } => format!("answers to be shown, {}", count(&answers, is_shown)),
         Phase::Scoring { .. } => format!("scores, {}", count(&scores, Work::is_committed)),
-        Phase::Revealing { .. } => format!("scores to be shown, {}", count(&scores, is_shown)),
+        Phase::RevealingScores { .. } => format!("scores to be shown, {}", count(&scores, is_shown)),
         Phase::Settled { .. } | Phase::Refunded { .. } => "over".into(),
     }
 }
@@ -118,7 +120,7 @@ fn scores(request: &RequestView) -> Vec<&Work> {
 }
 
 fn is_shown(work: &Work) -> bool {
-    *work == Work::Shown
+    *work == Work::Revealed
 }
 
 fn count(works: &[&Work], done: fn(&Work) -> bool) -> String {

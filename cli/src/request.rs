@@ -83,7 +83,7 @@ fn plain_fee(request: &RequestView) -> Option<u128> {
 /// was paid by a quality that the request does not say.
 fn may_be_held_down(request: &RequestView, response: &ResponseView) -> bool {
     let is_above = response.quality.is_some_and(|quality| quality >= request.min_quality);
-    request.min_quality > 0 && response.work == Work::Shown && !is_above
+    request.min_quality > 0 && response.work == Work::Revealed && !is_above
 }
 
 /// The best response of a settled request.
@@ -96,7 +96,7 @@ fn best(request: &RequestView) -> Option<(u32, &ResponseView)> {
 ///
 /// A member's scores are in the order of the responses that were shown.
 fn scores_of(request: &RequestView, index: usize) -> Vec<(&MemberView, Parts)> {
-    let shown = |response: &ResponseView| response.work == Work::Shown;
+    let shown = |response: &ResponseView| response.work == Work::Revealed;
     if !request.responses.get(index).is_some_and(shown) {
         return Vec::new();
     }
@@ -166,7 +166,7 @@ fn response_json(request: &RequestView, index: usize, response: &ResponseView, n
         "model": hex::encode(response.model),
         "model_name": names.model_name(&response.model),
         "work": response.work.name(),
-        "output": (response.work == Work::Shown).then(|| text(&response.output)),
+        "output": (response.work == Work::Revealed).then(|| text(&response.output)),
         "latency": latency(&response.work, response.latency).map(fraction),
         "quality": response.quality.map(fraction),
         "scores": scores
@@ -359,7 +359,7 @@ mod tests {
         MemberView {
             operator: AccountId32([3; 32]),
             weight: 1,
-            work: Work::Shown,
+            work: Work::Revealed,
             scores: scores.to_vec(),
             latency: 100_000,
             agreement: Some(1_000_000),
@@ -385,7 +385,7 @@ mod tests {
             phase,
             since: 9,
             audited: false,
-            responses: vec![response(Work::NotRevealed, 0), response(Work::Shown, 40)],
+            responses: vec![response(Work::NotRevealed, 0), response(Work::Revealed, 40)],
             committees: vec![vec![member(&[], 0)], vec![member(&[900_000], 20)]],
         }
     }
@@ -408,7 +408,7 @@ mod tests {
 
     #[test]
     fn what_came_to_the_fee_is_not_guessed() {
-        let unscored = ResponseView { quality: None, ..response(Work::Shown, 40) };
+        let unscored = ResponseView { quality: None, ..response(Work::Revealed, 40) };
         let cases = [
             (RequestView { min_quality: 900_000, ..request(SETTLED) }, Some(3)),
             (RequestView { min_quality: 900_001, ..request(SETTLED) }, None),

@@ -159,7 +159,7 @@ pub enum Phase {
         until: u64,
     },
     /// Answers are shown.
-    Opening {
+    RevealingAnswers {
         /// Last block.
         until: u64,
     },
@@ -171,7 +171,7 @@ pub enum Phase {
         until: u64,
     },
     /// Scores are shown.
-    Revealing {
+    RevealingScores {
         /// Last block.
         until: u64,
     },
@@ -197,10 +197,10 @@ impl Phase {
         match self {
             Self::Requested => "requested",
             Self::Answering { .. } => "answering",
-            Self::Opening { .. } => "opening",
+            Self::RevealingAnswers { .. } => "revealing_answers",
             Self::Selecting => "selecting",
             Self::Scoring { .. } => "scoring",
-            Self::Revealing { .. } => "revealing",
+            Self::RevealingScores { .. } => "revealing_scores",
             Self::Settled { .. } => "settled",
             Self::Refunded { .. } => "refunded",
         }
@@ -277,8 +277,8 @@ pub enum Work {
     Pending,
     /// Fixed, not shown.
     Committed([u8; 32]),
-    /// Shown.
-    Shown,
+    /// Revealed.
+    Revealed,
     /// Reported as failed.
     Failed(FailureReason),
     /// Nothing came in time.
@@ -293,7 +293,7 @@ impl Work {
         match self {
             Self::Pending => "pending",
             Self::Committed(_) => "committed",
-            Self::Shown => "shown",
+            Self::Revealed => "revealed",
             Self::Failed(_) => "failed",
             Self::NotCommitted => "not_committed",
             Self::NotRevealed => "not_revealed",
@@ -312,7 +312,7 @@ impl Work {
 
     /// Whether it got as far as a commitment.
     pub fn is_committed(&self) -> bool {
-        matches!(self, Self::Committed(_) | Self::Shown)
+        matches!(self, Self::Committed(_) | Self::Revealed)
     }
 }
 
@@ -536,7 +536,7 @@ pub struct Parameters {
     /// From which distance to the truth an error is gross; of several scores the worst counts.
     #[serde(with = "parts")]
     pub gross_error: Parts,
-    /// Blocks after the end of a request in which an audit can be opened.
+    /// Blocks after the end of a request in which an audit can be revealed.
     pub audit_window: u32,
     /// Distance at which a score is worth nothing, in spreads.
     pub tolerance_spreads: u32,
@@ -581,7 +581,7 @@ pub enum Audit {
     /// Random bytes, or a commitment to an answer key.
     Sealed([u8; 32]),
     /// A commitment that was opened.
-    Opened,
+    Revealed,
 }
 
 /// A call that sudo makes as root, by the names of pallet and call.
@@ -651,7 +651,7 @@ pub enum PalletCall {
         /// The new ones.
         parameters: Parameters,
     },
-    /// Sets the accounts that open audits.
+    /// Sets the accounts that reveal audits.
     set_auditors {
         /// All of them.
         auditors: Vec<AccountId32>,
@@ -661,7 +661,7 @@ pub enum PalletCall {
 /// The arguments of the call that opens a known-answer audit.
 #[derive(Clone, Debug, EncodeAsType)]
 #[encode_as_type(crate_path = "subxt::ext::scale_encode")]
-pub struct OpenAudit {
+pub struct RevealAudit {
     /// The request.
     pub request: u64,
     /// What it was a commitment to.
@@ -795,7 +795,7 @@ pub struct TransactionFeePaid {
 /// The event of an audit that was opened.
 #[derive(Clone, Debug, DecodeAsType)]
 #[decode_as_type(crate_path = "subxt::ext::scale_decode")]
-pub struct AuditOpened {
+pub struct AuditRevealed {
     /// What each shown response deserved, in their order.
     pub truth: Vec<Parts>,
 }

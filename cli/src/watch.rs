@@ -185,7 +185,7 @@ mod tests {
             ("model".to_owned(), account()),
             ("paid".to_owned(), Value::u128(1_500_000_000_000)),
             ("operators".to_owned(), Value::unnamed_composite([account()])),
-            ("work".to_owned(), Value::unnamed_variant("Shown", [])),
+            ("work".to_owned(), Value::unnamed_variant("Revealed", [])),
             ("phase".to_owned(), Value::named_variant("Scoring", [("until", Value::u128(9))])),
         ]);
         let json = composite(&fields, "");
@@ -194,10 +194,10 @@ mod tests {
         assert_eq!(json["operators"], json!([AccountId32([1; 32]).to_string()]));
         assert_eq!(json["model"], format!("0x{}", "01".repeat(32)));
         assert_eq!(json["paid"], "1500000000000");
-        assert_eq!(json["work"], "Shown");
+        assert_eq!(json["work"], "Revealed");
         let line = plain(&json, &Names::default());
         assert!(line.starts_with("request 3, "), "{line}");
-        assert!(line.contains("paid 1.5 POQ, phase Scoring (until 9), work Shown"), "{line}");
+        assert!(line.contains("paid 1.5 POQ, phase Scoring (until 9), work Revealed"), "{line}");
     }
 
     #[test]

@@ -29,12 +29,12 @@ async fn a_question_is_answered_scored_and_paid_for_to_the_unit() {
     let committee = asked["committee"].as_array().unwrap();
     assert_eq!((responses.len(), committee.len()), (2, 5));
     for response in responses {
-        assert_eq!(response["work"], "shown");
+        assert_eq!(response["work"], "revealed");
         assert_eq!(response["scores"].as_array().unwrap().len(), 5);
         assert!((0.0..=1.0).contains(&response["quality"].as_f64().unwrap()));
     }
     for member in committee {
-        assert_eq!(member["work"], "shown");
+        assert_eq!(member["work"], "revealed");
         assert_eq!(member["scores"].as_array().unwrap().len(), 2);
         assert!((0.0..=1.0).contains(&member["agreement"].as_f64().unwrap()));
     }

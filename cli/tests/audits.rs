@@ -50,7 +50,7 @@ fn fields(object: &Value) -> Vec<&String> {
 }
 
 #[test]
-fn an_audit_is_asked_like_any_other_and_opened_by_an_auditor() {
+fn an_audit_is_asked_like_any_other_and_revealed_by_an_auditor() {
     let node = Node::start();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("lima.json");
@@ -58,7 +58,7 @@ fn an_audit_is_asked_like_any_other_and_opened_by_an_auditor() {
 
     let ordinary = node.json(&["ask", QUESTION]);
     let mut watch = node.poq_in_background(&["watch", "--json"]);
-    // Asked by one account and opened by another: an opened audit marks the one that asked.
+    // Asked by one account and revealed by another: an revealed audit marks the one that asked.
     let sealed = ["ask", QUESTION, "--reference", REFERENCE, "--from", "dave", "--audit-file", path];
     let asked = node.json(&[&sealed[..], &["--decoy", DECOY, "--decoy", "Bogota"]].concat());
     assert_eq!((&asked["request"], &asked["state"]), (&1.into(), &"settled".into()));
@@ -81,7 +81,7 @@ fn an_audit_is_asked_like_any_other_and_opened_by_an_auditor() {
         || scorers.iter().map(|name| node.operator(name)["standing"]["veracity"].as_f64().unwrap());
     let before: Vec<_> = veracity().collect();
     // A number that was never noted is found.
-    let opened = node.json(&["audit", "open", &with(&file, "request", Value::Null), "--from", "charlie"]);
+    let opened = node.json(&["audit", "reveal", &with(&file, "request", Value::Null), "--from", "charlie"]);
     assert_eq!((&opened["request"], &opened["reference"]), (&1.into(), &REFERENCE.into()));
     assert_eq!(opened["decoys"], json!([DECOY, "Bogota"]));
     assert_eq!(names(&opened["responses"]), names(&shown["responses"]));
@@ -93,7 +93,7 @@ fn an_audit_is_asked_like_any_other_and_opened_by_an_auditor() {
     assert_eq!(names(&opened["committee"]), scorers);
     for member in opened["committee"].as_array().unwrap() {
         assert!(member["error"].as_f64().unwrap() < NEAR, "{member}");
-        assert_eq!(member["work"], "shown");
+        assert_eq!(member["work"], "revealed");
         assert_eq!(amount(&member["slashed"]), 0);
     }
     for ((name, before), after) in scorers.iter().zip(before).zip(veracity()) {
@@ -104,12 +104,12 @@ fn an_audit_is_asked_like_any_other_and_opened_by_an_auditor() {
     let people = text(&node.poq(&["request", "1"]).stdout);
     assert!(people.contains("known-answer audit"), "{people}");
 
-    assert_refused(&node, &["audit", "open", path], "AlreadyAudited: ");
+    assert_refused(&node, &["audit", "reveal", path], "AlreadyAudited: ");
     watched(&node, &mut watch);
     node.assert_invariants();
 }
 
-/// Who opens audits is set by sudo. Leaves Alice and Charlie.
+/// Who reveals audits is set by sudo. Leaves Alice and Charlie.
 fn auditors(node: &Node) {
     let list = |answer: &Value| -> Vec<String> {
         let auditors = answer["auditors"].as_array().unwrap().iter();
@@ -130,7 +130,7 @@ fn auditors(node: &Node) {
     assert!(people.contains("(charlie)") && people.lines().count() == 2, "{people}");
 }
 
-/// Nothing that would not open the audit gets as far as the chain, where all would see the answer key.
+/// Nothing that would not reveal the audit gets as far as the chain, where all would see the answer key.
 fn refusals(node: &Node, file: &Path) {
     let path = file.to_str().unwrap();
     let made = node.json(&["status"])["requests"]["made"].clone();
@@ -148,16 +148,19 @@ fn refusals(node: &Node, file: &Path) {
     let said = assert_refused(node, &vain, "--decoy \"lima\" is a part of --reference");
     assert!(said.contains("no answer would be right"), "{said}");
 
-    let said =
-        assert_refused(node, &["audit", "open", &with(file, "reference", "Quito".into())], "AuditMismatch: ");
+    let said = assert_refused(
+        node,
+        &["audit", "reveal", &with(file, "reference", "Quito".into())],
+        "AuditMismatch: ",
+    );
     assert!(said.contains("still secret"), "{said}");
-    assert_refused(node, &["audit", "open", &with(file, "decoys", json!([DECOY]))], "AuditMismatch: ");
-    assert_refused(node, &["audit", "open", &with(file, "right", json!(0.8))], "AuditMismatch: ");
+    assert_refused(node, &["audit", "reveal", &with(file, "decoys", json!([DECOY]))], "AuditMismatch: ");
+    assert_refused(node, &["audit", "reveal", &with(file, "right", json!(0.8))], "AuditMismatch: ");
     let said =
-        assert_refused(node, &["audit", "open", path, "--from", "bob"], "BadOrigin: bob is no auditor");
+        assert_refused(node, &["audit", "reveal", path, "--from", "bob"], "BadOrigin: bob is no auditor");
     assert!(said.contains("Nothing was sent") && said.contains("poq audit auditors set"), "{said}");
     let elsewhere = with(file, "genesis", format!("0x{}", "00".repeat(32)).into());
-    let said = assert_refused(node, &["audit", "open", &elsewhere], &elsewhere);
+    let said = assert_refused(node, &["audit", "reveal", &elsewhere], &elsewhere);
     assert!(said.contains("another chain"), "{said}");
 }
 
@@ -172,7 +175,7 @@ fn watched(node: &Node, watch: &mut std::process::Child) {
     watch.wait().unwrap();
     let events: Vec<Value> = said.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
     let called = |name: &str| events.iter().filter(|event| event["event"] == name).collect::<Vec<_>>();
-    let opened = called("AuditOpened");
+    let opened = called("AuditRevealed");
     assert_eq!(opened.len(), 1, "{said}");
     assert_eq!(opened[0]["fields"]["reference"], REFERENCE);
     assert_eq!(opened[0]["fields"]["truth"].as_array().unwrap().len(), 2);

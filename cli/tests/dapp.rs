@@ -146,7 +146,7 @@ async fn ask_and_check(node: &Node, examples: &Examples, example: &str) -> Value
     assert_eq!(asked["state"], "settled");
     assert!(asked["answer"].as_str().unwrap().contains("Lima"), "{asked}");
     let progress = text(&output.stderr);
-    for phase in ["Answering", "Scoring", "Revealing", "Settled"] {
+    for phase in ["Answering", "Scoring", "RevealingScores", "Settled"] {
         assert!(progress.contains(phase), "{phase} is missing: {progress}");
     }
 

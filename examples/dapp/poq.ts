@@ -173,7 +173,7 @@ export function bill(request: Closed): Bill {
 
   // The fee is owed once anybody was drawn. Draws that were put off, and what answers below `min_quality` may not get, come to it.
   const isBelow = ({ work, quality }: (typeof request.responses)[number]) =>
-    request.min_quality > 0 && work.type === "Shown" && (quality ?? 0) < request.min_quality;
+    request.min_quality > 0 && work.type === "Revealed" && (quality ?? 0) < request.min_quality;
   if (request.tries > 0 || request.responses.some(isBelow)) return { budget, paid, fee: undefined, refund: undefined };
   const fee = request.responses.length > 0 ? usual : 0n;
   return { budget, paid, fee, refund: budget - fee - paid.reduce((sum, { amount }) => sum + amount, 0n) };

@@ -118,7 +118,7 @@ pub struct Request {
 }
 
 impl Request {
-    /// `Requested`, `Answering`, `Opening`, `Selecting`, `Scoring`, `Revealing`, `Settled` or `Refunded`.
+    /// `Requested`, `Answering`, `RevealingAnswers`, `Selecting`, `Scoring`, `RevealingScores`, `Settled` or `Refunded`.
     pub fn phase(&self) -> &str {
         variant(&self.phase).unwrap_or_default()
     }
@@ -136,7 +136,7 @@ pub struct Duty {
     pub request: u64,
     /// Whether it is to score; otherwise it is to answer.
     pub scores: bool,
-    /// `Pending`, `Committed`, `Shown` …
+    /// `Pending`, `Committed`, `Revealed` …
     pub work: String,
 }
 

@@ -275,14 +275,14 @@ mod tests {
         let (id, amount) = (("request", Value::u128(3)), Value::u128);
         event(&mut ledger, "Requested", &[id.clone(), ("budget", amount(10))]);
         report(&mut ledger, "Committed");
-        report(&mut ledger, "Shown");
+        report(&mut ledger, "Revealed");
         assert_eq!(ledger.open(), [3]);
         assert!(ledger.faults.is_empty(), "{:?}", ledger.faults);
 
-        report(&mut ledger, "Shown");
+        report(&mut ledger, "Revealed");
         assert_eq!(ledger.faults.len(), 1, "{:?}", ledger.faults);
         event(&mut ledger, "CommitteeDrawn", &[id.clone(), ("round", amount(1))]);
-        report(&mut ledger, "Shown");
+        report(&mut ledger, "Revealed");
         assert_eq!(ledger.faults.len(), 1, "another committee, another duty");
 
         event(&mut ledger, "Settled", &[id, ("paid", amount(5)), ("fee", amount(1)), ("refund", amount(3))]);

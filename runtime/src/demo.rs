@@ -28,7 +28,7 @@ const WINDOWS: Windows<BlockNumber> = Windows { commit: 30, reveal: 10 };
 /// Tokens of the demo generators' context: what they were trained with.
 const CONTEXT: u32 = 512;
 
-/// The accounts that open audits, also known to everybody.
+/// The accounts that reveal audits, also known to everybody.
 const AUDITORS: [Sr25519Keyring; 2] = [Sr25519Keyring::Alice, Sr25519Keyring::Bob];
 
 /// Who needs all of the time there is loses a tenth of its share.

@@ -77,13 +77,13 @@ impl Game {
         if matches!(request.phase, Phase::Settled { .. }) {
             bought.settled += 1;
         }
-        for response in responses.iter().filter(|r| r.work == Work::Shown && !is_own(&r.operator)) {
+        for response in responses.iter().filter(|r| r.work == Work::Revealed && !is_own(&r.operator)) {
             bought.answers += shares(SHARE + request.bonus);
             bought.answers_paid += shares(response.paid);
         }
         for round in 0..=request.round {
             for member in Committees::<Chain>::get(flight.id, round) {
-                if member.work == Work::Shown && !is_own(&member.operator) {
+                if member.work == Work::Revealed && !is_own(&member.operator) {
                     bought.scores += shares(request.member_share());
                     bought.scores_paid += shares(member.paid);
                 }

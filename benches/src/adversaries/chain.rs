@@ -126,7 +126,7 @@ pub const STAKE: Balance = 2 * MIN_STAKE;
 /// A hundredth of the least stake, as on the development chain.
 const ABSENCE_SLASH: Balance = MIN_STAKE / 100;
 
-/// Blocks from settlement in which an audit can be opened.
+/// Blocks from settlement in which an audit can be revealed.
 pub const AUDIT_WINDOW: u64 = 25;
 
 /// What a draw costs that is put off: about a tenth of an answer, as on the development chain.
@@ -432,8 +432,8 @@ pub fn ask(order: Order) -> Result<RequestId> {
 }
 
 /// Opens the audit that was asked for with this `secret`.
-pub fn open_audit(request: RequestId, secret: Salt) -> Result<()> {
-    Poq::open_audit(RuntimeOrigin::signed(auditor()), request, key(), secret)
+pub fn reveal_audit(request: RequestId, secret: Salt) -> Result<()> {
+    Poq::reveal_audit(RuntimeOrigin::signed(auditor()), request, key(), secret)
         .map_err(|error| anyhow!("the audit of request {request} was refused: {error:?}"))
 }
 

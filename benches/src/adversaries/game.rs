@@ -16,7 +16,7 @@ use pallet_proof_of_quality::{Phase, RequestId, Requests, Standing, Work};
 use sp_runtime::Permill;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
-/// Blocks between a settlement and the opening of an audit.
+/// Blocks between a settlement and the reveal of an audit.
 const AUDIT_DELAY: u64 = 20;
 
 /// Block in which honest newcomers look for a place beside squatters, and how many they are.
@@ -178,7 +178,7 @@ impl Game {
                 if due > self.block {
                     break;
                 }
-                chain::open_audit(id, secret)?;
+                chain::reveal_audit(id, secret)?;
                 self.audits.pop_front();
             }
             for event in chain::end(self.block) {
@@ -263,7 +263,7 @@ impl Game {
                     }
                 }
             }
-            Phase::Opening { until } => {
+            Phase::RevealingAnswers { until } => {
                 for (place, work) in responders(id) {
                     match work {
                         // The only one has nobody to hide its answer from.
@@ -280,7 +280,7 @@ impl Game {
                     }
                 }
             }
-            Phase::Revealing { .. } => {
+            Phase::RevealingScores { .. } => {
                 for (place, work) in members(id, request.round) {
                     if matches!(work, Work::Committed(_)) {
                         self.reveal_scores(flight, &request, place)?;

@@ -208,13 +208,13 @@ pub fn members(id: RequestId, round: u8) -> Vec<(usize, Work)> {
 
 /// The inference nodes whose answers are shown, in the order of the answers.
 pub fn shown(id: RequestId) -> Vec<usize> {
-    responders(id).into_iter().filter(|(_, work)| *work == Work::Shown).map(|(place, _)| place).collect()
+    responders(id).into_iter().filter(|(_, work)| *work == Work::Revealed).map(|(place, _)| place).collect()
 }
 
 /// How far scores are, in the mean, from the means of those that are revealed; `None` if there are none yet.
 fn distance_from_others(id: RequestId, round: u8, scores: &[Permill]) -> Option<f64> {
     let mut means = vec![Mean::default(); scores.len()];
-    for member in Committees::<Chain>::get(id, round).iter().filter(|member| member.work == Work::Shown) {
+    for member in Committees::<Chain>::get(id, round).iter().filter(|member| member.work == Work::Revealed) {
         for (mean, score) in means.iter_mut().zip(&member.scores) {
             mean.add(part(*score));
         }

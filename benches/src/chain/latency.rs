@@ -158,7 +158,7 @@ async fn follow(blocks: &mut Blocks, requester: &mut Requester, size: Size) -> R
         for event in &block.events {
             let RuntimeEvent::ProofOfQuality(event) = event else { continue };
             match event {
-                Event::WorkReported { request, work: Work::Shown, .. } => {
+                Event::WorkReported { request, work: Work::Revealed, .. } => {
                     // Outputs first, then, in the phases after, scores.
                     if let Some(life) = lives.get_mut(request).filter(|life| !life.is_scored) {
                         life.shown = Some(now);

@@ -153,8 +153,8 @@ impl Players {
     ) -> Result<()> {
         let Some(open) = self.open.get(&request) else { return Ok(()) };
         let drawn = match phase {
-            Phase::Answering { .. } | Phase::Opening { .. } => &open.responders,
-            Phase::Scoring { .. } | Phase::Revealing { .. } => &open.committee,
+            Phase::Answering { .. } | Phase::RevealingAnswers { .. } => &open.responders,
+            Phase::Scoring { .. } | Phase::RevealingScores { .. } => &open.committee,
             _ => return Ok(()),
         };
         for account in drawn {
@@ -162,7 +162,7 @@ impl Players {
             let work = Work { genesis: &self.genesis.0, request, operator: account };
             let kind = match phase {
                 Phase::Answering { .. } => work.commit_output(),
-                Phase::Opening { .. } => work.reveal_output(),
+                Phase::RevealingAnswers { .. } => work.reveal_output(),
                 Phase::Scoring { .. } => work.commit_scores(open.responders.len()),
                 _ => work.reveal_scores(open.responders.len()),
             };

@@ -187,9 +187,11 @@ impl World {
             for id in ids {
                 let Some(request) = Requests::<Runtime>::get(id) else { continue };
                 let (reached, missing) = match request.phase {
-                    Phase::Answering { .. } | Phase::Opening { .. } => (Stage::Answering, 0),
+                    Phase::Answering { .. } | Phase::RevealingAnswers { .. } => (Stage::Answering, 0),
                     Phase::Scoring { .. } => (Stage::Scoring, 0),
-                    Phase::Revealing { .. } => (Stage::LastReveal, usize::from(stage == Stage::LastReveal)),
+                    Phase::RevealingScores { .. } => {
+                        (Stage::LastReveal, usize::from(stage == Stage::LastReveal))
+                    }
                     _ => continue,
                 };
                 if reached >= stage && stage != Stage::LastReveal {
@@ -201,7 +203,7 @@ impl World {
                     let work = Work { genesis: &genesis.0, request: *id, operator };
                     let kind = match request.phase {
                         Phase::Answering { .. } => work.commit_output(),
-                        Phase::Opening { .. } => work.reveal_output(),
+                        Phase::RevealingAnswers { .. } => work.reveal_output(),
                         Phase::Scoring { .. } => work.commit_scores(responses),
                         _ => work.reveal_scores(responses),
                     };
@@ -314,12 +316,12 @@ impl Stage {
         let Some(request) = Requests::<Runtime>::get(id) else { return false };
         match (self, request.phase) {
             // A sole responder has nobody to copy from and shows its output at once.
-            (Self::Answering, Phase::Answering { .. } | Phase::Opening { .. })
+            (Self::Answering, Phase::Answering { .. } | Phase::RevealingAnswers { .. })
             | (Self::Scoring, Phase::Scoring { .. })
             | (Self::Settled, Phase::Settled { .. }) => true,
-            (Self::LastReveal, Phase::Revealing { .. }) => {
+            (Self::LastReveal, Phase::RevealingScores { .. }) => {
                 let committee = Committees::<Runtime>::get(id, request.round);
-                committee.iter().filter(|member| member.work != Standing::Shown).count() == 1
+                committee.iter().filter(|member| member.work != Standing::Revealed).count() == 1
             }
             _ => false,
         }
@@ -330,18 +332,20 @@ impl Stage {
 fn due(id: RequestId, request: &pallet_proof_of_quality::Request<Runtime>) -> (Vec<AccountId>, usize) {
     let responses = Responses::<Runtime>::get(id);
     let count = responses.len();
-    let showing = matches!(request.phase, Phase::Opening { .. } | Phase::Revealing { .. });
+    let showing = matches!(request.phase, Phase::RevealingAnswers { .. } | Phase::RevealingScores { .. });
     let is_due = |work: &Standing| match work {
         Standing::Pending => true,
         Standing::Committed(_) => showing,
         _ => false,
     };
     let operators = match request.phase {
-        Phase::Scoring { .. } | Phase::Revealing { .. } => Committees::<Runtime>::get(id, request.round)
-            .into_iter()
-            .filter(|member| is_due(&member.work))
-            .map(|member| member.operator)
-            .collect(),
+        Phase::Scoring { .. } | Phase::RevealingScores { .. } => {
+            Committees::<Runtime>::get(id, request.round)
+                .into_iter()
+                .filter(|member| is_due(&member.work))
+                .map(|member| member.operator)
+                .collect()
+        }
         _ => responses
             .into_iter()
             .filter(|response| is_due(&response.work))

@@ -158,7 +158,7 @@ fn from_question_to_settlement_with_real_models() {
     let (request, events) = run(&mut chain);
 
     let Phase::Settled { best, .. } = request.phase else { panic!("{request:?}") };
-    assert!(request.responses.iter().all(|response| response.work == Work::Shown), "{request:?}");
+    assert!(request.responses.iter().all(|response| response.work == Work::Revealed), "{request:?}");
     let best = &request.responses[best as usize];
     assert_eq!(best.output, b"The capital of Peru is Lima.");
     assert_eq!(best.model, engine::model("poq-demo-strong"));

@@ -234,7 +234,8 @@ impl Metrics {
 }
 
 /// Phases that are not the end, in their order.
-const PHASES: [&str; 6] = ["requested", "answering", "opening", "selecting", "scoring", "revealing"];
+const PHASES: [&str; 6] =
+    ["requested", "answering", "revealing_answers", "selecting", "scoring", "revealing_scores"];
 
 /// How a request ends.
 const CLOSED: [&str; 7] = [
@@ -251,10 +252,10 @@ fn phase_name(phase: &Phase<BlockNumber>) -> &'static str {
     match phase {
         Phase::Requested => "requested",
         Phase::Answering { .. } => "answering",
-        Phase::Opening { .. } => "opening",
+        Phase::RevealingAnswers { .. } => "revealing_answers",
         Phase::Selecting => "selecting",
         Phase::Scoring { .. } => "scoring",
-        Phase::Revealing { .. } => "revealing",
+        Phase::RevealingScores { .. } => "revealing_scores",
         Phase::Settled { .. } => "settled",
         Phase::Refunded { .. } => "refunded",
     }

@@ -2,10 +2,10 @@
 //!
 //! Every request carries 32 bytes: in an ordinary one they are random, in an audit they are a commitment to the answer
 //! key. Nobody can tell which until the key is opened, so every request has to be scored as if it were an audit. Whatever became of
-//! the request, an audit looks at all that was shown, and at what was committed to and not revealed.
+//! the request, an audit looks at all that was revealed, and at what was committed to and not revealed.
 //!
-//! Auditors are a set of accounts of their own ([`Auditors`], [`EnsureAuditor`]): who opens an audit need not be who asked, so an
-//! opened audit does not mark its requester. What all of them together can slash is bounded ([`Parameters::audit_allowance`]).
+//! Auditors are a set of accounts of their own ([`Auditors`], [`EnsureAuditor`]): who reveals an audit need not be who asked, so an
+//! revealed audit does not mark its requester. What all of them together can slash is bounded ([`Parameters::audit_allowance`]).
 
 use crate::{
     consensus::{agreement, worst_error},
@@ -116,8 +116,8 @@ fn contains_words(text: &[u8], words: &[u8]) -> bool {
         })
 }
 
-/// Opens an audit.
-pub(crate) fn open<T: Config>(id: RequestId, key: AnswerKeyOf<T>, salt: Salt) -> DispatchResult {
+/// Reveals the answer key of a request.
+pub(crate) fn reveal<T: Config>(id: RequestId, key: AnswerKeyOf<T>, salt: Salt) -> DispatchResult {
     let is_empty = key.reference.is_empty() || key.decoys.iter().any(|decoy| decoy.is_empty());
     ensure!(!is_empty, Error::<T>::EmptyReference);
     let mut request = Requests::<T>::get(id).ok_or(Error::<T>::UnknownRequest)?;
@@ -134,11 +134,11 @@ pub(crate) fn open<T: Config>(id: RequestId, key: AnswerKeyOf<T>, salt: Salt) ->
     let expected = commitment::answer_key(&genesis, &request.requester, &prompt, &key, &salt);
     ensure!(commitment == expected, Error::<T>::AuditMismatch);
 
-    request.audit = Audit::Opened;
-    let shown = Responses::<T>::get(id).into_iter().zip(0u32..).filter(|(r, _)| r.work == Work::Shown);
+    request.audit = Audit::Revealed;
+    let revealed = Responses::<T>::get(id).into_iter().zip(0u32..).filter(|(r, _)| r.work == Work::Revealed);
     let truths: Vec<(Response<T>, Permill)> =
-        shown.map(|(response, index)| (response, key.truth(&Outputs::<T>::get(id, index)))).collect();
-    Pallet::<T>::deposit_event(Event::AuditOpened {
+        revealed.map(|(response, index)| (response, key.truth(&Outputs::<T>::get(id, index)))).collect();
+    Pallet::<T>::deposit_event(Event::AuditRevealed {
         request: id,
         reference: key.reference,
         truth: BoundedVec::truncate_from(truths.iter().map(|(_, truth)| *truth).collect()),
@@ -159,7 +159,7 @@ fn audit_members<T: Config>(id: RequestId, request: &Request<T>, truths: &[(Resp
         let error = match member.work {
             // As if it had said the contrary: or a score that turns out to be a bad guess could be folded.
             Work::NotRevealed => Permill::one(),
-            Work::Shown => worst_error(&member.scores, &truth),
+            Work::Revealed => worst_error(&member.scores, &truth),
             _ => continue,
         };
         let close = closeness(error, rules.gross_error);
@@ -204,7 +204,7 @@ fn allowance_left<T: Config>() -> BalanceOf<T> {
     })
 }
 
-/// Sets who may open audits.
+/// Sets who may reveal audits.
 pub(crate) fn set_auditors<T: Config>(auditors: BoundedVec<T::AccountId, T::MaxAuditors>) -> DispatchResult {
     let mut set = BoundedBTreeSet::new();
     for auditor in &auditors {
@@ -242,7 +242,7 @@ fn make_good<T: Config>(
     let reward = models::reward_of::<T>(&request.evaluator);
     // Not to those who made the fault, however close they were on another response.
     let harmed = |member: &&Member<T>| {
-        member.work == Work::Shown && worst_error(&member.scores, truth) < request.parameters.gross_error
+        member.work == Work::Revealed && worst_error(&member.scores, truth) < request.parameters.gross_error
     };
     let known: Vec<Option<Permill>> = truth.iter().copied().map(Some).collect();
     for member in committee.iter().filter(harmed) {

@@ -314,9 +314,9 @@ impl<T: Config> Scene<T> {
 
     /// Scores differ a little, and come in descending order.
     fn member(&self, operator: T::AccountId, work: Work, n: u32) -> Member<T> {
-        let shown = Responses::<T>::get(ID).iter().filter(|r| r.work == Work::Shown).count();
+        let revealed = Responses::<T>::get(ID).iter().filter(|r| r.work == Work::Revealed).count();
         let scores = match work {
-            Work::Shown => vec![Permill::from_parts(900_000 - n); shown],
+            Work::Revealed => vec![Permill::from_parts(900_000 - n); revealed],
             _ => vec![],
         };
         Member {
@@ -358,7 +358,7 @@ fn store_drawable<T: Config>(fit: u32, poor: u32, busy: u32) -> Vec<(T::AccountI
 /// A request, in the round that `rounds` makes, for which `k` out of `c` candidates are to be drawn. `l` cannot be and come up
 /// first; returns of how many of those the stake is gone.
 fn before_a_committee<T: Config>(rounds: fn(Scene<T>) -> Scene<T>, c: u32, k: u32, l: u32) -> u32 {
-    let mut scene = rounds(Scene::new(T::MaxResponders::get(), 0).answered(|_| Work::Shown));
+    let mut scene = rounds(Scene::new(T::MaxResponders::get(), 0).answered(|_| Work::Revealed));
     scene.request.committee = k;
     let poor = (k - 1).min(l / 2);
     store_roster::<T>(evaluator(), c, store_drawable::<T>(k, poor, l - poor));
@@ -381,12 +381,12 @@ fn after_a_committee<T: Config>(round: u8, c: u32, k: u32, poor: u32) {
     assert_eq!(Rosters::<T>::get(evaluator()).len() as u32, c - poor);
 }
 
-/// A request of `models` generators in which everybody has shown its work.
+/// A request of `models` generators in which everybody has revealed its work.
 fn before_settling<T: Config>(models: u32, n: u32, k: u32) -> Scene<T> {
     Scene::of_models(models, n, k)
-        .due(Phase::Revealing { until: now::<T>() })
-        .answered(|_| Work::Shown)
-        .scored(|_| Work::Shown)
+        .due(Phase::RevealingScores { until: now::<T>() })
+        .answered(|_| Work::Revealed)
+        .scored(|_| Work::Revealed)
 }
 
 fn after_settling<T: Config>(scene: &Scene<T>) {
@@ -664,18 +664,18 @@ mod benchmarks {
     #[benchmark]
     fn report_output(b: Linear<1, { T::MaxOutputLength::get() }>) {
         let n = T::MaxResponders::get();
-        let scene = Scene::<T>::new(n, 1).open(Phase::Opening { until: later::<T>() });
+        let scene = Scene::<T>::new(n, 1).open(Phase::RevealingAnswers { until: later::<T>() });
         let node = scene.nodes.last().unwrap().clone();
         let output = BoundedVec::truncate_from(vec![b'a'; b as usize]);
         let commitment = binding::<T, _>(&node, |binding| binding.output(&output, &SALT));
-        scene.answered(last_of(n, Work::Committed(commitment), Work::Shown));
+        scene.answered(last_of(n, Work::Committed(commitment), Work::Revealed));
         let reports = report::<T>(ReportKind::RevealOutput { output, salt: SALT });
         let worker = worker_of::<T>(&node);
         #[block]
         {
             check_and_report::<T>(&worker, reports);
         }
-        assert_eq!(outcome::<T>(false), (Work::Shown, true));
+        assert_eq!(outcome::<T>(false), (Work::Revealed, true));
         assert_eq!(Outputs::<T>::get(ID, n - 1).len(), b as usize);
     }
 
@@ -684,7 +684,7 @@ mod benchmarks {
         let n = T::MaxResponders::get();
         let scene = Scene::<T>::new(n, k)
             .open(Phase::Scoring { until: later::<T>() })
-            .answered(|_| Work::Shown)
+            .answered(|_| Work::Revealed)
             .scored(last_of(k, Work::Pending, COMMITTED));
         let worker = worker_of::<T>(scene.scorers.last().unwrap());
         let reports = report::<T>(ReportKind::CommitScores { commitment: [9; 32] });
@@ -698,19 +698,20 @@ mod benchmarks {
     #[benchmark]
     fn report_scores(k: Linear<1, { T::MaxCommittee::get() }>) {
         let n = T::MaxResponders::get();
-        let scene =
-            Scene::<T>::new(n, k).open(Phase::Revealing { until: later::<T>() }).answered(|_| Work::Shown);
+        let scene = Scene::<T>::new(n, k)
+            .open(Phase::RevealingScores { until: later::<T>() })
+            .answered(|_| Work::Revealed);
         let scorer = scene.scorers.last().unwrap().clone();
         let scores = BoundedVec::truncate_from(vec![Permill::one(); n as usize]);
         let commitment = binding::<T, _>(&scorer, |binding| binding.scores(&scores, &SALT));
-        scene.scored(last_of(k, Work::Committed(commitment), Work::Shown));
+        scene.scored(last_of(k, Work::Committed(commitment), Work::Revealed));
         let reports = report::<T>(ReportKind::RevealScores { scores: scores.clone(), salt: SALT });
         let worker = worker_of::<T>(&scorer);
         #[block]
         {
             check_and_report::<T>(&worker, reports);
         }
-        assert_eq!(outcome::<T>(true), (Work::Shown, true));
+        assert_eq!(outcome::<T>(true), (Work::Revealed, true));
         assert_eq!(Committees::<T>::get(ID, 0).last().unwrap().scores, scores);
     }
 
@@ -720,7 +721,7 @@ mod benchmarks {
         let (n, k) = (T::MaxResponders::get(), T::MaxCommittee::get());
         let scene = Scene::<T>::new(n, k)
             .open(Phase::Scoring { until: later::<T>() })
-            .answered(|_| Work::Shown)
+            .answered(|_| Work::Revealed)
             .scored(last_of(k, Work::Pending, COMMITTED));
         let worker = worker_of::<T>(scene.scorers.last().unwrap());
         let reason = FailureReason::Internal;
@@ -746,7 +747,7 @@ mod benchmarks {
     /// All `k` of two committees were grossly wrong, because a slash costs more than a compensation, and pay the inference nodes
     /// what they were not paid. The reference answer and the decoys are such that take long not to be found.
     #[benchmark]
-    fn open_audit(
+    fn reveal_audit(
         n: Linear<1, { T::MaxResponders::get() }>,
         k: Linear<1, { 2 * T::MaxCommittee::get() }>,
     ) -> Result<(), BenchmarkError> {
@@ -767,9 +768,9 @@ mod benchmarks {
         scene.request.round = 1;
         let scene = scene
             .open(Phase::Settled { at: now::<T>(), best: 0 })
-            .answered(|_| Work::Shown)
+            .answered(|_| Work::Revealed)
             .with_outputs()
-            .scored(|_| Work::Shown);
+            .scored(|_| Work::Revealed);
         let first = scene.scorers.iter().skip(T::MaxCommittee::get() as usize);
         let first = first.map(|who| scene.member(who.clone(), Work::NotRevealed, 0)).collect::<Vec<_>>();
         Committees::<T>::insert(ID, 0, BoundedVec::truncate_from(first));
@@ -781,7 +782,7 @@ mod benchmarks {
         let before: Vec<_> = scene.nodes.iter().map(T::Currency::balance).collect();
         #[extrinsic_call]
         _(origin as T::RuntimeOrigin, ID, key, SALT);
-        assert_eq!(Requests::<T>::get(ID).unwrap().audit, Audit::Opened);
+        assert_eq!(Requests::<T>::get(ID).unwrap().audit, Audit::Revealed);
         let record = |who| Operators::<T>::get(who).unwrap();
         assert!(scene.scorers.iter().all(|who| !record(who).slashed.is_zero()));
         assert!(scene.nodes.iter().zip(before).all(|(who, before)| T::Currency::balance(who) > before));
@@ -804,7 +805,7 @@ mod benchmarks {
     #[benchmark]
     fn agenda_item() {
         let n = T::MaxResponders::get();
-        Scene::<T>::new(n, T::MaxCommittee::get()).due(Phase::Revealing { until: now::<T>() });
+        Scene::<T>::new(n, T::MaxCommittee::get()).due(Phase::RevealingScores { until: now::<T>() });
         let mut meter = WeightMeter::with_limit(T::WeightInfo::agenda_item());
         #[block]
         {
@@ -813,7 +814,7 @@ mod benchmarks {
             assert!(!steps::service_block::<T>(now::<T>(), now::<T>(), when, &mut meter));
         }
         assert_eq!(meter.remaining(), Weight::zero());
-        assert!(matches!(phase::<T>(), Phase::Revealing { .. }));
+        assert!(matches!(phase::<T>(), Phase::RevealingScores { .. }));
     }
 
     /// `l` whose stake is gone or who are busy come up first. A draw is cut short when as many are poor as are wanted, so `n` is at
@@ -861,14 +862,14 @@ mod benchmarks {
         {
             step::<T>();
         }
-        assert!(matches!(phase::<T>(), Phase::Opening { .. }));
+        assert!(matches!(phase::<T>(), Phase::RevealingAnswers { .. }));
     }
 
     #[benchmark]
-    fn close_opening(n: Linear<1, { T::MaxResponders::get() }>) {
-        Scene::<T>::new(n, 0).due(Phase::Opening { until: now::<T>() }).answered(last_of(
+    fn close_revealing_answers(n: Linear<1, { T::MaxResponders::get() }>) {
+        Scene::<T>::new(n, 0).due(Phase::RevealingAnswers { until: now::<T>() }).answered(last_of(
             n,
-            Work::Shown,
+            Work::Revealed,
             COMMITTED,
         ));
         #[block]
@@ -919,13 +920,13 @@ mod benchmarks {
         let absent = k - phases::quorum(k) as u32;
         Scene::<T>::new(1, k)
             .due(Phase::Scoring { until: now::<T>() })
-            .answered(|_| Work::Shown)
+            .answered(|_| Work::Revealed)
             .scored(|n| if n < absent { Work::Pending } else { COMMITTED });
         #[block]
         {
             step::<T>();
         }
-        assert!(matches!(phase::<T>(), Phase::Revealing { .. }));
+        assert!(matches!(phase::<T>(), Phase::RevealingScores { .. }));
     }
 
     #[benchmark]
@@ -959,9 +960,9 @@ mod benchmarks {
     ) {
         let quorum = phases::quorum(k);
         let scene = Scene::<T>::new(n, k)
-            .due(Phase::Revealing { until: now::<T>() })
-            .answered(last_of(n, Work::Shown, Work::NotRevealed))
-            .scored(|n| if (n as usize) < quorum { Work::Shown } else { COMMITTED });
+            .due(Phase::RevealingScores { until: now::<T>() })
+            .answered(last_of(n, Work::Revealed, Work::NotRevealed))
+            .scored(|n| if (n as usize) < quorum { Work::Revealed } else { COMMITTED });
         #[block]
         {
             step::<T>();
@@ -974,8 +975,8 @@ mod benchmarks {
     #[benchmark]
     fn dismiss_committee(k: Linear<1, { T::MaxCommittee::get() }>) {
         let scene = Scene::<T>::new(T::MaxResponders::get(), k)
-            .due(Phase::Revealing { until: now::<T>() })
-            .answered(|_| Work::Shown)
+            .due(Phase::RevealingScores { until: now::<T>() })
+            .answered(|_| Work::Revealed)
             .scored(|_| COMMITTED);
         #[block]
         {
@@ -985,14 +986,14 @@ mod benchmarks {
         duties_are_over::<T>(&scene.scorers, 0, k as usize);
     }
 
-    /// The last committee is silent, or (`k` of 0) there was none because no output was shown. All others are absent too:
+    /// The last committee is silent, or (`k` of 0) there was none because no output was revealed. All others are absent too:
     /// a slash costs more than a payment.
     #[benchmark]
     fn refund(n: Linear<1, { T::MaxResponders::get() }>, k: Linear<0, { T::MaxCommittee::get() }>) {
-        let last = if k == 0 { Work::NotRevealed } else { Work::Shown };
+        let last = if k == 0 { Work::NotRevealed } else { Work::Revealed };
         let scene = Scene::<T>::new(n, k)
             .last_round()
-            .due(Phase::Revealing { until: now::<T>() })
+            .due(Phase::RevealingScores { until: now::<T>() })
             .answered(last_of(n, last, Work::NotRevealed))
             .scored(|_| COMMITTED);
         #[block]
@@ -1000,8 +1001,8 @@ mod benchmarks {
             step::<T>();
         }
         assert!(matches!(phase::<T>(), Phase::Refunded { .. }));
-        let shown = usize::from(k > 0);
-        duties_are_over::<T>(&scene.nodes, shown, n as usize - shown);
+        let revealed = usize::from(k > 0);
+        duties_are_over::<T>(&scene.nodes, revealed, n as usize - revealed);
         duties_are_over::<T>(&scene.scorers, 0, k as usize);
     }
 
@@ -1010,9 +1011,9 @@ mod benchmarks {
         Scene::<T>::new(n, T::MaxCommittee::get())
             .last_round()
             .due(Phase::Settled { at: now::<T>(), best: 0 })
-            .answered(|_| Work::Shown)
+            .answered(|_| Work::Revealed)
             .with_outputs()
-            .scored(|_| Work::Shown);
+            .scored(|_| Work::Revealed);
         #[block]
         {
             step::<T>();

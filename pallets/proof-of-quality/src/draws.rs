@@ -139,7 +139,7 @@ pub(crate) fn draw_inference_nodes_with<T: Config>(
     let windows = request.answer_windows;
     let (phase, until) = if sole {
         let until = now.saturating_add(windows.commit).saturating_add(windows.reveal);
-        (Phase::Opening { until }, until)
+        (Phase::RevealingAnswers { until }, until)
     } else {
         let until = now.saturating_add(windows.commit);
         (Phase::Answering { until }, until)
@@ -172,7 +172,7 @@ pub(crate) fn draw_committee_with<T: Config>(
     // Who was drawn before and stayed away is not drawn again.
     let absent: Vec<T::AccountId> = (0..request.round)
         .flat_map(|round| Committees::<T>::get(id, round))
-        .filter(|member| member.work != Work::Shown)
+        .filter(|member| member.work != Work::Revealed)
         .map(|member| member.operator)
         .collect();
     let pool: Vec<(T::AccountId, u64)> = Rosters::<T>::get(request.evaluator)

@@ -104,10 +104,10 @@ impl Workload {
 pub enum Work {
     /// Nothing came yet.
     Pending,
-    /// The result is fixed but not shown.
+    /// The result is fixed but not revealed.
     Committed(Commitment),
-    /// The result was shown and matches.
-    Shown,
+    /// The result was revealed and matches.
+    Revealed,
     /// The operator reported that it could not do the work.
     Failed(FailureReason),
     /// The window closed without a commitment.
@@ -122,7 +122,7 @@ impl Work {
         match self {
             Work::NotCommitted => Some(SlashReason::NotCommitted),
             Work::NotRevealed => Some(SlashReason::NotRevealed),
-            Work::Pending | Work::Committed(_) | Work::Shown | Work::Failed(_) => None,
+            Work::Pending | Work::Committed(_) | Work::Revealed | Work::Failed(_) => None,
         }
     }
 
@@ -132,7 +132,7 @@ impl Work {
             Work::Failed(reason) => Some(Outcome::Failed(*reason)),
             Work::NotCommitted => Some(Outcome::NotCommitted),
             Work::NotRevealed => Some(Outcome::NotRevealed),
-            Work::Pending | Work::Committed(_) | Work::Shown => None,
+            Work::Pending | Work::Committed(_) | Work::Revealed => None,
         }
     }
 
@@ -141,7 +141,7 @@ impl Work {
         match self {
             Work::Pending => false,
             Work::Committed(_) => !revealing,
-            Work::Shown | Work::Failed(_) | Work::NotCommitted | Work::NotRevealed => true,
+            Work::Revealed | Work::Failed(_) | Work::NotCommitted | Work::NotRevealed => true,
         }
     }
 }
@@ -242,7 +242,7 @@ pub enum Outcome {
     NotCommitted,
     /// No matching reveal came in time. Slashed.
     NotRevealed,
-    /// The request came to nothing. An answer that was shown is paid by the quality its operator is known for, scores that were
+    /// The request came to nothing. An answer that was revealed is paid by the quality its operator is known for, scores that were
     /// revealed by the base part.
     Refunded(RefundReason),
     /// The committee had no quorum, nobody revealed anything, and another was drawn.
@@ -283,7 +283,7 @@ pub enum SlashReason {
     NotCommitted,
     /// The window closed without a reveal that matches the commitment.
     NotRevealed,
-    /// An audit was opened, and the scores were this far from the truth in the mean. Scores that were committed to and not revealed
+    /// An audit was revealed, and the scores were this far from the truth in the mean. Scores that were committed to and not revealed
     /// are as far from it as can be.
     GrossError {
         /// The distance.

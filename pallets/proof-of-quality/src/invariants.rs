@@ -110,7 +110,7 @@ fn check_requests<T: Config>() -> Result<(), &'static str> {
         let responses = Responses::<T>::get(id);
         for (response, index) in responses.iter().zip(0u32..) {
             ensure!(
-                Outputs::<T>::contains_key(id, index) == (response.work == Work::Shown),
+                Outputs::<T>::contains_key(id, index) == (response.work == Work::Revealed),
                 "an output and its response do not agree"
             );
             ensure!(

@@ -35,24 +35,23 @@
 //! | standing | what the chain remembers of how well an operator worked |
 //! | trust | the part of a standing that counts for a quality validator |
 //! | audit | a request whose right answer somebody committed to beforehand |
-//! | auditor | an account that may open audits |
+//! | auditor | an account that may reveal audits |
 //! | settlement | paying, refunding, slashing and remembering, once per request |
 //!
 //! ## The life of a request
 //!
 //! ```text
-//! block   n            n+1 …                                                                               + Retention
-//!      Requested ─> Answering ─> Opening ─> Selecting ─> Scoring ─> Revealing ─> Settled ──────────────────> pruned
-//!          │  draw      │ commit    │ outputs   │ draw      │ commit    │ scores     │ an audit may be
-//!          │ inference  │ to        │ are       │ the       │ to        │ are        │ opened, up to and
-//!          │ nodes      │ outputs   │ shown     │ committee │ scores    │ revealed   │ including block
-//!          │            │           │           │ <─────────┴── once ───┤            │ + audit_window
-//!          └────────────┴───────────┴───────────┴───────────────────────┴> Refunded { reason } ───────────> pruned
+//!  Requested ─> Answering ─> RevealingAnswers ─> Selecting ─> Scoring ─> RevealingScores ─> Settled ──────────────> pruned
+//!      │  draw      │ commit       │ reveal          │ draw      │ commit      │ reveal         │ an audit may be    + Retention
+//!      │ inference  │ to           │ the             │ the       │ to          │ the            │ revealed, up to
+//!      │ nodes      │ outputs      │ outputs         │ committee │ scores      │ scores         │ and including
+//!      │            │              │                 │ <─────────┴─── once ────┤                │ + audit_window
+//!      └────────────┴──────────────┴─────────────────┴─────────────────────────┴> Refunded { reason } ─────────────> pruned
 //! ```
 //!
 //! Each transition is documented on its [`Phase`]. A phase ends when everyone in it has acted or when its window closes;
 //! windows are inclusive at both ends. With a single responder there is nobody to copy from, so its output needs no
-//! commitment and `Answering` and `Opening` are one. A committee of which less than a majority commits, or nobody reveals, is
+//! commitment and `Answering` and `RevealingAnswers` are one. A committee of which less than a majority commits, or nobody reveals, is
 //! dismissed and drawn anew once, without its members. Where some have revealed there is no second committee, because it would
 //! know their scores.
 //!
@@ -80,9 +79,9 @@
 //! | part | of | moves to | when |
 //! |---|---|---|---|
 //! | agreement | quality validator | its agreement; 0 for a duty not done | a duty closes; falls fast, rises slowly |
-//! | veracity | quality validator | closeness of its scores to the truth | an audit opens; falls fast, rises slowly |
+//! | veracity | quality validator | closeness of its scores to the truth | an audit is revealed; falls fast, rises slowly |
 //! | reliability | inference node | 1 for a duty done, 0 for one that was not | a duty closes; falls fast, rises slowly |
-//! | quality | inference node | the consensus score (in an audit, the truth) | a duty closes, an audit opens |
+//! | quality | inference node | the consensus score (in an audit, the truth) | a duty closes, an audit is revealed |
 //!
 //! A reported failure is a duty not done: an error is a miss, not an answer. But what more than half refuse as impossible teaches
 //! nothing of any of them, because anyone can ask for what cannot be done. Standing begins at `floor`, below which no part counts:
@@ -123,7 +122,7 @@
 //! | chain | a draw put off because operators had no room | `waiting_fee` |
 //!
 //! `price` is that of the model that answered; `bonus` is an equal part of what the budget has above the least. All else goes back.
-//! So an answer that was shown is paid for whatever becomes of its request, and neither a bar that nobody can reach nor a
+//! So an answer that was revealed is paid for whatever becomes of its request, and neither a bar that nobody can reach nor a
 //! committee that cannot be drawn makes it cheaper, or takes its pay. ("Below what it is known for" means by more than
 //! `tolerance_most`.)
 //!
@@ -136,13 +135,13 @@
 //!
 //! Agreement is not truth, and a majority of lazy or colluding quality validators agree with each other. So every request
 //! carries 32 bytes: random in an ordinary one, a commitment to an [`AnswerKey`] in an audit. Nobody can tell which, until
-//! [`Config::AuditOrigin`] opens it when the request is over ([`Pallet::open_audit`]), whatever became of it. Scores that were
+//! [`Config::AuditOrigin`] reveals it when the request is over ([`Pallet::reveal_audit`]), whatever became of it. Scores that were
 //! committed to and not revealed are then as wrong as can be. The answer key names decoys besides the right answer, so that a list
 //! of all names is not right.
 //!
-//! Whoever opens audits is trusted to tell the truth; that is the one trusted role of the protocol. It can only move standing, and
+//! Whoever reveals audits is trusted to tell the truth; that is the one trusted role of the protocol. It can only move standing, and
 //! stake up to `audit_slash` of an operator's and `audit_allowance` of all together in a span of `audit_window` blocks. With
-//! [`EnsureAuditor`] it is a set of keys that sign nothing else. Ask from several accounts: an opened audit shows who asked it.
+//! [`EnsureAuditor`] it is a set of keys that sign nothing else. Ask from several accounts: an revealed audit shows who asked it.
 //!
 //! ## Parameters
 //!
@@ -180,7 +179,7 @@
 //! * Prompts and answers are public.
 //! * Scores are only as good as the evaluator. Where quality varies less than quality validators differ, agreement carries
 //!   no information and lazy scores earn almost as much as honest ones.
-//! * Without audits a majority of trusted stake makes the consensus. With audits it does until enough of them are opened.
+//! * Without audits a majority of trusted stake makes the consensus. With audits it does until enough of them are revealed.
 //! * That two accounts are two people. Stake, low beginnings and the floor make many accounts no better than one.
 //!
 //! ## Embedding
@@ -325,7 +324,7 @@ pub mod pallet {
         #[pallet::no_default]
         type ParameterOrigin: EnsureOrigin<Self::RuntimeOrigin>;
 
-        /// Who opens known-answer audits: best [`EnsureAuditor`], a set of keys that sign nothing else. It is trusted to tell the
+        /// Who reveals known-answer audits: best [`EnsureAuditor`], a set of keys that sign nothing else. It is trusted to tell the
         /// truth, the one part of the protocol that is, up to `audit_allowance`.
         #[pallet::no_default]
         type AuditOrigin: EnsureOrigin<Self::RuntimeOrigin>;
@@ -400,7 +399,7 @@ pub mod pallet {
         #[pallet::constant]
         type DefaultCapacity: Get<Workload>;
 
-        /// Most accounts that open audits.
+        /// Most accounts that reveal audits.
         #[pallet::constant]
         type MaxAuditors: Get<u32>;
 
@@ -490,7 +489,7 @@ pub mod pallet {
     pub type EconomicParameters<T: Config> =
         StorageValue<_, ParametersOf<T>, ValueQuery, T::DefaultParameters>;
 
-    /// The accounts that open audits.
+    /// The accounts that reveal audits.
     #[pallet::storage]
     pub type Auditors<T: Config> = StorageValue<_, BoundedBTreeSet<T::AccountId, T::MaxAuditors>, ValueQuery>;
 
@@ -549,7 +548,7 @@ pub mod pallet {
     #[pallet::storage]
     pub type Responses<T: Config> = StorageMap<_, Twox64Concat, RequestId, ResponsesOf<T>, ValueQuery>;
 
-    /// The outputs that were shown, by request and index of the response, UTF-8.
+    /// The outputs that were revealed, by request and index of the response, UTF-8.
     #[pallet::storage]
     pub type Outputs<T: Config> = StorageDoubleMap<
         _,
@@ -628,7 +627,7 @@ pub mod pallet {
         pub models: Vec<GenesisModel<T>>,
         /// The operators.
         pub operators: Vec<GenesisOperator<T>>,
-        /// The accounts that open audits.
+        /// The accounts that reveal audits.
         pub auditors: Vec<T::AccountId>,
     }
 
@@ -794,12 +793,12 @@ pub mod pallet {
             amount: BalanceOf<T>,
         },
         /// A request turned out to be a known-answer audit.
-        AuditOpened {
+        AuditRevealed {
             /// The request.
             request: RequestId,
             /// The reference answer.
             reference: BoundedVec<u8, T::MaxReferenceLength>,
-            /// What each shown response deserved, in their order.
+            /// What each revealed response deserved, in their order.
             truth: BoundedVec<Permill, T::MaxResponders>,
         },
         /// A quality validator's scores were held against the truth.
@@ -837,7 +836,7 @@ pub mod pallet {
             request: RequestId,
             /// Why.
             reason: RefundReason,
-            /// What the operators were paid for answers that were shown and scores that were revealed.
+            /// What the operators were paid for answers that were revealed and scores that were revealed.
             paid: BalanceOf<T>,
             /// The chain's part, as in [`Event::Settled`]; without its fee if nobody was drawn.
             fee: BalanceOf<T>,
@@ -961,21 +960,21 @@ pub mod pallet {
         TooLate,
         /// The work was committed to already.
         AlreadyCommitted,
-        /// The work was shown, or reported as failed, already.
+        /// The work was revealed, or reported as failed, already.
         AlreadyDone,
         /// The operator has not committed to this work.
         NotCommitted,
-        /// What is shown does not match the commitment.
+        /// What is revealed does not match the commitment.
         RevealMismatch,
         /// An output must not be empty.
         EmptyOutput,
-        /// One score for each shown response, no more and no less.
+        /// One score for each revealed response, no more and no less.
         WrongNumberOfScores,
         /// Only a request that is over can turn out to be an audit.
         NotSettled,
-        /// The audit was opened already.
+        /// The audit was revealed already.
         AlreadyAudited,
-        /// The time to open an audit of this request is over.
+        /// The time to reveal an audit of this request is over.
         AuditTooLate,
         /// The request carries no commitment to this answer key.
         AuditMismatch,
@@ -1153,7 +1152,7 @@ pub mod pallet {
         /// Origin: signed.
         /// Details: at least the price of the work and the fee, which is [`Pallet::estimate_budget`] where there is room; what a larger
         /// budget has more is for the inference nodes, and goes before others when operators are busy. What is not owed goes back: owed are the fee once anybody was drawn, `waiting_fee` for
-        /// each draw put off for want of room, and for each answer that is shown its price by quality, `base_pay` at least.
+        /// each draw put off for want of room, and for each answer that is revealed its price by quality, `base_pay` at least.
         /// Prompt and answers are public.
         /// Errors: [`Error::EmptyPrompt`], [`Error::PromptTooLong`], [`Error::NotUtf8`], [`Error::InvalidSampling`],
         /// [`Error::InvalidResponders`], [`Error::InvalidCommittee`],
@@ -1177,7 +1176,7 @@ pub mod pallet {
         /// Origin: signed by a worker key.
         /// Details: all or nothing. Free exactly when every report is due and valid in the current state, so that a worker
         /// key needs no balance and cannot be used to spam. Operational: full blocks keep room for it. When the report is the
-        /// last that a phase waits for, the phase ends: at once if the next phase only opens, with the agenda of this block if
+        /// last that a phase waits for, the phase ends: at once if the next phase only begins, with the agenda of this block if
         /// money moves. Weight is reserved as if each report was the last.
         /// Errors: [`Error::UnknownWorker`], [`Error::NoReports`], [`Error::UnorderedReports`], [`Error::UnknownRequest`],
         /// [`Error::NotYourDuty`], [`Error::TooEarly`], [`Error::TooLate`], [`Error::AlreadyCommitted`],
@@ -1232,18 +1231,18 @@ pub mod pallet {
         /// request.
         /// Errors: [`Error::UnknownRequest`], [`Error::NotSettled`], [`Error::AlreadyAudited`], [`Error::AuditTooLate`],
         /// [`Error::AuditMismatch`], [`Error::EmptyReference`].
-        /// Events: [`Event::AuditOpened`], [`Event::Audited`] for each quality validator, [`Event::Slashed`],
+        /// Events: [`Event::AuditRevealed`], [`Event::Audited`] for each quality validator, [`Event::Slashed`],
         /// [`Event::Compensated`].
         #[pallet::call_index(12)]
-        #[pallet::weight(T::WeightInfo::open_audit(T::MaxResponders::get(), T::MaxCommittee::get().saturating_mul(2)))]
-        pub fn open_audit(
+        #[pallet::weight(T::WeightInfo::reveal_audit(T::MaxResponders::get(), T::MaxCommittee::get().saturating_mul(2)))]
+        pub fn reveal_audit(
             origin: OriginFor<T>,
             request: RequestId,
             key: AnswerKeyOf<T>,
             salt: Salt,
         ) -> DispatchResult {
             T::AuditOrigin::ensure_origin(origin)?;
-            audits::open::<T>(request, key, salt)
+            audits::reveal::<T>(request, key, salt)
         }
 
         /// Says how much open work the signer takes at a time, in place of what it said before or of `DefaultCapacity`.
@@ -1260,11 +1259,11 @@ pub mod pallet {
             operators::set_capacity::<T>(&ensure_signed(origin)?, capacity)
         }
 
-        /// Sets the accounts that open audits, in place of those that were.
+        /// Sets the accounts that reveal audits, in place of those that were.
         ///
         /// Origin: `ParameterOrigin`.
         /// Details: counts at once, also for requests that are open. With [`EnsureAuditor`] as `AuditOrigin` an empty list means
-        /// that no audits can be opened.
+        /// that no audits can be revealed.
         /// Errors: none.
         /// Events: [`Event::AuditorsSet`].
         #[pallet::call_index(14)]

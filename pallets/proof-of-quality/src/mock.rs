@@ -261,13 +261,13 @@ weigh! {
     report_scores(k) => 1;
     report_failure() => 1;
     set_parameters() => 1;
-    open_audit(n, k) => 1;
+    reveal_audit(n, k) => 1;
     agenda_block() => 10;
     agenda_item() => 10;
     draw_inference_nodes(c, n, l) => 90;
     draw_inference_nodes_of_one_model(c, n, l) => 90;
     close_answering(n) => 90;
-    close_opening(n) => 90;
+    close_revealing_answers(n) => 90;
     draw_committee(c, k, l) => 90;
     draw_committee_again(c, k, l) => 90;
     close_scoring(k) => 90;
@@ -303,7 +303,7 @@ pub fn operator_number(operator: &AccountId) -> u64 {
     account_index(operator)
 }
 
-/// The account that opens audits.
+/// The account that reveals audits.
 pub fn auditor() -> AccountId {
     account(60)
 }

@@ -67,7 +67,7 @@ pub struct Price<Balance> {
 
 /// How long the model's operators have for each of their two steps, in blocks, both at least 1.
 ///
-/// For a generator: to commit to an output, and to open it. For an evaluator: to commit to scores, and to reveal them.
+/// For a generator: to commit to an output, and to reveal it. For an evaluator: to commit to scores, and to reveal them.
 /// Bounds are inclusive: a phase entered in block `b` with a window of `w` takes reports up to and including block `b + w`.
 #[derive(
     Clone,

@@ -47,7 +47,7 @@ pub struct Parameters<Balance, BlockNumber> {
     /// Distance of a score from the truth at which an error is gross: a half says that a right answer is wrong, or the other way
     /// round. Of several scores the worst counts. Not zero.
     pub gross_error: Permill,
-    /// Blocks from settlement in which an audit can be opened, the last one included. 1 to `Retention`.
+    /// Blocks from settlement in which an audit can be revealed, the last one included. 1 to `Retention`.
     pub audit_window: BlockNumber,
     /// Distance from the consensus of the others at which a score is worth nothing, in spreads of the evaluator's
     /// population. At least 1.

@@ -17,19 +17,25 @@ const SEED_AFTER: u32 = 2;
 pub(crate) fn end_phase<T: Config>(id: RequestId, request: &mut Request<T>, done: usize, of: u32) {
     let now = frame_system::Pallet::<T>::block_number();
     match request.phase {
-        Phase::Answering { .. } if done > 0 => enter_opening::<T>(id, request, now),
-        Phase::Opening { .. } if done > 0 => enter_selecting::<T>(id, request, of == 1, now),
-        Phase::Scoring { .. } if done >= quorum(request.committee) => enter_revealing::<T>(id, request, now),
+        Phase::Answering { .. } if done > 0 => enter_revealing_answers::<T>(id, request, now),
+        Phase::RevealingAnswers { .. } if done > 0 => enter_selecting::<T>(id, request, of == 1, now),
+        Phase::Scoring { .. } if done >= quorum(request.committee) => {
+            enter_revealing_scores::<T>(id, request, now)
+        }
         _ => requests::schedule::<T>(id, request, now),
     }
 }
 
 /// Goes on to the reveals of the answers.
-pub(crate) fn enter_opening<T: Config>(id: RequestId, request: &mut Request<T>, now: BlockNumberFor<T>) {
+pub(crate) fn enter_revealing_answers<T: Config>(
+    id: RequestId,
+    request: &mut Request<T>,
+    now: BlockNumberFor<T>,
+) {
     // From here on the outputs cannot change, only be withheld, which is slashed.
     request.fixed_at = now;
     let until = now.saturating_add(request.answer_windows.reveal);
-    requests::enter::<T>(id, request, Phase::Opening { until }, until.saturating_add(One::one()));
+    requests::enter::<T>(id, request, Phase::RevealingAnswers { until }, until.saturating_add(One::one()));
 }
 
 /// Goes on to the draw of a committee. The output of a `sole` inference node is fixed only now: there was no commitment to it.
@@ -47,9 +53,13 @@ pub(crate) fn enter_selecting<T: Config>(
 }
 
 /// Goes on to the reveals of the scores.
-pub(crate) fn enter_revealing<T: Config>(id: RequestId, request: &mut Request<T>, now: BlockNumberFor<T>) {
+pub(crate) fn enter_revealing_scores<T: Config>(
+    id: RequestId,
+    request: &mut Request<T>,
+    now: BlockNumberFor<T>,
+) {
     let until = now.saturating_add(request.score_windows.reveal);
-    requests::enter::<T>(id, request, Phase::Revealing { until }, until.saturating_add(One::one()));
+    requests::enter::<T>(id, request, Phase::RevealingScores { until }, until.saturating_add(One::one()));
 }
 
 /// The first block in which there can be a seed that was not known in block `fixed`.

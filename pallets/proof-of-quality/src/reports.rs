@@ -77,7 +77,7 @@ pub enum ReportKind<MaxOutput: Get<u32>, MaxScores: Get<u32>> {
     },
     /// A quality validator shows its scores.
     RevealScores {
-        /// One for each shown response, in their order.
+        /// One for each revealed response, in their order.
         scores: BoundedVec<Permill, MaxScores>,
         /// The salt of the commitment.
         salt: Salt,
@@ -162,11 +162,11 @@ pub(crate) fn check<T: Config>(operator: &T::AccountId, report: &ReportOf<T>) ->
     let in_time = request.phase.until().is_some_and(|until| now <= until);
     // Who has a part in the phase has a duty: to look there, too, would cost every report another read.
     match request.phase {
-        Phase::Answering { .. } | Phase::Opening { .. } => {
+        Phase::Answering { .. } | Phase::RevealingAnswers { .. } => {
             let responses = Responses::<T>::get(id);
             let part = responses.iter().find(|r| r.operator == *operator).ok_or(Error::<T>::NotYourDuty)?;
-            let opening = matches!(request.phase, Phase::Opening { .. });
-            let gate = Gate::new(part.work, in_time, opening);
+            let revealing = matches!(request.phase, Phase::RevealingAnswers { .. });
+            let gate = Gate::new(part.work, in_time, revealing);
             match &report.kind {
                 ReportKind::CommitOutput { .. } => gate.check_commit(),
                 ReportKind::RevealOutput { output, salt } => {
@@ -185,22 +185,22 @@ pub(crate) fn check<T: Config>(operator: &T::AccountId, report: &ReportOf<T>) ->
                 }
             }
         }
-        Phase::Scoring { .. } | Phase::Revealing { .. } => {
+        Phase::Scoring { .. } | Phase::RevealingScores { .. } => {
             let committee = Committees::<T>::get(id, request.round);
             let Some(part) = committee.iter().find(|m| m.operator == *operator) else {
                 return Err(out_of_phase::<T>(operator, report));
             };
-            let revealing = matches!(request.phase, Phase::Revealing { .. });
+            let revealing = matches!(request.phase, Phase::RevealingScores { .. });
             let gate = Gate::new(part.work, in_time, revealing);
             match &report.kind {
                 ReportKind::CommitScores { .. } => gate.check_commit(),
                 ReportKind::RevealScores { scores, salt } => {
                     let commitment = gate.check_reveal(false)?;
-                    let shown = Responses::<T>::get(id)
+                    let revealed = Responses::<T>::get(id)
                         .iter()
-                        .filter(|response| response.work == Work::Shown)
+                        .filter(|response| response.work == Work::Revealed)
                         .count();
-                    ensure!(scores.len() == shown, Error::<T>::WrongNumberOfScores);
+                    ensure!(scores.len() == revealed, Error::<T>::WrongNumberOfScores);
                     let genesis = duties::genesis_hash::<T>();
                     let binding = Binding { genesis: &genesis, request: id, operator };
                     let matches = commitment == Some(binding.scores(scores, salt));
@@ -245,14 +245,14 @@ fn apply<T: Config>(operator: &T::AccountId, report: ReportOf<T>) -> Result<Weig
             let index = Responses::<T>::get(id).iter().position(|r| r.operator == *operator);
             let index = index.ok_or(Error::<T>::NotYourDuty)?;
             requests::put_output::<T>(id, index as u32, output.clone());
-            (Work::Shown, set_response::<T>(id, operator, Work::Shown)?)
+            (Work::Revealed, set_response::<T>(id, operator, Work::Revealed)?)
         }
         ReportKind::CommitScores { commitment } => {
             let work = Work::Committed(*commitment);
             (work, set_member::<T>(id, operator, work, Default::default())?)
         }
         ReportKind::RevealScores { scores, .. } => {
-            (Work::Shown, set_member::<T>(id, operator, Work::Shown, scores.clone())?)
+            (Work::Revealed, set_member::<T>(id, operator, Work::Revealed, scores.clone())?)
         }
         ReportKind::Fail { reason } => {
             let work = Work::Failed(*reason);
@@ -276,14 +276,14 @@ fn apply<T: Config>(operator: &T::AccountId, report: ReportOf<T>) -> Result<Weig
 
 fn set_response<T: Config>(id: RequestId, operator: &T::AccountId, work: Work) -> Result<Acted, Error<T>> {
     let request = Requests::<T>::get(id).ok_or(Error::<T>::UnknownRequest)?;
-    let opening = matches!(request.phase, Phase::Opening { .. });
+    let revealing = matches!(request.phase, Phase::RevealingAnswers { .. });
     requests::mutate_responses::<T, _>(id, |responses| {
         let part = responses.iter_mut().find(|r| r.operator == *operator).ok_or(Error::<T>::NotYourDuty)?;
         if part.work == Work::Pending {
             part.latency = latency_now::<T>(&request);
         }
         part.work = work;
-        Ok(Acted::of(responses.iter().map(|r| &r.work), opening))
+        Ok(Acted::of(responses.iter().map(|r| &r.work), revealing))
     })
 }
 
@@ -294,7 +294,7 @@ fn set_member<T: Config>(
     scores: BoundedVec<Permill, T::MaxResponders>,
 ) -> Result<Acted, Error<T>> {
     let request = Requests::<T>::get(id).ok_or(Error::<T>::UnknownRequest)?;
-    let revealing = matches!(request.phase, Phase::Revealing { .. });
+    let revealing = matches!(request.phase, Phase::RevealingScores { .. });
     requests::mutate_committee::<T, _>(id, request.round, |committee| {
         let part = committee.iter_mut().find(|m| m.operator == *operator).ok_or(Error::<T>::NotYourDuty)?;
         if part.work == Work::Pending {
@@ -317,22 +317,22 @@ fn latency_now<T: Config>(request: &Request<T>) -> Permill {
 struct Acted {
     /// Whether everybody has.
     all: bool,
-    /// How many have committed or, in a phase of reveals, shown their work.
+    /// How many have committed or, in a phase of reveals, revealed their work.
     done: usize,
     /// Of how many.
     of: u32,
 }
 
 impl Acted {
-    /// In a phase of commitments or, with `showing`, of reveals.
-    fn of<'a>(work: impl ExactSizeIterator<Item = &'a Work> + Clone, showing: bool) -> Self {
+    /// In a phase of commitments or, with `revealing`, of reveals.
+    fn of<'a>(work: impl ExactSizeIterator<Item = &'a Work> + Clone, revealing: bool) -> Self {
         let is_done = |work: &&Work| match work {
-            Work::Committed(_) => !showing,
-            Work::Shown => showing,
+            Work::Committed(_) => !revealing,
+            Work::Revealed => revealing,
             _ => false,
         };
         Self {
-            all: work.clone().all(|work| work.has_acted(showing)),
+            all: work.clone().all(|work| work.has_acted(revealing)),
             done: work.clone().filter(is_done).count(),
             of: work.len() as u32,
         }
@@ -342,15 +342,15 @@ impl Acted {
 /// What the phase of a request lets an operator do with its piece of work.
 struct Gate {
     committing: bool,
-    showing: bool,
+    revealing: bool,
     past: bool,
     work: Work,
 }
 
 impl Gate {
-    /// Of a phase of commitments or, with `showing`, of reveals.
-    fn new(work: Work, in_time: bool, showing: bool) -> Self {
-        Self { committing: in_time && !showing, showing: in_time && showing, past: !in_time, work }
+    /// Of a phase of commitments or, with `revealing`, of reveals.
+    fn new(work: Work, in_time: bool, revealing: bool) -> Self {
+        Self { committing: in_time && !revealing, revealing: in_time && revealing, past: !in_time, work }
     }
 
     fn check_commit<T: Config>(&self) -> Result<(), Error<T>> {
@@ -366,7 +366,7 @@ impl Gate {
     fn check_reveal<T: Config>(&self, sole: bool) -> Result<Option<Commitment>, Error<T>> {
         match self.work {
             _ if self.past => Err(Error::TooLate),
-            _ if !self.showing => Err(Error::TooEarly),
+            _ if !self.revealing => Err(Error::TooEarly),
             Work::Committed(commitment) => Ok(Some(commitment)),
             Work::Pending if sole => Ok(None),
             Work::Pending | Work::NotCommitted => Err(Error::NotCommitted),
@@ -378,7 +378,7 @@ impl Gate {
         match self.work {
             _ if self.past => Err(Error::TooLate),
             Work::Pending => Ok(()),
-            // Who has committed may have seen since what others have shown: from here on it reveals or is slashed.
+            // Who has committed may have seen since what others have revealed: from here on it reveals or is slashed.
             Work::Committed(_) => Err(Error::AlreadyCommitted),
             _ => Err(Error::AlreadyDone),
         }

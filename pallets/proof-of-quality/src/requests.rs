@@ -105,20 +105,20 @@ impl<Balance: Saturating + Copy> Budget<Balance> {
 pub enum Phase<BlockNumber> {
     /// Waits for a seed that was unknown when the request was made.
     ///
-    /// To [`Phase::Answering`] (to [`Phase::Opening`] if one inference node is drawn), to [`Phase::Refunded`] if nobody
+    /// To [`Phase::Answering`] (to [`Phase::RevealingAnswers`] if one inference node is drawn), to [`Phase::Refunded`] if nobody
     /// can be drawn or no seed comes.
     Requested,
     /// Inference nodes commit to their outputs, up to and including block `until`.
     ///
-    /// To [`Phase::Opening`] when all have acted or the time is over; to [`Phase::Refunded`] if none committed.
+    /// To [`Phase::RevealingAnswers`] when all have acted or the time is over; to [`Phase::Refunded`] if none committed.
     Answering {
         /// Last block that takes a commitment.
         until: BlockNumber,
     },
     /// Inference nodes show their outputs, up to and including block `until`.
     ///
-    /// To [`Phase::Selecting`] when all have acted or the time is over; to [`Phase::Refunded`] if none is shown.
-    Opening {
+    /// To [`Phase::Selecting`] when all have acted or the time is over; to [`Phase::Refunded`] if none is revealed.
+    RevealingAnswers {
         /// Last block that takes an output.
         until: BlockNumber,
     },
@@ -128,7 +128,7 @@ pub enum Phase<BlockNumber> {
     Selecting,
     /// The committee commits to its scores, up to and including block `until`.
     ///
-    /// To [`Phase::Revealing`] when all have acted or the time is over; if too few committed, once to
+    /// To [`Phase::RevealingScores`] when all have acted or the time is over; if too few committed, once to
     /// [`Phase::Selecting`], then to [`Phase::Refunded`].
     Scoring {
         /// Last block that takes a commitment.
@@ -138,7 +138,7 @@ pub enum Phase<BlockNumber> {
     ///
     /// To [`Phase::Settled`] when all have acted or the time is over. If nobody revealed, once to [`Phase::Selecting`]; if some
     /// did, but too few, to [`Phase::Refunded`]: another committee would know their scores.
-    Revealing {
+    RevealingScores {
         /// Last block that takes scores.
         until: BlockNumber,
     },
@@ -171,9 +171,9 @@ impl<BlockNumber> Phase<BlockNumber> {
     {
         match self {
             Phase::Answering { until }
-            | Phase::Opening { until }
+            | Phase::RevealingAnswers { until }
             | Phase::Scoring { until }
-            | Phase::Revealing { until } => Some(*until),
+            | Phase::RevealingScores { until } => Some(*until),
             Phase::Requested | Phase::Selecting | Phase::Settled { .. } | Phase::Refunded { .. } => None,
         }
     }
@@ -187,7 +187,7 @@ pub enum Audit {
     /// 32 bytes that may be a commitment to an [`AnswerKey`](crate::AnswerKey): see [`poq_primitives::commitment::answer_key`].
     Sealed(Commitment),
     /// They were one, and it was opened.
-    Opened,
+    Revealed,
 }
 
 /// A request for an inference.
@@ -336,7 +336,7 @@ pub struct Member<T: Config> {
     pub weight: u64,
     /// How the work stands.
     pub work: Work,
-    /// One score for each shown response, in their order; empty until revealed.
+    /// One score for each revealed response, in their order; empty until revealed.
     pub scores: BoundedVec<Permill, T::MaxResponders>,
     /// Part of the time there was that went by before the scores were fixed; zero until then.
     pub latency: Permill,
@@ -431,7 +431,7 @@ pub(crate) fn enter<T: Config>(
 /// Ends a request as this `phase` says. It is kept until nobody can need it any more.
 pub(crate) fn close<T: Config>(id: RequestId, request: &mut Request<T>, phase: Phase<BlockNumberFor<T>>) {
     let now = frame_system::Pallet::<T>::block_number();
-    // Windows are inclusive at both ends, this one too: an audit may be opened in its last block.
+    // Windows are inclusive at both ends, this one too: an audit may be revealed in its last block.
     let until = now.saturating_add(T::Retention::get());
     enter::<T>(id, request, phase, until.saturating_add(One::one()));
     OpenRequests::<T>::mutate(|open| *open = open.saturating_sub(1));

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | an answer with consensus score `q` and latency `l` | of its model's price and the bonus | `clamp(alpha * q - beta * l)` ([`Reward`]) |
 //! | an answer that nobody has scored | the same | with the quality that its operator is known for as `q` |
-//! | any answer that was shown | of its model's price | `base_pay` at least |
+//! | any answer that was revealed | of its model's price | `base_pay` at least |
 //! | scores with [`agreement`] `a` and latency `l` | of a share of the scoring budget | `clamp(alpha * a - beta * l)` |
 //! | scores of a committee without a quorum | the same | `base_pay` |
 //!
@@ -38,7 +38,7 @@ const LEAST_FOR_SPREAD: usize = 3;
 
 /// What a committee makes of the responses.
 struct Verdict {
-    /// For each response the consensus score, `None` if it was not shown.
+    /// For each response the consensus score, `None` if it was not revealed.
     qualities: Vec<Option<Permill>>,
     /// For each member its agreement with the others, `None` if it revealed nothing.
     agreements: Vec<Option<Permill>>,
@@ -58,7 +58,7 @@ struct Pay<Balance> {
     withheld: Balance,
 }
 
-/// Settles a request whose committee has a quorum. Returns how many inference nodes have shown nothing.
+/// Settles a request whose committee has a quorum. Returns how many inference nodes have revealed nothing.
 pub(crate) fn settle<T: Config>(id: RequestId, request: &mut Request<T>) -> u32 {
     let mut responses = Responses::<T>::get(id);
     let mut committee = Committees::<T>::get(id, request.round);
@@ -138,7 +138,7 @@ pub(crate) fn refund<T: Config>(id: RequestId, request: &mut Request<T>, reason:
     let is_refused = is_refused(responses.iter().map(|response| &response.work));
     for response in responses.iter_mut() {
         let pay = match response.work {
-            Work::Shown => unscored_pay::<T>(request, response, reason),
+            Work::Revealed => unscored_pay::<T>(request, response, reason),
             _ => nothing(&response.work, Outcome::Refunded(reason)),
         };
         withheld = withheld.saturating_add(pay.withheld);
@@ -205,7 +205,7 @@ fn close_committee<T: Config>(
     let is_refused = is_refused_by(committee);
     for member in committee.iter_mut() {
         let pay = match member.work {
-            Work::Shown => payable::<T>(&member.operator, base, otherwise),
+            Work::Revealed => payable::<T>(&member.operator, base, otherwise),
             _ => nothing(&member.work, otherwise),
         };
         member.paid = pay.amount;
@@ -228,24 +228,24 @@ fn judge<T: Config>(
     committee: &CommitteeOf<T>,
     tolerance: Permill,
 ) -> Option<Verdict> {
-    let revealed: Vec<&Member<T>> = committee.iter().filter(|m| m.work == Work::Shown).collect();
+    let revealed: Vec<&Member<T>> = committee.iter().filter(|m| m.work == Work::Revealed).collect();
     debug_assert!(revealed.len() >= quorum(committee.len() as u32));
-    let mut shown = 0usize;
+    let mut index = 0usize;
     let mut qualities = Vec::new();
-    // For each revealed member, the consensus of the others on each shown response.
+    // For each revealed member, the consensus of the others on each revealed response.
     let mut others: Vec<Vec<Option<Permill>>> = alloc::vec![Vec::new(); revealed.len()];
     for response in responses {
-        if response.work != Work::Shown {
+        if response.work != Work::Revealed {
             qualities.push(None);
             continue;
         }
         let scores: Vec<_> =
-            revealed.iter().filter_map(|m| m.scores.get(shown).map(|s| (*s, m.weight))).collect();
+            revealed.iter().filter_map(|m| m.scores.get(index).map(|s| (*s, m.weight))).collect();
         qualities.push(Some(T::Aggregation::consensus(&scores)?));
         for (list, consensus) in others.iter_mut().zip(T::Aggregation::leave_one_out(&scores)) {
             list.push(consensus);
         }
-        shown = shown.saturating_add(1);
+        index = index.saturating_add(1);
     }
     let distances = revealed.iter().zip(&others).map(|(member, others)| deviation(&member.scores, others));
     let distances: Vec<Permill> = distances.collect();
@@ -255,7 +255,7 @@ fn judge<T: Config>(
     let agreements = committee
         .iter()
         .map(|member| match member.work {
-            Work::Shown => others.next().map(|others| agreement(&member.scores, &others, tolerance)),
+            Work::Revealed => others.next().map(|others| agreement(&member.scores, &others, tolerance)),
             _ => None,
         })
         .collect();
@@ -300,7 +300,7 @@ fn known_quality<T: Config>(request: &Request<T>, operator: &T::AccountId) -> Pe
     known.max(request.parameters.floor.quality)
 }
 
-/// What an answer is paid that was shown and that nobody has scored: what its operator's answers are usually worth.
+/// What an answer is paid that was revealed and that nobody has scored: what its operator's answers are usually worth.
 fn unscored_pay<T: Config>(
     request: &Request<T>,
     response: &Response<T>,

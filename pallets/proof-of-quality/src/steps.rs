@@ -145,10 +145,10 @@ pub(crate) fn step<T: Config>(id: RequestId, listed: BlockNumberFor<T>, now: Blo
     match from {
         Phase::Requested => missing = draws::draw_inference_nodes::<T>(id, &mut request, now),
         Phase::Answering { .. } => close_answering::<T>(id, &mut request, now),
-        Phase::Opening { .. } => close_opening::<T>(id, &mut request, now),
+        Phase::RevealingAnswers { .. } => close_revealing_answers::<T>(id, &mut request, now),
         Phase::Selecting => missing = draws::draw_committee::<T>(id, &mut request, now),
         Phase::Scoring { .. } => close_scoring::<T>(id, &mut request, now),
-        Phase::Revealing { .. } => missing = close_revealing::<T>(id, &mut request, now),
+        Phase::RevealingScores { .. } => missing = close_revealing_scores::<T>(id, &mut request, now),
         Phase::Settled { .. } | Phase::Refunded { .. } => {
             requests::forget::<T>(id, &request);
             return most;
@@ -167,15 +167,15 @@ fn close_answering<T: Config>(id: RequestId, request: &mut Request<T>, now: Bloc
     if !committed {
         return settlement::refund::<T>(id, request, RefundReason::NoCommitment);
     }
-    phases::enter_opening::<T>(id, request, now);
+    phases::enter_revealing_answers::<T>(id, request, now);
 }
 
-fn close_opening<T: Config>(id: RequestId, request: &mut Request<T>, now: BlockNumberFor<T>) {
-    let (shown, sole) = requests::mutate_responses::<T, _>(id, |responses| {
+fn close_revealing_answers<T: Config>(id: RequestId, request: &mut Request<T>, now: BlockNumberFor<T>) {
+    let (revealed, sole) = requests::mutate_responses::<T, _>(id, |responses| {
         phases::close(responses.iter_mut().map(|r| &mut r.work), true);
-        (responses.iter().any(|r| r.work == Work::Shown), responses.len() == 1)
+        (responses.iter().any(|r| r.work == Work::Revealed), responses.len() == 1)
     });
-    if !shown {
+    if !revealed {
         return settlement::refund::<T>(id, request, RefundReason::NoOutput);
     }
     phases::enter_selecting::<T>(id, request, sole, now);
@@ -189,14 +189,14 @@ fn close_scoring<T: Config>(id: RequestId, request: &mut Request<T>, now: BlockN
     if committed < quorum(request.committee) {
         return redraw_or_refund::<T>(id, request, now);
     }
-    phases::enter_revealing::<T>(id, request, now);
+    phases::enter_revealing_scores::<T>(id, request, now);
 }
 
 /// Returns how many have not done their part, of the committee or of those who answered.
-fn close_revealing<T: Config>(id: RequestId, request: &mut Request<T>, now: BlockNumberFor<T>) -> u32 {
+fn close_revealing_scores<T: Config>(id: RequestId, request: &mut Request<T>, now: BlockNumberFor<T>) -> u32 {
     let (revealed, all) = requests::mutate_committee::<T, _>(id, request.round, |committee| {
         phases::close(committee.iter_mut().map(|m| &mut m.work), true);
-        (committee.iter().filter(|m| m.work == Work::Shown).count(), committee.len())
+        (committee.iter().filter(|m| m.work == Work::Revealed).count(), committee.len())
     });
     if revealed == 0 {
         redraw_or_refund::<T>(id, request, now);
@@ -232,14 +232,16 @@ pub(crate) fn most_weight<T: Config>(request: &Request<T>) -> Weight {
             .saturating_add(T::WeightInfo::refund(0, 0))
             .saturating_add(congestion::raise_weight::<T>(request.generators.len())),
         Phase::Answering { .. } => T::WeightInfo::close_answering(n).max(T::WeightInfo::refund(n, 0)),
-        Phase::Opening { .. } => T::WeightInfo::close_opening(n).max(T::WeightInfo::refund(n, 0)),
+        Phase::RevealingAnswers { .. } => {
+            T::WeightInfo::close_revealing_answers(n).max(T::WeightInfo::refund(n, 0))
+        }
         Phase::Selecting => committee_draw_weight::<T>(request, most_looks(k))
             .saturating_add(T::WeightInfo::refund(n, 0))
             .saturating_add(congestion::raise_weight::<T>(1)),
         Phase::Scoring { .. } => T::WeightInfo::close_scoring(k)
             .max(T::WeightInfo::dismiss_committee(k))
             .max(T::WeightInfo::refund(n, k)),
-        Phase::Revealing { .. } => settlement_weight::<T>(request)
+        Phase::RevealingScores { .. } => settlement_weight::<T>(request)
             .max(T::WeightInfo::settle_with_absentees(n, k))
             .max(T::WeightInfo::dismiss_committee(k))
             .max(T::WeightInfo::refund(n, k)),
@@ -262,18 +264,20 @@ pub(crate) fn spent_weight<T: Config>(
     let spent = match (from, &request.phase) {
         (Phase::Requested, Phase::Requested) => inference_draw_weight::<T>(request, missing)
             .saturating_add(congestion::raise_weight::<T>(request.generators.len())),
-        (Phase::Requested, Phase::Answering { .. } | Phase::Opening { .. }) => {
+        (Phase::Requested, Phase::Answering { .. } | Phase::RevealingAnswers { .. }) => {
             inference_draw_weight::<T>(request, missing)
         }
-        (Phase::Answering { .. }, Phase::Opening { .. }) => T::WeightInfo::close_answering(n),
-        (Phase::Opening { .. }, Phase::Selecting) => T::WeightInfo::close_opening(n),
+        (Phase::Answering { .. }, Phase::RevealingAnswers { .. }) => T::WeightInfo::close_answering(n),
+        (Phase::RevealingAnswers { .. }, Phase::Selecting) => T::WeightInfo::close_revealing_answers(n),
         (Phase::Selecting, Phase::Selecting) => {
             committee_draw_weight::<T>(request, missing).saturating_add(congestion::raise_weight::<T>(1))
         }
         (Phase::Selecting, Phase::Scoring { .. }) => committee_draw_weight::<T>(request, missing),
-        (Phase::Scoring { .. }, Phase::Revealing { .. }) => T::WeightInfo::close_scoring(k),
-        (Phase::Revealing { .. }, Phase::Settled { .. }) if missing == 0 => settlement_weight::<T>(request),
-        (Phase::Revealing { .. }, Phase::Settled { .. }) => {
+        (Phase::Scoring { .. }, Phase::RevealingScores { .. }) => T::WeightInfo::close_scoring(k),
+        (Phase::RevealingScores { .. }, Phase::Settled { .. }) if missing == 0 => {
+            settlement_weight::<T>(request)
+        }
+        (Phase::RevealingScores { .. }, Phase::Settled { .. }) => {
             settlement_weight::<T>(request).max(T::WeightInfo::settle_with_absentees(n, k))
         }
         _ => most,
@@ -319,7 +323,7 @@ pub(crate) fn dearest_step<T: Config>() -> Weight {
             .saturating_add(T::WeightInfo::refund(0, 0))
             .saturating_add(congestion::raise_weight::<T>(T::MaxModelsPerRequest::get() as usize)),
         T::WeightInfo::close_answering(n),
-        T::WeightInfo::close_opening(n),
+        T::WeightInfo::close_revealing_answers(n),
         T::WeightInfo::draw_committee(roster, k, most_looks(k))
             .max(T::WeightInfo::draw_committee_again(roster, k, most_looks(k)))
             .saturating_add(T::WeightInfo::refund(n, 0))

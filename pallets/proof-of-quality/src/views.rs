@@ -75,7 +75,7 @@ pub struct ResponseView<T: Config> {
     pub model: ModelId,
     /// How the work stands.
     pub work: Work,
-    /// The answer, UTF-8; empty until shown.
+    /// The answer, UTF-8; empty until revealed.
     pub output: Vec<u8>,
     /// Part of the time there was that went by before the work was fixed.
     pub latency: Permill,
@@ -95,7 +95,7 @@ pub struct MemberView<T: Config> {
     pub weight: u64,
     /// How the work stands.
     pub work: Work,
-    /// One score for each shown response, in their order; empty until revealed.
+    /// One score for each revealed response, in their order; empty until revealed.
     pub scores: Vec<Permill>,
     /// Part of the time there was that went by before the scores were fixed.
     pub latency: Permill,
@@ -247,7 +247,7 @@ pub(crate) fn request<T: Config>(id: RequestId) -> Option<RequestView<T>> {
         phase: request.phase,
         since: request.since,
         round: request.round,
-        audited: request.audit == Audit::Opened,
+        audited: request.audit == Audit::Revealed,
         responses,
         committees,
     })

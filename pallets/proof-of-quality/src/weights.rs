@@ -57,8 +57,8 @@ pub trait WeightInfo {
     fn report_failure() -> Weight;
     /// New parameters.
     fn set_parameters() -> Weight;
-    /// Opening an audit.
-    fn open_audit(n: u32, k: u32) -> Weight;
+    /// Revealing an audit.
+    fn reveal_audit(n: u32, k: u32) -> Weight;
     /// Looking at the agenda of one block.
     fn agenda_block() -> Weight;
     /// Looking at a request on the agenda.
@@ -70,7 +70,7 @@ pub trait WeightInfo {
     /// Closing the commitments.
     fn close_answering(n: u32) -> Weight;
     /// Closing the outputs.
-    fn close_opening(n: u32) -> Weight;
+    fn close_revealing_answers(n: u32) -> Weight;
     /// Drawing `k` quality validators out of `c` candidates, after `l` others who cannot take part.
     fn draw_committee(c: u32, k: u32, l: u32) -> Weight;
     /// The same, without those who were absent from a first committee.
@@ -348,7 +348,7 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         Weight::from_parts(5_088_000, 0)
     }
 
-    fn open_audit(n: u32, k: u32) -> Weight {
+    fn reveal_audit(n: u32, k: u32) -> Weight {
         // Storage: `ProofOfQuality::Requests` (r:1 w:1)
         // Proof: `ProofOfQuality::Requests` (`max_values`: None, `max_size`: Some(600), added: 3075, mode: `MaxEncodedLen`)
         // Storage: `System::BlockHash` (r:1 w:0)
@@ -490,7 +490,7 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
             .saturating_add(Db::get().writes(4))
     }
 
-    fn close_opening(n: u32) -> Weight {
+    fn close_revealing_answers(n: u32) -> Weight {
         // Storage: `ProofOfQuality::Requests` (r:1 w:1)
         // Proof: `ProofOfQuality::Requests` (`max_values`: None, `max_size`: Some(600), added: 3075, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Responses` (r:1 w:1)
@@ -881,8 +881,8 @@ impl WeightInfo for () {
     fn set_parameters() -> Weight {
         Measured::<RocksDbWeight>::set_parameters()
     }
-    fn open_audit(n: u32, k: u32) -> Weight {
-        Measured::<RocksDbWeight>::open_audit(n, k)
+    fn reveal_audit(n: u32, k: u32) -> Weight {
+        Measured::<RocksDbWeight>::reveal_audit(n, k)
     }
     fn agenda_block() -> Weight {
         Measured::<RocksDbWeight>::agenda_block()
@@ -899,8 +899,8 @@ impl WeightInfo for () {
     fn close_answering(n: u32) -> Weight {
         Measured::<RocksDbWeight>::close_answering(n)
     }
-    fn close_opening(n: u32) -> Weight {
-        Measured::<RocksDbWeight>::close_opening(n)
+    fn close_revealing_answers(n: u32) -> Weight {
+        Measured::<RocksDbWeight>::close_revealing_answers(n)
     }
     fn draw_committee(c: u32, k: u32, l: u32) -> Weight {
         Measured::<RocksDbWeight>::draw_committee(c, k, l)

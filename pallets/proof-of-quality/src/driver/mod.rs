@@ -283,10 +283,10 @@ fn step_of<T: Config>(
     let buried = is_last || now.saturating_sub(request.since) >= depth;
     match (request.phase, requests::work_in::<T>(operator, id, role, request.round)?) {
         (Phase::Answering { .. }, Work::Pending) if buried => Some(Step::CommitOutput),
-        (Phase::Opening { .. }, Work::Pending) if buried => Some(Step::RevealOutput),
-        (Phase::Opening { .. }, Work::Committed(_)) => Some(Step::RevealOutput),
+        (Phase::RevealingAnswers { .. }, Work::Pending) if buried => Some(Step::RevealOutput),
+        (Phase::RevealingAnswers { .. }, Work::Committed(_)) => Some(Step::RevealOutput),
         (Phase::Scoring { .. }, Work::Pending) if buried => Some(Step::CommitScores),
-        (Phase::Revealing { .. }, Work::Committed(_)) => Some(Step::RevealScores),
+        (Phase::RevealingScores { .. }, Work::Committed(_)) => Some(Step::RevealScores),
         _ => None,
     }
 }
@@ -308,7 +308,7 @@ fn score_job<T: Config>(id: RequestId, request: &Request<T>) -> Option<Job> {
     let responses = Responses::<T>::get(id)
         .iter()
         .zip(0u32..)
-        .filter(|(response, _)| response.work == Work::Shown)
+        .filter(|(response, _)| response.work == Work::Revealed)
         .map(|(_, index)| text(Outputs::<T>::get(id, index).into_inner()))
         .collect::<Option<Vec<_>>>()?;
     Some(Job::Score(ScoreJob {

@@ -1,4 +1,4 @@
-//! Version 3: draws that nobody can bend, pay for what was shown, work counted in tokens and pairs.
+//! Version 3: draws that nobody can bend, pay for what was revealed, work counted in tokens and pairs.
 //!
 //! Open requests go on: with the new rules of pay and the parameters that take the place of their own.
 

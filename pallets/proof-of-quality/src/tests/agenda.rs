@@ -63,7 +63,7 @@ fn anyone_can_do_the_step() {
         run_to(until + 1);
         let post = advance(id).unwrap();
         assert_eq!(post.pays_fee, Pays::No);
-        assert!(matches!(phase(id), Phase::Opening { .. }));
+        assert!(matches!(phase(id), Phase::RevealingAnswers { .. }));
         assert_noop!(advance(id), Error::<Test>::NotDue);
         // Nobody has to: with the last report the next phase opens.
         reveal_output(nodes[0], id, b"Lima").unwrap();
@@ -133,9 +133,9 @@ fn work_on(id: RequestId) {
         let role = operators::duty_in::<Test>(&account(n), id);
         let _ = match (role, request.phase) {
             (Some(Role::InferenceNode), Phase::Answering { .. }) => commit_output(n, id, b"Lima"),
-            (Some(Role::InferenceNode), Phase::Opening { .. }) => reveal_output(n, id, b"Lima"),
+            (Some(Role::InferenceNode), Phase::RevealingAnswers { .. }) => reveal_output(n, id, b"Lima"),
             (Some(Role::QualityValidator), Phase::Scoring { .. }) => commit_scores(n, id, &[70, 70]),
-            (Some(Role::QualityValidator), Phase::Revealing { .. }) => reveal_scores(n, id, &[70, 70]),
+            (Some(Role::QualityValidator), Phase::RevealingScores { .. }) => reveal_scores(n, id, &[70, 70]),
             _ => Ok(()),
         };
     }

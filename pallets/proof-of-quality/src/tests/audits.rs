@@ -33,7 +33,7 @@ fn audit_terms() -> TestTerms {
 }
 
 fn open(id: RequestId) -> DispatchResult {
-    Poq::open_audit(as_auditor(), id, lima(), SECRET)
+    Poq::reveal_audit(as_auditor(), id, lima(), SECRET)
 }
 
 fn set(parameters: ParametersOf<Test>) {
@@ -170,7 +170,7 @@ fn events_say_what_an_audit_showed_and_cost() {
         System::reset_events();
         assert_ok!(open(id));
         let percent = Permill::from_percent;
-        let mut expected = vec![Event::AuditOpened {
+        let mut expected = vec![Event::AuditRevealed {
             request: id,
             reference: lima().reference,
             truth: vec![percent(100), percent(0)].try_into().unwrap(),
@@ -295,7 +295,7 @@ fn a_right_answer_below_the_requesters_bar_is_owed_nothing() {
         let id = ask_and_draw(Terms { audit, min_quality: Permill::from_percent(61), ..terms() });
         answer(id, &["Lima", "Lima"]);
         score(id, &[&[0, 0]; 5]);
-        assert_ok!(Poq::open_audit(as_auditor(), id, modest, SECRET));
+        assert_ok!(Poq::reveal_audit(as_auditor(), id, modest, SECRET));
         assert_eq!(responders(id).into_iter().map(earned).collect::<Vec<_>>(), vec![0, 0]);
     });
 }
@@ -307,14 +307,14 @@ fn only_what_was_shown_is_audited() {
         let nodes = responders(id);
         // The first node is silent; the second is right. Of the committee one is silent.
         commit_output(nodes[1], id, b"Lima").unwrap();
-        run_until(|| matches!(phase(id), Phase::Opening { .. }));
+        run_until(|| matches!(phase(id), Phase::RevealingAnswers { .. }));
         reveal_output(nodes[1], id, b"Lima").unwrap();
         run_until(|| !committee(id).is_empty());
         let members = committee(id);
         for n in &members[1..] {
             commit_scores(*n, id, &[100]).unwrap();
         }
-        run_until(|| matches!(phase(id), Phase::Revealing { .. }));
+        run_until(|| matches!(phase(id), Phase::RevealingScores { .. }));
         for n in &members[1..] {
             reveal_scores(*n, id, &[100]).unwrap();
         }
@@ -327,7 +327,7 @@ fn only_what_was_shown_is_audited() {
         let audited = events().into_iter().filter(|event| matches!(event, Event::Audited { .. })).count();
         assert_eq!(audited, 4);
         let truth = events().into_iter().find_map(|event| match event {
-            Event::AuditOpened { truth, .. } => Some(truth.into_inner()),
+            Event::AuditRevealed { truth, .. } => Some(truth.into_inner()),
             _ => None,
         });
         assert_eq!(truth, Some(vec![Permill::one()]));
@@ -341,7 +341,7 @@ fn an_empty_reference_opens_nothing() {
         let id = ask_and_draw(Terms { audit: sealed(&empty), ..terms() });
         answer_all(id);
         score_all(id, &[80, 20]);
-        let opened = Poq::open_audit(as_auditor(), id, empty, SECRET);
+        let opened = Poq::reveal_audit(as_auditor(), id, empty, SECRET);
         assert_noop!(opened, Error::<Test>::EmptyReference);
     });
 }
@@ -350,7 +350,7 @@ fn an_empty_reference_opens_nothing() {
 fn a_false_key_opens_nothing() {
     build_and_execute(|| {
         let (id, ..) = lazy_majority();
-        let open_with = |key, salt| Poq::open_audit(as_auditor(), id, key, salt);
+        let open_with = |key, salt| Poq::reveal_audit(as_auditor(), id, key, salt);
         for false_key in [key("Quito", 100, 0), key("lima", 100, 0), key("Lima", 99, 0), key("Lima", 100, 1)]
         {
             assert_noop!(open_with(false_key, SECRET), Error::<Test>::AuditMismatch);
@@ -397,12 +397,12 @@ fn only_the_audit_origin_opens_only_once_and_only_what_is_over() {
         assert_noop!(open(id), Error::<Test>::NotSettled);
         score(id, &[&[50, 50]; 5]);
         for origin in [RuntimeOrigin::signed(requester()), RuntimeOrigin::none()] {
-            assert_noop!(Poq::open_audit(origin, id, lima(), SECRET), DispatchError::BadOrigin);
+            assert_noop!(Poq::reveal_audit(origin, id, lima(), SECRET), DispatchError::BadOrigin);
         }
         assert_ok!(open(id));
         assert_noop!(open(id), Error::<Test>::AlreadyAudited);
         assert_noop!(
-            Poq::open_audit(as_auditor(), id, key("Quito", 100, 0), SECRET),
+            Poq::reveal_audit(as_auditor(), id, key("Quito", 100, 0), SECRET),
             Error::<Test>::AlreadyAudited
         );
 

@@ -36,7 +36,7 @@ fn no_seed_for_the_committee() {
             reveal_output(n, id, b"Lima").unwrap();
         }
         assert_eq!(refunded(id), RefundReason::NoRandomness);
-        // What was shown is paid, by the quality that its operators are known for: all of the share.
+        // What was revealed is paid, by the quality that its operators are known for: all of the share.
         assert_eq!(balance(50), RICH - 200 - 2 * 4_645);
     });
 }
@@ -94,7 +94,7 @@ fn one_of_two_stays_away_and_the_other_is_scored() {
         let id = ask_and_draw(terms());
         let (a, b) = (responders(id)[0], responders(id)[1]);
         commit_output(b, id, b"Lima").unwrap();
-        run_until(|| matches!(phase(id), Phase::Opening { .. }));
+        run_until(|| matches!(phase(id), Phase::RevealingAnswers { .. }));
         reveal_output(b, id, b"Lima").unwrap();
         run_until(|| !committee(id).is_empty());
         score_all(id, &[100]);

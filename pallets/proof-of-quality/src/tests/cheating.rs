@@ -49,8 +49,8 @@ fn audited() -> Terms<Balance, <Test as Config>::MaxModelsPerRequest> {
     Terms { audit, ..terms() }
 }
 
-fn open_audit(id: RequestId) -> sp_runtime::DispatchResult {
-    Poq::open_audit(as_auditor(), id, key(), SECRET)
+fn reveal_audit(id: RequestId) -> sp_runtime::DispatchResult {
+    Poq::reveal_audit(as_auditor(), id, key(), SECRET)
 }
 
 /// Brings a request to its committee, with this output of every inference node.
@@ -110,7 +110,7 @@ fn a_lie_about_one_answer_of_many_is_gross() {
             reveal_scores(*n, id, &scores(*n)).unwrap();
         }
         run_until(|| phase(id).is_closed());
-        assert_ok!(open_audit(id));
+        assert_ok!(reveal_audit(id));
         assert!(operator(members[0]).slashed > 0, "0.7 off on one, 0.23 in the mean");
         assert!(members[1..].iter().all(|n| operator(*n).slashed == 0));
     });
@@ -130,7 +130,7 @@ fn an_audit_takes_what_was_committed_to_and_not_revealed_for_a_gross_error() {
         }
         run_until(|| phase(id).is_closed());
         assert_eq!(operator(members[0]).slashed, 100, "for the silence");
-        assert_ok!(open_audit(id));
+        assert_ok!(reveal_audit(id));
         // A tenth of the 1,900 that are left.
         assert_eq!(operator(members[0]).slashed, 290);
         assert_eq!(operator(members[0]).standing.veracity, percent(50));
@@ -156,19 +156,19 @@ fn an_audit_looks_at_requests_and_committees_that_came_to_nothing() {
         reveal_scores(second[0], id, &[0, 0]).unwrap();
         run_until(|| phase(id).is_closed());
         assert!(matches!(phase(id), Phase::Refunded { reason: RefundReason::NoQuorum, .. }));
-        assert_ok!(open_audit(id));
+        assert_ok!(reveal_audit(id));
         for n in first.iter().chain(&second) {
             let silent = if *n == second[0] { 0 } else { 100 };
             assert_eq!(operator(*n).slashed, silent + (2_000 - silent) / 10, "{n}");
             assert_eq!(operator(*n).standing.veracity, percent(50));
         }
-        assert_noop!(open_audit(id), Error::<Test>::AlreadyAudited);
+        assert_noop!(reveal_audit(id), Error::<Test>::AlreadyAudited);
     });
 }
 
 // ---------------------------------------------------------------- gaining by others' faults, and answers for nothing
 
-/// Whatever operators do or leave undone, the requester has less than before, and the more it was shown the less.
+/// Whatever operators do or leave undone, the requester has less than before, and the more it was revealed the less.
 #[test]
 fn a_requester_never_ends_richer_than_it_began() {
     for absence_slash in [100, 2_000] {
@@ -193,7 +193,7 @@ fn a_requester_never_ends_richer_than_it_began() {
             let one_answers = cost(&|id| {
                 let nodes = responders(id);
                 commit_output(nodes[0], id, b"Lima").unwrap();
-                run_until(|| matches!(phase(id), Phase::Opening { .. }));
+                run_until(|| matches!(phase(id), Phase::RevealingAnswers { .. }));
                 reveal_output(nodes[0], id, b"Lima").unwrap();
             });
             let nobody_scores = cost(&|id| answer(id, b"Lima"));
@@ -676,7 +676,7 @@ fn auditors_are_a_set_of_their_own() {
         let id = ask_and_draw(audited());
         answer(id, b"Lima");
         score_all(id, &[100, 100]);
-        let open = |origin| Poq::open_audit(origin, id, key(), SECRET);
+        let open = |origin| Poq::reveal_audit(origin, id, key(), SECRET);
         let others = [RuntimeOrigin::root(), RuntimeOrigin::signed(requester()), RuntimeOrigin::none()];
         for origin in others {
             assert_noop!(open(origin), sp_runtime::DispatchError::BadOrigin);
@@ -700,7 +700,7 @@ fn what_audits_take_in_a_span_of_time_is_bounded() {
             let id = ask_and_draw(audited());
             answer(id, b"Lima");
             score_all(id, &[0, 0]);
-            open_audit(id).unwrap();
+            reveal_audit(id).unwrap();
             id
         };
         lie();
@@ -734,9 +734,9 @@ fn an_answer_that_lists_many_names_is_not_the_right_one() {
             let id = ask_and_draw(audited());
             answer(id, output.as_bytes());
             score_all(id, &[50, 50]);
-            open_audit(id).unwrap();
+            reveal_audit(id).unwrap();
             truth = events().into_iter().find_map(|event| match event {
-                Event::AuditOpened { truth, .. } => truth.first().copied(),
+                Event::AuditRevealed { truth, .. } => truth.first().copied(),
                 _ => None,
             });
         });
@@ -761,7 +761,7 @@ fn who_scored_stays_until_the_audit_whatever_becomes_of_the_period() {
         assert_eq!(operator(n).unbonding.unwrap().at, at + 11);
         run_to(at + 10);
         assert_noop!(Poq::withdraw(RuntimeOrigin::signed(account(n))), Error::<Test>::NothingToWithdraw);
-        assert_ok!(open_audit(id));
+        assert_ok!(reveal_audit(id));
         assert_eq!(operator(n).slashed, 200);
         next_block();
         assert_ok!(Poq::withdraw(RuntimeOrigin::signed(account(n))));

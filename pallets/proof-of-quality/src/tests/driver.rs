@@ -157,7 +157,7 @@ fn asks_commits_and_reveals() {
         };
         assert_eq!(&output[..], b"Lima.");
         bench.include(&reports);
-        assert_eq!(requests::work_of::<Test>(&account(1), id, Role::InferenceNode), Some(Work::Shown));
+        assert_eq!(requests::work_of::<Test>(&account(1), id, Role::InferenceNode), Some(Work::Revealed));
         // Nothing more to do: the engine is not even asked.
         run();
     });
@@ -345,7 +345,7 @@ fn what_is_not_done_in_the_last_block_but_one_is_reported_as_failed() {
         run();
         bench.include(&bench.submitted());
         commit_output(3, id, b"x").unwrap();
-        let Phase::Opening { until } = phase(id) else { panic!() };
+        let Phase::RevealingAnswers { until } = phase(id) else { panic!() };
         run_to(until - 1);
         bench.expect(id, running);
         run();

@@ -24,7 +24,7 @@ fn from_question_to_settlement() {
         assert!(matches!(phase(id), Phase::Answering { .. }), "one is missing");
         commit_output(drawn[1], id, b"Quito").unwrap();
         next_block();
-        assert!(matches!(phase(id), Phase::Opening { .. }), "all have acted");
+        assert!(matches!(phase(id), Phase::RevealingAnswers { .. }), "all have acted");
         reveal_output(drawn[0], id, b"Lima").unwrap();
         reveal_output(drawn[1], id, b"Quito").unwrap();
         run_until(|| matches!(phase(id), Phase::Scoring { .. }));
@@ -36,7 +36,7 @@ fn from_question_to_settlement() {
             commit_scores(*n, id, &[90, 20]).unwrap();
         }
         next_block();
-        assert!(matches!(phase(id), Phase::Revealing { .. }));
+        assert!(matches!(phase(id), Phase::RevealingScores { .. }));
         for n in &members {
             reveal_scores(*n, id, &[90, 20]).unwrap();
         }
@@ -63,7 +63,7 @@ fn from_question_to_settlement() {
 fn a_sole_responder_needs_no_commitment() {
     build_and_execute(|| {
         let id = ask_and_draw(Terms { responders: 1, ..terms() });
-        assert!(matches!(phase(id), Phase::Opening { .. }));
+        assert!(matches!(phase(id), Phase::RevealingAnswers { .. }));
         let n = responders(id)[0];
         assert_eq!(commit_output(n, id, b"Lima"), Err(Error::<Test>::TooLate.into()));
         reveal_output(n, id, b"Lima").unwrap();
@@ -84,12 +84,12 @@ fn four_blocks_from_the_last_output_to_settled() {
         for n in responders(id) {
             reveal_output(n, id, b"Lima").unwrap();
         }
-        let shown = System::block_number();
+        let revealed = System::block_number();
         run_until(|| !committee(id).is_empty());
         score_all(id, &[80, 80]);
         // `score_all` has begun one block after the one whose end settled.
         let Phase::Settled { at, .. } = phase(id) else { panic!("not settled") };
-        assert!(at - shown <= 4, "{}", at - shown);
+        assert!(at - revealed <= 4, "{}", at - revealed);
     });
 }
 

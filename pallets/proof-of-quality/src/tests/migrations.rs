@@ -307,14 +307,16 @@ fn duties_and_capacities_of_version_1_move_into_the_records() {
 fn go_on(id: RequestId) {
     for _ in 0..40 {
         for n in NODES.into_iter().map(|(n, _)| n).chain(SCORERS) {
-            let shown = Responses::<Test>::get(id).iter().filter(|r| r.work == Work::Shown).count();
-            let scores = vec![70; shown];
+            let revealed = Responses::<Test>::get(id).iter().filter(|r| r.work == Work::Revealed).count();
+            let scores = vec![70; revealed];
             let role = operators::duty_in::<Test>(&account(n), id);
             let _ = match (role, phase(id)) {
                 (Some(Role::InferenceNode), Phase::Answering { .. }) => commit_output(n, id, b"Lima"),
-                (Some(Role::InferenceNode), Phase::Opening { .. }) => reveal_output(n, id, b"Lima"),
+                (Some(Role::InferenceNode), Phase::RevealingAnswers { .. }) => reveal_output(n, id, b"Lima"),
                 (Some(Role::QualityValidator), Phase::Scoring { .. }) => commit_scores(n, id, &scores),
-                (Some(Role::QualityValidator), Phase::Revealing { .. }) => reveal_scores(n, id, &scores),
+                (Some(Role::QualityValidator), Phase::RevealingScores { .. }) => {
+                    reveal_scores(n, id, &scores)
+                }
                 _ => Ok(()),
             };
         }
@@ -357,10 +359,10 @@ fn version_2_becomes_todays_and_requests_in_every_phase_go_on() {
         assert!(matches!(
             phases,
             [
-                Phase::Revealing { .. },
+                Phase::RevealingScores { .. },
                 Phase::Scoring { .. },
                 Phase::Selecting,
-                Phase::Opening { .. },
+                Phase::RevealingAnswers { .. },
                 Phase::Answering { .. },
                 Phase::Requested
             ]

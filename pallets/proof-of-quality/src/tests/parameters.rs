@@ -179,7 +179,7 @@ fn played(change: fn()) -> impl PartialEq + core::fmt::Debug {
         run_until(|| !responders(id).is_empty());
         let nodes = responders(id);
         commit_output(nodes[1], id, b"Lima").unwrap();
-        run_until(|| matches!(phase(id), Phase::Opening { .. }));
+        run_until(|| matches!(phase(id), Phase::RevealingAnswers { .. }));
         reveal_output(nodes[1], id, b"Lima").unwrap();
         run_until(|| !committee(id).is_empty());
         let members = committee(id);
@@ -187,7 +187,7 @@ fn played(change: fn()) -> impl PartialEq + core::fmt::Debug {
         for n in &members[1..] {
             commit_scores(*n, id, &scores(*n)).unwrap();
         }
-        run_until(|| matches!(phase(id), Phase::Revealing { .. }));
+        run_until(|| matches!(phase(id), Phase::RevealingScores { .. }));
         for n in &members[1..] {
             reveal_scores(*n, id, &scores(*n)).unwrap();
         }

@@ -101,7 +101,7 @@ enum Move {
         pick: usize,
     },
     Parameters(Box<ParametersOf<Test>>),
-    OpenAudit {
+    RevealAudit {
         pick: usize,
         how: u8,
     },
@@ -215,7 +215,7 @@ fn steps() -> impl Strategy<Value = Vec<Move>> {
         1 => pick.clone().prop_map(|pick| Move::Retire { pick }),
         2 => parameters(),
         6 => (pick.clone(), prop_oneof![4 => Just(0u8), 1 => Just(1), 1 => Just(2)])
-            .prop_map(|(pick, how)| Move::OpenAudit { pick, how }),
+            .prop_map(|(pick, how)| Move::RevealAudit { pick, how }),
         3 => pick.prop_map(|pick| Move::Advance { pick }),
         2 => prop_oneof![3 => Just(0u8), 1 => Just(1), 1 => Just(2)].prop_map(|kind| Move::Seeds { kind }),
         14 => (1u64..4, prop_oneof![6 => Just(u64::MAX), 1 => 0u64..1_000])
@@ -229,10 +229,10 @@ fn steps() -> impl Strategy<Value = Vec<Move>> {
 const SIGHTS: &[&str] = &[
     // Phases.
     "Answering",
-    "Opening",
+    "RevealingAnswers",
     "Selecting",
     "Scoring",
-    "Revealing",
+    "RevealingScores",
     "Settled",
     // Refunds.
     "NoRandomness",
@@ -392,7 +392,7 @@ impl Walk {
                 }
                 Event::Displaced { .. } => self.see("displaced"),
                 Event::DutyClosed { duty, .. } => self.see(name(duty.outcome)),
-                Event::AuditOpened { .. } => self.see("audited"),
+                Event::AuditRevealed { .. } => self.see("audited"),
                 Event::Pruned { .. } => self.see("pruned"),
                 Event::Withdrawn { .. } => self.see("withdrawn"),
                 Event::ParametersSet { .. } => self.see("parameters"),
@@ -490,7 +490,7 @@ impl Walk {
             let mut duties: Vec<_> = duties_of(n);
             duties.sort_by_key(|(id, _)| *id);
             let due: Vec<_> = duties.into_iter().filter_map(|(id, role)| due_report(n, id, role)).collect();
-            // What was committed to by copying cannot be shown, and would spoil the batch.
+            // What was committed to by copying cannot be revealed, and would spoil the batch.
             let (mut good, bad): (Vec<_>, Vec<_>) =
                 due.into_iter().partition(|report| reports::check::<Test>(&account(n), report).is_ok());
             for report in bad {
@@ -544,7 +544,7 @@ impl Walk {
                     }
                 };
                 let result = self.report(n, one(kind));
-                assert!(!committed || result.is_err(), "what is shown matches what was fixed, or nothing");
+                assert!(!committed || result.is_err(), "what is revealed matches what was fixed, or nothing");
             }
             How::Copies => {
                 let other = match role {
@@ -641,10 +641,10 @@ impl Walk {
         }
     }
 
-    fn open_audit(&mut self, pick: usize, how: u8) {
+    fn reveal_audit(&mut self, pick: usize, how: u8) {
         // Mostly one that could be opened.
         let ripe = |id: &&RequestId| {
-            let ripe = |request: Request<Test>| request.phase.is_closed() && request.audit != Audit::Opened;
+            let ripe = |request: Request<Test>| request.phase.is_closed() && request.audit != Audit::Revealed;
             pick.is_multiple_of(4) || Requests::<Test>::get(id).is_some_and(ripe)
         };
         let known: Vec<_> = self.audits.iter().filter(ripe).copied().collect();
@@ -661,10 +661,10 @@ impl Walk {
             let (Phase::Settled { at, .. } | Phase::Refunded { at, .. }) = request.phase else {
                 return false;
             };
-            how == 0 && request.audit != Audit::Opened && now <= at + request.parameters.audit_window
+            how == 0 && request.audit != Audit::Revealed && now <= at + request.parameters.audit_window
         });
         let salt = if how == 2 { [0; 32] } else { salt(1) };
-        let result = self.call(|| Poq::open_audit(as_auditor(), id, key, salt));
+        let result = self.call(|| Poq::reveal_audit(as_auditor(), id, key, salt));
         assert_eq!(result.is_ok(), expected, "{result:?}");
     }
 
@@ -675,7 +675,7 @@ impl Walk {
             Move::Shift { away } => return self.shift(away),
             Move::Work { pick, how } => return self.work(pick, how),
             Move::Return { who } => return self.return_to_work(OPERATORS[who]),
-            Move::OpenAudit { pick, how } => return self.open_audit(pick, how),
+            Move::RevealAudit { pick, how } => return self.reveal_audit(pick, how),
             Move::Exodus { scorers } => {
                 for n in OPERATORS.into_iter().filter(|n| SCORERS.contains(n) == scorers) {
                     let _ = self.call(|| Poq::chill(RuntimeOrigin::signed(account(n))));
@@ -815,11 +815,12 @@ fn output_of(n: u64, id: RequestId) -> Vec<u8> {
     format!("It is {city}, says {n}").into_bytes()
 }
 
-/// What an operator says of the outputs that are shown: most look at them, some never, some lie.
+/// What an operator says of the outputs that are revealed: most look at them, some never, some lie.
 fn scores_of(n: u64, id: RequestId) -> Vec<Permill> {
-    let shown = Responses::<Test>::get(id).into_iter().zip(0u32..).filter(|(r, _)| r.work == Work::Shown);
+    let revealed =
+        Responses::<Test>::get(id).into_iter().zip(0u32..).filter(|(r, _)| r.work == Work::Revealed);
     let noise = n as u32 % 7;
-    shown
+    revealed
         .map(|(_, index)| {
             let right = Outputs::<Test>::get(id, index).windows(4).any(|window| window == b"Lima");
             Permill::from_percent(match ((n + 3 * id) % 8, right) {
@@ -849,11 +850,13 @@ fn due_report(n: u64, id: RequestId, role: Role) -> Option<ReportOf<Test>> {
         (Phase::Answering { .. }, Work::Pending) => {
             ReportKind::CommitOutput { commitment: binding.output(&output_of(n, id), &salt(n)) }
         }
-        (Phase::Opening { .. }, Work::Pending | Work::Committed(_)) => reveal_of_output(output_of(n, id), n),
+        (Phase::RevealingAnswers { .. }, Work::Pending | Work::Committed(_)) => {
+            reveal_of_output(output_of(n, id), n)
+        }
         (Phase::Scoring { .. }, Work::Pending) => {
             ReportKind::CommitScores { commitment: binding.scores(&scores_of(n, id), &salt(n)) }
         }
-        (Phase::Revealing { .. }, Work::Committed(_)) => reveal_of_scores(scores_of(n, id), n),
+        (Phase::RevealingScores { .. }, Work::Committed(_)) => reveal_of_scores(scores_of(n, id), n),
         _ => return None,
     };
     Some(Report { request: id, kind })

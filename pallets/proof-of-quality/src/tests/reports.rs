@@ -127,7 +127,10 @@ fn failures() {
         assert_noop!(commit_output(a, id, b"x"), Error::<Test>::AlreadyDone);
         assert_ok!(commit_output(b, id, b"Lima"));
         next_block();
-        assert!(matches!(phase(id), Phase::Opening { .. }), "a failure is an act: the phase ends early");
+        assert!(
+            matches!(phase(id), Phase::RevealingAnswers { .. }),
+            "a failure is an act: the phase ends early"
+        );
         assert_noop!(reveal_output(a, id, b"x"), Error::<Test>::AlreadyDone);
         reveal_output(b, id, b"Lima").unwrap();
         run_until(|| !committee(id).is_empty());

@@ -89,8 +89,8 @@ fn answered_after(blocks: u64, quality: u32) -> [(Permill, Balance, Outcome); 2]
     commit_output(prompt, id, b"Lima").unwrap();
     run_to(System::block_number() + blocks);
     commit_output(late, id, b"Lima").unwrap();
-    run_until(|| matches!(phase(id), Phase::Opening { .. }));
-    // How late it is shown does not matter: it has been fixed.
+    run_until(|| matches!(phase(id), Phase::RevealingAnswers { .. }));
+    // How late it is revealed does not matter: it has been fixed.
     next_block();
     reveal_output(prompt, id, b"Lima").unwrap();
     reveal_output(late, id, b"Lima").unwrap();
@@ -174,7 +174,7 @@ fn latency_of_scores_is_counted_to_their_commitment() {
             }
             run_to(System::block_number() + blocks);
             commit_scores(late, id, &[80, 80]).unwrap();
-            run_until(|| matches!(phase(id), Phase::Revealing { .. }));
+            run_until(|| matches!(phase(id), Phase::RevealingScores { .. }));
             next_block();
             for n in &members {
                 reveal_scores(*n, id, &[80, 80]).unwrap();

@@ -52,14 +52,14 @@ fn every_silence_has_its_event_with_its_reason() {
         // The first never commits, the second never reveals.
         commit_output(nodes[1], id, b"Lima").unwrap();
         commit_output(nodes[2], id, b"Lima").unwrap();
-        run_until(|| matches!(phase(id), Phase::Opening { .. }));
+        run_until(|| matches!(phase(id), Phase::RevealingAnswers { .. }));
         reveal_output(nodes[2], id, b"Lima").unwrap();
         run_until(|| !committee(id).is_empty());
         let members = committee(id);
         for n in &members[1..] {
             commit_scores(*n, id, &[90]).unwrap();
         }
-        run_until(|| matches!(phase(id), Phase::Revealing { .. }));
+        run_until(|| matches!(phase(id), Phase::RevealingScores { .. }));
         for n in &members[2..] {
             reveal_scores(*n, id, &[90]).unwrap();
         }

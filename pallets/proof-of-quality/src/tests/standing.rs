@@ -218,7 +218,7 @@ fn a_failure_costs_an_inference_node_as_much_standing_as_silence() {
         report(1, id, ReportKind::Fail { reason: FailureReason::Internal }).unwrap();
         commit_output(3, id, b"Lima").unwrap();
         // The second is silent.
-        run_until(|| matches!(phase(id), Phase::Opening { .. }));
+        run_until(|| matches!(phase(id), Phase::RevealingAnswers { .. }));
         reveal_output(3, id, b"Lima").unwrap();
         run_until(|| !committee(id).is_empty());
         score_with(id, |_| vec![80]);
@@ -246,7 +246,7 @@ fn a_failure_costs_a_quality_validator_as_much_standing_as_silence() {
         for n in &members[2..] {
             commit_scores(*n, id, &[80, 80]).unwrap();
         }
-        run_until(|| matches!(phase(id), Phase::Revealing { .. }));
+        run_until(|| matches!(phase(id), Phase::RevealingScores { .. }));
         for n in &members[2..] {
             reveal_scores(*n, id, &[80, 80]).unwrap();
         }

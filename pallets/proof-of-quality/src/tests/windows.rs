@@ -97,9 +97,9 @@ fn answering() {
 }
 
 #[test]
-fn opening() {
+fn revealing_answers() {
     let until = |phase| match phase {
-        Phase::Opening { until } => until,
+        Phase::RevealingAnswers { until } => until,
         other => panic!("{other:?}"),
     };
     edges(3, opened, until, |n, id| reveal_output(n, id, b"Lima"));
@@ -117,7 +117,7 @@ fn scores_are_committed_in_time() {
 #[test]
 fn scores_are_revealed_in_time() {
     let until = |phase| match phase {
-        Phase::Revealing { until } => until,
+        Phase::RevealingScores { until } => until,
         other => panic!("{other:?}"),
     };
     edges(3, revealing, until, |n, id| reveal_scores(n, id, &[80, 80]));
@@ -158,7 +158,7 @@ fn a_sole_responder_has_both_windows() {
         build_and_execute(|| {
             let id = ask_and_draw(Terms { responders: 1, ..terms() });
             let n = responders(id)[0];
-            assert_eq!(phase(id), Phase::Opening { until: now() + 8 });
+            assert_eq!(phase(id), Phase::RevealingAnswers { until: now() + 8 });
             let room = if in_time { Weight::MAX } else { Weight::zero() };
             AgendaWeightOf::set(room);
             run_to(now() + after);
@@ -182,7 +182,7 @@ fn windows_of_one_block_have_two_edges() {
         assert_ok!(commit_output(first, id, b"Lima"));
         next_block();
         assert_ok!(commit_output(last, id, b"Lima"));
-        assert_eq!(phase(id), Phase::Opening { until: now() + 1 });
+        assert_eq!(phase(id), Phase::RevealingAnswers { until: now() + 1 });
         assert_ok!(reveal_output(first, id, b"Lima"));
         next_block();
         assert_ok!(reveal_output(last, id, b"Lima"));
@@ -316,7 +316,7 @@ fn audits() {
                 let Phase::Settled { at, .. } = phase(id) else { panic!("not settled") };
                 assert_eq!(at, now());
                 run_to(at + after);
-                let open = || Poq::open_audit(as_auditor(), id, key.clone(), salt(1));
+                let open = || Poq::reveal_audit(as_auditor(), id, key.clone(), salt(1));
                 if in_time {
                     assert_ok!(open());
                 } else if window < 30 {
