@@ -46,7 +46,7 @@ agreements are numbers from 0 to 1; what is not known (yet) is null:
   budget, budget_parts{inference, scoring, fee}, bonus, tries, paid, fee, refund, transaction_fee,
   audited, audit_file (only with --reference), blocks{created, since, closed}
 Once the request is over, paid + fee + refund is the budget, also of a refund:
-  paid    to the operators: answers by quality, scores by agreement. An answer that was shown earns at
+  paid    to the operators: answers by quality, scores by agreement. An answer that was revealed earns at
           least the base part of its price (`base_pay` in `poq parameters`), whatever becomes of the
           request
   fee     to the chain: its part of the budget (owed once anybody was drawn), `waiting_fee` for each of

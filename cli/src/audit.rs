@@ -178,7 +178,7 @@ pub fn random() -> Result<[u8; 32], Failure> {
     Ok(bytes)
 }
 
-/// The words of a reference or of a decoy. The chain takes any, also those that nothing could contain or that could never be shown.
+/// The words of a reference or of a decoy. The chain takes any, also those that nothing could contain or that could never be revealed.
 fn checked(option: &str, words: &str, most: u32) -> Result<String, Failure> {
     let words = words.trim();
     if words.is_empty() {
@@ -394,10 +394,10 @@ struct Revealed {
 }
 
 impl Revealed {
-    /// The responses that were shown, and what each deserved.
+    /// The responses that were revealed, and what each deserved.
     fn responses(&self) -> impl Iterator<Item = (&ResponseView, Parts)> {
-        let shown = self.request.responses.iter().filter(|response| response.work == Work::Revealed);
-        shown.zip(self.truth.iter().copied())
+        let revealed = self.request.responses.iter().filter(|response| response.work == Work::Revealed);
+        revealed.zip(self.truth.iter().copied())
     }
 
     /// The quality validators, of all committees, who revealed scores, or committed to some and did not reveal them.

@@ -144,7 +144,7 @@ fn rows(parameters: &Parameters) -> Vec<Row> {
         (
             "base_pay",
             percent(base_pay),
-            "of its price: what an answer that was shown earns at least; of a share: scores revealed in vain",
+            "of its price: what an answer that was revealed earns at least; of a share: scores revealed in vain",
         ),
         (
             "waiting_fee",

@@ -79,20 +79,20 @@ fn entered(request: &RequestView) -> String {
             "an inference node was drawn and answers".into()
         }
         Phase::RevealingAnswers { .. } => {
-            format!("{} answers are fixed and get shown", count(&answers, Work::is_committed))
+            format!("{} answers are fixed and get revealed", count(&answers, Work::is_committed))
         }
         Phase::Selecting => {
-            format!("{} answers are shown, a committee gets drawn", count(&answers, is_shown))
+            format!("{} answers are revealed, a committee gets drawn", count(&answers, is_revealed))
         }
         Phase::Scoring { .. } => format!("{} quality validators were drawn and score", scores.len()),
         Phase::RevealingScores { .. } => {
             format!(
-                "{} quality validators' scores are fixed and get shown",
+                "{} quality validators' scores are fixed and get revealed",
                 count(&scores, Work::is_committed)
             )
         }
         Phase::Settled { .. } => {
-            format!("{} quality validators' scores are shown: settled", count(&scores, is_shown))
+            format!("{} quality validators' scores are revealed: settled", count(&scores, is_revealed))
         }
         Phase::Refunded { reason, .. } => format!("refunded: {}", reason.meaning()),
     }
@@ -104,9 +104,9 @@ fn missing(request: &RequestView) -> String {
     match request.phase {
         Phase::Requested | Phase::Selecting => "a draw".into(),
         Phase::Answering { .. } => format!("answers, {}", count(&answers, Work::is_committed)),
-        Phase::RevealingAnswers { .. } => format!("answers to be shown, {}", count(&answers, is_shown)),
+        Phase::RevealingAnswers { .. } => format!("answers to be revealed, {}", count(&answers, is_revealed)),
         Phase::Scoring { .. } => format!("scores, {}", count(&scores, Work::is_committed)),
-        Phase::RevealingScores { .. } => format!("scores to be shown, {}", count(&scores, is_shown)),
+        Phase::RevealingScores { .. } => format!("scores to be revealed, {}", count(&scores, is_revealed)),
         Phase::Settled { .. } | Phase::Refunded { .. } => "over".into(),
     }
 }
@@ -119,7 +119,7 @@ fn scores(request: &RequestView) -> Vec<&Work> {
     request.committees.last().into_iter().flatten().map(|member| &member.work).collect()
 }
 
-fn is_shown(work: &Work) -> bool {
+fn is_revealed(work: &Work) -> bool {
     *work == Work::Revealed
 }
 

@@ -94,13 +94,13 @@ fn best(request: &RequestView) -> Option<(u32, &ResponseView)> {
 
 /// The scores that the last committee gave to response `index`, by member.
 ///
-/// A member's scores are in the order of the responses that were shown.
+/// A member's scores are in the order of the responses that were revealed.
 fn scores_of(request: &RequestView, index: usize) -> Vec<(&MemberView, Parts)> {
-    let shown = |response: &ResponseView| response.work == Work::Revealed;
-    if !request.responses.get(index).is_some_and(shown) {
+    let revealed = |response: &ResponseView| response.work == Work::Revealed;
+    if !request.responses.get(index).is_some_and(revealed) {
         return Vec::new();
     }
-    let place = request.responses.iter().take(index).filter(|response| shown(response)).count();
+    let place = request.responses.iter().take(index).filter(|response| revealed(response)).count();
     let members = request.committees.last().into_iter().flatten();
     members.filter_map(|member| Some((member, *member.scores.get(place)?))).collect()
 }

@@ -158,7 +158,7 @@ pub enum Phase {
         /// Last block.
         until: u64,
     },
-    /// Answers are shown.
+    /// Answers are revealed.
     RevealingAnswers {
         /// Last block.
         until: u64,
@@ -170,7 +170,7 @@ pub enum Phase {
         /// Last block.
         until: u64,
     },
-    /// Scores are shown.
+    /// Scores are revealed.
     RevealingScores {
         /// Last block.
         until: u64,
@@ -275,7 +275,7 @@ pub enum FailureReason {
 pub enum Work {
     /// Nothing came yet.
     Pending,
-    /// Fixed, not shown.
+    /// Fixed, not revealed.
     Committed([u8; 32]),
     /// Revealed.
     Revealed,
@@ -283,7 +283,7 @@ pub enum Work {
     Failed(FailureReason),
     /// Nothing came in time.
     NotCommitted,
-    /// Not shown in time.
+    /// Not revealed in time.
     NotRevealed,
 }
 
@@ -388,7 +388,7 @@ pub struct MemberView {
     pub weight: u64,
     /// How the work stands.
     pub work: Work,
-    /// One for each shown response.
+    /// One for each revealed response.
     pub scores: Vec<Parts>,
     /// Part of the time there was that went by before the scores were fixed.
     pub latency: Parts,
@@ -752,7 +752,7 @@ pub enum Outcome {
     Failed(FailureReason),
     /// Nothing came in time.
     NotCommitted,
-    /// Not shown in time.
+    /// Not revealed in time.
     NotRevealed,
     /// The request was refunded.
     Refunded(RefundReason),
@@ -796,7 +796,7 @@ pub struct TransactionFeePaid {
 #[derive(Clone, Debug, DecodeAsType)]
 #[decode_as_type(crate_path = "subxt::ext::scale_decode")]
 pub struct AuditRevealed {
-    /// What each shown response deserved, in their order.
+    /// What each revealed response deserved, in their order.
     pub truth: Vec<Parts>,
 }
 

@@ -152,7 +152,7 @@ async function run(api: ApiPromise) {
   process.exitCode = request.phase.settled ? 0 : 4;
 }
 
-/** Prints the answer and where the budget went. An answer that was shown is paid for, whatever became of the request. */
+/** Prints the answer and where the budget went. An answer that was revealed is paid for, whatever became of the request. */
 function show(id: string, request: Request, rest: { fee: bigint; refund: bigint }, transactionFee: string) {
   const { settled, refunded } = request.phase;
   const winner = settled && request.responses[settled.best];
