@@ -1,25 +1,4 @@
 //! `poq`: the client of the Proof of Quality chain, for people and scripts.
-//!
-//! | file | holds |
-//! |---|---|
-//! | `args.rs` | what can be said on the command line |
-//! | `ask.rs` | asking: from a question to an answer |
-//! | `audit.rs` | known-answer audits: keeping an answer key, revealing it, who may |
-//! | `parameters.rs` | showing, checking and setting the economic parameters |
-//! | `progress.rs` | one live line for each phase of a request |
-//! | `health.rs` | whether a node is well |
-//! | `request.rs` | showing a request |
-//! | `models.rs`, `operators.rs`, `status.rs`, `watch.rs` | showing models, operators, the chain, events |
-//! | `why.rs`, `diagnosis.rs`, `own_node.rs` | why an operator earns nothing: what is asked, what it means, its own node |
-//! | `operator.rs` | what an operator does: bond, register, chill, resume, capacity, unbond, withdraw; a worker key's consent |
-//! | `author.rs` | block authors: who they are, session keys, joining and leaving |
-//! | `chain.rs` | the connection: view functions, transactions, typed errors |
-//! | `types.rs` | the chain's types, matched by name against the node's metadata |
-//! | `names.rs` | names of models and accounts, for people |
-//! | `account.rs` | who signs, secrets in files |
-//! | `amount.rs` | exact decimal numbers: money, qualities, temperatures |
-//! | `failure.rs` | what can go wrong, and the exit codes |
-//! | `render.rs` | tables, colours, JSON, output that may be closed early |
 
 mod account;
 mod amount;

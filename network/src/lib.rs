@@ -18,21 +18,6 @@
 //! # Ok(())
 //! # }
 //! ```
-//!
-//! | file | holds |
-//! |---|---|
-//! | [`members`] | who is in the network |
-//! | [`network`] | all nodes together: creating, starting, waiting, stopping |
-//! | [`node`] | one node: its keys, its options, its processes |
-//! | [`process`] | what Linux knows of a process |
-//! | [`programs`] | where the programs are |
-//! | [`wires`] | network namespaces and links between them, to cut and to heal |
-//! | [`disk`] | small disks, to fill |
-//! | [`clock`] | clocks, to put wrong |
-//! | [`client`] | the chain as a requester, as sudo, and as an auditor sees it |
-//! | [`ledger`] | what must hold when all is over, read from every block |
-//! | [`chaos`] | faults from a seed, under a flow of requests |
-//! | [`show`] | tables |
 
 pub mod chaos;
 pub mod client;

@@ -1,15 +1,4 @@
 //! The Proof of Quality runtime: BABE, GRANDPA, balances, fees, sudo for test nets, and the pallet.
-//!
-//! | file | holds |
-//! |---|---|
-//! | this one | the types of the chain, the version |
-//! | `pallets.rs` | what the runtime is made of |
-//! | `configs.rs` | how each pallet is set up |
-//! | `migrations.rs` | what an upgrade does to the state of older versions |
-//! | `apis.rs` | what a node may ask of the runtime |
-//! | [`randomness`] | where draws get their seeds from |
-//! | [`genesis_presets`] | the chains that come with the runtime |
-//! | [`demo`] | the accounts and models of those chains |
 
 #![cfg_attr(not(feature = "std"), no_std)]
 #![recursion_limit = "256"]

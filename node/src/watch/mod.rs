@@ -3,14 +3,6 @@
 //!
 //! It looks every few seconds at the best block, the keystore and the engine. A line is written when something changes and
 //! not again. What it finds is also kept in the off-chain database, where `poq why --node` reads it.
-//!
-//! | file | holds |
-//! |---|---|
-//! | `state.rs` | what is read from the chain's state |
-//! | `problems.rs` | what can be wrong, in words, and what of it was said |
-//! | `history.rs` | what finalized blocks tell: phases, duties, reports of another process |
-//! | `sent.rs` | what this process has sent |
-//! | `metrics.rs` | what Prometheus sees |
 
 mod history;
 mod metrics;
