@@ -42,8 +42,10 @@ network-status: ## Show them
 chaos: build ## Hurt such a network and see if anything is lost; as root (SEED=n REQUESTS=n FAULTS=n)
 	@$(POQ_NETWORK_PROGRAM) chaos
 
-lint: setup ## Check format and lints
+lint: setup ## Check format, spelling and lints
 	@cargo fmt --all --check
+	@scripts/setup-typos.sh
+	@"$(POQ_CACHE)/typos/bin/typos"
 	@$(CARGO) clippy --release --locked --workspace --all-targets -- -D warnings
 
 minilm: setup
@@ -52,7 +54,7 @@ minilm: setup
 dapp: setup
 	@scripts/setup-dapp.sh
 
-test: lint minilm dapp ## Check format and lints, run all tests (POQ_QUICK=1: a shorter random walk)
+test: lint minilm dapp ## Check format, spelling and lints, run all tests (POQ_QUICK=1: a shorter random walk)
 	@$(CARGO) $(if $(shell command -v cargo-nextest),nextest run,test --lib --bins --tests) --release --locked --workspace
 	@$(CARGO) test --release --locked --workspace --doc
 	@scripts/test-monitoring.sh
