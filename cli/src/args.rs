@@ -450,7 +450,7 @@ pub enum Operator {
     Call(OperatorCall),
     /// Tell a node that starts no engine itself where its engine is
     #[command(after_help = ENGINE_EXAMPLES)]
-    Engine(Engine),
+    Engine(EngineArgs),
     /// Sign, with a worker key, that it works for an operator: what `poq operator register --consent` takes
     #[command(after_help = CONSENT_EXAMPLES)]
     Consent(Consent),
@@ -529,7 +529,7 @@ pub struct Consent {
 
 /// Where an engine is.
 #[derive(Debug, clap::Args)]
-pub struct Engine {
+pub struct EngineArgs {
     /// Base address of the engine
     #[arg(value_name = "ENGINE-URL")]
     pub engine: String,

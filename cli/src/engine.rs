@@ -3,7 +3,7 @@
 
 use crate::{
     account,
-    args::{Engine, Shared},
+    args::{EngineArgs, Shared},
     failure::{Failure, Outcome},
     render,
 };
@@ -19,7 +19,7 @@ use subxt::{
 const METHOD: &str = "offchain_localStorageSet";
 
 /// `poq operator engine`.
-pub async fn run(engine: &Engine, shared: &Shared) -> Result<Outcome, Failure> {
+pub async fn run(engine: &EngineArgs, shared: &Shared) -> Result<Outcome, Failure> {
     let url = engine.engine.trim_end_matches('/');
     if !(url.starts_with("http://") || url.starts_with("https://")) {
         return Err(Failure::Input(format!("`{url}` is no address of an engine: it begins with http://")));

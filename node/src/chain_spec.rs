@@ -1,6 +1,6 @@
 //! The chains that come with the node.
 
-use crate::service::Backend;
+use crate::types::Backend;
 use poq_runtime::{opaque::Block, Hash, WASM_BINARY};
 use sc_client_api::{Backend as _, BlockImportOperation as _};
 use sc_service::{construct_genesis_block, ChainType, GenericChainSpec, Properties};

@@ -29,7 +29,7 @@ pub struct EngineOptions {
     /// fails, and stops it with the node. `off` leaves the address in the off-chain database as it is. An address
     /// (http://…) is that of a `poq-worker serve`, here or elsewhere, and needs --engine-token-file.
     #[arg(long, value_name = "auto|off|URL", default_value = "auto", env = "POQ_ENGINE")]
-    pub engine: Engine,
+    pub engine: EngineAt,
 
     /// File with the token of the engine at --engine URL
     #[arg(long, value_name = "FILE", env = "POQ_ENGINE_TOKEN_FILE")]
@@ -53,7 +53,7 @@ pub struct EngineOptions {
 
 /// The value of `--engine`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Engine {
+pub enum EngineAt {
     /// A child process.
     Auto,
     /// None of this node's business.
@@ -62,7 +62,7 @@ pub enum Engine {
     Url(String),
 }
 
-impl FromStr for Engine {
+impl FromStr for EngineAt {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -131,9 +131,9 @@ mod tests {
 
     #[test]
     fn an_engine_is_auto_off_or_an_address() {
-        assert_eq!("auto".parse(), Ok(Engine::Auto));
-        assert_eq!("off".parse(), Ok(Engine::Off));
-        assert_eq!("http://10.0.0.2:9955/".parse(), Ok(Engine::Url("http://10.0.0.2:9955".into())));
-        assert!("10.0.0.2:9955".parse::<Engine>().is_err());
+        assert_eq!("auto".parse(), Ok(EngineAt::Auto));
+        assert_eq!("off".parse(), Ok(EngineAt::Off));
+        assert_eq!("http://10.0.0.2:9955/".parse(), Ok(EngineAt::Url("http://10.0.0.2:9955".into())));
+        assert!("10.0.0.2:9955".parse::<EngineAt>().is_err());
     }
 }

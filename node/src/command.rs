@@ -2,9 +2,10 @@
 
 use crate::{
     chain_spec,
-    cli::{Cli, Command, Engine},
+    cli::{Cli, Command, EngineAt},
     engine, salt,
-    service::{self, Backend, Client, Options, Parts},
+    service::{self, Options, Parts},
+    types::{Backend, Client},
     watch::{Part, Place},
 };
 use anyhow::Context as _;
@@ -129,7 +130,7 @@ fn run_node(cli: &Cli) -> anyhow::Result<()> {
 
 /// What the watch is to know.
 fn part(cli: &Cli, config: &Configuration) -> Part {
-    let child = cli.engine.engine == Engine::Auto;
+    let child = cli.engine.engine == EngineAt::Auto;
     let keystore = match &config.keystore {
         KeystoreConfig::Path { path, .. } => Some(path.clone()),
         KeystoreConfig::InMemory => None,
@@ -142,7 +143,7 @@ fn part(cli: &Cli, config: &Configuration) -> Part {
         author: config.role.is_authority(),
         offchain_workers: config.offchain_worker.enabled,
         wants_peers: config.chain_spec.chain_type() != ChainType::Development,
-        wants_work: matches!(cli.engine.engine, Engine::Url(_)) || cli.engine.models.is_some(),
+        wants_work: matches!(cli.engine.engine, EngineAt::Url(_)) || cli.engine.models.is_some(),
         child,
         data: config.data_path.clone(),
         secrets: keystore.into_iter().chain(token).chain([salt::file(&config.data_path)]).collect(),
@@ -175,17 +176,17 @@ fn start(config: Configuration, options: Options) -> Result<TaskManager, sc_serv
 fn engine_choice(cli: &Cli) -> anyhow::Result<engine::Choice> {
     let options = &cli.engine;
     Ok(match (&options.engine, &options.engine_token_file) {
-        (Engine::Off, None) => engine::Choice::Off,
-        (Engine::Auto, None) => engine::Choice::Child {
+        (EngineAt::Off, None) => engine::Choice::Off,
+        (EngineAt::Auto, None) => engine::Choice::Child {
             models: options.models.clone(),
             config: options.engine_config.clone(),
             demo: cli.run.shared_params.dev,
             port: options.engine_port,
         },
-        (Engine::Url(url), Some(token_file)) => {
+        (EngineAt::Url(url), Some(token_file)) => {
             engine::Choice::running(url, token_file).context("--engine-token-file")?
         }
-        (Engine::Url(_), None) => anyhow::bail!("--engine URL needs --engine-token-file FILE"),
+        (EngineAt::Url(_), None) => anyhow::bail!("--engine URL needs --engine-token-file FILE"),
         (_, Some(_)) => anyhow::bail!("--engine-token-file goes with --engine URL"),
     })
 }

@@ -75,7 +75,7 @@ impl Choice {
 }
 
 /// The task that keeps the driver's engine running.
-pub struct Engine<S> {
+pub struct EngineTask<S> {
     /// Where the engine is.
     pub choice: Choice,
     /// The off-chain database.
@@ -86,7 +86,7 @@ pub struct Engine<S> {
     pub data: PathBuf,
 }
 
-impl<S: OffchainStorage> Engine<S> {
+impl<S: OffchainStorage> EngineTask<S> {
     /// Runs until it is dropped, which ends the child as well.
     pub async fn run(mut self) {
         match self.choice.clone() {
@@ -161,8 +161,8 @@ mod tests {
     use sp_keystore::testing::MemoryKeystore;
     use std::sync::Arc;
 
-    fn engine(choice: Choice) -> Engine<InMemOffchainStorage> {
-        Engine {
+    fn engine(choice: Choice) -> EngineTask<InMemOffchainStorage> {
+        EngineTask {
             choice,
             storage: InMemOffchainStorage::default(),
             keystore: Arc::new(MemoryKeystore::new()),

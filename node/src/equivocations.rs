@@ -4,7 +4,7 @@
 //! already, and a proof without seals proves nothing: the runtime refuses it. So its reports go nowhere
 //! ([`OffchainTransactionPoolFactory`] with a pool that takes none), and this task makes them from headers as they were signed.
 
-use crate::service::{Client, SelectChain, TransactionPool};
+use crate::types::{Client, SelectChain, TransactionPool};
 use futures::StreamExt as _;
 use poq_runtime::{opaque::Block, Header};
 use sc_client_api::{BlockImportNotification, BlockchainEvents as _};

@@ -12,6 +12,7 @@ mod local_pool;
 mod rpc;
 mod salt;
 mod service;
+mod types;
 mod watch;
 
 use std::process::ExitCode;

@@ -2,7 +2,7 @@
 //!
 //! There is no RPC of this project's own: everything about requests is asked through the runtime's view functions.
 
-use crate::service::{Backend, Client, SelectChain, TransactionPool};
+use crate::types::{Backend, Client, SelectChain, TransactionPool};
 use jsonrpsee::RpcModule;
 use pallet_transaction_payment_rpc::{TransactionPayment, TransactionPaymentApiServer};
 use poq_runtime::{opaque::Block, BlockNumber, Hash};

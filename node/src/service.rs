@@ -7,13 +7,14 @@ use crate::{
     chain_spec, dev, engine, equivocations,
     local_pool::EveryFork,
     rpc, salt,
+    types::{Backend, BlockImport, Client, GrandpaLink, SelectChain, SyncService, TransactionPool},
     watch::{Part, Recorded, Sent, Watch},
 };
 use futures::FutureExt as _;
 use poq_runtime::{opaque::Block, Hash, RuntimeApi};
 use sc_client_api::Backend as _;
-use sc_consensus_babe::{BabeBlockImport, BabeLink, BabeWorkerHandle, SlotProportion};
-use sc_consensus_grandpa::{FinalityProofProvider, GrandpaBlockImport, SharedVoterState};
+use sc_consensus_babe::{BabeLink, BabeWorkerHandle, SlotProportion};
+use sc_consensus_grandpa::{FinalityProofProvider, SharedVoterState};
 use sc_consensus_slots::BackoffAuthoringOnFinalizedHeadLagging;
 use sc_network::{
     config::Role, service::traits::NetworkService, NetworkBackend, NotificationService, ProtocolName,
@@ -23,7 +24,6 @@ use sc_service::{
     SpawnTasksParams, TaskManager, WarpSyncConfig,
 };
 use sc_telemetry::{Telemetry, TelemetryHandle, TelemetryWorker};
-use sc_transaction_pool::TransactionPoolHandle;
 use sc_transaction_pool_api::{OffchainTransactionPoolFactory, RejectAllTxPool};
 use sp_consensus_babe::inherents::{BabeCreateInherentDataProviders, InherentDataProvider as SlotProvider};
 use sp_consensus_babe::SlotDuration;
@@ -31,25 +31,6 @@ use sp_keystore::KeystorePtr;
 use sp_timestamp::InherentDataProvider as TimestampProvider;
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-type Executor = sc_executor::WasmExecutor<sp_io::SubstrateHostFunctions>;
-type BlockImport = BabeBlockImport<
-    Block,
-    Client,
-    GrandpaBlockImport<Backend, Block, Client, SelectChain>,
-    BabeCreateInherentDataProviders<Block>,
-    SelectChain,
->;
-type GrandpaLink = sc_consensus_grandpa::LinkHalf<Block, Client, SelectChain>;
-type SyncService = Arc<sc_network_sync::SyncingService<Block>>;
-
-/// The chain's state and blocks.
-pub type Client = sc_service::TFullClient<Block, RuntimeApi, Executor>;
-/// Where they are kept.
-pub type Backend = sc_service::TFullBackend<Block>;
-/// Which fork is best: the longest.
-pub type SelectChain = sc_consensus::LongestChain<Backend, Block>;
-/// Transactions that wait for a block.
-pub type TransactionPool = TransactionPoolHandle<Block, Client>;
 /// What [`parts`] makes.
 pub type Parts = PartialComponents<
     Client,
@@ -405,8 +386,12 @@ impl Tasks<'_> {
         let Some(storage) = self.backend.offchain_storage().filter(|_| self.plan.offchain_workers) else {
             return Ok(());
         };
-        let task =
-            engine::Engine { choice, storage, keystore: self.keystore.clone(), data: self.plan.data.clone() };
+        let task = engine::EngineTask {
+            choice,
+            storage,
+            keystore: self.keystore.clone(),
+            data: self.plan.data.clone(),
+        };
         // Not essential: a node whose engine fails still follows the chain, and the driver reports what it cannot do.
         self.task_manager.spawn_handle().spawn("engine", "engine", task.run());
         Ok(())

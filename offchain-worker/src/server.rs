@@ -2,7 +2,7 @@
 
 use crate::{
     aborts::Aborts,
-    api::{self, Engine},
+    api::{self, ApiState},
     backends::{Backends, BackendsError},
     config::{ConfigError, EngineConfig},
     limits::Cancel,
@@ -112,7 +112,7 @@ pub async fn serve(
     let looking_after = CancellationToken::new();
     backends.watch(&looking_after);
     let jobs = worker::start(Arc::clone(&queue), Arc::clone(&backends), settings.job_time);
-    let engine = Engine::new(Arc::clone(&queue), shelf, backends, config.token, &settings);
+    let engine = ApiState::new(Arc::clone(&queue), shelf, backends, config.token, &settings);
     let (closing, drained) = (engine.closing.clone(), engine.drained.clone());
     let app = api::router(engine);
 

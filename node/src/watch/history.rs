@@ -6,7 +6,7 @@ use super::{
     sent::{report_in, Sent},
     state::{State, Unreadable},
 };
-use crate::service::Client;
+use crate::types::Client;
 use pallet_proof_of_quality::{types::Phase, Event, RequestId};
 use poq_runtime::{opaque::Block, AccountId, BlockNumber, Hash, RuntimeEvent};
 use sc_client_api::{BlockBackend as _, FinalityNotification, HeaderBackend as _};

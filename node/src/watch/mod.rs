@@ -13,7 +13,7 @@ mod state;
 pub use problems::{Line, Place, Problem};
 pub use sent::{Recorded, Sent};
 
-use crate::service::Client;
+use crate::types::Client;
 use codec::{Decode as _, Encode as _};
 use futures::StreamExt as _;
 use history::History;

@@ -1,7 +1,7 @@
 //! What the chain says, read straight from its state: no call into the runtime, and nothing that grows with the number
 //! of requests.
 
-use crate::service::Client;
+use crate::types::Client;
 use codec::Decode;
 use frame_support::storage::storage_prefix;
 use frame_system::EventRecord;

@@ -9,8 +9,8 @@ use super::{
     direct::{Direct, Place},
     error::{ApiError, ErrorBody},
     models::{choose, seconds, Chosen},
-    openapi::WorkErrors,
-    whole, Body, Engine,
+    schemas::WorkErrors,
+    whole, ApiState, Body,
 };
 use crate::{
     limits::Unfinished,
@@ -290,7 +290,7 @@ pub struct Delta {
     ),
 )]
 pub async fn complete(
-    State(engine): State<Engine>,
+    State(engine): State<ApiState>,
     Extension(passage): Extension<Arc<Passage>>,
     place: Place,
     Body(request): Body<ChatRequest>,

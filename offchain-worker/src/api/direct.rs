@@ -1,6 +1,6 @@
 //! Work that is done while the caller waits: who gets a place, how long it may take, how it ends.
 
-use super::{error::ApiError, Engine};
+use super::{error::ApiError, ApiState};
 use crate::{limits::Unfinished, worker::within};
 use axum::{extract::FromRequestParts, http::request::Parts, http::StatusCode};
 use std::{future::Future, sync::Arc};
@@ -12,10 +12,10 @@ pub struct Place {
     _permit: OwnedSemaphorePermit,
 }
 
-impl FromRequestParts<Engine> for Place {
+impl FromRequestParts<ApiState> for Place {
     type Rejection = ApiError;
 
-    async fn from_request_parts(_: &mut Parts, engine: &Engine) -> Result<Self, ApiError> {
+    async fn from_request_parts(_: &mut Parts, engine: &ApiState) -> Result<Self, ApiError> {
         if engine.closing.is_set() {
             return Err(ApiError::stopping());
         }
@@ -37,7 +37,7 @@ pub struct Direct<T>(JoinSet<Result<T, Unfinished>>);
 impl<T: Send + 'static> Direct<T> {
     /// Begins the work, within the time that a job may take.
     pub fn start(
-        engine: &Engine,
+        engine: &ApiState,
         place: Place,
         work: impl Future<Output = Result<T, Unfinished>> + Send + 'static,
     ) -> Self {

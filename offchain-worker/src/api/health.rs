@@ -2,8 +2,8 @@
 
 use super::{
     error::{ApiError, ErrorBody},
-    openapi::TokenErrors,
-    Engine,
+    schemas::TokenErrors,
+    ApiState,
 };
 use axum::{
     extract::State,
@@ -30,7 +30,7 @@ pub struct Health {
     (status = 200, description = "The engine takes requests.", body = Health),
     (status = 503, description = "The engine is stopping.", body = ErrorBody),
 ))]
-pub async fn health(State(engine): State<Engine>) -> Result<Json<Health>, ApiError> {
+pub async fn health(State(engine): State<ApiState>) -> Result<Json<Health>, ApiError> {
     if engine.closing.is_set() {
         return Err(ApiError::stopping());
     }
@@ -42,7 +42,7 @@ pub async fn health(State(engine): State<Engine>) -> Result<Json<Health>, ApiErr
     (status = 200, description = "The counters.", body = String, content_type = "text/plain"),
     TokenErrors,
 ))]
-pub async fn metrics(State(engine): State<Engine>) -> Result<Response, ApiError> {
+pub async fn metrics(State(engine): State<ApiState>) -> Result<Response, ApiError> {
     let metrics = engine.backends.metrics();
     metrics.set_jobs(engine.queue.depth());
     metrics.set_models(engine.backends.pool().used());

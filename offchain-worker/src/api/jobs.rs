@@ -3,8 +3,9 @@
 use super::{
     blocking,
     error::{ApiError, ErrorBody},
-    openapi::{JobErrors, JobSchema, JobStatusSchema, TokenErrors},
-    read_json, Engine,
+    read_json,
+    schemas::{JobErrors, JobSchema, JobStatusSchema, TokenErrors},
+    ApiState,
 };
 use crate::{job_id::JobId, queue::Ticket, store::now_ms};
 use axum::{
@@ -64,7 +65,7 @@ pub struct Ask {
     ),
 )]
 pub async fn put_job(
-    State(engine): State<Engine>,
+    State(engine): State<ApiState>,
     id: Result<Path<String>, PathRejection>,
     ask: Result<Query<Ask>, QueryRejection>,
     request: Request,
@@ -96,7 +97,7 @@ pub async fn put_job(
     ),
 )]
 pub async fn get_job(
-    State(engine): State<Engine>,
+    State(engine): State<ApiState>,
     id: Result<Path<String>, PathRejection>,
     wait: Result<Query<Wait>, QueryRejection>,
 ) -> Result<Response, ApiError> {
@@ -122,7 +123,7 @@ pub async fn get_job(
     ),
 )]
 pub async fn delete_job(
-    State(engine): State<Engine>,
+    State(engine): State<ApiState>,
     id: Result<Path<String>, PathRejection>,
 ) -> Result<StatusCode, ApiError> {
     let id = parse_id(id)?;
@@ -166,7 +167,7 @@ fn parse_job(body: &[u8]) -> Result<Job, ApiError> {
 }
 
 /// Holds the answer until the job is finished or the time is over; the ticket as it is then.
-async fn hold(engine: &Engine, id: JobId, ticket: Ticket, wait: Duration) -> Result<Ticket, ApiError> {
+async fn hold(engine: &ApiState, id: JobId, ticket: Ticket, wait: Duration) -> Result<Ticket, ApiError> {
     let Some(mut unfinished) = ticket.unfinished.clone().filter(|_| !wait.is_zero()) else {
         return Ok(ticket);
     };
@@ -174,7 +175,7 @@ async fn hold(engine: &Engine, id: JobId, ticket: Ticket, wait: Duration) -> Res
     look_up(engine, id).await
 }
 
-async fn look_up(engine: &Engine, id: JobId) -> Result<Ticket, ApiError> {
+async fn look_up(engine: &ApiState, id: JobId) -> Result<Ticket, ApiError> {
     let queue = Arc::clone(&engine.queue);
     let ticket = blocking(move || queue.ticket(id)).await??;
     ticket.ok_or_else(|| {

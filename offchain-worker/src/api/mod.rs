@@ -30,6 +30,7 @@ mod jobs;
 pub mod models;
 pub mod openapi;
 pub mod rerank;
+mod schemas;
 
 use crate::{
     backends::Backends, config::Settings, limits::Cancel, metrics::Metrics, models::shelf::Shelf,
@@ -59,9 +60,9 @@ const MAX_CONCURRENT_REQUESTS: usize = 256;
 /// How long a body may take to arrive.
 const READING_TIME: Duration = Duration::from_secs(30);
 
-/// What the API needs of the engine.
+/// What all routes share.
 #[derive(Clone, Debug)]
-pub struct Engine {
+pub struct ApiState {
     /// The jobs.
     pub queue: Arc<Queue>,
     /// The files of the models.
@@ -80,7 +81,7 @@ pub struct Engine {
     max_body_bytes: usize,
 }
 
-impl Engine {
+impl ApiState {
     /// What `settings` say of it is the time that work may take, how much is taken at once, and how large a body may
     /// be.
     pub fn new(
@@ -104,7 +105,7 @@ impl Engine {
     }
 }
 
-pub(crate) type Routes = Vec<(&'static str, MethodRouter<Engine>)>;
+pub(crate) type Routes = Vec<(&'static str, MethodRouter<ApiState>)>;
 
 /// What everybody may ask.
 fn open_routes() -> Routes {
@@ -131,12 +132,12 @@ fn direct_routes() -> Routes {
     ]
 }
 
-fn router_of(routes: Routes) -> Router<Engine> {
+fn router_of(routes: Routes) -> Router<ApiState> {
     routes.into_iter().fold(Router::new(), |router, (path, method)| router.route(path, method))
 }
 
 /// The API of `engine`.
-pub fn router(engine: Engine) -> Router {
+pub fn router(engine: ApiState) -> Router {
     let guarded = router_of(quick_routes())
         .layer(GlobalConcurrencyLimitLayer::new(MAX_CONCURRENT_REQUESTS))
         .merge(router_of(direct_routes()))

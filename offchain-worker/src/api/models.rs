@@ -4,8 +4,8 @@
 use super::{
     blocking,
     error::{ApiError, ErrorBody},
-    openapi::TokenErrors,
-    Engine,
+    schemas::TokenErrors,
+    ApiState,
 };
 use crate::{
     backends::Backends,
@@ -176,7 +176,7 @@ impl Model {
 }
 
 /// Everything that work can be asked of: what is elsewhere, by name, then what is here, by name.
-fn all(engine: &Engine) -> Vec<Model> {
+fn all(engine: &ApiState) -> Vec<Model> {
     let mut remotes: Vec<_> = engine.backends.remotes().cloned().collect();
     remotes.sort_by(|left, right| left.config().name.cmp(&right.config().name));
     let here = engine.shelf.list().into_iter().map(Model::Here);
@@ -207,7 +207,7 @@ pub struct ModelList {
     (status = 200, description = "The models.", body = ModelList),
     TokenErrors,
 ))]
-pub async fn list(State(engine): State<Engine>) -> Result<Json<ModelList>, ApiError> {
+pub async fn list(State(engine): State<ApiState>) -> Result<Json<ModelList>, ApiError> {
     let data = blocking(move || all(&engine).iter().map(|model| model.info(&engine.backends)).collect());
     Ok(Json(ModelList { object: "list".to_owned(), data: data.await? }))
 }
@@ -227,7 +227,7 @@ pub async fn list(State(engine): State<Engine>) -> Result<Json<ModelList>, ApiEr
     ),
 )]
 pub async fn one(
-    State(engine): State<Engine>,
+    State(engine): State<ApiState>,
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Json<ModelInfo>, ApiError> {
     let Path(id) = id?;
@@ -246,7 +246,7 @@ pub struct Chosen {
 
 /// The model of this kind that is called `wanted`, or has that id. Without a name, the only one of the kind.
 pub(super) async fn choose(
-    engine: &Engine,
+    engine: &ApiState,
     wanted: Option<&str>,
     kind: ModelKind,
 ) -> Result<Chosen, ApiError> {
@@ -266,7 +266,7 @@ pub(super) async fn choose(
     Ok(Chosen { id, name })
 }
 
-async fn find(engine: &Engine, wanted: &str) -> Result<Model, ApiError> {
+async fn find(engine: &ApiState, wanted: &str) -> Result<Model, ApiError> {
     let called = |remote: &&Arc<Remote>| remote.config().name == wanted || remote.config().model == wanted;
     if let Some(remote) = engine.backends.remotes().find(called) {
         return Ok(Model::Elsewhere(Arc::clone(remote)));
@@ -287,7 +287,7 @@ async fn find(engine: &Engine, wanted: &str) -> Result<Model, ApiError> {
     })
 }
 
-fn only(engine: &Engine, kind: ModelKind) -> Result<Model, ApiError> {
+fn only(engine: &ApiState, kind: ModelKind) -> Result<Model, ApiError> {
     let mut of_kind = all(engine).into_iter().filter(|model| model.kind() == kind);
     let kind = kind.as_str();
     match (of_kind.next(), of_kind.next()) {

@@ -9,8 +9,8 @@ use super::{
     direct::{Direct, Place},
     error::{ApiError, ErrorBody},
     models::{choose, Chosen},
-    openapi::WorkErrors,
-    whole, Body, Engine,
+    schemas::WorkErrors,
+    whole, ApiState, Body,
 };
 use crate::{
     models::shelf::ModelKind,
@@ -203,7 +203,7 @@ pub struct AnswerScore {
     ),
 )]
 pub async fn rerank(
-    State(engine): State<Engine>,
+    State(engine): State<ApiState>,
     place: Place,
     Body(request): Body<RerankRequest>,
 ) -> Result<Json<Reranked>, ApiError> {
@@ -223,7 +223,7 @@ pub async fn rerank(
     ),
 )]
 pub async fn rerank_either(
-    State(engine): State<Engine>,
+    State(engine): State<ApiState>,
     place: Place,
     Body(request): Body<Value>,
 ) -> Result<Response, ApiError> {
@@ -246,7 +246,7 @@ pub async fn rerank_either(
     ),
 )]
 pub async fn score(
-    State(engine): State<Engine>,
+    State(engine): State<ApiState>,
     place: Place,
     Body(request): Body<ScoreRequest>,
 ) -> Result<Json<Scores>, ApiError> {
@@ -262,7 +262,7 @@ fn read<T: DeserializeOwned>(request: Value) -> Result<T, ApiError> {
     serde_json::from_value(request).map_err(ApiError::invalid)
 }
 
-async fn do_rerank(engine: &Engine, place: Place, request: RerankRequest) -> Result<Reranked, ApiError> {
+async fn do_rerank(engine: &ApiState, place: Place, request: RerankRequest) -> Result<Reranked, ApiError> {
     if request.top_n == Some(0) {
         return Err(ApiError::invalid("'top_n' has to be at least 1"));
     }
@@ -285,7 +285,7 @@ async fn do_rerank(engine: &Engine, place: Place, request: RerankRequest) -> Res
     })
 }
 
-async fn do_rank(engine: &Engine, place: Place, request: TeiRequest) -> Result<Vec<RankedText>, ApiError> {
+async fn do_rank(engine: &ApiState, place: Place, request: TeiRequest) -> Result<Vec<RankedText>, ApiError> {
     let kept = request.return_text.unwrap_or(false).then(|| request.texts.clone());
     let (_, scored) =
         do_score(engine, place, request.model.as_deref(), request.query, request.texts, false).await?;
@@ -296,7 +296,7 @@ async fn do_rank(engine: &Engine, place: Place, request: TeiRequest) -> Result<V
 }
 
 async fn do_score(
-    engine: &Engine,
+    engine: &ApiState,
     place: Place,
     model: Option<&str>,
     question: String,

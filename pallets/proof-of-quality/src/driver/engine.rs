@@ -37,12 +37,12 @@ pub struct Asked {
 }
 
 /// A connection to the engine for one run.
-pub struct Engine<'a> {
+pub struct EngineClient<'a> {
     endpoint: &'a EngineEndpoint,
     deadline: Timestamp,
 }
 
-impl<'a> Engine<'a> {
+impl<'a> EngineClient<'a> {
     /// Starts the run's clock.
     pub fn new(endpoint: &'a EngineEndpoint) -> Self {
         let deadline = sp_io::offchain::timestamp().add(Duration::from_millis(DEADLINE_MS));

@@ -34,7 +34,7 @@ use crate::{
 };
 use alloc::{string::String, vec::Vec};
 use codec::Encode;
-use engine::{Answer, Engine};
+use engine::{Answer, EngineClient};
 use frame_support::BoundedVec;
 use frame_system::{
     offchain::{AppCrypto, SubmitTransaction},
@@ -150,7 +150,7 @@ fn run_alone<T: Config>(keys: &[LocalKey<T>], now: BlockNumberFor<T>, began: Tim
 
     let answers = match &endpoint {
         Some(endpoint) => {
-            let engine = Engine::new(endpoint);
+            let engine = EngineClient::new(endpoint);
             let ask = |(index, task): &(usize, Task)| {
                 let key = keys.get(*index)?;
                 let id = task.job.id(&genesis, task.request, &key.account.encode());
