@@ -28,7 +28,7 @@ demo: build ## Start a network, ask it a question (ASK="…"), stop it
 	@scripts/demo.sh
 
 # Stopping and looking need no build.
-POQ_NETWORK_PROGRAM = "$(CARGO_TARGET_DIR)/release/poq-network"
+POQ_NETWORK_PROGRAM = "$(CARGO_TARGET_DIR)/release/poq-testnet"
 
 network: build ## Start four block authors and seven operators, each a process of its own
 	@$(POQ_NETWORK_PROGRAM) up

@@ -12,7 +12,7 @@ use super::{
     Args,
 };
 use anyhow::{bail, Context as _, Result};
-use network::{
+use testnet::{
     client::Client,
     members::{self, Member, Part as MemberPart},
     network::{Network, Options, Place, Spec},

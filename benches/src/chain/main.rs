@@ -94,7 +94,7 @@ enum What {
 impl Args {
     /// The node's program.
     fn node(&self) -> Result<PathBuf> {
-        self.node.clone().map_or_else(|| network::programs::find("poq-node"), Ok)
+        self.node.clone().map_or_else(|| testnet::programs::find("poq-node"), Ok)
     }
 
     /// How long a load is measured.

@@ -14,7 +14,7 @@ const PALLET: &str = "pallet-proof-of-quality";
 const PRIMITIVES: &str = "poq-primitives";
 const ENGINE: &str = "poq-worker";
 const CLIENT: &str = "poq-cli";
-const NETWORK: &str = "poq-network";
+const TESTNET: &str = "poq-testnet";
 const TASK: &str = "poq-bench-consensus";
 const EXAMPLE: &str = env!("CARGO_PKG_NAME");
 
@@ -29,7 +29,7 @@ const ROOMS: [(&str, &[&str]); 10] = [
     (CLIENT, &[PRIMITIVES]),
     (EXAMPLE, &[PALLET, PRIMITIVES]),
     // What benches build on.
-    (NETWORK, &[RUNTIME, PALLET, PRIMITIVES, AUTHORS]),
+    (TESTNET, &[RUNTIME, PALLET, PRIMITIVES, AUTHORS]),
     (TASK, &[PALLET, PRIMITIVES]),
 ];
 

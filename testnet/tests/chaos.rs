@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "what fails here fails a test")]
 
-use network::{
+use testnet::{
     chaos::{self, plan::Kind, Args},
     wires::Wires,
 };

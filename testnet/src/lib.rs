@@ -1,11 +1,11 @@
 //! Networks of real nodes on one machine: to use, to upgrade, to hurt.
 //!
 //! A network is four block authors and seven operators, each a process of its own with its own data, keys and engine, as they
-//! would be on eleven machines. `poq-network` is the program around it; tests use the library:
+//! would be on eleven machines. `poq-testnet` is the program around it; tests use the library:
 //!
 //! ```no_run
 //! # async fn example() -> anyhow::Result<()> {
-//! use network::{client::Client, members, network::{Network, Options, Place}};
+//! use testnet::{client::Client, members, network::{Network, Options, Place}};
 //!
 //! let options = Options::new("/tmp/some-folder", Place::free_ports()?);
 //! let mut network = Network::create(options, members::all()).await?;

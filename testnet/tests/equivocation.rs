@@ -8,7 +8,7 @@
     reason = "these are tests"
 )]
 
-use network::{
+use testnet::{
     client::{account, wait, Client},
     members::{self, Member},
     network::{Network, Options, Place},

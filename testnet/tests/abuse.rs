@@ -9,7 +9,7 @@
 )]
 
 use futures::{stream, StreamExt as _};
-use network::{
+use testnet::{
     client::{account, wait, Client, Question, PALLET},
     ledger::Ledger,
     members,

@@ -1,9 +1,9 @@
-//! `poq-network`: a network of eleven nodes on this machine, to use or to hurt.
+//! `poq-testnet`: a network of eleven nodes on this machine, to use or to hurt.
 
 use anyhow::{bail, ensure, Context as _, Result};
 use clap::{Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use network::{
+use testnet::{
     chaos, members,
     network::{Network, Options, Place},
     process, programs, show,
@@ -19,7 +19,7 @@ use std::{
 
 /// A network of real nodes on this machine: four block authors and seven operators, each with its own data, keys and engine.
 #[derive(Debug, Parser)]
-#[command(name = "poq-network", version, after_help = EXAMPLES)]
+#[command(name = "poq-testnet", version, after_help = EXAMPLES)]
 struct Args {
     #[command(subcommand)]
     command: Command,
@@ -27,12 +27,12 @@ struct Args {
 
 const EXAMPLES: &str = "\
 Examples:
-  poq-network up                       start it, or go on where it was stopped
+  poq-testnet up                       start it, or go on where it was stopped
   poq --from Bob ask \"What is the capital of Peru?\"
-  poq-network status                   who runs, memory, blocks
-  poq-network down                     stop it, keep its data
-  poq-network down --forget            stop it, remove its data
-  poq-network chaos --seed 7           another network, in namespaces of its own, and fifty faults (as root)";
+  poq-testnet status                   who runs, memory, blocks
+  poq-testnet down                     stop it, keep its data
+  poq-testnet down --forget            stop it, remove its data
+  poq-testnet chaos --seed 7           another network, in namespaces of its own, and fifty faults (as root)";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -151,13 +151,13 @@ async fn up(folder: &Path, rpc_port: u16, port: u16, models: PathBuf) -> Result<
     say(&show::table(&show::statuses(&network).await).trim_fmt())?;
     let first = network.nodes().first().context("there are no nodes")?;
     say(&format!(
-        "\nIt runs. Next:\n  export POQ_URL={}    # or any other of these\n  poq --from Bob ask \"What is the capital of Peru?\"\n  poq-network status\n  poq-network down",
+        "\nIt runs. Next:\n  export POQ_URL={}    # or any other of these\n  poq --from Bob ask \"What is the capital of Peru?\"\n  poq-testnet status\n  poq-testnet down",
         first.url()
     ))
 }
 
 async fn start(network: &Network, bar: &ProgressBar) -> Result<()> {
-    network.nodes().iter().try_for_each(network::node::Node::start)?;
+    network.nodes().iter().try_for_each(testnet::node::Node::start)?;
     network.wait_until_up(|up| bar.set_position(up as u64)).await
 }
 

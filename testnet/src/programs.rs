@@ -52,7 +52,7 @@ mod tests {
 
     #[test]
     fn tests_look_one_folder_up() {
-        assert_eq!(beside(Path::new("/t/release/poq-network")), Path::new("/t/release"));
+        assert_eq!(beside(Path::new("/t/release/poq-testnet")), Path::new("/t/release"));
         assert_eq!(beside(Path::new("/t/release/deps/chaos-123")), Path::new("/t/release"));
     }
 

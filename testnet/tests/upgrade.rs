@@ -11,7 +11,7 @@
     reason = "these are tests"
 )]
 
-use network::{
+use testnet::{
     client::{account, variant, wait, At, Client, Question, Request, PALLET},
     ledger::{issuance, Ledger},
     members,

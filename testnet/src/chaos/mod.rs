@@ -61,7 +61,7 @@ pub struct Args {
     pub models: PathBuf,
 }
 
-/// `poq-network chaos`.
+/// `poq-testnet chaos`.
 ///
 /// # Errors
 /// If the network cannot be made, or does not answer any more. What the chaos found is no error but the exit code.
