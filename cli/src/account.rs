@@ -23,7 +23,7 @@ pub async fn signer(shared: &Shared, chain: &Chain) -> Result<Keypair, Failure> 
         return keypair_in(file);
     }
     if let Ok(secret) = env::var(SURI_VARIABLE) {
-        return keypair(&secret, &format!("{SURI_VARIABLE} holds no secret URI"));
+        return kept_keypair(&secret, SURI_VARIABLE);
     }
     if chain.is_development().await? {
         return development("alice");
@@ -37,7 +37,7 @@ pub async fn signer(shared: &Shared, chain: &Chain) -> Result<Keypair, Failure> 
 /// The key whose secret URI is in `file`.
 pub fn keypair_in(file: &Path) -> Result<Keypair, Failure> {
     let secret = read_secret(file)?;
-    let keypair = keypair(&secret, &format!("{} holds no secret URI", file.display()))?;
+    let keypair = kept_keypair(&secret, &file.display().to_string())?;
     warn_of_other_readers(file);
     Ok(keypair)
 }
@@ -108,9 +108,24 @@ pub fn development_accounts() -> Vec<(String, AccountId32)> {
         .collect()
 }
 
+/// The key of a secret that somebody keeps, found in `source`.
+///
+/// Without a phrase and a seed a secret URI stands for the development phrase, which everybody has: whoever left the secret out
+/// by mistake would sign with a key that anyone can sign with.
+fn kept_keypair(secret: &str, source: &str) -> Result<Keypair, Failure> {
+    let secret = secret.trim();
+    if secret.is_empty() || secret.starts_with('/') {
+        return Err(Failure::Input(format!(
+            "{source} holds no phrase and no seed: that would be a key that everybody has. Write 12 words or more, or 64 hex \
+             digits, with a path behind if need be; --from NAME signs with a development account"
+        )));
+    }
+    keypair(secret, &format!("{source} holds no secret URI"))
+}
+
 /// Never repeats the secret.
-fn keypair(secret: &str, otherwise: &str) -> Result<Keypair, Failure> {
-    let uri = SecretUri::from_str(secret.trim()).map_err(|_| Failure::Input(otherwise.to_owned()))?;
+fn keypair(uri: &str, otherwise: &str) -> Result<Keypair, Failure> {
+    let uri = SecretUri::from_str(uri).map_err(|_| Failure::Input(otherwise.to_owned()))?;
     Keypair::from_uri(&uri).map_err(|_| Failure::Input(otherwise.to_owned()))
 }
 
@@ -126,12 +141,25 @@ mod tests {
         assert_eq!(address("operator-0"), address("//PoQ//operator//0"));
     }
 
+    /// Everybody's.
+    const DEV_PHRASE: &str = "bottom drive obey lake curtain smoke basket hold race lonely fit walk";
+
+    #[test]
+    fn no_secret_is_no_key() {
+        for empty in ["", " ", "\n", "\t\n", "//path", " //Alice\n", "/soft", "///password"] {
+            let error = kept_keypair(empty, "POQ_SURI").err().unwrap_or_else(|| panic!("{empty:?} signs"));
+            assert!(error.to_string().contains("POQ_SURI holds no phrase and no seed"), "{error}");
+        }
+        assert!(kept_keypair(&format!("{DEV_PHRASE}//path"), "x").is_ok());
+        assert!(kept_keypair(&format!(" 0x{}\n", "07".repeat(32)), "x").is_ok());
+    }
+
     #[test]
     fn secrets_are_not_taken_from_the_command_line_nor_repeated() {
         let phrase = "bottom drive obey lake curtain smoke basket hold race lonely fit walk";
         assert!(development(phrase).is_err());
         assert!(development("operator-7").is_err());
-        let error = keypair("legal winner secret", "x holds no secret URI").err().unwrap();
+        let error = kept_keypair("legal winner secret", "x").err().unwrap();
         assert!(!error.to_string().contains("legal"), "{error}");
     }
 
@@ -139,7 +167,7 @@ mod tests {
     fn a_secret_in_a_file_is_the_key_of_its_uri_and_is_not_repeated() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("worker");
-        fs::write(&file, "//PoQ//worker//2\n").unwrap();
+        fs::write(&file, format!("{DEV_PHRASE}//PoQ//worker//2\n")).unwrap();
         let expected = development_key("//PoQ//worker//2").unwrap().unwrap().public_key().0;
         assert_eq!(keypair_in(&file).unwrap().public_key().0, expected);
         fs::write(&file, "legal winner secret").unwrap();

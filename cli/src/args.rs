@@ -357,7 +357,8 @@ pub enum ParametersCommand {
 #[derive(Debug, clap::Args)]
 #[command(after_help = ASK_EXAMPLES)]
 pub struct Ask {
-    /// The question; it becomes public
+    /// The question; it becomes public. `-` reads it from standard input
+    #[arg(allow_hyphen_values = true)]
     pub prompt: String,
 
     /// A generator that may answer; may be given more than once [default: all that somebody serves and whose context has room]
@@ -398,8 +399,8 @@ pub struct Ask {
     #[arg(long, value_name = "POQ")]
     pub budget: Option<Amount>,
 
-    /// Give up waiting after this many seconds; the request goes on
-    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+    /// Give up waiting after this many seconds, at most a year; the request goes on
+    #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=31_536_000))]
     pub timeout: u64,
 
     /// Do not ask before spending (nobody is asked on development chains nor in scripts)

@@ -48,11 +48,16 @@ struct Asked {
 }
 
 /// `poq ask`.
-pub async fn run(mut chain: Chain, ask: Ask, shared: &Shared) -> Result<Outcome, Failure> {
+pub async fn run(mut chain: Chain, mut ask: Ask, shared: &Shared) -> Result<Outcome, Failure> {
+    ask.prompt = question(ask.prompt, io::stdin())?;
     let deadline = Instant::now() + Duration::from_secs(ask.timeout);
     let mut progress = Progress::new(shared.json);
     let signer = account::signer(shared, &chain).await?;
     let at = chain.best().await?;
+    // The chain takes characters that have no glyph for a question.
+    if !render::is_visible(&ask.prompt) {
+        return Err(chain::refuse_as(&at, "EmptyPrompt", "Nothing of the question can be seen."));
+    }
     let names = Names::load(&chain, &at).await?;
     let mut terms = terms(&ask, &names, &at, &signer).await?;
     confirm(&chain, &ask, terms.budget).await?;
@@ -84,6 +89,17 @@ pub async fn run(mut chain: Chain, ask: Ask, shared: &Shared) -> Result<Outcome,
     };
     tell(sealed.as_ref());
     outcome
+}
+
+/// The question, from `input` if it is `-`.
+fn question(said: String, mut input: impl io::Read) -> Result<String, Failure> {
+    if said != "-" {
+        return Ok(said);
+    }
+    let mut text = String::new();
+    let read = input.read_to_string(&mut text);
+    read.map_err(|error| Failure::Input(format!("cannot read the question from standard input: {error}")))?;
+    Ok(text.trim_end_matches(['\r', '\n']).to_owned())
 }
 
 /// Says where the answer key of an audit is: to nobody but who asks.

@@ -7,6 +7,7 @@ use comfy_table::{
 use serde_json::Value;
 use std::{
     env,
+    fmt::Write as _,
     io::{self, IsTerminal, Write},
 };
 
@@ -28,12 +29,12 @@ pub fn json(value: &Value) -> Result<(), Failure> {
 /// Writes an error where errors go. A failure to do so cannot be told to anybody.
 pub fn error_line(text: &str) {
     let mark = if coloured(&io::stderr()) { "\u{1b}[31merror\u{1b}[0m" } else { "error" };
-    let _ = writeln!(io::stderr(), "{mark}: {text}");
+    let _ = writeln!(io::stderr(), "{mark}: {}", printable(text));
 }
 
 /// Writes a remark where errors go: standard output is for the answer.
 pub fn note_line(text: &str) {
-    let _ = writeln!(io::stderr(), "{text}");
+    let _ = writeln!(io::stderr(), "{}", printable(text));
 }
 
 /// Emphasised, where that shows.
@@ -69,15 +70,48 @@ pub fn table(columns: &[&str]) -> Table {
     table
 }
 
-/// Text of strangers (prompts, answers, names) without what would steer a terminal.
+/// Text of strangers (prompts, answers, names, errors of nodes) with all in sight that would steer a terminal, turn the direction of
+/// what follows, or take no room: such a character is written as its number, like `<U+202E>`.
 pub fn printable(text: &str) -> String {
-    text.chars()
-        .map(|character| match character {
-            '\n' | '\t' => character,
-            other if other.is_control() => char::REPLACEMENT_CHARACTER,
-            other => other,
-        })
-        .collect()
+    let mut shown = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '\n' | '\t' => shown.push(character),
+            other if other.is_control() || is_invisible(other) => {
+                let _ = write!(shown, "<U+{:04X}>", u32::from(other));
+            }
+            other => shown.push(other),
+        }
+    }
+    shown
+}
+
+/// Whether a text has anything that can be seen.
+pub fn is_visible(text: &str) -> bool {
+    text.chars().any(|c| !c.is_whitespace() && !c.is_control() && !is_invisible(c))
+}
+
+/// Characters that have no glyph: those of the general category `Cf` of Unicode 16 that are not drawn, line and paragraph
+/// separators, and fillers.
+fn is_invisible(character: char) -> bool {
+    matches!(
+        character,
+        '\u{ad}'
+            | '\u{61c}'
+            | '\u{115f}'..='\u{1160}'
+            | '\u{180e}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{3164}'
+            | '\u{feff}'
+            | '\u{ffa0}'
+            | '\u{fff9}'..='\u{fffb}'
+            | '\u{1bca0}'..='\u{1bca3}'
+            | '\u{1d173}'..='\u{1d17a}'
+            | '\u{e0001}'
+            | '\u{e0020}'..='\u{e007f}'
+    )
 }
 
 /// The beginning of a text, on one line.
@@ -96,7 +130,18 @@ mod tests {
 
     #[test]
     fn strangers_do_not_steer_the_terminal() {
-        assert_eq!(printable("a\u{1b}[2Jb\nc"), "a\u{fffd}[2Jb\nc");
+        assert_eq!(printable("a\u{1b}[2Jb\nc"), "a<U+001B>[2Jb\nc");
+        assert_eq!(printable("Lima\u{202e}.POQ\u{200b}\u{feff}"), "Lima<U+202E>.POQ<U+200B><U+FEFF>");
+        let plain = "¿Cuál? 利马 ليما 👋🏽 naïve\tx";
+        assert_eq!(printable(plain), plain);
+    }
+
+    #[test]
+    fn what_nobody_can_see_is_not_visible() {
+        for empty in ["", " \n", "\u{200b}", "\u{feff}\u{2060} ", "\u{3164}"] {
+            assert!(!is_visible(empty), "{empty:?}");
+        }
+        assert!(is_visible("-") && is_visible("\u{200b}?"));
     }
 
     #[test]

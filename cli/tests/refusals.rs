@@ -7,7 +7,7 @@ mod chain;
 mod common;
 
 use chain::Chain;
-use common::{amount, parse, text, Node};
+use common::{amount, parse, text, Node, DEV_PHRASE};
 use std::{fs, os::unix::fs::PermissionsExt as _};
 use subxt::{dynamic::Value, ext::scale_value::Composite};
 
@@ -31,6 +31,8 @@ async fn bad_requests_are_refused_by_name_and_cost_nothing() {
     let refused: &[(&str, &[&str])] = &[
         ("EmptyPrompt", &[""]),
         ("EmptyPrompt", &[" \n\t "]),
+        ("EmptyPrompt", &["\u{200b}\u{feff}"]),
+        ("EmptyPrompt", &["-"]),
         ("PromptTooLong", &[&long]),
         ("UnknownModel", &["?", "--generator", "no-such-model"]),
         ("UnknownModel", &["?", "--generator", &nowhere]),
@@ -113,7 +115,7 @@ async fn without_the_client(node: &Node, chain: &Chain) {
 fn operators(node: &Node) {
     let folder = tempfile::tempdir().unwrap();
     let secret = folder.path().join("worker");
-    fs::write(&secret, "//Bob//worker\n").unwrap();
+    fs::write(&secret, format!("{DEV_PHRASE}//Bob//worker\n")).unwrap();
     fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
     let secret = secret.to_str().unwrap();
     let worker = chain::account("//Bob//worker").public_key().to_account_id().to_string();
@@ -183,7 +185,7 @@ fn operators(node: &Node) {
 fn a_consent_can_be_made_without_a_node() {
     let folder = tempfile::tempdir().unwrap();
     let secret = folder.path().join("worker");
-    fs::write(&secret, "//Bob//worker").unwrap();
+    fs::write(&secret, format!("{DEV_PHRASE}//Bob//worker")).unwrap();
     fs::set_permissions(&secret, fs::Permissions::from_mode(0o644)).unwrap();
     let genesis = "07".repeat(32);
     let consent = |genesis: &str| {
@@ -220,8 +222,24 @@ fn wrong_command_lines_and_missing_nodes_have_codes_of_their_own() {
     assert_eq!(poq(&["ask"]).status.code(), Some(2));
     assert_eq!(poq(&["ask", "?", "--budget", "1e3"]).status.code(), Some(2));
     assert_eq!(poq(&["ask", "?", "--min-quality", "2"]).status.code(), Some(2));
+    for timeout in ["0", "-1", "31536001", "18446744073709551615"] {
+        assert_eq!(poq(&["ask", "?", "--timeout", timeout]).status.code(), Some(2), "{timeout}");
+    }
+    // A question, and no option.
+    let minus = poq(&["ask", "-1 + 1 = ?", "--url", "ws://127.0.0.1:1"]);
+    assert_eq!(minus.status.code(), Some(3), "{}", text(&minus.stderr));
     assert_eq!(poq(&["operator", "capacity"]).status.code(), Some(2));
     assert_eq!(poq(&["--help"]).status.code(), Some(0));
+    // No secret is no key, wherever it is looked for.
+    let folder = tempfile::tempdir().unwrap();
+    for nothing in ["", " \n", "//path"] {
+        let file = folder.path().join("suri");
+        fs::write(&file, nothing).unwrap();
+        let consent = ["operator", "consent", "--operator", "alice", "--genesis", &"07".repeat(32)];
+        let refused = poq(&[&consent[..], &["--worker-suri-file", file.to_str().unwrap()]].concat());
+        let said = text(&refused.stderr);
+        assert!(!refused.status.success() && said.contains("no phrase and no seed"), "{nothing:?}: {said}");
+    }
     let gone = poq(&["status", "--url", "ws://127.0.0.1:1"]);
     assert_eq!(gone.status.code(), Some(3));
     assert!(text(&gone.stderr).contains("poq-node --dev"), "{}", text(&gone.stderr));

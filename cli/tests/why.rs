@@ -6,7 +6,7 @@
 mod chain;
 mod common;
 
-use common::{text, wait_for, Node};
+use common::{text, wait_for, Node, DEV_PHRASE};
 use serde_json::Value;
 use std::{
     fs::{self, File},
@@ -65,7 +65,7 @@ fn why_says_what_is_wrong_and_what_to_do_first() {
     // A worker key that the node does not have.
     let folder = tempfile::tempdir().unwrap();
     let elsewhere = folder.path().join("worker");
-    fs::write(&elsewhere, "//Elsewhere").unwrap();
+    fs::write(&elsewhere, format!("{DEV_PHRASE}//Elsewhere")).unwrap();
     let register = ["--from", "operator-4", "operator", "register", "--model", "poq-demo-evaluator"];
     node.json(&[&register[..], &["--worker-suri-file", elsewhere.to_str().unwrap()]].concat());
     let answer = node.json(&["why", "operator-4", "--node", &url]);

@@ -3,11 +3,6 @@
 use anyhow::{bail, ensure, Context as _, Result};
 use clap::{Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use testnet::{
-    chaos, members,
-    network::{Network, Options, Place},
-    process, programs, show,
-};
 use std::{
     env,
     fs::{self, File},
@@ -15,6 +10,11 @@ use std::{
     path::{Path, PathBuf},
     process::ExitCode,
     time::Duration,
+};
+use testnet::{
+    chaos, members,
+    network::{Network, Options, Place},
+    process, programs, show,
 };
 
 /// A network of real nodes on this machine: four block authors and seven operators, each with its own data, keys and engine.

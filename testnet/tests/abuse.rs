@@ -9,13 +9,6 @@
 )]
 
 use futures::{stream, StreamExt as _};
-use testnet::{
-    client::{account, wait, Client, Question, PALLET},
-    ledger::Ledger,
-    members,
-    network::{Network, Options, Place},
-    node::Node,
-};
 use poq_runtime::demo::{Operator, OPERATORS};
 use std::{
     fs,
@@ -26,6 +19,13 @@ use std::{
 use subxt::{
     dynamic::{self, Value},
     ext::scale_value::Composite,
+};
+use testnet::{
+    client::{account, wait, Client, Question, PALLET},
+    ledger::Ledger,
+    members,
+    network::{Network, Options, Place},
+    node::Node,
 };
 
 /// Work reports that nobody asked for.

@@ -2,11 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "what fails here fails a test")]
 
+use std::{path::Path, sync::Arc};
 use testnet::{
     chaos::{self, plan::Kind, Args},
     wires::Wires,
 };
-use std::{path::Path, sync::Arc};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_lost_when_nodes_engines_and_links_fail() {

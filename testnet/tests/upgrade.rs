@@ -11,19 +11,19 @@
     reason = "these are tests"
 )]
 
-use testnet::{
-    client::{account, variant, wait, At, Client, Question, Request, PALLET},
-    ledger::{issuance, Ledger},
-    members,
-    network::{Network, Options, Place, Spec},
-    programs,
-};
 use poq_runtime::{VERSION, WASM_BINARY};
 use serde_json::json;
 use std::{collections::BTreeSet, fs, path::Path, time::Duration};
 use subxt::{
     dynamic::{self, Value},
     ext::{scale_decode::DecodeAsType, scale_value::Composite},
+};
+use testnet::{
+    client::{account, variant, wait, At, Client, Question, Request, PALLET},
+    ledger::{issuance, Ledger},
+    members,
+    network::{Network, Options, Place, Spec},
+    programs,
 };
 
 /// Every state of an open request.

@@ -12,16 +12,16 @@ use super::{
     Args,
 };
 use anyhow::{bail, Context as _, Result};
-use testnet::{
-    client::Client,
-    members::{self, Member, Part as MemberPart},
-    network::{Network, Options, Place, Spec},
-};
 use pallet_proof_of_quality::{types::Work, Event, Phase, RequestId};
 use poq_benches::report::{Figure, Report};
 use poq_runtime::{Nonce, RuntimeEvent};
 use sp_core::Pair as _;
 use std::collections::HashMap;
+use testnet::{
+    client::Client,
+    members::{self, Member, Part as MemberPart},
+    network::{Network, Options, Place, Spec},
+};
 
 /// Committees, as far as the chain allows them.
 const COMMITTEES: [u32; 5] = [3, 7, 15, 31, 63];

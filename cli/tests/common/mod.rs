@@ -18,6 +18,9 @@ use tempfile::TempDir;
 /// When to give up waiting for something. Generous: tests never measure time.
 pub const PATIENCE: Duration = Duration::from_secs(300);
 
+/// The phrase behind the development accounts: everybody's.
+pub const DEV_PHRASE: &str = "bottom drive obey lake curtain smoke basket hold race lonely fit walk";
+
 const POLL: Duration = Duration::from_millis(250);
 
 /// How much of the node's log a failed test prints.

@@ -7,7 +7,7 @@ use super::{
     state::{State, Unreadable},
 };
 use crate::types::Client;
-use pallet_proof_of_quality::{types::Phase, Event, RequestId};
+use pallet_proof_of_quality::{Event, Phase, RequestId};
 use poq_runtime::{opaque::Block, AccountId, BlockNumber, Hash, RuntimeEvent};
 use sc_client_api::{BlockBackend as _, FinalityNotification, HeaderBackend as _};
 use std::{

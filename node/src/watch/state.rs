@@ -6,8 +6,8 @@ use codec::Decode;
 use frame_support::storage::storage_prefix;
 use frame_system::EventRecord;
 use pallet_proof_of_quality::{
-    types::{Model, Operator},
-    EconomicParameters, ModelId, Models, OpenRequests, Operators, ParametersOf, Rosters, Workers,
+    EconomicParameters, Model, ModelId, Models, OpenRequests, Operator, Operators, ParametersOf, Rosters,
+    Workers,
 };
 use poq_runtime::{AccountId, Hash, Nonce, Runtime, RuntimeEvent};
 use sc_client_api::{StorageKey, StorageProvider as _};
