@@ -12,7 +12,7 @@ use super::{
     Args,
 };
 use anyhow::{bail, Context as _, Result};
-use pallet_proof_of_quality::{types::Work, Event, Phase, RequestId};
+use pallet_proof_of_quality::{Event, Phase, RequestId, Work};
 use poq_benches::report::{Figure, Report};
 use poq_runtime::{Nonce, RuntimeEvent};
 use sp_core::Pair as _;
