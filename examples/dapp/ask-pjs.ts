@@ -4,7 +4,7 @@
 //
 // Exit codes: 0 settled, 1 refused or failed, 2 wrong usage, 4 refunded.
 
-import { parseArgs } from "node:util";
+import { inspect, parseArgs } from "node:util";
 import { ApiPromise, WsProvider } from "@polkadot/api";
 import type { SubmittableExtrinsic } from "@polkadot/api/types";
 import { Keyring } from "@polkadot/keyring";
@@ -13,6 +13,7 @@ import type { Bytes, Enum, Option, Result } from "@polkadot/types";
 import type { DispatchError, EventRecord, SiLookupTypeId } from "@polkadot/types/interfaces";
 import type { Codec, ISubmittableResult } from "@polkadot/types/types";
 import { hexToString, stringToHex, u8aConcat, u8aToHex } from "@polkadot/util";
+import { printable } from "./printable.ts";
 
 const { values: options, positionals } = parseArgs({
   allowPositionals: true,
@@ -171,7 +172,7 @@ function show(id: string, request: Request, rest: { fee: bigint; refund: bigint 
   if (options.json) {
     console.log(JSON.stringify(result, (_, value: unknown) => (typeof value === "bigint" ? value.toString() : value), 2));
   } else {
-    console.log(result);
+    console.log(printable(inspect(result)));
   }
 }
 

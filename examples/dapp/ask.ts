@@ -12,6 +12,7 @@ import { DEV_MINI_SECRET, ss58Address } from "@polkadot-labs/hdkd-helpers";
 import { getPolkadotSigner } from "polkadot-api/signer";
 import { createWsClient, WsEvent } from "polkadot-api/ws";
 import { ask, best, bill, follow, REASON, terms } from "./poq.ts";
+import { printable } from "./printable.ts";
 
 const { values: options, positionals } = parseArgs({
   allowPositionals: true,
@@ -76,7 +77,7 @@ try {
     const result = { request: id, state, reason, ...answer, budget, paid, fee, refund, transactionFee };
     console.log(JSON.stringify(result, units, 2));
   } else {
-    if (answer) console.log(`${answer.answer}\n\nQuality ${answer.quality}, by ${answer.by}`);
+    if (answer) console.log(`${printable(answer.answer)}\n\nQuality ${answer.quality}, by ${answer.by}`);
     if (phase.type === "Refunded") console.log(`No answer: ${REASON[phase.value.reason.type]}.`);
     for (const part of paid) console.log(`${part.operator} ${part.role.padEnd(8)} ${amount(part.amount)}`);
     const rest = (units: bigint | undefined) => (units === undefined ? "an unknown part" : amount(units));

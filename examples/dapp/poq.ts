@@ -23,7 +23,7 @@ export type Wishes = {
   committee?: number;
   /** Answers below this score, 0 to 1, that are also worse than usual earn the base part of their price; the rest goes to the chain. */
   minQuality?: number;
-  /** Most to pay, in units of 10^-12 POQ; by default the least that the chain takes. More is a bonus for the inference nodes. */
+  /** Most to pay, in units of 10^-12 POQ; by default the estimate. More is a bonus for the inference nodes. */
   budget?: bigint;
 };
 
@@ -60,12 +60,18 @@ export async function models(api: Api): Promise<Model[]> {
   }
 }
 
-/** A request that keeps the chain's rules, at the least price unless the user names one. */
+/** A request that keeps the chain's rules, for what the estimate says unless the user names a budget. */
 export async function terms(api: Api, requester: string, question: string, wishes: Wishes = {}): Promise<Terms> {
+  const bytes = new TextEncoder().encode(question).length;
+  const minQuality = wishes.minQuality ?? 0;
+  // Before a wallet signs: what the chain refuses costs the fee of a transaction all the same.
+  if (!/[^\s\p{Cc}\p{Cf}]/u.test(question)) throw refusedAs("EmptyPrompt");
+  if (bytes > 8_192) throw refusedAs("PromptTooLong");
+  if (!(minQuality >= 0 && minQuality <= 1)) throw new Refused("a minimum quality is a number from 0 to 1");
   const served = (await models(api)).filter((model) => !model.retired && model.roster.length > 0);
   const maxTokens = wishes.maxTokens ?? 64;
   // Each byte of a question counts as a token. Where no generator has room, the chain says so.
-  const tokens = new TextEncoder().encode(question).length + maxTokens;
+  const tokens = bytes + maxTokens;
   const all = served.filter((model) => model.kind.type === "Generator");
   const fitting = all.filter((model) => tokens <= model.context);
   const generators = fitting.length > 0 ? fitting : all;
@@ -94,7 +100,7 @@ export async function terms(api: Api, requester: string, question: string, wishe
     sampling: { max_tokens: maxTokens, temperature_milli: 0, seed: 0 },
     responders,
     committee,
-    min_quality: Math.round((wishes.minQuality ?? 0) * PERMILL),
+    min_quality: Math.round(minQuality * PERMILL),
     budget: wishes.budget ?? inference + scoring + fee,
     // As random as it looks: nobody shall tell ordinary requests from audits.
     audit: hex(crypto.getRandomValues(new Uint8Array(32))),
@@ -208,7 +214,7 @@ export const REASON: Record<Reason, string> = {
   NoRandomness: "the chain had no randomness to draw by",
   NoInferenceNode: "no inference node could be drawn",
   NoCommitment: "no inference node answered in time",
-  NoOutput: "no inference node showed its answer in time",
+  NoOutput: "no inference node revealed its answer in time",
   NoCommittee: "too few quality validators could be drawn",
   NoQuorum: "too few quality validators revealed their scores",
   Busy: "all operators had as much open work as they take at a time; ask again later, or with a larger budget",
@@ -222,6 +228,8 @@ const INVALID: Record<string, string> = {
   BadProof: "the signature does not fit: was it made for another chain, or another version of it?",
   AncientBirthBlock: "the transaction was signed too long ago; sign it again.",
 };
+
+const refusedAs = (name: ErrorName) => new Refused(`${name}: ${MEANING[name]}`);
 
 /** An error of a pallet has its name at `value.value.type`; others, of the pool say, at `type` or `value.type`. */
 function refused(error: { type: string; value?: unknown }): Refused {

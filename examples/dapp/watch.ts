@@ -5,6 +5,7 @@
 import { poq } from "#descriptors";
 import { createWsClient } from "polkadot-api/ws";
 import { text } from "./poq.ts";
+import { printable } from "./printable.ts";
 
 const client = createWsClient(process.argv[2] ?? "ws://127.0.0.1:9944");
 const { event, query } = client.getTypedApi(poq);
@@ -19,6 +20,6 @@ event.ProofOfQuality.PhaseEntered.watchBest().subscribe(({ type, block, events }
 event.ProofOfQuality.Settled.watch().subscribe(async ({ block, events }) => {
   for (const { payload: { request, best, paid, fee, refund } } of events) {
     const output = await query.ProofOfQuality.Outputs.getValue(request, best);
-    console.log(`final ${block.number}: request ${request} "${text(output)}" paid ${paid}, fee ${fee}, refund ${refund}`);
+    console.log(`final ${block.number}: request ${request} "${printable(text(output))}" paid ${paid}, fee ${fee}, refund ${refund}`);
   }
 });
