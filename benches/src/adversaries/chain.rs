@@ -116,10 +116,10 @@ where
 /// What perfect work earns: one duty of an inference node or of a quality validator.
 pub const SHARE: Balance = 1_000_000;
 
-/// 250 perfect duties: with less, a minority that lies only where it is a majority of a committee loses too little by the few audits
+/// 1,000 perfect duties: with less, a minority that lies only where it is a majority of a committee loses too little by the few audits
 /// that catch it. The development chain asks for thousands (1,000 tokens, where an answer of 64 tokens costs 0.114), so a slash weighs
 /// more there.
-pub const MIN_STAKE: Balance = 250 * SHARE;
+pub const MIN_STAKE: Balance = 1_000 * SHARE;
 
 /// What an operator has at stake, where stakes are equal.
 pub const STAKE: Balance = 2 * MIN_STAKE;

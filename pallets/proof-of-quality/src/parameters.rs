@@ -74,7 +74,7 @@ pub type ParametersOf<T> = Parameters<BalanceOf<T>, BlockNumberFor<T>>;
 
 impl<Balance, BlockNumber> Parameters<Balance, BlockNumber> {
     /// The values with which the adversaries of this project's benches were played, for a chain that knows no better. See
-    /// there what they hold against before changing one. They were played with a `min_stake` of what 250 perfect duties earn,
+    /// there what they hold against before changing one. They were played with a `min_stake` of what 1,000 perfect duties earn,
     /// an `absence_slash` of a hundredth of it, and an `audit_allowance` of fifty times it: a smaller stake makes lies cheap that
     /// audits seldom see.
     pub const fn recommended(
