@@ -59,6 +59,10 @@ test: lint minilm dapp ## Check format, spelling and lints, run all tests (POQ_Q
 	@$(CARGO) test --release --locked --workspace --doc
 	@scripts/test-monitoring.sh
 
+.PHONY: package
+package: setup ## Pack the crates that other chains use, without uploading anything
+	@$(CARGO) package --locked --no-verify --allow-dirty -p poq-primitives -p pallet-proof-of-quality
+
 # Minutes of compiling and gigabytes of Python packages, so it is not part of `make test`.
 compat: build ## Test the engine with other people's software (OpenAI client, llama.cpp's server, Infinity)
 	@scripts/compat/openai/run.sh

@@ -14,6 +14,7 @@ use subxt::{
     ext::codec::Encode,
     rpcs::{client::RpcClient, rpc_params, Error as RpcError},
 };
+use url::{Host, Url};
 
 /// The RPC that writes to the node's off-chain database.
 const METHOD: &str = "offchain_localStorageSet";
@@ -21,7 +22,8 @@ const METHOD: &str = "offchain_localStorageSet";
 /// `poq operator engine`.
 pub async fn run(engine: &EngineArgs, shared: &Shared) -> Result<Outcome, Failure> {
     let url = engine.engine.trim_end_matches('/');
-    if !(url.starts_with("http://") || url.starts_with("https://")) {
+    let is_engine = Url::parse(url).is_ok_and(|url| ["http", "https"].contains(&url.scheme()));
+    if !is_engine {
         return Err(Failure::Input(format!("`{url}` is no address of an engine: it begins with http://")));
     }
     let endpoint = EngineEndpoint { url: url.to_owned(), token: token(&engine.token_file)? };
@@ -70,13 +72,20 @@ fn call(endpoint: &EngineEndpoint) -> Value {
 
 /// The token must not cross a network where others can read it.
 fn refuse_to_tell_everybody(node: &str) -> Result<(), Failure> {
-    let Some(host) = node.strip_prefix("ws://").or_else(|| node.strip_prefix("http://")) else {
-        return Ok(());
+    // Read as the client reads it that connects: by its parts and not by how it begins.
+    let url = Url::parse(node).ok().filter(Url::has_host);
+    let Some(url) = url.filter(|url| ["ws", "wss", "http", "https"].contains(&url.scheme())) else {
+        return Err(Failure::Input(format!(
+            "`{node}` is no address of a node: it begins with ws:// or wss://"
+        )));
     };
-    let own = ["127.0.0.1", "localhost", "[::1]"];
-    if own.iter().any(|name| {
-        host.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with([':', '/']))
-    }) {
+    let is_own = match url.host() {
+        Some(Host::Domain(name)) => name.eq_ignore_ascii_case("localhost"),
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    };
+    if is_own || ["wss", "https"].contains(&url.scheme()) {
         return Ok(());
     }
     Err(Failure::Input(format!(
@@ -113,10 +122,28 @@ mod tests {
 
     #[test]
     fn the_token_stays_on_this_machine() {
-        for own in ["ws://127.0.0.1:9944", "ws://localhost", "ws://[::1]:9944/", "wss://node.example"] {
+        for own in [
+            "ws://127.0.0.1:9944",
+            "WS://LocalHost",
+            "ws://[::1]:9944/",
+            "wss://node.example",
+            "ws://127.8.0.1",
+        ] {
             assert_eq!(refuse_to_tell_everybody(own), Ok(()), "{own}");
         }
-        for other in ["ws://node.example:9944", "ws://127.0.0.1.example:9944", "http://10.0.0.1:9944"] {
+        for other in [
+            "ws://node.example:9944",
+            "ws://127.0.0.1.example:9944",
+            "http://10.0.0.1:9944",
+            "WS://node.example:9944",
+            "ws://localhost:1@node.example",
+            "ws:\\\\node.example",
+            "ws:/node.example",
+            " ws://node.example",
+            "ftp://localhost",
+            "localhost:9944",
+            "",
+        ] {
             assert!(refuse_to_tell_everybody(other).is_err(), "{other}");
         }
     }

@@ -271,7 +271,8 @@ mod tests {
     fn the_worker_key_comes_from_its_secret_or_is_the_present_one() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("worker");
-        std::fs::write(&file, "//Bob//worker").unwrap();
+        let phrase = "bottom drive obey lake curtain smoke basket hold race lonely fit walk";
+        std::fs::write(&file, format!("{phrase}//Bob//worker")).unwrap();
         let expected = account_of("//Bob//worker");
         let find = |worker, file| Worker::find(&register(worker, file), Some(account_of("//Present")));
 

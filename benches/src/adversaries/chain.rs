@@ -462,9 +462,6 @@ pub fn resume(player: Player) -> Result<()> {
 /// Takes all stake of a player out of the game.
 pub fn leave(player: Player) -> Result<()> {
     let stake = player.record().map_or(0, |record| record.stake);
-    if stake == 0 {
-        return Ok(());
-    }
     Poq::unbond(RuntimeOrigin::signed(player.account()), stake)
         .map_err(|error| anyhow!("{player:?} leaves: {error:?}"))
 }

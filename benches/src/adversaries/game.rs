@@ -210,6 +210,10 @@ impl Game {
 
     /// Brings a fresh account of the attackers' into the game in place of one that was caught.
     fn come_back(&mut self, who: Player) -> Result<()> {
+        // One that has left may be caught for what it said before.
+        if who.record().is_none_or(|record| record.stake == 0) {
+            return Ok(());
+        }
         chain::leave(who)?;
         let fresh = Player::Validator(FRESH_FROM + self.lineup.seats.len());
         let stake = self.lineup.seats.first().map_or(0, |seat| seat.stake);

@@ -40,7 +40,7 @@ impl Results {
         vec![
             self.minority(
                 Stakes::Equal,
-                "up to 30% of the stake, an attacker earns at most 0.8 over all its duties and the error stays within 1.5",
+                "up to 30% of the stake, an attacker that does not wait for a majority of friends earns at most 0.8 over all its duties and the error stays within 1.5",
             ),
             self.minority(Stakes::Few, "the same where the attackers' stake stands in few accounts at the cap"),
             self.liars(),
@@ -57,7 +57,11 @@ impl Results {
     }
 
     fn minority(&self, stakes: Stakes, claim: &'static str) -> Verdict {
-        let is_of = |row: &Row<'_>| row.played.cell.stakes == stakes && row.played.cell.share <= MINORITY;
+        // A conditional liar is honest wherever its friends are no majority: what it earns says how seldom that is, see `liars`.
+        let is_of = |row: &Row<'_>| {
+            let cell = row.played.cell;
+            cell.stakes == stakes && cell.share <= MINORITY && cell.attack != Attack::ConditionalLiar
+        };
         let rows: Vec<Row<'_>> = self.defaults().filter(is_of).collect();
         let income = highest(&rows, |row| row.income().unwrap_or(0.0));
         let attacked = highest(&rows, |row| row.attacked_income().unwrap_or(0.0));

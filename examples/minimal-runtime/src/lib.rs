@@ -79,7 +79,7 @@ impl pallet_skip_feeless_payment::Config for Runtime {
 
 // [config]
 parameter_types! {
-    /// Least stake, what absence and waiting cost, what audits may slash a day; blocks to unbond, and to open an audit.
+    /// Least stake, what absence and waiting cost, what audits may slash a day; blocks to unbond, and to reveal an audit.
     pub const Economics: Parameters<u128, u32> = Parameters::recommended(1_000 * TOKEN, 10 * TOKEN, TOKEN / 1_000, 50_000 * TOKEN, 7 * DAY, DAY);
 }
 
