@@ -6,14 +6,16 @@ use crate::{
     duties::{RequestId, Role, Work, Workload},
     money, operators,
     requests::{self, Phase},
-    rosters, steps, Agenda, AgendaCursor, BalanceOf, Committees, Config, EconomicParameters, Models,
-    NextRequest, OpenRequests, Operators, Outputs, Requests, Responses, Rosters,
+    rosters, Agenda, AgendaCursor, BalanceOf, Committees, Config, EconomicParameters, Models, NextRequest,
+    OpenRequests, Operators, Outputs, Requests, Responses, Rosters,
 };
 use alloc::collections::BTreeMap;
 use frame_support::ensure;
-use sp_runtime::{
-    traits::{Get, One, Saturating},
-    FixedU64,
+use sp_runtime::traits::{Get, Saturating};
+#[cfg(feature = "std")]
+use {
+    crate::steps,
+    sp_runtime::{traits::One, FixedU64},
 };
 
 /// Most operators, models and requests together that [`Pallet::check_invariants`] looks at.
