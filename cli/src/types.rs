@@ -580,7 +580,7 @@ pub struct StoredRequest {
 pub enum Audit {
     /// Random bytes, or a commitment to an answer key.
     Sealed([u8; 32]),
-    /// A commitment that was opened.
+    /// A commitment that was revealed.
     Revealed,
 }
 
@@ -792,11 +792,11 @@ pub struct TransactionFeePaid {
     pub actual_fee: u128,
 }
 
-/// The event of an audit that was opened.
+/// The event of an audit that was revealed.
 #[derive(Clone, Debug, DecodeAsType)]
 #[decode_as_type(crate_path = "subxt::ext::scale_decode")]
 pub struct AuditRevealed {
-    /// What each revealed response deserved, in their order.
+    /// Quality that each revealed response deserved, in the order of the responses.
     pub truth: Vec<Parts>,
 }
 

@@ -109,7 +109,7 @@ fn an_audit_is_asked_like_any_other_and_revealed_by_an_auditor() {
     node.assert_invariants();
 }
 
-/// Who reveals audits is set by sudo. Leaves Alice and Charlie.
+/// The list of auditors is set by sudo. Alice and Charlie stay on it for the tests that follow.
 fn auditors(node: &Node) {
     let list = |answer: &Value| -> Vec<String> {
         let auditors = answer["auditors"].as_array().unwrap().iter();

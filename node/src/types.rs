@@ -28,7 +28,7 @@ pub type BlockImport = BabeBlockImport<
     SelectChain,
 >;
 
-/// What GRANDPA's voter needs of its block import.
+/// The link from GRANDPA's block import to its voter.
 pub type GrandpaLink = sc_consensus_grandpa::LinkHalf<Block, Client, SelectChain>;
 
 /// The service that keeps up with other nodes.

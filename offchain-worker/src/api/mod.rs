@@ -60,7 +60,7 @@ const MAX_CONCURRENT_REQUESTS: usize = 256;
 /// How long a body may take to arrive.
 const READING_TIME: Duration = Duration::from_secs(30);
 
-/// What all routes share.
+/// The state that all routes share.
 #[derive(Clone, Debug)]
 pub struct ApiState {
     /// The jobs.

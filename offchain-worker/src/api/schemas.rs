@@ -1,4 +1,4 @@
-//! What the OpenAPI document says of errors and of jobs, for the handlers to name.
+//! Schemas of errors and jobs in the OpenAPI document, named by the handlers.
 
 use std::collections::BTreeMap;
 use utoipa::{

@@ -168,7 +168,7 @@ fn check_eligible<T: Config>(
     Ok(())
 }
 
-/// What a request needs at least.
+/// The least budget of a request, in parts, and its windows.
 struct Needs<T: Config> {
     inference: BalanceOf<T>,
     scoring: BalanceOf<T>,

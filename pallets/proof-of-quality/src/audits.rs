@@ -1,7 +1,7 @@
 //! Known-answer audits: what is true about a request, said after the fact by somebody who fixed it before.
 //!
 //! Every request carries 32 bytes: in an ordinary one they are random, in an audit they are a commitment to the answer
-//! key. Nobody can tell which until the key is opened, so every request has to be scored as if it were an audit. Whatever became of
+//! key. Nobody can tell which until the key is revealed, so every request has to be scored as if it were an audit. Whatever became of
 //! the request, an audit looks at all that was revealed, and at what was committed to and not revealed.
 //!
 //! Auditors are a set of accounts of their own ([`Auditors`], [`EnsureAuditor`]): who reveals an audit need not be who asked, so an

@@ -56,7 +56,7 @@ pub(crate) fn raise<T: Config>(models: &[ModelId], offered: Permill) {
     }
 }
 
-/// What [`raise`] weighs.
+/// Weight of [`raise`] for so many models.
 pub(crate) fn raise_weight<T: Config>(models: usize) -> Weight {
     T::DbWeight::get().reads_writes(models as u64, models as u64)
 }

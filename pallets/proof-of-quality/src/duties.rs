@@ -283,7 +283,7 @@ pub enum SlashReason {
     NotCommitted,
     /// The window closed without a reveal that matches the commitment.
     NotRevealed,
-    /// An audit was revealed, and the scores were this far from the truth in the mean. Scores that were committed to and not revealed
+    /// An audit was revealed, and the worst of the scores was this far from the truth. Scores that were committed to and not revealed
     /// are as far from it as can be.
     GrossError {
         /// The distance.

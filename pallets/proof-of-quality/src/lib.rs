@@ -199,21 +199,21 @@ extern crate alloc;
 
 // Floors, from below: nothing calls upwards.
 //
-// What knows no storage.
+// Formulas and words without storage.
 pub mod consensus;
-mod money;
-mod parameters;
 mod rendezvous;
 mod standing;
 mod unexpected;
 pub mod weights;
 
-// Owners: each is the only writer of its storage.
+// Owners: each is the only writer of its storage, `money` of the currency's holds; `duties` are types that they share.
 mod agenda;
 mod congestion;
 mod duties;
 mod models;
+mod money;
 mod operators;
+mod parameters;
 mod requests;
 mod rosters;
 
@@ -798,7 +798,7 @@ pub mod pallet {
             request: RequestId,
             /// The reference answer.
             reference: BoundedVec<u8, T::MaxReferenceLength>,
-            /// What each revealed response deserved, in their order.
+            /// Quality that each revealed response deserved, in the order of the responses.
             truth: BoundedVec<Permill, T::MaxResponders>,
         },
         /// A quality validator's scores were held against the truth.

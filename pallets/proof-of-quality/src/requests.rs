@@ -186,7 +186,7 @@ impl<BlockNumber> Phase<BlockNumber> {
 pub enum Audit {
     /// 32 bytes that may be a commitment to an [`AnswerKey`](crate::AnswerKey): see [`poq_primitives::commitment::answer_key`].
     Sealed(Commitment),
-    /// They were one, and it was opened.
+    /// They were one, and it was revealed.
     Revealed,
 }
 
