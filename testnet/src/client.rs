@@ -416,12 +416,13 @@ impl Client {
             .collect())
     }
 
-    /// All models of the chain, for questions to come.
+    /// All models of the chain at its best block, for questions to come. The best block is also where the pool checks the
+    /// question, and in the middle of an upgrade the newest finalized one may have the new code and still the old state.
     ///
     /// # Errors
     /// If there are none.
     pub async fn terms(&self) -> Result<Terms> {
-        let at = self.finalized().await?;
+        let at = self.best().await?;
         // Version 6 of the runtime, with which the upgrade begins, knew no pages.
         let paged: Result<Vec<Model>> = Self::view(&at, "models", (None::<[u8; 32]>, MODELS)).await;
         let models: Vec<Model> = match paged {
@@ -440,7 +441,7 @@ impl Client {
     /// # Errors
     /// If the chain has not enough operators for it.
     pub async fn request_call(&self, question: &Question, terms: &Terms) -> Result<Call> {
-        let at = self.finalized().await?;
+        let at = self.best().await?;
         let max_tokens = 64u32;
         let wanted =
             (terms.generators.clone(), terms.evaluator, max_tokens, question.responders, question.committee);
