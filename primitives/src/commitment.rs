@@ -21,7 +21,7 @@ const AUDIT_TAG: &[u8] = b"poq/audit/1";
 const SALT_TAG: &[u8] = b"poq/salt/1";
 const WORKER_TAG: &[u8] = b"poq/worker/1";
 
-/// What a commitment is bound to besides its payload and salt.
+/// Context that a commitment is bound to besides its payload and salt.
 #[derive(Clone, Copy, Debug)]
 pub struct Binding<'a, AccountId> {
     /// Hash of the chain's genesis block.
@@ -77,7 +77,7 @@ pub fn answer_key<AccountId: Encode>(
     blake2_256(&(AUDIT_TAG, genesis, requester, prompt, key, salt).encode())
 }
 
-/// What a worker key signs to agree that it works for `operator` on the chain with this `genesis`.
+/// The message that a worker key signs to agree to work for `operator` on the chain with this `genesis`.
 pub fn worker_consent<AccountId: Encode>(genesis: &Hash32, operator: &AccountId) -> Hash32 {
     blake2_256(&(WORKER_TAG, genesis, operator).encode())
 }

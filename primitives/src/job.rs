@@ -90,17 +90,17 @@ impl Job {
     }
 }
 
-/// What the engine says of a job.
+/// The engine's answer about a job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobStatus {
     /// The job's id, 64 lower-case hex digits.
     pub id: String,
-    /// Where the job stands.
+    /// State of the job.
     #[serde(flatten)]
     pub state: JobState,
 }
 
-/// Where a job stands.
+/// State of a job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum JobState {
@@ -110,7 +110,7 @@ pub enum JobState {
     Running,
     /// Finished.
     Done {
-        /// What came out.
+        /// The result.
         result: JobResult,
     },
     /// Failed. Asking again gives the same answer, unless the deadline was missed and the call brings a new one.
@@ -120,7 +120,7 @@ pub enum JobState {
     },
 }
 
-/// What came out of a job.
+/// Result of a job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum JobResult {

@@ -1,6 +1,7 @@
-//! The worker key type, and where the driver finds its engine.
+//! The worker key type, and the records that driver, node and operator share in the node's off-chain database.
 
-use alloc::string::String;
+use crate::commitment::Hash32;
+use alloc::{string::String, vec::Vec};
 use codec::{Decode, DecodeWithMemTracking, Encode};
 use core::fmt;
 
@@ -19,11 +20,29 @@ pub const DEPTH_KEY: &[u8] = b"poq/depth";
 /// Key of the off-chain database (persistent) that holds the node's 32-byte salt secret. Never leaves the node.
 pub const SALT_SECRET_KEY: &[u8] = b"poq/salt-secret";
 
-/// Key of the off-chain database (persistent) under which `poq-node` keeps what keeps it from its part: SCALE of a list of pairs
-/// of strings, kind and line for people. `poq why --node` reads it.
+/// Key of the off-chain database (persistent) under which `poq-node` keeps its [`Problem`](crate::problem::Problem)s, a SCALE-encoded
+/// list. `poq why --node` reads it.
 pub const PROBLEMS_KEY: &[u8] = b"poq/problems";
 
-/// Where the engine listens and what it wants to see in `Authorization: Bearer …`.
+/// Key of the off-chain database (persistent) under which the driver keeps the SCALE-encoded [`InFlight`] of a worker key.
+pub fn in_flight_key(worker: &impl Encode) -> Vec<u8> {
+    let mut key = b"poq/in-flight/".to_vec();
+    worker.encode_to(&mut key);
+    key
+}
+
+/// The latest report of a worker key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking)]
+pub struct InFlight<Nonce, BlockNumber> {
+    /// Nonce of its transaction.
+    pub nonce: Nonce,
+    /// The best block when it was sent.
+    pub sent: BlockNumber,
+    /// Hash of its reports.
+    pub digest: Hash32,
+}
+
+/// The engine's address, and its token for `Authorization: Bearer …`.
 #[derive(Clone, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking)]
 pub struct EngineEndpoint {
     /// Base address without a trailing slash, for example `http://127.0.0.1:9955`.

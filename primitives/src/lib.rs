@@ -1,4 +1,4 @@
-//! Types that the pallet and the engine share: jobs, commitments, keys.
+//! Types that pallet, node, engine and clients share: jobs, commitments, keys, problems.
 //!
 //! `no_std`, small and free of chain types, so that an engine does not compile a chain and a chain does not compile an
 //! engine.
@@ -10,3 +10,4 @@ extern crate alloc;
 pub mod commitment;
 pub mod job;
 pub mod keys;
+pub mod problem;

@@ -1,4 +1,4 @@
-//! What a node may ask of the runtime.
+//! The runtime APIs.
 
 #![allow(missing_docs, reason = "impl_runtime_apis! makes public items that cannot be documented")]
 

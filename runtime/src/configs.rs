@@ -83,7 +83,7 @@ impl frame_system::Config for Runtime {
     type SingleBlockMigrations = Migrations;
 }
 
-/// What an upgrade to this version does to the state of older ones.
+/// Migrations that an upgrade to this version runs.
 type Migrations = (
     pallet_proof_of_quality::migrations::MigrateV0ToV1<Runtime>,
     pallet_proof_of_quality::migrations::MigrateV1ToV2<Runtime>,
@@ -246,14 +246,14 @@ parameter_types! {
     pub const DefaultParameters: Parameters<Balance, BlockNumber> = Parameters::recommended(
         1_000 * POQ,
         10 * POQ,
-        // What a millisecond costs as a transaction: more than most draws weigh.
+        // Fee of a millisecond of weight: more than most draws weigh.
         MILLI_POQ,
         // Of some fifteen operators of the demo's stake.
         50_000 * POQ,
         7 * DAY,
         DAY,
     );
-    /// What a laptop does within a minute: a long answer or many short ones, by a small model without a GPU.
+    /// Work that a laptop does within a minute: a long answer or many short ones, by a small model without a GPU.
     pub const DefaultCapacity: Workload = Workload { tokens: 4_096, pairs: 64 };
     /// A model may ask for its share in full from a quality of a half on.
     pub const MaxAlpha: FixedU64 = FixedU64::from_u32(2);
@@ -286,7 +286,7 @@ impl pallet_proof_of_quality::Config for Runtime {
     type MaxModelsPerRequest = ConstU32<8>;
     type MaxModelsPerOperator = ConstU32<16>;
     type MaxOperatorsPerModel = ConstU32<256>;
-    // Who has machines for more registers more operators.
+    // An owner of more machines registers more operators.
     type MaxDuties = ConstU32<1_024>;
     type DefaultCapacity = DefaultCapacity;
     type MaxAuditors = ConstU32<16>;
@@ -393,7 +393,7 @@ mod tests {
         DispatchError, DispatchResult, Permill,
     };
 
-    /// What the pool says of a report by operator `index`'s worker key, which has no balance.
+    /// The pool's verdict on a report by operator `index`'s worker key, which has no balance.
     fn pool_says(index: usize, request: u64) -> TransactionValidity {
         pool_says_of(index, request, [7; 32])
     }
@@ -489,7 +489,7 @@ mod tests {
                 pallet_transaction_payment::ChargeTransactionPayment<Runtime>,
             >,
         >;
-        // What it weighs, and what of that is given back after the call.
+        // Its weight before the call, and the part returned after it.
         let fee = |call: RuntimeCall, signer: AccountId, result: DispatchResult| {
             let (_, _, _, _, _, _, _, extension, _) = signed_extension(Era::Immortal, 0);
             let (weight, info) = (extension.weight(&call), call.get_dispatch_info());

@@ -31,13 +31,13 @@ const CONTEXT: u32 = 512;
 /// The accounts that reveal audits, also known to everybody.
 const AUDITORS: [Sr25519Keyring; 2] = [Sr25519Keyring::Alice, Sr25519Keyring::Bob];
 
-/// Who needs all of the time there is loses a tenth of its share.
+/// An operator that uses its whole window loses a tenth of its share.
 const REWARD: Reward = Reward { alpha: FixedU64::from_u32(1), beta: FixedU64::from_rational(1, 10) };
 
 /// An operator of the demo: an account with stake, and the worker key that signs for it.
 #[derive(Clone, Copy, Debug)]
 pub struct Operator {
-    /// What it is called in logs and documents.
+    /// Name in logs and documents.
     pub name: &'static str,
     /// The part it plays.
     pub role: Role,

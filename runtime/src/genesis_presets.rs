@@ -12,7 +12,7 @@ use sp_core::crypto::UncheckedFrom;
 use sp_genesis_builder::{PresetId, DEV_RUNTIME_PRESET, LOCAL_TESTNET_RUNTIME_PRESET};
 use sp_keyring::{Ed25519Keyring, Sr25519Keyring};
 
-/// What each well-known account and each demo operator has at genesis.
+/// Balance of each well-known account and each demo operator at genesis.
 const ENDOWMENT: Balance = 1_000_000 * POQ;
 
 /// One author, Alice, who is also sudo: `poq-node --dev`.

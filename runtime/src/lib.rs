@@ -21,6 +21,8 @@ mod pallets;
 pub mod randomness;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod view_tests;
 
 use alloc::{borrow::Cow, vec::Vec};
 use sp_runtime::{
@@ -55,7 +57,7 @@ pub type Header = generic::Header<BlockNumber, BlakeTwo256>;
 /// A block.
 pub type Block = generic::Block<Header, UncheckedExtrinsic>;
 
-/// What a node sees of the chain: it carries transactions without looking into them, and shows them as hex.
+/// Types of the chain as a node needs them: transactions are opaque bytes, shown as hex.
 pub mod opaque {
     use super::{generic, Header};
 
@@ -63,7 +65,7 @@ pub mod opaque {
     pub type Block = generic::Block<Header, sp_runtime::OpaqueExtrinsic>;
 }
 
-/// What every transaction carries besides its call.
+/// Extensions of every transaction.
 ///
 /// `ReportTags` and `SkipCheckIfFeeless` are invisible from outside: clients see `ChargeTransactionPayment`. The one keeps
 /// a second report of the same work out of the pool, the other lets a worker key without balance report work that is due.
@@ -87,7 +89,7 @@ pub type TxExtension = (
 
 /// A transaction as it travels.
 pub type UncheckedExtrinsic = generic::UncheckedExtrinsic<Address, RuntimeCall, Signature, TxExtension>;
-/// What a transaction's signature is made over.
+/// The payload that a transaction's signature covers.
 pub type SignedPayload = generic::SignedPayload<RuntimeCall, TxExtension>;
 
 /// Runs blocks.

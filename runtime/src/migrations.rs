@@ -1,4 +1,4 @@
-//! What an upgrade to this version does to the state of older ones, beyond what the pallets bring themselves.
+//! Migrations of this runtime besides those of its pallets.
 
 use crate::{AccountId, Babe, Runtime, SessionKeys};
 use alloc::vec::Vec;

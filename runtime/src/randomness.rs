@@ -1,4 +1,4 @@
-//! Where draws get their seeds from: the VRF output of the parent block.
+//! Seeds of draws: the VRF output of the parent block.
 //!
 //! What it is good for. In block `n` the seed is made of the VRF output that the author of block `n - 1` showed; nobody
 //! else could compute it before block `n - 1` was made, so it counts for whatever was committed before that block.

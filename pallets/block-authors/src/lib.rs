@@ -1,4 +1,4 @@
-//! Who authors blocks, on a chain that has no staking of block authors yet.
+//! The list of block authors, for a chain that has no staking of block authors yet.
 //!
 //! A list that an origin of the chain's choice (sudo, a council, a vote) keeps. An account enters it with session keys
 //! already set (`session.set_keys`), so that no seat is ever empty; a change takes effect after the session that follows
@@ -39,14 +39,14 @@ pub mod pallet {
     #[pallet::pallet]
     pub struct Pallet<T>(_);
 
-    /// What the pallet needs to know of the runtime.
+    /// Types chosen by the runtime.
     #[pallet::config]
     pub trait Config:
         frame_system::Config<RuntimeEvent: From<Event<Self>>>
         + pallet_session::Config<ValidatorId = <Self as frame_system::Config>::AccountId>
         + pallet_session::historical::Config<FullIdentification = ()>
     {
-        /// Who adds and removes authors.
+        /// The origin that adds and removes authors.
         type AuthorOrigin: EnsureOrigin<Self::RuntimeOrigin>;
 
         /// Most authors. Not more than BABE and GRANDPA take.
@@ -81,7 +81,7 @@ pub mod pallet {
         }
     }
 
-    /// What happened.
+    /// Events of the pallet.
     #[pallet::event]
     #[pallet::generate_deposit(pub(super) fn deposit_event)]
     pub enum Event<T: Config> {

@@ -1,4 +1,4 @@
-//! What becomes of an author who equivocated.
+//! Consequences of an equivocation for its author.
 
 use crate::{Config, Error, Pallet, LOG_TARGET};
 use frame_support::weights::Weight;
@@ -8,7 +8,7 @@ use sp_staking::{
     SessionIndex,
 };
 
-/// Who is accused: an author, and nothing more about it.
+/// The accused author, without further data.
 pub type Offender<T> = (<T as frame_system::Config>::AccountId, ());
 
 impl<T: Config> OnOffenceHandler<T::AccountId, Offender<T>, Weight> for Pallet<T> {

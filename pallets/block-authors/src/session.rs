@@ -1,4 +1,4 @@
-//! What `pallet-session` asks: who authors the blocks of a session.
+//! The authors of each session, for `pallet-session`.
 
 use crate::{Authors, Config, Pallet};
 use alloc::vec::Vec;
@@ -23,7 +23,7 @@ impl<T: Config> pallet_session::SessionManager<T::AccountId> for Pallet<T> {
         let with_keys =
             |author: &T::AccountId| Some((author.clone(), pallet_session::NextKeys::<T>::get(author)?));
         let next: Vec<_> = authors.iter().filter_map(with_keys).collect();
-        // Whose sessions were never noted, after an upgrade from a chain without sessions, are noted now.
+        // After an upgrade from a chain without sessions, no session has been noted yet.
         let noted = historical::HistoricalSessions::<T>::contains_key(index.saturating_sub(1));
         let same = noted && next == pallet_session::QueuedKeys::<T>::get();
         (!next.is_empty() && !same).then_some(authors)

@@ -50,9 +50,9 @@ pub struct AnswerKey<MaxReference: Get<u32>, MaxDecoys: Get<u32>> {
     pub reference: BoundedVec<u8, MaxReference>,
     /// Wrong answers that one would name who names many: a response that contains one of them is wrong. None empty.
     pub decoys: BoundedVec<BoundedVec<u8, MaxReference>, MaxDecoys>,
-    /// What a right response deserves.
+    /// Quality that a right response deserves.
     pub right: Permill,
-    /// What a wrong one deserves.
+    /// Quality that a wrong response deserves.
     pub wrong: Permill,
 }
 
@@ -80,19 +80,19 @@ impl<T: Config> EnsureOrigin<T::RuntimeOrigin> for EnsureAuditor<T> {
     }
 }
 
-/// What audits have slashed lately.
+/// Stake slashed by audits in a span of blocks.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
 )]
 pub struct AuditSlashes<Balance, BlockNumber> {
     /// First block of the span.
     pub since: BlockNumber,
-    /// Taken since.
+    /// Stake taken since then.
     pub taken: Balance,
 }
 
 impl<MaxReference: Get<u32>, MaxDecoys: Get<u32>> AnswerKey<MaxReference, MaxDecoys> {
-    /// What a response deserves.
+    /// Quality that a response deserves.
     fn truth(&self, output: &[u8]) -> Permill {
         let has_decoy = self.decoys.iter().any(|decoy| contains_words(output, decoy));
         if !has_decoy && contains_words(output, &self.reference) {
@@ -191,7 +191,7 @@ fn audit_members<T: Config>(id: RequestId, request: &Request<T>, truths: &[(Resp
     rosters::refresh_all::<T>(request.models(), &nodes.chain(members).collect::<Vec<_>>());
 }
 
-/// What audits may still slash in this span of `audit_window` blocks; begins a new one when the last is over. By the parameters in
+/// Stake that audits may still slash in this span of `audit_window` blocks; begins a new span when the last is over. By the parameters in
 /// force, not those of the request.
 fn allowance_left<T: Config>() -> BalanceOf<T> {
     let parameters = EconomicParameters::<T>::get();

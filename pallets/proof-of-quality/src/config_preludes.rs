@@ -1,8 +1,8 @@
 //! Values of [`Config`](crate::Config) to begin with:
 //! `#[derive_impl(pallet_proof_of_quality::config_preludes::SolochainDefaultConfig)]` above a runtime's own.
 //!
-//! What has no default is what nobody else can decide: the currency, the three origins, the parameters in units of the
-//! currency, and where seeds come from.
+//! Without a default, because only the runtime can decide them: the currency, the three origins, the parameters in units of the
+//! currency, and the source of seeds.
 
 use crate::{driver::crypto::WorkerCrypto, DefaultConfig, WeightedMedian, Workload};
 use frame_support::{
@@ -19,7 +19,7 @@ parameter_types! {
     pub const MaxAlpha: FixedU64 = FixedU64::from_u32(2);
     /// Latency costs at most the whole share.
     pub const MaxBeta: FixedU64 = FixedU64::from_u32(1);
-    /// What a laptop does within a minute or two: a long answer or many short ones, by a small model without a GPU.
+    /// Work that a laptop does within a minute or two: a long answer or many short ones, by a small model without a GPU.
     pub const DefaultCapacity: Workload = Workload { tokens: 4_096, pairs: 64 };
     /// A quarter of what most chains let a block take: 2 seconds and a proof of 5 MiB.
     pub const AgendaWeight: Weight = Weight::from_parts(500 * WEIGHT_REF_TIME_PER_MILLIS, 5 * 1024 * 1024 / 4);

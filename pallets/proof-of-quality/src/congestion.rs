@@ -1,8 +1,8 @@
-//! Congestion: by how much the price of a model's work is up while there is more of it than room. (Construction: ours; that a price
-//! moves by an eighth with each block is EIP-1559's.)
+//! Congestion: a surcharge on the price of a model while its operators have less room than there is work. (Construction: ours; the
+//! step of an eighth with each block is EIP-1559's.)
 //!
-//! Nobody has to pay it: it is what [`Pallet::estimate_budget`] says on top of the price, so that who pays the estimate goes before
-//! the requests that wait. It is a bonus like any other, and goes to the inference nodes.
+//! The surcharge is optional. [`Pallet::estimate_budget`] adds it to the price, so that a request with the estimated budget goes
+//! before those that wait. It is a bonus like any other, and goes to the inference nodes.
 //!
 //! Operators gain by a high estimate, so it must be dear to make one up: it rises only when a draw found more operators without
 //! room than with room, which takes most of the weight of a model; only if the request in question offered as much itself, and that

@@ -32,11 +32,11 @@ const MOST_PAUSE: u32 = 10;
 /// How many more busy operators than were wanted a draw looks at before it is cut short.
 pub(crate) const SPARE_LOOKS: u32 = 8;
 
-/// What came of a draw.
+/// Result of a draw.
 struct Drawn<T: Config, Item> {
-    /// Who may do the work, with their records.
+    /// Candidates that may do the work, with their records.
     fit: Vec<(Item, Operator<T>)>,
-    /// Who may not any more.
+    /// Candidates that may not any more.
     unfit: Vec<Item>,
     /// How many have no room for another duty.
     busy: u32,
@@ -45,7 +45,7 @@ struct Drawn<T: Config, Item> {
 }
 
 impl<T: Config, Item> Drawn<T, Item> {
-    /// How many were looked at in vain.
+    /// Number of candidates examined but not drawn.
     fn looks(&self) -> u32 {
         self.busy.saturating_add(self.unfit.len() as u32)
     }
@@ -65,7 +65,7 @@ impl<T: Config, Item> Drawn<T, Item> {
     }
 }
 
-/// Returns how many were looked at in vain.
+/// Returns the number of candidates examined but not drawn.
 pub(crate) fn draw_inference_nodes<T: Config>(
     id: RequestId,
     request: &mut Request<T>,
@@ -78,7 +78,7 @@ pub(crate) fn draw_inference_nodes<T: Config>(
     }
 }
 
-/// Returns how many were looked at in vain.
+/// Returns the number of candidates examined but not drawn.
 pub(crate) fn draw_inference_nodes_with<T: Config>(
     seed: Hash32,
     id: RequestId,
@@ -148,7 +148,7 @@ pub(crate) fn draw_inference_nodes_with<T: Config>(
     looks
 }
 
-/// Returns how many were looked at in vain.
+/// Returns the number of candidates examined but not drawn.
 pub(crate) fn draw_committee<T: Config>(
     id: RequestId,
     request: &mut Request<T>,
@@ -161,7 +161,7 @@ pub(crate) fn draw_committee<T: Config>(
     }
 }
 
-/// Returns how many were looked at in vain.
+/// Returns the number of candidates examined but not drawn.
 pub(crate) fn draw_committee_with<T: Config>(
     seed: Hash32,
     id: RequestId,
@@ -169,7 +169,7 @@ pub(crate) fn draw_committee_with<T: Config>(
     now: BlockNumberFor<T>,
 ) -> u32 {
     let responses = Responses::<T>::get(id);
-    // Who was drawn before and stayed away is not drawn again.
+    // Members of the first committee are not drawn again.
     let absent: Vec<T::AccountId> = (0..request.round)
         .flat_map(|round| Committees::<T>::get(id, round))
         .filter(|member| member.work != Work::Revealed)
@@ -327,7 +327,7 @@ fn most_busy(wanted: u32) -> u32 {
     wanted.saturating_add(SPARE_LOOKS)
 }
 
-/// Most operators that a draw of `wanted` looks at in vain.
+/// Most candidates that a draw of `wanted` examines without drawing them.
 pub(crate) fn most_looks(wanted: u32) -> u32 {
     wanted.saturating_add(most_busy(wanted))
 }

@@ -30,7 +30,7 @@ pub(crate) fn genesis_hash<T: Config>() -> Hash32 {
     genesis
 }
 
-/// What an operator does in a request.
+/// Role of an operator in a request.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
 )]
@@ -83,7 +83,7 @@ impl Workload {
         }
     }
 
-    /// What is left without `other`.
+    /// The difference, not below zero.
     pub fn minus(self, other: Self) -> Self {
         Self {
             tokens: self.tokens.saturating_sub(other.tokens),
@@ -175,7 +175,7 @@ impl<Max: Get<u32>> OpenDuties<Max> {
         self.answers.len().saturating_add(self.scores.len()) as u32
     }
 
-    /// What there is to do in a request, if anything.
+    /// Role in a request; `None` without a duty in it.
     pub fn role_in(&self, request: RequestId) -> Option<Role> {
         match () {
             () if self.answers.contains(&request) => Some(Role::InferenceNode),
@@ -219,7 +219,7 @@ pub struct ClosedDuty<Balance> {
     pub request: RequestId,
     /// The part.
     pub role: Role,
-    /// What was paid.
+    /// Sum paid.
     pub paid: Balance,
     /// Why it was that much.
     pub outcome: Outcome,

@@ -1,4 +1,4 @@
-//! What must always hold, as code. Runs after every test of the pallet, in try-runtime, and for anyone who asks by
+//! The invariants of the pallet's state. Checked after every test of the pallet, in try-runtime, and by the view function
 //! [`Pallet::check_invariants`].
 
 use crate::{
@@ -21,7 +21,7 @@ use {
 /// Most operators, models and requests together that [`Pallet::check_invariants`] looks at.
 pub const MOST_TO_CHECK: usize = 4_096;
 
-/// What the constants of the configuration must satisfy.
+/// Checks the constants of the configuration.
 #[cfg(feature = "std")]
 pub(crate) fn check_config<T: Config>() -> Result<(), &'static str> {
     T::DefaultParameters::get().check(T::Retention::get())?;
@@ -69,7 +69,7 @@ pub(crate) fn check<T: Config>() -> Result<(), &'static str> {
     check_agenda::<T>()
 }
 
-/// That operators and the requests in which they have duties agree.
+/// Checks that operators and the requests in which they have duties agree.
 fn check_duties<T: Config>() -> Result<(), &'static str> {
     for (who, operator) in Operators::<T>::iter() {
         let mut load = Workload::default();
@@ -84,7 +84,7 @@ fn check_duties<T: Config>() -> Result<(), &'static str> {
     Ok(())
 }
 
-/// That rosters and operators agree.
+/// Checks that rosters and operators agree.
 fn check_places<T: Config>() -> Result<(), &'static str> {
     for (id, roster) in Rosters::<T>::iter() {
         for candidate in roster.iter() {
@@ -97,7 +97,7 @@ fn check_places<T: Config>() -> Result<(), &'static str> {
     Ok(())
 }
 
-/// That requests and what belongs to them agree.
+/// Checks that requests agree with their prompts, responses, outputs and committees.
 fn check_requests<T: Config>() -> Result<(), &'static str> {
     let open = Requests::<T>::iter_values().filter(|request| !request.phase.is_closed()).count();
     ensure!(open == OpenRequests::<T>::get() as usize, "the count of open requests is wrong");
@@ -149,7 +149,7 @@ fn has_duty<T: Config>(who: &T::AccountId, id: RequestId, role: Role) -> bool {
     operators::duty_in::<T>(who, id) == Some(role)
 }
 
-/// That requests and the agenda agree.
+/// Checks that requests and the agenda agree.
 fn check_agenda<T: Config>() -> Result<(), &'static str> {
     let mut listed = 0usize;
     for (due, id, ()) in Agenda::<T>::iter() {

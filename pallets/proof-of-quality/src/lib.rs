@@ -56,7 +56,7 @@
 //! know their scores.
 //!
 //! Both draws are made before the transactions of a block, in `on_poll`, from a seed that was unknown when the request was made or
-//! its outputs were fixed. Who has committed reveals or is slashed: there is no way back.
+//! its outputs were fixed. After a commitment an operator reveals or is slashed.
 //!
 //! ## Example
 //!
@@ -76,6 +76,8 @@
 //!
 //! ## Standing
 //!
+//! The chain's record of an operator's work, in four parts, each 0 to 1:
+//!
 //! | part | of | moves to | when |
 //! |---|---|---|---|
 //! | agreement | quality validator | its agreement; 0 for a duty not done | a duty closes; falls fast, rises slowly |
@@ -83,8 +85,8 @@
 //! | reliability | inference node | 1 for a duty done, 0 for one that was not | a duty closes; falls fast, rises slowly |
 //! | quality | inference node | the consensus score (in an audit, the truth) | a duty closes, an audit is revealed |
 //!
-//! A reported failure is a duty not done: an error is a miss, not an answer. But what more than half refuse as impossible teaches
-//! nothing of any of them, because anyone can ask for what cannot be done. Standing begins at `floor`, below which no part counts:
+//! A reported failure is a duty not done: an error is a miss, not an answer. A refusal changes no standing if more than half of the
+//! operators refused, because anyone can ask for the impossible. Standing begins at `floor`, below which no part counts:
 //! a bad name left behind is worth no less than a new one. With `trust = agreement * veracity^2`:
 //!
 //! | weight | is |
@@ -95,15 +97,15 @@
 //!
 //! `stake` is an equal part of an operator's stake for each model that it serves, at least `min_stake`, and counts up to `stake_cap`
 //! times that. Rosters hold the weights; a place is brought up to date when its operator registers, moves stake, or closes a
-//! duty for that model. In a full roster more weight takes the place of the least; who chills keeps its place for
-//! [`Config::ChillPatience`] blocks against those who weigh less. (Ours.)
+//! duty for that model. In a full roster an operator with more weight takes the place of the one with the least; a
+//! chilled operator keeps its place against lighter ones for [`Config::ChillPatience`] blocks. (Ours.)
 //!
 //! A draw is a weighted rendezvous: each candidate has a key of its own, made of the seed, its account and its weight, and the
 //! smallest keys are drawn. Whatever one operator does about its stake, its models or its capacity moves its own seat only.
 //!
-//! Who has no room for the work is passed over: a flood of requests waits, and is refunded in the end, instead of burying operators
-//! in work that they would be slashed for. While requests wait, those that offer most above the price are drawn for first, and
-//! each try costs its requester `waiting_fee`. What the estimate says goes up with them and down again ([`Surcharge`]).
+//! A draw passes over operators without room for the work: a flood of requests waits, and is refunded in the end, instead of
+//! burying operators in work that they would be slashed for. While requests wait, those that offer most above the price are drawn
+//! for first, and each try costs its requester `waiting_fee`. The estimate rises with the load and falls again ([`Surcharge`]).
 //!
 //! ## Money
 //!
@@ -127,9 +129,9 @@
 //! `tolerance_most`.)
 //!
 //! Stake is taken only for what the chain can prove ([`SlashReason`]): no commitment, no matching reveal, and a gross error
-//! that an audit shows. Disagreement only scales pay. What silence costs goes to [`Config::SlashHandler`], for whoever gained by it
-//! would have a reason to keep others from their work. What a gross error costs goes first to the operators who would have
-//! earned more by the truth, each up to that. No requester is ever paid out of a slash.
+//! that an audit shows. Disagreement only scales pay. Stake slashed for silence goes to [`Config::SlashHandler`], because
+//! anyone who gained by it would have a reason to keep others from their work. Stake slashed for a gross error goes first to the
+//! operators who would have earned more by the truth, each up to the difference. No requester is ever paid out of a slash.
 //!
 //! ## Audits
 //!
@@ -139,9 +141,9 @@
 //! committed to and not revealed are then as wrong as can be. The answer key names decoys besides the right answer, so that a list
 //! of all names is not right.
 //!
-//! Whoever reveals audits is trusted to tell the truth; that is the one trusted role of the protocol. It can only move standing, and
-//! stake up to `audit_slash` of an operator's and `audit_allowance` of all together in a span of `audit_window` blocks. With
-//! [`EnsureAuditor`] it is a set of keys that sign nothing else. Ask from several accounts: an revealed audit shows who asked it.
+//! Auditors are trusted to tell the truth, the one trusted role of the protocol. They can only move standing, and stake up to
+//! `audit_slash` of an operator's and `audit_allowance` of all together in a span of `audit_window` blocks. With
+//! [`EnsureAuditor`] it is a set of keys that sign nothing else. Ask from several accounts: a revealed audit shows who asked it.
 //!
 //! ## Parameters
 //!
@@ -150,8 +152,8 @@
 //!
 //! ## Design goals
 //!
-//! 1. Lazy or dishonest work earns less than honest work, for everybody who holds less than half of the trusted stake, and,
-//!    with audits, for longer than a moment also for who holds more. The adversaries in this project's benches measure it.
+//! 1. Lazy or dishonest work earns less than honest work, for any group with less than half of the trusted stake, and,
+//!    with audits, in the long run also for one with more. The adversaries in this project's benches measure it.
 //! 2. A requester never waits for ever and never pays more than its budget.
 //! 3. A chain can take the pallet in with stock nodes: no host functions, no changes to the node.
 //! 4. Nothing that one request costs the chain depends on how many others there are.
@@ -189,7 +191,7 @@
 //! `pallet_skip_feeless_payment::SkipCheckIfFeeless`, so that [`Pallet::report_work`] is free exactly when every report in
 //! it is due and valid (worker keys have no balance), and that in [`report_tags`], so that the pool keeps one report of a duty
 //! and takes it before what is paid for; let the runtime sign with [`impl_create_signed_transaction`]; and run
-//! nodes with off-chain workers on. A chain that had an older version takes in [`migrations`].
+//! nodes with off-chain workers on. A chain with an older version runs [`migrations`].
 
 #![cfg_attr(not(feature = "std"), no_std)]
 #![deny(clippy::arithmetic_side_effects)]
@@ -217,7 +219,7 @@ mod parameters;
 mod requests;
 mod rosters;
 
-// What acts on a request.
+// Modules that act on a request.
 mod asking;
 mod audits;
 mod draws;
@@ -225,7 +227,7 @@ mod phases;
 mod reports;
 mod settlement;
 
-// What drives it and looks at it.
+// Modules that drive the protocol and show it.
 #[cfg(feature = "runtime-benchmarks")]
 mod benchmarking;
 pub mod config_preludes;
@@ -298,7 +300,7 @@ pub mod pallet {
         FixedU64, Permill,
     };
 
-    /// What a runtime decides. [`config_preludes`] has values to begin with.
+    /// Types and limits chosen by the runtime. [`config_preludes`] has defaults.
     #[pallet::config(with_default)]
     pub trait Config:
         frame_system::Config<RuntimeEvent: From<Event<Self>>>
@@ -316,16 +318,16 @@ pub mod pallet {
         #[pallet::no_default_bounds]
         type RuntimeHoldReason: From<HoldReason>;
 
-        /// Who registers and retires models.
+        /// The origin that registers and retires models.
         #[pallet::no_default]
         type ModelOrigin: EnsureOrigin<Self::RuntimeOrigin>;
 
-        /// Who sets the economic parameters.
+        /// The origin that sets the economic parameters.
         #[pallet::no_default]
         type ParameterOrigin: EnsureOrigin<Self::RuntimeOrigin>;
 
-        /// Who reveals known-answer audits: best [`EnsureAuditor`], a set of keys that sign nothing else. It is trusted to tell the
-        /// truth, the one part of the protocol that is, up to `audit_allowance`.
+        /// The origin that reveals known-answer audits. Recommended: [`EnsureAuditor`], a set of keys that sign nothing else. It is
+        /// the only trusted party of the protocol; `audit_allowance` bounds the damage of one that lies.
         #[pallet::no_default]
         type AuditOrigin: EnsureOrigin<Self::RuntimeOrigin>;
 
@@ -345,11 +347,11 @@ pub mod pallet {
         #[pallet::no_default_bounds]
         type WorkerCrypto: AppCrypto<Self::Public, Self::Signature>;
 
-        /// Where the chain's fee goes.
+        /// Receiver of the chain's fee.
         #[pallet::no_default_bounds]
         type FeeHandler: OnUnbalanced<CreditOf<Self>>;
 
-        /// Where slashed stake goes that harmed nobody in particular.
+        /// Receiver of slashed stake that compensates nobody.
         #[pallet::no_default_bounds]
         type SlashHandler: OnUnbalanced<CreditOf<Self>>;
 
@@ -493,7 +495,7 @@ pub mod pallet {
     #[pallet::storage]
     pub type Auditors<T: Config> = StorageValue<_, BoundedBTreeSet<T::AccountId, T::MaxAuditors>, ValueQuery>;
 
-    /// What audits have slashed in the latest span of `audit_window` blocks.
+    /// Stake slashed by audits in the latest span of `audit_window` blocks.
     #[pallet::storage]
     pub type LatestAuditSlashes<T: Config> =
         StorageValue<_, AuditSlashes<BalanceOf<T>, BlockNumberFor<T>>, ValueQuery>;
@@ -511,9 +513,10 @@ pub mod pallet {
     #[pallet::storage]
     pub type Models<T: Config> = StorageMap<_, Identity, ModelId, Model<T>>;
 
-    /// Who serves a model: registered, and with the minimum stake when it last registered, moved stake or finished a duty for this
-    /// model. Who has been slashed below the minimum since is passed over and struck out when a draw comes upon it. Who has chilled
-    /// keeps its place for a while and is not drawn. In a full roster more weight takes the place of the least.
+    /// The operators that serve a model: registered, and with the minimum stake when they last registered, moved stake or finished a
+    /// duty for this model. An operator slashed below the minimum since then is removed by the next draw that meets it. A chilled
+    /// operator keeps its place for `ChillPatience` blocks and is not drawn. In a full roster an operator with more weight takes the
+    /// place of the one with the least.
     #[pallet::storage]
     pub type Rosters<T: Config> = StorageMap<_, Identity, ModelId, RosterOf<T>, ValueQuery>;
 
@@ -684,14 +687,14 @@ pub mod pallet {
         },
         /// Stake was put on hold.
         Bonded {
-            /// Whose.
+            /// The operator whose stake grew.
             operator: T::AccountId,
-            /// How much was added.
+            /// Stake added, in the smallest unit of the currency.
             amount: BalanceOf<T>,
         },
         /// An operator named its worker key and models.
         Registered {
-            /// Who.
+            /// The operator that registered.
             operator: T::AccountId,
             /// Its worker key.
             worker: T::AccountId,
@@ -700,44 +703,44 @@ pub mod pallet {
         },
         /// An operator is not drawn any more.
         Chilled {
-            /// Who.
+            /// The operator that chilled.
             operator: T::AccountId,
         },
         /// An operator can be drawn again.
         Resumed {
-            /// Who.
+            /// The operator that resumed.
             operator: T::AccountId,
         },
         /// Stake is on its way out.
         Unbonding {
-            /// Whose.
+            /// The operator whose stake leaves.
             operator: T::AccountId,
-            /// How much was added.
+            /// Stake added to what leaves.
             amount: BalanceOf<T>,
             /// First block in which it can be withdrawn.
             at: BlockNumberFor<T>,
         },
         /// Stake was released.
         Withdrawn {
-            /// Whose.
+            /// The operator whose stake was released.
             operator: T::AccountId,
-            /// How much.
+            /// Stake released.
             amount: BalanceOf<T>,
         },
         /// A request was made and its budget is on hold.
         Requested {
-            /// Its id.
+            /// Number of the request.
             request: RequestId,
-            /// Who asked.
+            /// The account that asked and pays.
             requester: T::AccountId,
-            /// What is on hold.
+            /// The budget that is on hold.
             budget: BalanceOf<T>,
         },
         /// Inference nodes were drawn.
         InferenceNodesDrawn {
             /// The request.
             request: RequestId,
-            /// Who.
+            /// The inference nodes, in the order of the draw.
             operators: BoundedVec<T::AccountId, T::MaxResponders>,
         },
         /// A committee was drawn.
@@ -746,7 +749,7 @@ pub mod pallet {
             request: RequestId,
             /// 0, or 1 after a redraw.
             round: u8,
-            /// Who.
+            /// The quality validators, in the order of the draw.
             operators: BoundedVec<T::AccountId, T::MaxCommittee>,
         },
         /// A request entered a phase.
@@ -760,36 +763,36 @@ pub mod pallet {
         WorkReported {
             /// The request.
             request: RequestId,
-            /// Who.
+            /// The operator that reported.
             operator: T::AccountId,
-            /// How its work stands now.
+            /// State of its work after the report.
             work: Work,
         },
         /// A duty is over.
         DutyClosed {
-            /// Whose.
+            /// The operator whose duty is over.
             operator: T::AccountId,
-            /// Request, part, pay and why.
+            /// Request, role, pay and the reason for the pay.
             duty: ClosedDuty<BalanceOf<T>>,
         },
         /// Stake was taken.
         Slashed {
-            /// Whose.
+            /// The operator whose stake was taken.
             operator: T::AccountId,
-            /// The request.
+            /// The request in which the fault was made.
             request: RequestId,
-            /// How much.
+            /// Stake taken.
             amount: BalanceOf<T>,
             /// The fault.
             reason: SlashReason,
         },
-        /// What a gross error in an audit cost went to an operator that the error had harmed.
+        /// Stake slashed for a gross error went to an operator that the error had harmed.
         Compensated {
             /// The operator: one who worked in the request and was not paid what it deserved.
             who: T::AccountId,
             /// The request.
             request: RequestId,
-            /// How much.
+            /// Stake moved to the harmed operator.
             amount: BalanceOf<T>,
         },
         /// A request turned out to be a known-answer audit.
@@ -805,9 +808,9 @@ pub mod pallet {
         Audited {
             /// The request.
             request: RequestId,
-            /// Whose.
+            /// The quality validator whose scores were compared.
             operator: T::AccountId,
-            /// How far the worst of their scores was from the truth.
+            /// Distance of the worst of its scores from the truth.
             error: Permill,
         },
         /// There are new economic parameters. Open requests keep the old ones.
@@ -823,24 +826,24 @@ pub mod pallet {
             best: u32,
             /// Its consensus score.
             quality: Permill,
-            /// What the operators were paid.
+            /// Sum paid to operators.
             paid: BalanceOf<T>,
             /// The chain's part: its fee, what waiting cost, and what answers below `min_quality` would have earned above the base.
             fee: BalanceOf<T>,
-            /// What went back to the requester.
+            /// Sum returned to the requester.
             refund: BalanceOf<T>,
         },
         /// A request came to nothing: `paid + fee + refund` is its budget.
         Refunded {
             /// The request.
             request: RequestId,
-            /// Why.
+            /// Reason for the refund.
             reason: RefundReason,
-            /// What the operators were paid for answers that were revealed and scores that were revealed.
+            /// Sum paid to operators, for revealed answers and revealed scores.
             paid: BalanceOf<T>,
             /// The chain's part, as in [`Event::Settled`]; without its fee if nobody was drawn.
             fee: BalanceOf<T>,
-            /// What went back to the requester.
+            /// Sum returned to the requester.
             refund: BalanceOf<T>,
         },
         /// A closed request was forgotten.
@@ -850,14 +853,14 @@ pub mod pallet {
         },
         /// Something that cannot happen did; the chain went on. Please report it.
         Unexpected {
-            /// What it was.
+            /// The event that was thought impossible.
             kind: UnexpectedKind,
         },
         /// An operator said how much open work it takes at a time.
         CapacitySet {
             /// The operator.
             operator: T::AccountId,
-            /// What it takes.
+            /// The new capacity.
             capacity: Workload,
         },
         /// An operator lost its place in a full roster to one that weighs more, or because it had chilled for too long.
@@ -869,7 +872,7 @@ pub mod pallet {
         },
         /// There are new auditors.
         AuditorsSet {
-            /// All of them.
+            /// All auditors.
             auditors: BoundedVec<T::AccountId, T::MaxAuditors>,
         },
     }
@@ -900,7 +903,7 @@ pub mod pallet {
         StakeTooSmall,
         /// The stake is less than the amount.
         NotEnoughStake,
-        /// What is left at work must be zero or at least the minimum stake for each model served.
+        /// The stake left at work must be zero or at least the minimum for each model served.
         RemainderTooSmall,
         /// Another operator has this worker key.
         WorkerInUse,
@@ -964,7 +967,7 @@ pub mod pallet {
         AlreadyDone,
         /// The operator has not committed to this work.
         NotCommitted,
-        /// What is revealed does not match the commitment.
+        /// The revealed payload and salt do not match the commitment.
         RevealMismatch,
         /// An output must not be empty.
         EmptyOutput,
@@ -1211,7 +1214,7 @@ pub mod pallet {
         ///
         /// Origin: `ParameterOrigin`.
         /// Details: requests that are open keep the parameters under which they were made. Operators below a new minimum
-        /// stake stay where they are until a draw comes upon them, and are then passed over.
+        /// stake stay where they are until a draw meets them, and are then passed over.
         /// Errors: [`Error::InvalidParameters`]; [`Pallet::check_parameters`] says why.
         /// Events: [`Event::ParametersSet`].
         #[pallet::call_index(11)]

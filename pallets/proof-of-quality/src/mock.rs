@@ -319,7 +319,7 @@ pub fn register(n: u64, worker: AccountId, models: &[ModelId]) -> sp_runtime::Di
     })
 }
 
-/// Who asks.
+/// The requester.
 pub fn requester() -> AccountId {
     account(50)
 }
@@ -386,7 +386,7 @@ fn everybody() -> impl Iterator<Item = (u64, ModelId, ModelKind)> {
     nodes.chain(SCORERS.map(|n| (n, JUDGE, ModelKind::Evaluator)))
 }
 
-/// The same with a keystore, and rosters with room for a committee and all whom a draw looks at in vain.
+/// The same with a keystore, and rosters with room for a committee and all candidates that a draw examines without drawing them.
 #[cfg(feature = "runtime-benchmarks")]
 pub fn storage_with_keys() -> sp_io::TestExternalities {
     RosterSize::set(16);
@@ -454,7 +454,7 @@ pub fn run_until(done: impl Fn() -> bool) {
     panic!("it never came to pass");
 }
 
-/// What most tests ask for: 2 of the 3 inference nodes, a committee of 5, any quality.
+/// The terms of most tests: 2 of the 3 inference nodes, a committee of 5, any quality.
 pub fn terms() -> Terms<Balance, <Test as Config>::MaxModelsPerRequest> {
     Terms {
         generators: vec![STRONG, WEAK].try_into().unwrap(),

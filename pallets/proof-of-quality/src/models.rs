@@ -17,7 +17,7 @@ use sp_runtime::{
 /// network, tokenizer and calibration by their SHA-256 in turn, so that one name means one and the same score.
 pub type ModelId = [u8; 32];
 
-/// What a model does.
+/// Kind of a model.
 #[derive(
     Clone,
     Copy,
@@ -39,7 +39,7 @@ pub enum ModelKind {
     Evaluator,
 }
 
-/// What a model costs: `base + per_unit * units`.
+/// Price of a model's work: `base + per_unit * units`.
 ///
 /// For a generator it is the price of one response and a unit is a token that may be generated (`max_tokens`); for an
 /// evaluator it is the price of one quality validator's scores and a unit is a response.
@@ -91,7 +91,7 @@ pub struct Windows<BlockNumber> {
     pub reveal: BlockNumber,
 }
 
-/// What part of its share a piece of work earns: `alpha * q - beta * l`, not below 0 and not above 1.
+/// Part of its share that a piece of work earns: `alpha * q - beta * l`, clamped to 0..=1.
 ///
 /// `q` is the consensus score of a response, or the agreement of a quality validator's scores. `l` is the latency: blocks
 /// from the duty to the commitment (of a sole responder: to its output), as a part of the blocks that there were.
@@ -113,10 +113,10 @@ pub struct Windows<BlockNumber> {
     Deserialize,
 )]
 pub struct Reward {
-    /// What quality is worth. Above zero and at most `MaxAlpha`; above 1, the share is earned in full by less than perfect
+    /// Factor of quality. Above zero and at most `MaxAlpha`; above 1, the share is earned in full by less than perfect
     /// work.
     pub alpha: FixedU64,
-    /// What latency costs. At most `MaxBeta` and at most `alpha`.
+    /// Factor of latency. At most `MaxBeta` and at most `alpha`.
     pub beta: FixedU64,
 }
 
@@ -154,15 +154,15 @@ impl Reward {
 #[scale_info(skip_type_params(T))]
 #[codec(mel_bound(T: Config))]
 pub struct Model<T: Config> {
-    /// What it does.
+    /// Generator or evaluator.
     pub kind: ModelKind,
     /// A name for people, UTF-8. Not unique: the id is.
     pub name: BoundedVec<u8, T::MaxNameLength>,
-    /// What it costs.
+    /// Price of its work.
     pub price: Price<BalanceOf<T>>,
     /// How long its operators have.
     pub windows: Windows<BlockNumberFor<T>>,
-    /// What quality and latency are worth.
+    /// Factors of quality and latency in its operators' pay.
     pub reward: Reward,
     /// Of a generator: tokens that prompt and answer may take together, without what its chat template adds. 0 of an evaluator.
     pub context: u32,
@@ -212,13 +212,13 @@ pub(crate) fn retire<T: Config>(id: ModelId) -> DispatchResult {
     })
 }
 
-/// What one response by this model costs a request at most, whatever it is worth. Never changes.
+/// Price of one response by this model, before its quality is known. Never changes.
 pub(crate) fn price_of<T: Config>(id: &ModelId, max_tokens: u32) -> BalanceOf<T> {
     let price = Models::<T>::get(id).map(|model| model.price);
     price.and_then(|price| cost(&price, max_tokens)).unwrap_or_default()
 }
 
-/// What quality and latency are worth in work with this model. Never changes.
+/// Factors of quality and latency in work with this model. Never changes.
 pub(crate) fn reward_of<T: Config>(id: &ModelId) -> Reward {
     Models::<T>::get(id).map(|model| model.reward).unwrap_or_default()
 }

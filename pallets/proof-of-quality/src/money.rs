@@ -28,12 +28,12 @@ pub(crate) fn release_stake<T: Config>(operator: &T::AccountId, amount: BalanceO
     T::Currency::release(&HoldReason::Stake.into(), operator, amount, Precision::Exact).map(|_| ())
 }
 
-/// What an operator has on hold as stake.
+/// An operator's balance on hold as stake.
 pub(crate) fn stake_of<T: Config>(operator: &T::AccountId) -> BalanceOf<T> {
     T::Currency::balance_on_hold(&HoldReason::Stake.into(), operator)
 }
 
-/// What a requester has on hold for its budgets.
+/// A requester's balance on hold for its budgets.
 pub(crate) fn budgets_of<T: Config>(requester: &T::AccountId) -> BalanceOf<T> {
     T::Currency::balance_on_hold(&HoldReason::Budget.into(), requester)
 }

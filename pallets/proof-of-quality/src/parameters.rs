@@ -16,7 +16,7 @@ const MOST_FEE: Permill = Permill::from_percent(50);
 /// The highest stake cap, in minimum stakes: keeps weights far from the end of their type.
 const MOST_STAKE_CAP: u32 = 1_000_000;
 
-/// What work earns, what faults cost, and how fast standing moves. A request keeps the parameters under which it was made:
+/// Pay, slashes and the speed of standing. A request keeps the parameters under which it was made:
 /// a change never reaches a request that is open.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
@@ -32,13 +32,13 @@ pub struct Parameters<Balance, BlockNumber> {
     /// The chain's part of a budget, at most a half. Owed once anybody was drawn.
     pub fee: Permill,
     /// The part of its model's price that an inference node earns for an answer that it shows, and of its share that a quality
-    /// validator earns for scores that it reveals in vain, whatever becomes of the request. At most 1.
+    /// validator earns for scores that it reveals without a settlement, whatever becomes of the request. At most 1.
     pub base_pay: Permill,
-    /// What each draw costs a requester that is put off because operators have no room. More than the fee for the weight of a draw.
+    /// Price for the requester of each draw that is put off because operators have no room. More than the fee for the weight of a draw.
     pub waiting_fee: Balance,
     /// Fewest quality validators that a request may ask for. At least 1; below 3 there is no majority to disagree with.
     pub min_committee: u32,
-    /// What an absence costs an operator, at most its stake.
+    /// Stake slashed for an absence, at most the operator's stake.
     pub absence_slash: Balance,
     /// The part of its stake that a gross error in an audit costs a quality validator.
     pub audit_slash: Permill,
@@ -52,11 +52,11 @@ pub struct Parameters<Balance, BlockNumber> {
     /// Distance from the consensus of the others at which a score is worth nothing, in spreads of the evaluator's
     /// population. At least 1.
     pub tolerance_spreads: u32,
-    /// That distance is never less than this. Not zero.
+    /// Lower bound of that distance. Not zero.
     pub tolerance_least: Permill,
-    /// Nor more than this.
+    /// Upper bound of that distance.
     pub tolerance_most: Permill,
-    /// Where an operator's standing begins, and what each part of it counts for at least, so that nobody is locked out for ever.
+    /// Initial standing of an operator, and the lower bound at which each part of it counts, so that nobody is locked out for ever.
     /// One value for both, so that nobody gains by leaving a bad name behind. No part zero.
     pub floor: Standing,
     /// The part of the way that agreement and reliability go up for one duty. Not zero, not above `fall`.

@@ -149,7 +149,7 @@ mod tests {
     }
 
     proptest! {
-        /// Who changes, joins or leaves moves its own seat at most, and nobody else's place before or behind another.
+        /// A candidate that changes, joins or leaves moves at most its own seat; the order of all others stays.
         #[test]
         fn nobody_moves_anothers_seat(
             seed: [u8; 32],

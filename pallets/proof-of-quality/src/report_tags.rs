@@ -30,7 +30,7 @@ use sp_runtime::{
     DispatchResult,
 };
 
-/// What the tags of reports begin with, so that they are never those of anything else.
+/// Prefix of the tags of reports, which sets them apart from all other tags.
 const TAG_PREFIX: &[u8] = b"poq/report";
 
 /// Below proofs of equivocation, which have the highest there is, and above any tip that somebody can afford. The height at
@@ -63,8 +63,8 @@ impl<T, S: core::fmt::Debug> core::fmt::Debug for ReportTags<T, S> {
     }
 }
 
-/// What the pool needs to know of a call: of reports that are due, whose they are and of which request. There is only ever
-/// one report due of a duty. Nothing of any other call.
+/// The pool's tags of a call: for reports that are due, one for each operator and request, because a duty has one report due at a
+/// time. Empty for any other call.
 fn validity<T: Config>(
     call: &<T as frame_system::Config>::RuntimeCall,
     origin: &OriginFor<T>,

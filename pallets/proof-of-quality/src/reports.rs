@@ -39,11 +39,11 @@ use sp_runtime::{
 pub struct Report<MaxOutput: Get<u32>, MaxScores: Get<u32>> {
     /// The request.
     pub request: RequestId,
-    /// What is reported.
+    /// The report.
     pub kind: ReportKind<MaxOutput, MaxScores>,
 }
 
-/// What a [`Report`] says.
+/// Content of a [`Report`].
 #[derive(
     CloneNoBound,
     DebugNoBound,
@@ -95,7 +95,7 @@ pub type ReportOf<T> = Report<<T as Config>::MaxOutputLength, <T as Config>::Max
 pub type ReportKindOf<T> = ReportKind<<T as Config>::MaxOutputLength, <T as Config>::MaxResponders>;
 /// A batch of reports, as a worker key signs it.
 pub type ReportsOf<T> = BoundedVec<ReportOf<T>, <T as Config>::MaxReports>;
-/// What the last report of a phase writes besides the work itself: the request, and its old and new place in the agenda.
+/// Writes of the last report of a phase besides the work itself: the request, and its old and new place in the agenda.
 const LAST_REPORT_WRITES: u64 = 3;
 
 /// The most that a batch of reports weighs, the check for a free ride included: each may be the last of its phase, and of
@@ -160,7 +160,7 @@ pub(crate) fn check<T: Config>(operator: &T::AccountId, report: &ReportOf<T>) ->
     ensure!(!request.phase.is_closed(), Error::<T>::TooLate);
     let now = frame_system::Pallet::<T>::block_number();
     let in_time = request.phase.until().is_some_and(|until| now <= until);
-    // Who has a part in the phase has a duty: to look there, too, would cost every report another read.
+    // An operator found here has a duty by definition, so `Operators` is not read again.
     match request.phase {
         Phase::Answering { .. } | Phase::RevealingAnswers { .. } => {
             let responses = Responses::<T>::get(id);
@@ -264,7 +264,7 @@ fn apply<T: Config>(operator: &T::AccountId, report: ReportOf<T>) -> Result<Weig
         }
     };
     Pallet::<T>::deposit_event(Event::WorkReported { request: id, operator: operator.clone(), work });
-    // What inference nodes report does not weigh by their number.
+    // The weight of an inference node's report does not depend on the number of nodes.
     let weight = weight::<T>(&kind, acted.of);
     if acted.all {
         requests::mutate::<T>(id, |request| phases::end_phase::<T>(id, request, acted.done, acted.of));
@@ -313,13 +313,13 @@ fn latency_now<T: Config>(request: &Request<T>) -> Permill {
     Permill::from_rational(now.saturating_sub(request.since), until.saturating_sub(request.since))
 }
 
-/// Who has acted in a phase, after a report.
+/// Counts of a phase after a report.
 struct Acted {
     /// Whether everybody has.
     all: bool,
     /// How many have committed or, in a phase of reveals, revealed their work.
     done: usize,
-    /// Of how many.
+    /// Number of operators in the phase.
     of: u32,
 }
 
@@ -339,7 +339,7 @@ impl Acted {
     }
 }
 
-/// What the phase of a request lets an operator do with its piece of work.
+/// The reports that a request's phase allows an operator.
 struct Gate {
     committing: bool,
     revealing: bool,
@@ -378,7 +378,7 @@ impl Gate {
         match self.work {
             _ if self.past => Err(Error::TooLate),
             Work::Pending => Ok(()),
-            // Who has committed may have seen since what others have revealed: from here on it reveals or is slashed.
+            // After its commitment an operator may have seen what others revealed: it reveals, or is slashed.
             Work::Committed(_) => Err(Error::AlreadyCommitted),
             _ => Err(Error::AlreadyDone),
         }

@@ -38,7 +38,7 @@ pub struct Sampling {
     pub seed: u32,
 }
 
-/// What a requester asks for, besides the prompt.
+/// Terms of a request: everything but the prompt.
 #[derive(
     CloneNoBound,
     DebugNoBound,
@@ -71,7 +71,7 @@ where
     /// `tolerance_most`, than what its operator is known for. What it would have earned above that goes to the chain: a high bar makes
     /// nothing cheaper.
     pub min_quality: Permill,
-    /// What the requester is ready to pay in all.
+    /// The most that the requester pays in all, fee included.
     pub budget: Balance,
     /// 32 random bytes; in a known-answer audit, a commitment to the answer key
     /// ([`poq_primitives::commitment::answer_key`]). Must never repeat, or an audit could be told apart.
@@ -179,14 +179,14 @@ impl<BlockNumber> Phase<BlockNumber> {
     }
 }
 
-/// What a request carries for an audit.
+/// Audit state of a request.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
 )]
 pub enum Audit {
     /// 32 bytes that may be a commitment to an [`AnswerKey`](crate::AnswerKey): see [`poq_primitives::commitment::answer_key`].
     Sealed(Commitment),
-    /// They were one, and it was revealed.
+    /// The request was an audit, and its key was revealed.
     Revealed,
 }
 
@@ -205,7 +205,7 @@ pub enum Audit {
 #[scale_info(skip_type_params(T))]
 #[codec(mel_bound(T: Config))]
 pub struct Request<T: Config> {
-    /// Who asked and pays.
+    /// The account that asked and pays.
     pub requester: T::AccountId,
     /// Any of these generators may answer.
     pub generators: BoundedVec<ModelId, T::MaxModelsPerRequest>,
@@ -219,9 +219,9 @@ pub struct Request<T: Config> {
     pub committee: u32,
     /// A response with a lower consensus score earns the base part of its price only, see [`Terms`].
     pub min_quality: Permill,
-    /// What is on hold for it and how it divides.
+    /// The budget on hold, in parts.
     pub budget: Budget<BalanceOf<T>>,
-    /// What each response can earn beyond the price of its model: an equal part of what the budget has above the least.
+    /// Most that each response can earn above the price of its model: an equal part of the budget above the least.
     pub bonus: BalanceOf<T>,
     /// Windows of the inference nodes: the widest of the generators'.
     pub answer_windows: Windows<BlockNumberFor<T>>,
@@ -229,7 +229,7 @@ pub struct Request<T: Config> {
     pub score_windows: Windows<BlockNumberFor<T>>,
     /// Block of the request.
     pub created: BlockNumberFor<T>,
-    /// Where it stands.
+    /// The phase.
     pub phase: Phase<BlockNumberFor<T>>,
     /// Block in which it entered that phase.
     pub since: BlockNumberFor<T>,
@@ -248,12 +248,12 @@ pub struct Request<T: Config> {
 }
 
 impl<T: Config> Request<T> {
-    /// What a quality validator's perfect scores earn. What does not divide goes back to the requester.
+    /// Pay for a quality validator's perfect scores. The remainder of the division goes back to the requester.
     pub fn member_share(&self) -> BalanceOf<T> {
         share_of(self.budget.scoring, self.committee)
     }
 
-    /// What a duty in this request adds to an operator's open work.
+    /// Work that a duty in this request adds to an operator's load.
     pub fn workload(&self, role: Role) -> Workload {
         match role {
             Role::InferenceNode => Workload { tokens: self.sampling.max_tokens, pairs: 0 },
@@ -261,7 +261,7 @@ impl<T: Config> Request<T> {
         }
     }
 
-    /// What one response by this model costs at most, whatever it is worth.
+    /// Price of one response by this model, before its quality is known.
     pub fn price_of(&self, model: &ModelId) -> BalanceOf<T> {
         models::price_of::<T>(model, self.sampling.max_tokens)
     }
@@ -301,7 +301,7 @@ impl<T: Config> Request<T> {
 #[scale_info(skip_type_params(T))]
 #[codec(mel_bound(T: Config))]
 pub struct Response<T: Config> {
-    /// Who answers.
+    /// The inference node.
     pub operator: T::AccountId,
     /// With which generator, by its own word.
     pub model: ModelId,
@@ -311,7 +311,7 @@ pub struct Response<T: Config> {
     pub latency: Permill,
     /// Consensus score, once settled.
     pub quality: Option<Permill>,
-    /// What the operator was paid from the budget.
+    /// Sum paid to the operator from the budget.
     pub paid: BalanceOf<T>,
 }
 
@@ -330,7 +330,7 @@ pub struct Response<T: Config> {
 #[scale_info(skip_type_params(T))]
 #[codec(mel_bound(T: Config))]
 pub struct Member<T: Config> {
-    /// Who scores.
+    /// The quality validator.
     pub operator: T::AccountId,
     /// Weight in the consensus: trust in millionths, as at the draw. Stake counts in the draw and not again here.
     pub weight: u64,
@@ -342,7 +342,7 @@ pub struct Member<T: Config> {
     pub latency: Permill,
     /// Closeness to the consensus of the others, 0 to 1, once settled.
     pub agreement: Option<Permill>,
-    /// What the operator was paid from the budget.
+    /// Sum paid to the operator from the budget.
     pub paid: BalanceOf<T>,
 }
 

@@ -27,7 +27,7 @@ use sp_runtime::traits::{Get, Saturating};
 #[scale_info(skip_type_params(T))]
 #[codec(mel_bound(T: Config))]
 pub struct Candidate<T: Config> {
-    /// Who serves the model.
+    /// The operator.
     pub operator: T::AccountId,
     /// Weight in draws, as its record said when it last registered, moved stake or finished a duty for this model: the
     /// stake up to the cap times its standing.
@@ -42,7 +42,7 @@ pub struct Candidate<T: Config> {
 /// The operators that serve a model.
 pub type RosterOf<T> = BoundedVec<Candidate<T>, <T as Config>::MaxOperatorsPerModel>;
 
-/// What an operator weighs in the roster of a model.
+/// An operator's weight in the roster of a model.
 pub(crate) struct Place<T: Config> {
     pub(crate) model: ModelId,
     pub(crate) operator: T::AccountId,

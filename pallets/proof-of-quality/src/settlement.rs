@@ -36,7 +36,7 @@ use sp_runtime::{
 /// make any spread look small by asking for small committees.
 const LEAST_FOR_SPREAD: usize = 3;
 
-/// What a committee makes of the responses.
+/// Result of a committee's scores.
 struct Verdict {
     /// For each response the consensus score, `None` if it was not revealed.
     qualities: Vec<Option<Permill>>,
@@ -50,15 +50,15 @@ struct Verdict {
     is_compared: bool,
 }
 
-/// What a piece of work is paid, and why.
+/// Pay for a piece of work, with the reason.
 struct Pay<Balance> {
     amount: Balance,
     outcome: Outcome,
-    /// What the work was worth above that, to somebody who asked for more: goes to the chain.
+    /// Part of the work's worth that `min_quality` withholds; goes to the chain.
     withheld: Balance,
 }
 
-/// Settles a request whose committee has a quorum. Returns how many inference nodes have revealed nothing.
+/// Settles a request whose committee has a quorum. Returns the number of inference nodes that revealed nothing.
 pub(crate) fn settle<T: Config>(id: RequestId, request: &mut Request<T>) -> u32 {
     let mut responses = Responses::<T>::get(id);
     let mut committee = Committees::<T>::get(id, request.round);
@@ -107,7 +107,7 @@ pub(crate) fn settle<T: Config>(id: RequestId, request: &mut Request<T>) -> u32 
         member.paid = pay.amount;
         let operator = member.operator.clone();
         let duty = closed(id, Role::QualityValidator, &pay);
-        // Who had nobody to agree with is paid, but no better known than before.
+        // A sole scorer is paid, but its standing does not change.
         let agreed = agreed.filter(|_| verdict.is_compared);
         let learned = experience(Role::QualityValidator, &member.work, agreed, is_refused);
         let weight = finish::<T>(request, &operator, &member.work, duty, learned);
@@ -268,7 +268,7 @@ fn judge<T: Config>(
     Some(Verdict { qualities, agreements, best, spread, is_compared })
 }
 
-/// What an answer of this quality is paid.
+/// Pay for an answer of this quality.
 fn answer_pay<T: Config>(
     request: &Request<T>,
     response: &Response<T>,
@@ -294,13 +294,13 @@ pub(crate) fn bar<T: Config>(request: &Request<T>, operator: &T::AccountId) -> P
     request.min_quality.min(usual)
 }
 
-/// What an operator's answers are usually worth.
+/// Usual quality of an operator's answers, by its standing.
 fn known_quality<T: Config>(request: &Request<T>, operator: &T::AccountId) -> Permill {
     let known = Operators::<T>::get(operator).map_or(Permill::zero(), |record| record.standing.quality);
     known.max(request.parameters.floor.quality)
 }
 
-/// What an answer is paid that was revealed and that nobody has scored: what its operator's answers are usually worth.
+/// Pay for an answer that was revealed but not scored: as for the usual quality of its operator's answers.
 fn unscored_pay<T: Config>(
     request: &Request<T>,
     response: &Response<T>,
@@ -372,7 +372,7 @@ fn refusal(work: &Work) -> bool {
     matches!(work, Work::Failed(reason) if reason.is_refusal())
 }
 
-/// What an operator's standing learns from a duty that is over; `worth` is its quality or agreement, if it came to that.
+/// Effect of a closed duty on its operator's standing; `worth` is its quality or agreement, if it came to that.
 fn experience(role: Role, work: &Work, worth: Option<Permill>, is_refused: bool) -> Experience {
     match (role, work.fault().is_some()) {
         _ if is_refused && refusal(work) => Experience::Refused,

@@ -13,7 +13,7 @@ use core::ops::Mul;
 use scale_info::TypeInfo;
 use sp_runtime::Permill;
 
-/// What the chain remembers of how well an operator worked, each 0 to 1.
+/// The chain's record of an operator's work: moving averages, each 0 to 1.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
 )]
@@ -29,7 +29,7 @@ pub struct Standing {
     pub quality: Permill,
 }
 
-/// What came of a duty, as far as standing goes.
+/// Result of a duty, as far as standing is concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Experience {
     /// An inference node showed an output, which was worth this much, if it came to that.
@@ -40,7 +40,7 @@ pub enum Experience {
     Scored(Option<Permill>),
     /// A quality validator did not.
     NotScored,
-    /// It refused what most others refused too: that says something of the request, and nothing of the operator.
+    /// It refused, as most others did: evidence about the request, not about the operator.
     Refused,
 }
 
@@ -61,7 +61,7 @@ impl Standing {
         self.agreement.max(floor.agreement).mul(veracity.mul(veracity))
     }
 
-    /// What is expected of an inference node: reliability times quality, each at least what it is in `floor`.
+    /// Expectation of an inference node's work: reliability times quality, each at least its value in `floor`.
     pub fn promise(&self, floor: &Standing) -> Permill {
         self.reliability.max(floor.reliability).mul(self.quality.max(floor.quality))
     }

@@ -29,7 +29,7 @@ use sp_runtime::{
 /// Committees that a request may have: the first and one redraw.
 const LAST_ROUND: u8 = 1;
 
-/// Where in a block the agenda is worked through.
+/// Moment of a block at which the agenda is worked through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum When {
     /// In `on_poll`.
@@ -43,7 +43,7 @@ struct Due<T: Config> {
     id: RequestId,
     /// Weight set aside for the step.
     reserved: Weight,
-    /// What it offers each answer above its price.
+    /// Offer for each answer above its price.
     bonus: BalanceOf<T>,
 }
 
@@ -68,9 +68,9 @@ pub(crate) fn service<T: Config>(now: BlockNumberFor<T>, when: When, meter: &mut
     meter.consume(own.consumed());
 }
 
-/// What the agenda takes of a block in which nothing is due. The values of which there is one, and which every request reads
-/// or writes, are charged here, once for all of a block, because it comes to the database with them once. (The benchmarks
-/// do not count them: they are marked as `whitelist_storage`.)
+/// Weight of the agenda in a block in which nothing is due. Single values that every request reads or writes are charged here,
+/// once for the whole block, because they reach the database once. (The benchmarks do not count them: they are marked as
+/// `whitelist_storage`.)
 pub(crate) fn least_weight<T: Config>() -> Weight {
     T::WeightInfo::agenda_block().saturating_add(T::DbWeight::get().reads_writes(4, 3))
 }
@@ -192,7 +192,7 @@ fn close_scoring<T: Config>(id: RequestId, request: &mut Request<T>, now: BlockN
     phases::enter_revealing_scores::<T>(id, request, now);
 }
 
-/// Returns how many have not done their part, of the committee or of those who answered.
+/// Returns the number of absent operators: of the committee, or of the inference nodes.
 fn close_revealing_scores<T: Config>(id: RequestId, request: &mut Request<T>, now: BlockNumberFor<T>) -> u32 {
     let (revealed, all) = requests::mutate_committee::<T, _>(id, request.round, |committee| {
         phases::close(committee.iter_mut().map(|m| &mut m.work), true);
@@ -252,8 +252,8 @@ pub(crate) fn most_weight<T: Config>(request: &Request<T>) -> Weight {
     }
 }
 
-/// What a step came to that has led a request out of the phase `from`, or left it there: a way that was measured by
-/// itself, or the most. `missing` is how many a draw has looked at in vain, or how many were absent from a settlement.
+/// Weight of a step that began in the phase `from`: that of the path taken, if it was measured by itself, otherwise `most`.
+/// `missing` counts candidates examined but not drawn, or members absent from a settlement.
 pub(crate) fn spent_weight<T: Config>(
     from: &Phase<BlockNumberFor<T>>,
     request: &Request<T>,
@@ -294,7 +294,7 @@ fn settlement_weight<T: Config>(request: &Request<T>) -> Weight {
     }
 }
 
-/// A draw of inference nodes for this request, from rosters as they are, that looks at `looks` others in vain.
+/// A draw of inference nodes for this request, from rosters as they are, that examines `looks` others without drawing them.
 fn inference_draw_weight<T: Config>(request: &Request<T>, looks: u32) -> Weight {
     let sizes = request.generators.iter().map(rosters::size::<T>);
     let candidates = sizes.fold(0u32, |sum, size| sum.saturating_add(size));
@@ -304,7 +304,7 @@ fn inference_draw_weight<T: Config>(request: &Request<T>, looks: u32) -> Weight 
     }
 }
 
-/// A draw of a committee for this request, from the roster as it is, that looks at `looks` others in vain.
+/// A draw of a committee for this request, from the roster as it is, that examines `looks` others without drawing them.
 fn committee_draw_weight<T: Config>(request: &Request<T>, looks: u32) -> Weight {
     let candidates = rosters::size::<T>(&request.evaluator);
     match request.round {

@@ -1,10 +1,10 @@
-//! What cannot happen, said aloud when it does.
+//! Events that the code rules out, reported if they happen all the same.
 
 use crate::{Config, Event, Pallet};
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
 use scale_info::TypeInfo;
 
-/// What cannot happen.
+/// An event that the code rules out.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, TypeInfo, MaxEncodedLen,
 )]

@@ -1,4 +1,4 @@
-//! What people see: the answers of the view functions.
+//! Results of the view functions.
 
 use crate::{
     congestion,
@@ -27,7 +27,7 @@ pub const MOST_ON_A_PAGE: u32 = 64;
 pub struct RequestView<T: Config> {
     /// Its id.
     pub id: RequestId,
-    /// Who asked and pays.
+    /// The account that asked and pays.
     pub requester: T::AccountId,
     /// The question, UTF-8.
     pub prompt: Vec<u8>,
@@ -45,13 +45,13 @@ pub struct RequestView<T: Config> {
     pub min_quality: Permill,
     /// How the budget divides.
     pub budget: Budget<BalanceOf<T>>,
-    /// What each response can earn beyond the price of its model.
+    /// Most that each response can earn above the price of its model.
     pub bonus: BalanceOf<T>,
     /// Draws that were put off because operators had no room, each for `waiting_fee`.
     pub tries: u32,
     /// Block of the request.
     pub created: BlockNumberFor<T>,
-    /// Where it stands.
+    /// The phase.
     pub phase: Phase<BlockNumberFor<T>>,
     /// Block in which it entered that phase.
     pub since: BlockNumberFor<T>,
@@ -69,7 +69,7 @@ pub struct RequestView<T: Config> {
 #[derive(CloneNoBound, DebugNoBound, PartialEqNoBound, Encode, Decode, TypeInfo)]
 #[scale_info(skip_type_params(T))]
 pub struct ResponseView<T: Config> {
-    /// Who answers.
+    /// The inference node.
     pub operator: T::AccountId,
     /// With which generator, by its own word.
     pub model: ModelId,
@@ -81,7 +81,7 @@ pub struct ResponseView<T: Config> {
     pub latency: Permill,
     /// Consensus score, once settled.
     pub quality: Option<Permill>,
-    /// What the operator was paid.
+    /// Sum paid to the operator from the budget.
     pub paid: BalanceOf<T>,
 }
 
@@ -89,7 +89,7 @@ pub struct ResponseView<T: Config> {
 #[derive(CloneNoBound, DebugNoBound, PartialEqNoBound, Encode, Decode, TypeInfo)]
 #[scale_info(skip_type_params(T))]
 pub struct MemberView<T: Config> {
-    /// Who scores.
+    /// The quality validator.
     pub operator: T::AccountId,
     /// Weight in the consensus: trust in millionths, as at the draw.
     pub weight: u64,
@@ -101,7 +101,7 @@ pub struct MemberView<T: Config> {
     pub latency: Permill,
     /// Closeness to the consensus of the others, once settled.
     pub agreement: Option<Permill>,
-    /// What the operator was paid.
+    /// Sum paid to the operator from the budget.
     pub paid: BalanceOf<T>,
 }
 
@@ -162,17 +162,17 @@ pub struct DutyView {
 pub struct ModelView<T: Config> {
     /// SHA-256 of its file.
     pub id: ModelId,
-    /// What it does.
+    /// Generator or evaluator.
     pub kind: ModelKind,
     /// A name for people, UTF-8.
     pub name: Vec<u8>,
-    /// What it costs.
+    /// Price of its work.
     pub price: Price<BalanceOf<T>>,
     /// By what part of its price the estimate is higher now, because there is more work than room ([`Surcharge`]).
     pub surcharge: Permill,
     /// How long its operators have.
     pub windows: Windows<BlockNumberFor<T>>,
-    /// What quality and latency are worth.
+    /// Factors of quality and latency in its operators' pay.
     pub reward: Reward,
     /// Of a generator: tokens that prompt and answer may take together.
     pub context: u32,
@@ -180,7 +180,7 @@ pub struct ModelView<T: Config> {
     pub spread: Option<Permill>,
     /// Whether it takes no new work.
     pub retired: bool,
-    /// Who can be drawn for it.
+    /// Operators that can be drawn for it.
     pub roster: Vec<CandidateView<T>>,
 }
 

@@ -37,7 +37,7 @@ pub trait WeightInfo {
     fn chill() -> Weight;
     /// Resuming.
     fn resume() -> Weight;
-    /// Saying how many duties it takes.
+    /// Setting its capacity.
     fn set_capacity() -> Weight;
     /// Unbonding.
     fn unbond() -> Weight;

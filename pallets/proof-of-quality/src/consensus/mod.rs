@@ -1,5 +1,5 @@
-//! What a committee's scores amount to. (Construction: ours; the trust update that was published is not used, because it
-//! compares a score with a consensus that contains it.)
+//! Rules that make one consensus score of a committee's scores. (Construction: ours; the published trust update is not used, because
+//! it compares a score with a consensus that contains it.)
 //!
 //! | rule | weights count | holds against |
 //! |---|---|---|
@@ -37,7 +37,7 @@ pub type Weighted = (Permill, u64);
 
 /// A rule that makes one score of many.
 pub trait Aggregation {
-    /// What people call the rule, in lower case and without spaces.
+    /// Name of the rule for people, in lower case and without spaces.
     const NAME: &'static str;
 
     /// The consensus of `scores`, or `None` if nobody has a voice.

@@ -20,7 +20,7 @@ const DEADLINE_MS: u64 = 900;
 /// Longest answer that is read, in bytes. The longest output, escaped as JSON, is well below it.
 const MAX_ANSWER: usize = 256 * 1024;
 
-/// What the engine says of a job.
+/// The engine's answer about a job.
 pub enum Answer {
     /// Nothing to report: at work, or the engine is down, slow or talks nonsense. Ask again.
     NotYet,

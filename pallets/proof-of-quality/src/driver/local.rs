@@ -1,13 +1,11 @@
-//! What the driver keeps in the node's off-chain storage. It survives a restart and is not part of the chain.
+//! The driver's records in the node's off-chain storage. They survive a restart and are not part of the chain.
 
 use super::{LOG_TARGET, RESEND_AFTER};
 use crate::Config;
-use alloc::vec::Vec;
-use codec::Encode;
 use frame_system::pallet_prelude::BlockNumberFor;
 use poq_primitives::{
     commitment::Hash32,
-    keys::{EngineEndpoint, DEPTH_KEY, ENGINE_ENDPOINT_KEY, SALT_SECRET_KEY},
+    keys::{in_flight_key, EngineEndpoint, InFlight, DEPTH_KEY, ENGINE_ENDPOINT_KEY, SALT_SECRET_KEY},
 };
 use sp_runtime::{
     offchain::storage::{MutateStorageError, StorageRetrievalError, StorageValueRef},
@@ -17,9 +15,7 @@ use sp_runtime::{
 /// Key of the lock that keeps runs from overlapping.
 pub const LOCK_KEY: &[u8] = b"poq/lock";
 
-const IN_FLIGHT_PREFIX: &[u8] = b"poq/in-flight/";
-
-/// Where the engine is, if anyone has said so.
+/// The engine's address and token; `None` if none was set.
 pub fn endpoint() -> Option<EngineEndpoint> {
     match StorageValueRef::persistent(ENGINE_ENDPOINT_KEY).get() {
         Ok(endpoint) => endpoint,
@@ -58,12 +54,13 @@ pub fn salt_secret() -> Option<[u8; 32]> {
 /// Whether reports of this worker key are on their way: sent less than [`RESEND_AFTER`] blocks ago and their nonce not used
 /// yet. What was sent for another block of the same height counts only if it was the same, of which `digest` is the hash.
 pub fn is_in_flight<T: Config>(worker: &T::AccountId, now: BlockNumberFor<T>, digest: &Hash32) -> bool {
-    match in_flight_entry(worker).get::<(T::Nonce, BlockNumberFor<T>, Hash32)>() {
-        Ok(Some((nonce, sent, of))) => {
-            let unused = frame_system::Pallet::<T>::account_nonce(worker) == nonce;
+    let key = in_flight_key(worker);
+    match StorageValueRef::persistent(&key).get::<InFlight<T::Nonce, BlockNumberFor<T>>>() {
+        Ok(Some(report)) => {
+            let unused = frame_system::Pallet::<T>::account_nonce(worker) == report.nonce;
             // A re-org may take the chain to before the report was sent: then nothing is known of it.
-            let recent = sent <= now && now.saturating_sub(sent) < RESEND_AFTER.into();
-            unused && recent && (sent < now || of == *digest)
+            let recent = report.sent <= now && now.saturating_sub(report.sent) < RESEND_AFTER.into();
+            unused && recent && (report.sent < now || report.digest == *digest)
         }
         _ => false,
     }
@@ -76,23 +73,6 @@ pub fn set_in_flight<T: Config>(
     now: BlockNumberFor<T>,
     digest: &Hash32,
 ) {
-    in_flight_entry(worker).set(&(nonce, now, digest));
-}
-
-fn in_flight_entry(worker: &impl Encode) -> InFlight {
-    let mut key = IN_FLIGHT_PREFIX.to_vec();
-    worker.encode_to(&mut key);
-    InFlight(key)
-}
-
-struct InFlight(Vec<u8>);
-
-impl InFlight {
-    fn get<V: codec::Decode>(&self) -> Result<Option<V>, StorageRetrievalError> {
-        StorageValueRef::persistent(&self.0).get()
-    }
-
-    fn set(&self, value: &impl Encode) {
-        StorageValueRef::persistent(&self.0).set(value);
-    }
+    let key = in_flight_key(worker);
+    StorageValueRef::persistent(&key).set(&InFlight { nonce, sent: now, digest: *digest });
 }

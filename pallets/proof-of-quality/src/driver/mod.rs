@@ -83,7 +83,7 @@ struct LocalKey<T: Config> {
     duties: OpenDuties<T::MaxDuties>,
 }
 
-/// What one duty calls for now.
+/// The next action of one duty.
 struct Task {
     request: RequestId,
     step: Step,
@@ -171,7 +171,7 @@ fn run_alone<T: Config>(keys: &[LocalKey<T>], now: BlockNumberFor<T>, began: Tim
         let (Some(key), Some(list)) = (keys.get(*index), reports.get_mut(*index)) else { continue };
         let binding = Binding { genesis: &genesis, request: task.request, operator: &key.operator };
         let answer = match answer {
-            // What is sent now comes with the next block: the last that is in time.
+            // A transaction sent now is included in the next block: the last that is in time.
             Answer::NotYet if task.blocks_left <= 1 => Answer::Failed(why_late),
             other => other,
         };
@@ -193,7 +193,7 @@ fn run_alone<T: Config>(keys: &[LocalKey<T>], now: BlockNumberFor<T>, began: Tim
     }
 }
 
-/// What can only come in time with the very next block goes alone: if it comes late, the rest is not lost with it.
+/// A report that only the very next block can take goes alone: if it is late, the others are not lost with it.
 fn urgent_or_all<T: Config>(mut reports: Vec<ReportOf<T>>, now: BlockNumberFor<T>) -> Vec<ReportOf<T>> {
     let next = now.saturating_add(One::one());
     let is_urgent = |report: &ReportOf<T>| {
@@ -237,7 +237,7 @@ fn in_turns<Item>(mut queues: Vec<impl Iterator<Item = Item>>, most: usize) -> V
     }
 }
 
-/// What the duties of a key call for now, in the order in which it is to be done.
+/// The next actions of a key's duties, in the order in which they are done.
 fn tasks_of<T: Config>(
     key: &LocalKey<T>,
     now: BlockNumberFor<T>,
@@ -264,7 +264,7 @@ fn tasks_of<T: Config>(
     })
 }
 
-/// What a duty calls for now, if for anything.
+/// The next action of a duty; `None` if it has none.
 fn step_of<T: Config>(
     operator: &T::AccountId,
     id: RequestId,
@@ -380,7 +380,7 @@ fn report_of<T: Config>(
 
 /// Signs and submits all reports of a key in one call.
 fn submit<T: Config>(key: &LocalKey<T>, reports: Vec<ReportOf<T>>, now: BlockNumberFor<T>) {
-    // What is over the limit is still due at the next block.
+    // The rest is still due at the next block.
     let mut reports: ReportsOf<T> = BoundedVec::truncate_from(reports);
     let count = reports.len();
     // As the chain takes them.

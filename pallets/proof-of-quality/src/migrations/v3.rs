@@ -173,7 +173,7 @@ impl<T: Config> UncheckedOnRuntimeUpgrade for Unversioned<T> {
         Models::<T>::translate::<old::Model<T>, _>(|_, model| {
             count(1);
             let old::Model { kind, name, price, windows, reward, retired } = model;
-            // Nobody has said how long a context is: whatever fitted yesterday fits today.
+            // Version 2 knew no context: every request that fitted before still fits.
             let context = if kind == ModelKind::Generator { longest } else { 0 };
             Some(Model { kind, name, price, windows, reward, context, retired })
         });
@@ -220,7 +220,7 @@ impl<T: Config> UncheckedOnRuntimeUpgrade for Unversioned<T> {
     }
 }
 
-/// What was set stays; what version 2 did not know, and where standing begins, is as this runtime's defaults say.
+/// Parameters that were set stay. Those that version 2 did not have, and the initial standing, are this runtime's defaults.
 fn parameters_of<T: Config>(old: old::ParametersOf<T>) -> ParametersOf<T> {
     let new = T::DefaultParameters::get();
     Parameters {

@@ -114,7 +114,7 @@ impl<T: Config> Operator<T> {
     }
 }
 
-/// What an operator has to do in a request, if anything.
+/// An operator's role in a request; `None` if it has none.
 pub(crate) fn duty_in<T: Config>(who: &T::AccountId, request: RequestId) -> Option<Role> {
     Operators::<T>::get(who)?.duties.role_in(request)
 }

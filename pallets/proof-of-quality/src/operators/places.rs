@@ -38,7 +38,7 @@ pub(crate) fn place_of<T: Config>(operator: &T::AccountId, model: ModelId, kind:
     Place { model, operator: operator.clone(), weight }
 }
 
-/// What an operator weighs in a roster; 0 if it may not be drawn.
+/// An operator's weight in a roster; 0 if it may not be drawn.
 pub(super) fn place_weight<T: Config>(operator: &Operator<T>, kind: ModelKind) -> u64 {
     let parameters = EconomicParameters::<T>::get();
     // A chilled operator keeps its place, in which it is not drawn.

@@ -1,4 +1,4 @@
-//! What an operator says of itself: its worker key, its models, whether it can be drawn, and for how much work.
+//! Settings that an operator makes itself: worker key, models, chilled or not, capacity.
 
 use super::{
     places::{enlist, stake_weight},
