@@ -1,9 +1,10 @@
 //! Accounts: who signs, secrets in files, and the development accounts.
 
-use crate::{args::Shared, chain::Chain, failure::Failure, names, render};
-use std::{env, fs, os::unix::fs::PermissionsExt as _, path::Path, str::FromStr};
+use crate::{args::Shared, failure::Failure, names, render};
+use poq_client::Client;
+use std::{env, fs, os::unix::fs::PermissionsExt as _, path::Path};
 use subxt::utils::AccountId32;
-use subxt_signer::{sr25519::Keypair, SecretUri};
+use subxt_signer::sr25519::Keypair;
 
 /// The variable that may hold a secret URI.
 const SURI_VARIABLE: &str = "POQ_SURI";
@@ -15,7 +16,7 @@ const WELL_KNOWN: [&str; 6] = ["Alice", "Bob", "Charlie", "Dave", "Eve", "Ferdie
 const DEMO_OPERATORS: usize = 7;
 
 /// The account that signs.
-pub async fn signer(shared: &Shared, chain: &Chain) -> Result<Keypair, Failure> {
+pub async fn signer(shared: &Shared, client: &Client) -> Result<Keypair, Failure> {
     if let Some(name) = &shared.from {
         return development(name);
     }
@@ -25,13 +26,18 @@ pub async fn signer(shared: &Shared, chain: &Chain) -> Result<Keypair, Failure> 
     if let Ok(secret) = env::var(SURI_VARIABLE) {
         return kept_keypair(&secret, SURI_VARIABLE);
     }
-    if chain.is_development().await? {
+    if is_development(client).await? {
         return development("alice");
     }
     Err(Failure::Input(
         "this is not a development chain: say who signs with --suri-file FILE (or POQ_SURI), or --from NAME for a test net"
             .into(),
     ))
+}
+
+/// Whether it is a chain on which nothing is worth anything.
+pub async fn is_development(client: &Client) -> Result<bool, Failure> {
+    Ok(client.kind().await? == "Development")
 }
 
 /// The key whose secret URI is in `file`.
@@ -125,8 +131,7 @@ fn kept_keypair(secret: &str, source: &str) -> Result<Keypair, Failure> {
 
 /// Never repeats the secret.
 fn keypair(uri: &str, otherwise: &str) -> Result<Keypair, Failure> {
-    let uri = SecretUri::from_str(uri).map_err(|_| Failure::Input(otherwise.to_owned()))?;
-    Keypair::from_uri(&uri).map_err(|_| Failure::Input(otherwise.to_owned()))
+    poq_client::keypair(uri).map_err(|_| Failure::Input(otherwise.to_owned()))
 }
 
 #[cfg(test)]

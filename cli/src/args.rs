@@ -10,6 +10,8 @@ Examples:
   poq ask \"What is 2 plus 3?\" --responders 1 --committee 3 --min-quality 0.5 --budget 2.5
   poq ask \"Name a colour.\" --json | jq -r .answer
   poq request 0                      how request 0 was answered, scored and paid
+  poq requests alice                 the newest requests of an account
+  poq balance; poq send ADDRESS 10   what an account has; pay another
   poq operators operator-1           why an operator was paid or not
   poq why operator-1                 why it earns nothing, and what to do first
   poq --from //Bob operator bond 1000
@@ -73,12 +75,12 @@ With --json it prints one object:
   findings[{kind, severity (stops, costs, note), text, first_step}],
   draws[{model, id, retired, share, operators, requests_looked_at, requests_for_it,
          requests_with_it, audits_with_it}],
-  node{peers, syncing, has_worker_key, problems[{kind, text}]}";
+  node{peers, syncing, has_worker_key, problems[{kind, severity, subject, what, remedy}]}";
 
 const AUDIT_EXAMPLES: &str = "\
 An audit is a question whose answer is known. It is asked like any other, and nobody can tell it
 from any other until it is revealed: the request carries a commitment to the answer key where others
-carry random bytes. An revealed audit marks the account that asked, not the one that reveals: so ask
+carry random bytes. A revealed audit marks the account that asked, not the one that reveals: so ask
 audits from several accounts that also ask real questions, in their style, and reveal them from
 another.
 
@@ -132,6 +134,15 @@ Examples:
   poq operator consent --worker-suri-file WORKER --operator ADDRESS --genesis HASH       asks no node
 
 With --json it prints one object: worker, operator, genesis, consent.";
+
+const KEY_EXAMPLES: &str = "\
+The file holds the secret phrase, one line. Who has it has the account. Keep a copy of an account's
+file off the machine; a worker key's can be made anew.
+
+Examples:
+  poq key new account                                  for --suri-file account
+  poq key new worker && poq-node key insert --chain CHAIN --key-type 'poq!' --scheme sr25519 --suri worker
+  poq key address worker";
 
 const CAPACITY_EXAMPLES: &str = "\
 Open work is counted in two numbers:
@@ -236,6 +247,25 @@ pub enum Command {
         /// Its number
         id: u64,
     },
+    /// List the newest requests, of everybody or of one account
+    Requests(Requests),
+    /// Show what an account has: what it can spend, stake, budgets on hold
+    Balance {
+        /// An address, or the name of a development account [default: the account that signs]
+        #[arg(value_name = "ADDRESS|NAME")]
+        who: Option<String>,
+    },
+    /// Send tokens from the account that signs to another, and keep the sender on the chain
+    Send {
+        /// An address, or the name of a development account
+        #[arg(value_name = "ADDRESS|NAME")]
+        to: String,
+        /// How much, in POQ
+        amount: Amount,
+    },
+    /// Make an account or a worker key in a file, or show its address; needs no node
+    #[command(subcommand, after_help = KEY_EXAMPLES)]
+    Key(Key),
     /// Show the chain: version, blocks, peers, open requests, invariants
     Status,
     /// Say whether a node is well; the exit code is made for health checks
@@ -273,6 +303,33 @@ pub enum Command {
         /// What to do with them
         #[command(subcommand)]
         command: Option<ParametersCommand>,
+    },
+}
+
+/// Which requests are listed.
+#[derive(Debug, clap::Args)]
+pub struct Requests {
+    /// Only those of this account, among the newest 1,000: an address, or the name of a development account
+    #[arg(value_name = "ADDRESS|NAME")]
+    pub account: Option<String>,
+
+    /// How many, at most
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub count: usize,
+}
+
+/// What is done with keys in files.
+#[derive(Debug, Subcommand)]
+pub enum Key {
+    /// Write a new secret phrase of 12 words into a new file that only you can read, and print the address
+    New {
+        /// The new file
+        file: PathBuf,
+    },
+    /// Print the address of the secret in a file
+    Address {
+        /// The file
+        file: PathBuf,
     },
 }
 

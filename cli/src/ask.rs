@@ -4,23 +4,24 @@ use crate::{
     account,
     amount::Amount,
     args::{Ask, Shared},
-    audit::{self, Sealed},
-    chain::{self, At, Chain},
+    audit::Sealed,
     failure::{Failure, Outcome},
     names::Names,
-    parameters,
     progress::Progress,
-    render, request,
-    types::{Budget, ModelId, ModelKind, ModelView, Phase, RequestView, Requested, Sampling, Terms},
+    render, request, wallet,
+};
+use poq_client::{
+    types::{ModelId, ModelKind, ModelView, Phase, RequestView, Sampling, Terms},
+    Asked, At, Client, Error, News,
 };
 use std::{
     collections::HashSet,
     io::{self, BufRead, IsTerminal, Write},
     time::Duration,
 };
-use subxt::{dynamic::Value, ext::scale_encode::EncodeAsType, utils::AccountId32};
+use subxt::utils::AccountId32;
 use subxt_signer::sr25519::Keypair;
-use tokio::time::{sleep, timeout_at, Instant};
+use tokio::time::{timeout_at, Instant};
 
 /// Answers wanted if nothing is said.
 const RESPONDERS: usize = 2;
@@ -28,45 +29,29 @@ const RESPONDERS: usize = 2;
 /// Quality validators wanted if nothing is said, where the chain does not want more.
 const COMMITTEE: usize = 5;
 
-/// How long to wait before connecting again to a node that went away.
-const RECONNECT_PAUSE: Duration = Duration::from_secs(1);
-
-/// The call's arguments.
-#[derive(EncodeAsType)]
-#[encode_as_type(crate_path = "subxt::ext::scale_encode")]
-struct RequestInference {
-    prompt: Vec<u8>,
-    terms: Terms,
-}
-
-/// A request that the chain took.
-struct Asked {
-    id: u64,
-    requester: AccountId32,
-    prompt: Vec<u8>,
-    fee: u128,
-}
-
 /// `poq ask`.
-pub async fn run(mut chain: Chain, mut ask: Ask, shared: &Shared) -> Result<Outcome, Failure> {
+pub async fn run(mut client: Client, mut ask: Ask, shared: &Shared) -> Result<Outcome, Failure> {
     ask.prompt = question(ask.prompt, io::stdin())?;
     let deadline = Instant::now() + Duration::from_secs(ask.timeout);
     let mut progress = Progress::new(shared.json);
-    let signer = account::signer(shared, &chain).await?;
-    let at = chain.best().await?;
+    let signer = account::signer(shared, &client).await?;
+    let at = client.best().await?;
     // The chain takes characters that have no glyph for a question.
     if !render::is_visible(&ask.prompt) {
-        return Err(chain::refuse_as(&at, "EmptyPrompt", "Nothing of the question can be seen."));
+        return Err(at.refuse("EmptyPrompt", "Nothing of the question can be seen.").into());
     }
-    let names = Names::load(&chain, &at).await?;
+    let names = Names::load(&client, &at).await?;
     let mut terms = terms(&ask, &names, &at, &signer).await?;
-    confirm(&chain, &ask, terms.budget).await?;
+    if let Some(shortage) = wallet::shortage(&at, signer.public_key().to_account_id(), terms.budget).await? {
+        return Err(Failure::refused("InsufficientBalance", shortage));
+    }
+    confirm(&client, &ask, terms.budget).await?;
     // Before anything is sent, so that no answer key is lost.
-    let mut sealed = Sealed::save(&ask, &chain, &at, signer.public_key().to_account_id())?;
+    let mut sealed = Sealed::save(&ask, &client, &at, signer.public_key().to_account_id())?;
     terms.audit = sealed.as_ref().map_or(terms.audit, Sealed::commitment);
 
     progress.wait("the question goes to the chain");
-    let Ok(asked) = timeout_at(deadline, submit(&chain, ask.prompt, terms, &signer)).await else {
+    let Ok(asked) = timeout_at(deadline, client.ask(&ask.prompt, terms, &signer)).await else {
         drop(progress);
         render::error_line(
             "the question is in no block yet; `poq watch` shows if it gets into one. --timeout waits longer.",
@@ -74,18 +59,18 @@ pub async fn run(mut chain: Chain, mut ask: Ask, shared: &Shared) -> Result<Outc
         tell(sealed.as_ref());
         return Ok(Outcome::TimedOut);
     };
-    if let Err(Failure::Refused { .. }) = &asked {
+    if let Err(Error::Refused { .. }) = &asked {
         sealed.take().into_iter().for_each(Sealed::discard);
     }
     let asked = asked.inspect_err(|_| tell(sealed.as_ref()))?;
     if let Some(sealed) = &mut sealed {
         sealed.note(asked.id);
     }
-    let last = follow(&mut chain, &asked, deadline, &mut progress).await;
+    let last = follow(&mut client, &asked, deadline, &mut progress).await;
     drop(progress);
     let outcome = match last {
-        Ok(last) => conclude(&chain, last, &asked, sealed.as_ref(), &names, shared.json).await,
-        Err(failure) => Err(failure),
+        Ok(last) => conclude(&client, last, &asked, sealed.as_ref(), &names, shared.json).await,
+        Err(error) => Err(error.into()),
     };
     tell(sealed.as_ref());
     outcome
@@ -112,16 +97,6 @@ fn tell(sealed: Option<&Sealed>) {
     }
 }
 
-async fn submit(chain: &Chain, prompt: String, terms: Terms, signer: &Keypair) -> Result<Asked, Failure> {
-    let prompt = prompt.into_bytes();
-    let call = RequestInference { prompt: prompt.clone(), terms };
-    let included = chain.submit("request_inference", call, signer).await?;
-    let event: Requested = included
-        .event("Requested")
-        .ok_or_else(|| Failure::Unexpected("the transaction succeeded, but no request came of it".into()))?;
-    Ok(Asked { id: event.request, requester: signer.public_key().to_account_id(), prompt, fee: included.fee })
-}
-
 /// Completes what was said on the command line with what the chain has to offer.
 async fn terms(ask: &Ask, names: &Names, at: &At, signer: &Keypair) -> Result<Terms, Failure> {
     let requester = signer.public_key().to_account_id();
@@ -133,23 +108,23 @@ async fn terms(ask: &Ask, names: &Names, at: &At, signer: &Keypair) -> Result<Te
     // Operators that serve both may be drawn to answer and are then missing in the committee.
     let both = nodes.intersection(&scorers).count().min(responders as usize);
     let eligible = scorers.len().saturating_sub(both);
-    let least = parameters::fetch(at).await?.min_committee;
+    let least = at.parameters().await?.min_committee;
     let committee = ask.committee.unwrap_or_else(|| default_committee(eligible, least));
 
-    let wanted = (generators.clone(), evaluator, ask.max_tokens, responders, committee);
-    let estimate: Result<Budget, Value> = chain::view(at, "estimate_budget", wanted).await?;
-    let estimate = estimate.map_err(|error| chain::explain(&error, at.metadata_ref()))?;
-    Ok(Terms {
+    let mut terms = Terms {
         generators,
         evaluator,
         sampling: Sampling { max_tokens: ask.max_tokens, temperature_milli: ask.temperature, seed: ask.seed },
         responders,
         committee,
         min_quality: ask.min_quality,
-        budget: ask.budget.map_or_else(|| estimate.total(), |budget| budget.0),
+        budget: 0,
         // As an audit's commitment looks, so that nobody can tell them apart.
-        audit: audit::random()?,
-    })
+        audit: poq_client::random()?,
+    };
+    let estimate = at.estimate_budget(&terms).await?;
+    terms.budget = ask.budget.map_or_else(|| estimate.total(), |budget| budget.0);
+    Ok(terms)
 }
 
 /// As many as can be drawn, up to a usual committee, and not fewer than the chain wants.
@@ -202,9 +177,9 @@ fn serving(names: &Names, ids: &[ModelId], requester: &AccountId32) -> HashSet<[
 }
 
 /// Asks a person before spending real money.
-async fn confirm(chain: &Chain, ask: &Ask, budget: u128) -> Result<(), Failure> {
+async fn confirm(client: &Client, ask: &Ask, budget: u128) -> Result<(), Failure> {
     let person = io::stdin().is_terminal() && io::stderr().is_terminal();
-    if ask.yes || !person || chain.is_development().await? {
+    if ask.yes || !person || account::is_development(client).await? {
         return Ok(());
     }
     write!(io::stderr(), "This puts {} on hold. Ask? [y/N] ", Amount(budget))?;
@@ -216,67 +191,35 @@ async fn confirm(chain: &Chain, ask: &Ask, budget: u128) -> Result<(), Failure> 
     }
 }
 
-/// Follows the request until it is over or the deadline has come; returns how it last stood.
-///
-/// A node that goes away is waited for: the request is on the chain, not in the node.
+/// Follows the request until it is over, the deadline has come, or the user interrupts; returns how it last stood.
 async fn follow(
-    chain: &mut Chain,
+    client: &mut Client,
     asked: &Asked,
     deadline: Instant,
     progress: &mut Progress,
-) -> Result<Option<RequestView>, Failure> {
+) -> Result<Option<RequestView>, Error> {
     let mut last = None;
-    loop {
-        match timeout_at(deadline, watch(chain, asked, &mut last, progress)).await {
-            Ok(Err(Failure::Unreachable(_))) => {
-                progress.wait("the node is gone; waiting for it to come back")
-            }
-            Ok(Err(failure)) => return Err(failure),
-            Ok(Ok(())) | Err(_) => return Ok(last),
+    let hear = |news: News<'_>| match news {
+        News::Stands { request, block } => {
+            progress.show(request, block);
+            last = Some(request.clone());
         }
-        while Instant::now() < deadline {
-            sleep(RECONNECT_PAUSE).await;
-            match chain.reconnect().await {
-                Ok(again) => {
-                    *chain = again;
-                    break;
-                }
-                Err(Failure::Unreachable(_)) => {}
-                Err(failure) => return Err(failure),
-            }
-        }
-    }
-}
-
-/// Follows the request on one connection until it is over.
-async fn watch(
-    chain: &Chain,
-    asked: &Asked,
-    last: &mut Option<RequestView>,
-    progress: &mut Progress,
-) -> Result<(), Failure> {
-    let mut blocks = chain.best_blocks().await?;
-    let mut at = chain.best().await?;
-    loop {
-        // After a re-organisation the number may be somebody else's for a while.
-        let request = request::fetch(&at, asked.id).await?;
-        let ours =
-            |request: &RequestView| request.requester == asked.requester && request.prompt == asked.prompt;
-        if let Some(request) = request.filter(ours) {
-            progress.show(&request, at.block_number());
-            let closed = request.phase.closed_at().is_some();
-            *last = Some(request);
-            if closed {
-                return Ok(());
-            }
-        }
-        let block = blocks.next().await.ok_or_else(|| Failure::Unreachable("lost the node".into()))?;
-        at = block.map_err(chain::failure)?.at().await.map_err(chain::failure)?;
+        News::NodeGone => progress.wait("the node is gone; waiting for it to come back"),
+    };
+    let followed = tokio::select! {
+        followed = timeout_at(deadline, client.follow(asked, hear)) => followed.ok(),
+        // Who stops waiting still learns the number of what was paid for.
+        _ = tokio::signal::ctrl_c() => None,
+    };
+    match followed {
+        Some(Ok(closed)) => Ok(Some(closed)),
+        Some(Err(error)) => Err(error),
+        None => Ok(last),
     }
 }
 
 async fn conclude(
-    chain: &Chain,
+    client: &Client,
     last: Option<RequestView>,
     asked: &Asked,
     sealed: Option<&Sealed>,
@@ -289,7 +232,7 @@ async fn conclude(
         _ => Outcome::TimedOut,
     };
     if let Some(request) = last {
-        let bill = request::bill(chain, &request).await?;
+        let bill = request::bill(client, &request).await?;
         if as_json {
             let mut json = request::to_json(&request, bill.as_ref(), names, Some(asked.fee));
             if let (Some(sealed), Some(fields)) = (sealed, json.as_object_mut()) {

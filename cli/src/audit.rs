@@ -7,17 +7,22 @@ use crate::{
     account,
     amount::{parse_part, part, parts, Amount},
     args::{Ask, AuditorsCommand, Shared},
-    chain::{self, At, Chain, PALLET},
     failure::{Failure, Outcome},
     names::Names,
-    render, request,
+    render::{self, text},
+};
+use poq_client::{
     types::{
-        text, AnswerKey, Audit, AuditRevealed, Audited, Compensated, MemberView, PalletCall, Parts,
-        RequestView, ResponseView, RevealAudit, Slashed, StoredRequest, Work,
+        chain::{
+            constants,
+            proof_of_quality::events::{AuditRevealed, Audited, Compensated, Slashed},
+            storage, tx,
+        },
+        AnswerKey, Audit, MemberView, PalletCall, Parts, RequestView, ResponseView, StoredRequest, Work,
     },
+    At, Client,
 };
 use poq_primitives::commitment;
-use rand::{rngs::OsRng, TryRngCore};
 use serde::{Deserialize, Serialize};
 use serde_json::{json, Value};
 use std::{
@@ -26,7 +31,7 @@ use std::{
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
-use subxt::{dynamic, utils::AccountId32};
+use subxt::utils::AccountId32;
 use subxt_signer::sr25519::Keypair;
 
 /// Nobody but the owner reads an answer key.
@@ -101,11 +106,16 @@ pub struct Sealed {
 
 impl Sealed {
     /// Makes the answer key that the command line asks for, and writes it to a file; `None` if it asks for none.
-    pub fn save(ask: &Ask, chain: &Chain, at: &At, requester: AccountId32) -> Result<Option<Self>, Failure> {
+    pub fn save(
+        ask: &Ask,
+        client: &Client,
+        at: &At,
+        requester: AccountId32,
+    ) -> Result<Option<Self>, Failure> {
         let Some(reference) = &ask.reference else { return Ok(None) };
-        let length = chain::constant(at, "MaxReferenceLength")?;
+        let (length, most) = at.answer_key_limits()?;
         let reference = checked("--reference", reference, length)?;
-        let decoys = checked_decoys(&ask.decoys, &reference, length, chain::constant(at, "MaxDecoys")?)?;
+        let decoys = checked_decoys(&ask.decoys, &reference, length, most)?;
         let secret = Secret {
             request: None,
             prompt: ask.prompt.clone(),
@@ -114,8 +124,8 @@ impl Sealed {
             right: value(ask.right, RIGHT)?,
             wrong: value(ask.wrong, WRONG)?,
             requester,
-            genesis: chain.genesis(),
-            salt: random()?,
+            genesis: client.genesis(),
+            salt: poq_client::random()?,
         };
         if secret.wrong >= secret.right {
             return Err(Failure::Input("--right must be above --wrong".into()));
@@ -167,15 +177,6 @@ impl Sealed {
             })
         })
     }
-}
-
-/// 32 bytes that nobody can foresee.
-pub fn random() -> Result<[u8; 32], Failure> {
-    let mut bytes = [0; 32];
-    OsRng
-        .try_fill_bytes(&mut bytes)
-        .map_err(|error| Failure::Input(format!("the system gives no randomness: {error}")))?;
-    Ok(bytes)
 }
 
 /// The words of a reference or of a decoy. The chain takes any, also those that nothing could contain or that could never be revealed.
@@ -241,32 +242,31 @@ fn default_path(commitment: &[u8; 32]) -> PathBuf {
 }
 
 /// `poq audit reveal FILE`.
-pub async fn reveal(chain: &Chain, file: &Path, shared: &Shared) -> Result<Outcome, Failure> {
+pub async fn reveal(client: &Client, file: &Path, shared: &Shared) -> Result<Outcome, Failure> {
     let secret = Secret::read(file)?;
-    if secret.genesis != chain.genesis() {
+    if secret.genesis != client.genesis() {
         return Err(Failure::Input(format!("{} belongs to another chain", file.display())));
     }
-    let signer = account::signer(shared, chain).await?;
-    let at = chain.best().await?;
-    let names = Names::load(chain, &at).await?;
+    let signer = account::signer(shared, client).await?;
+    let at = client.best().await?;
+    let names = Names::load(client, &at).await?;
     check_auditor(&at, &signer, &names).await?;
     let id = openable(&secret, &at).await?;
-    let call = RevealAudit { request: id, key: secret.key(), salt: secret.salt };
-    let included = chain.submit("reveal_audit", call, &signer).await?;
+    let call = tx().proof_of_quality().reveal_audit(id, secret.key(), secret.salt);
+    let included = client.submit(call, &signer).await?;
 
-    let at = chain.best().await?;
-    let request = request::fetch(&at, id)
-        .await?
+    let request = client.best().await?.request(id).await?;
+    let request = request
         .ok_or_else(|| Failure::Unexpected(format!("the audit was revealed, but request {id} is gone")))?;
     let opened: AuditRevealed = included
-        .event("AuditRevealed")
+        .event()
         .ok_or_else(|| Failure::Unexpected("the call succeeded, but no audit was revealed".into()))?;
     let result = Revealed {
         request,
         truth: opened.truth,
-        audited: included.events("Audited"),
-        slashed: included.events("Slashed"),
-        compensated: included.events("Compensated"),
+        audited: included.events().collect(),
+        slashed: included.events().collect(),
+        compensated: included.events().collect(),
     };
     if shared.json {
         render::json(&result.to_json(&secret, &names))?;
@@ -278,7 +278,7 @@ pub async fn reveal(chain: &Chain, file: &Path, shared: &Shared) -> Result<Outco
 
 /// The accounts that reveal audits.
 async fn fetch_auditors(at: &At) -> Result<Vec<AccountId32>, Failure> {
-    chain::value(at, PALLET, "Auditors").await
+    Ok(at.value(storage().proof_of_quality().auditors()).await?)
 }
 
 /// Refuses a signer that is no auditor before anything is sent: even a refused transaction shows the answer key to all.
@@ -298,13 +298,13 @@ async fn check_auditor(at: &At, signer: &Keypair, names: &Names) -> Result<(), F
 
 /// `poq audit auditors …`.
 pub async fn auditors(
-    chain: &Chain,
+    client: &Client,
     command: Option<AuditorsCommand>,
     shared: &Shared,
 ) -> Result<Outcome, Failure> {
-    let at = chain.best().await?;
+    let at = client.best().await?;
     if let Some(AuditorsCommand::Set { accounts }) = command {
-        let most = chain::constant(&at, "MaxAuditors")?;
+        let most = at.constant(constants().proof_of_quality().max_auditors())?;
         if accounts.len() > most as usize {
             return Err(Failure::Input(format!(
                 "{} auditors are too many: the chain takes at most {most}",
@@ -312,11 +312,11 @@ pub async fn auditors(
             )));
         }
         let auditors = accounts.iter().map(|text| account::parse(text)).collect::<Result<Vec<_>, _>>()?;
-        let signer = account::signer(shared, chain).await?;
-        chain.sudo(PalletCall::set_auditors { auditors }, &signer).await?;
+        let signer = account::signer(shared, client).await?;
+        client.sudo(PalletCall::set_auditors { auditors }, &signer).await?;
     }
-    let at = chain.best().await?;
-    let names = Names::load(chain, &at).await?;
+    let at = client.best().await?;
+    let names = Names::load(client, &at).await?;
     let auditors = fetch_auditors(&at).await?;
     if shared.json {
         let auditors = auditors
@@ -344,11 +344,11 @@ pub async fn auditors(
 async fn openable(secret: &Secret, at: &At) -> Result<u64, Failure> {
     let (id, stored) = find(secret, at).await?;
     let Some(closed) = stored.phase.closed_at() else {
-        return Err(chain::refuse_as(at, "NotSettled", &format!("Request {id} is {}.", stored.phase.name())));
+        return Err(at.refuse("NotSettled", &format!("Request {id} is {}.", stored.phase.name())).into());
     };
     let last = closed.saturating_add(stored.parameters.audit_window.into());
-    if stored.audit != Audit::Revealed && at.block_number() >= last {
-        return Err(chain::refuse_as(at, "AuditTooLate", &format!("It ended with block {last}.")));
+    if stored.audit != Audit::Revealed && at.number() >= last {
+        return Err(at.refuse("AuditTooLate", &format!("It ended with block {last}.")).into());
     }
     Ok(id)
 }
@@ -356,31 +356,21 @@ async fn openable(secret: &Secret, at: &At) -> Result<u64, Failure> {
 /// The request that carries the commitment to the secret's answer key.
 async fn find(secret: &Secret, at: &At) -> Result<(u64, StoredRequest), Failure> {
     let ours = Audit::Sealed(secret.commitment());
-    let requests = || dynamic::storage::<(u64,), StoredRequest>(PALLET, "Requests");
-    let mut noted = None;
-    if let Some(id) = secret.request {
-        let stored = at.storage().try_fetch(requests(), (id,)).await.map_err(chain::failure)?;
-        noted = stored
-            .map(|stored| stored.decode().map(|stored| (id, stored)))
-            .transpose()
-            .map_err(chain::failure)?;
-    }
-    if let Some(found) = noted.filter(|(_, stored)| stored.audit == ours) {
+    let requests = || storage().proof_of_quality().requests();
+    let noted = match secret.request {
+        Some(id) => at.entry(requests(), (id,)).await?.map(|stored| (id, stored)),
+        None => None,
+    };
+    if let Some(found) = noted.clone().filter(|(_, stored)| stored.audit == ours) {
         return Ok(found);
     }
     // No number was noted, or a re-organisation gave it to another request.
-    let mut entries = at.storage().iter(requests(), ()).await.map_err(chain::failure)?;
-    while let Some(entry) = entries.next().await {
-        let entry = entry.map_err(chain::failure)?;
-        let stored = entry.value().decode().map_err(chain::failure)?;
-        if stored.audit == ours {
-            let (id,) = entry.key().map_err(chain::failure)?.decode().map_err(chain::failure)?;
-            return Ok((id, stored));
-        }
+    if let Some(((id,), stored)) = at.find(requests(), |stored| stored.audit == ours).await? {
+        return Ok((id, stored));
     }
     match noted {
         Some((id, stored)) if stored.audit == Audit::Revealed => Ok((id, stored)),
-        _ => Err(chain::refuse_as(at, "AuditMismatch", "Nothing was sent: the answer key is still secret.")),
+        _ => Err(at.refuse("AuditMismatch", "Nothing was sent: the answer key is still secret.").into()),
     }
 }
 

@@ -4,24 +4,26 @@ use crate::{
     account,
     amount::Amount,
     args::{AuthorCommand, Shared},
-    chain::{self, At, Chain},
     failure::{Failure, Outcome},
     names::Names,
     render,
-    types::{AuthorCall, SessionKeys},
+};
+use poq_client::{
+    types::{
+        chain::{storage, tx},
+        AuthorCall, SessionKeys,
+    },
+    At, Client, Error,
 };
 use serde::Deserialize;
 use serde_json::json;
 use subxt::{
-    rpcs::{client::RpcClient, rpc_params, Error as RpcError},
+    rpcs::{rpc_params, Error as RpcError},
     utils::AccountId32,
 };
 
 /// The RPC with which a node makes session keys, and shows that they are for an account.
 const MAKE_KEYS: &str = "author_rotateKeysWithOwner";
-
-/// What `poq author …` is for.
-const SESSION: &str = "Session";
 
 /// The list.
 const AUTHORS: &str = "BlockAuthors";
@@ -35,40 +37,46 @@ struct MadeKeys {
 }
 
 /// `poq author …`.
-pub async fn run(chain: &Chain, command: Option<AuthorCommand>, shared: &Shared) -> Result<Outcome, Failure> {
-    refuse_without_list(&chain.best().await?)?;
+pub async fn run(
+    client: &Client,
+    command: Option<AuthorCommand>,
+    shared: &Shared,
+) -> Result<Outcome, Failure> {
+    refuse_without_list(&client.best().await?)?;
     match command {
-        None => list(chain, shared.json).await,
-        Some(AuthorCommand::Keys { node }) => set_keys(chain, node.as_deref(), shared).await,
+        None => list(client, shared.json).await,
+        Some(AuthorCommand::Keys { node }) => set_keys(client, node.as_deref(), shared).await,
         Some(AuthorCommand::Add { account }) => {
             let author = account::parse(&account)?;
             let call = AuthorCall::add_author { author };
-            change(chain, call, &format!("{author} joins the list"), shared).await
+            change(client, call, &format!("{author} joins the list"), shared).await
         }
         Some(AuthorCommand::Remove { account }) => {
             let author = account::parse(&account)?;
             let call = AuthorCall::remove_author { author };
-            change(chain, call, &format!("{author} leaves the list"), shared).await
+            change(client, call, &format!("{author} leaves the list"), shared).await
         }
     }
 }
 
 fn refuse_without_list(at: &At) -> Result<(), Failure> {
-    match at.metadata_ref().pallet_by_name(AUTHORS) {
-        Some(_) => Ok(()),
-        None => Err(Failure::Input("this chain chooses its block authors another way".into())),
+    if at.has_pallet(AUTHORS) {
+        Ok(())
+    } else {
+        Err(Failure::Input("this chain chooses its block authors another way".into()))
     }
 }
 
 /// All who are on the list or author now.
-async fn list(chain: &Chain, as_json: bool) -> Result<Outcome, Failure> {
-    let at = chain.best().await?;
-    let names = Names::load(chain, &at).await?;
-    let listed: Vec<AccountId32> = chain::value(&at, AUTHORS, "Authors").await?;
-    let now: Vec<AccountId32> = chain::value(&at, SESSION, "Validators").await?;
+async fn list(client: &Client, as_json: bool) -> Result<Outcome, Failure> {
+    let at = client.best().await?;
+    let names = Names::load(client, &at).await?;
+    let sessions = storage().session();
+    let listed = at.value(storage().block_authors().authors()).await?;
+    let now = at.value(sessions.validators()).await?;
     // Each with how bad its offence was.
-    let disabled: Vec<(u32, u32)> = chain::value(&at, SESSION, "DisabledValidators").await?;
-    let session: u32 = chain::value(&at, SESSION, "CurrentIndex").await?;
+    let disabled = at.value(sessions.disabled_validators()).await?;
+    let session = at.value(sessions.current_index()).await?;
     let is_disabled = |author: &AccountId32| {
         let place = now.iter().position(|known| known == author);
         disabled.iter().any(|(disabled, _)| Some(*disabled as usize) == place)
@@ -106,8 +114,8 @@ async fn list(chain: &Chain, as_json: bool) -> Result<Outcome, Failure> {
 }
 
 /// Has a node make session keys, and sets them for the account that signs.
-async fn set_keys(chain: &Chain, node: Option<&str>, shared: &Shared) -> Result<Outcome, Failure> {
-    let signer = account::signer(shared, chain).await?;
+async fn set_keys(client: &Client, node: Option<&str>, shared: &Shared) -> Result<Outcome, Failure> {
+    let signer = account::signer(shared, client).await?;
     let owner = signer.public_key().to_account_id();
     let url = node.unwrap_or(&shared.url);
     let made = make_keys(url, &owner).await?;
@@ -115,7 +123,7 @@ async fn set_keys(chain: &Chain, node: Option<&str>, shared: &Shared) -> Result<
     let bytes = |hex: &str| hex::decode(hex.trim_start_matches("0x")).map_err(|_| unreadable());
     let keys = SessionKeys::read(&bytes(&made.keys)?).ok_or_else(unreadable)?;
     let proof = bytes(&made.proof.ok_or_else(unreadable)?)?;
-    let included = chain.submit_to(SESSION, "set_keys", (keys, proof), &signer).await?;
+    let included = client.submit(tx().session().set_keys(keys, proof), &signer).await?;
     if shared.json {
         render::json(&json!({
             "author": owner.to_string(),
@@ -136,22 +144,20 @@ async fn set_keys(chain: &Chain, node: Option<&str>, shared: &Shared) -> Result<
 }
 
 async fn make_keys(url: &str, owner: &AccountId32) -> Result<MadeKeys, Failure> {
-    let node = RpcClient::from_insecure_url(url)
-        .await
-        .map_err(|error| Failure::Unreachable(format!("no node answers at {url} ({error})")))?;
+    let node = Client::connect(url).await?;
     let owner = format!("0x{}", hex::encode(owner.0));
-    node.request(MAKE_KEYS, rpc_params![owner]).await.map_err(|error| match &error {
+    node.raw().request(MAKE_KEYS, rpc_params![owner]).await.map_err(|error| match &error {
         RpcError::User(user) if user.message.contains("unsafe") => Failure::Input(format!(
             "the node at {url} makes keys only for its own machine: connect there, or start it with `--rpc-methods unsafe` (never on a \
              port that others reach)"
         )),
-        _ => chain::failure(error),
+        _ => Error::of(error).into(),
     })
 }
 
-async fn change(chain: &Chain, call: AuthorCall, done: &str, shared: &Shared) -> Result<Outcome, Failure> {
-    let signer = account::signer(shared, chain).await?;
-    let included = chain.sudo(call, &signer).await?;
+async fn change(client: &Client, call: AuthorCall, done: &str, shared: &Shared) -> Result<Outcome, Failure> {
+    let signer = account::signer(shared, client).await?;
+    let included = client.sudo(call, &signer).await?;
     if shared.json {
         render::json(&json!({ "done": done, "transaction_fee": included.fee.to_string() }))?;
     } else {

@@ -4,8 +4,11 @@
 use crate::{
     amount::{percent, Amount},
     own_node::Condition,
-    types::{FailureReason, ModelId, ModelKind, OperatorView, Outcome, Parameters, Parts, Standing},
 };
+use poq_client::types::{
+    FailureReason, ModelId, ModelKind, OperatorView, Outcome, Parameters, Parts, Standing,
+};
+use poq_primitives::problem::{Problem, Severity};
 use subxt::utils::AccountId32;
 
 /// What is known.
@@ -53,28 +56,6 @@ impl Draws {
     pub fn share(&self) -> Option<Parts> {
         let weight = u128::from(self.weight?).saturating_mul(1_000_000);
         weight.checked_div(self.all_weight).and_then(|parts| Parts::try_from(parts).ok())
-    }
-}
-
-/// How bad it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Severity {
-    /// As long as it is so, nothing is earned.
-    Stops,
-    /// It costs pay or stake.
-    Costs,
-    /// Good to know.
-    Note,
-}
-
-impl Severity {
-    /// Its name in JSON.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Stops => "stops",
-            Self::Costs => "costs",
-            Self::Note => "note",
-        }
     }
 }
 
@@ -191,25 +172,15 @@ fn full(operator: &OperatorView, draws: &[Draws]) -> Vec<Finding> {
 /// What its own node says.
 fn of_node(node: &Condition, operator: &OperatorView) -> Vec<Finding> {
     let mut found = Vec::new();
-    for (kind, line) in node.problems.iter().flatten() {
+    for problem in node.problems.iter().flatten() {
         // What the chain and the node's health say is found without the node's word.
         let known = ["stake_too_small", "chilled", "not_on_a_roster", "no_models", "no_peers"];
-        if known.contains(&kind.as_str()) {
+        if known.contains(&problem.kind.as_str()) {
             continue;
         }
-        // A node may work for several operators.
-        let about_others = matches!(kind.as_str(), "unknown_worker" | "model_missing" | "two_processes")
-            && !names(line, operator);
-        let severity = match kind.as_str() {
-            _ if about_others => Severity::Note,
-            "open_file" | "old_node" | "engine_version" | "no_session_key" | "not_an_author" => {
-                Severity::Note
-            }
-            "two_processes" => Severity::Costs,
-            _ => Severity::Stops,
-        };
-        let (what, step) = split(line);
-        found.push(finding(kind, severity, format!("its node says: {what}."), &format!("{step}.")));
+        let severity = if is_about(problem, operator) { problem.severity } else { Severity::Note };
+        let text = format!("its node says: {}.", problem.what);
+        found.push(finding(&problem.kind, severity, text, &format!("{}.", problem.remedy)));
     }
     if node.health.is_syncing {
         let text = "its node is still catching up with the chain, and reports nothing until then.";
@@ -247,21 +218,11 @@ fn of_node(node: &Condition, operator: &OperatorView) -> Vec<Finding> {
     found
 }
 
-/// What is wrong and what to do, of a line of the node: what to do begins with the first command, or after the last colon.
-fn split(line: &str) -> (&str, &str) {
-    let command = line.find(": `");
-    let at =
-        command.or_else(|| line.rfind(": ")).map(|at| (line.get(..at), line.get(at.saturating_add(2)..)));
-    match at {
-        Some((Some(what), Some(step))) => (what, step),
-        _ => (line, line),
-    }
-}
-
-/// Whether a line of the node is about this operator.
-fn names(line: &str, operator: &OperatorView) -> bool {
+/// Whether a problem of the node concerns this operator. A node may work for several.
+fn is_about(problem: &Problem, operator: &OperatorView) -> bool {
     let accounts = [Some(operator.operator), operator.worker];
-    accounts.into_iter().flatten().any(|account| line.contains(&account.to_string()))
+    let of_an_account = matches!(problem.kind.as_str(), "unknown_worker" | "model_missing" | "two_processes");
+    !of_an_account || accounts.into_iter().flatten().any(|account| account.to_string() == problem.subject)
 }
 
 /// What duties end in that earn nothing: a word for scripts, what happened, what to do first. The worst comes first.
@@ -387,7 +348,7 @@ fn competition(operator: &OperatorView, draws: &[Draws]) -> Vec<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::{ClosedDuty, Role, Workload};
+    use poq_client::types::{ClosedDuty, Role, Workload};
     use subxt::rpcs::methods::legacy::SystemHealth;
 
     const ACCOUNT: AccountId32 = AccountId32([1; 32]);
@@ -460,12 +421,15 @@ mod tests {
         }
     }
 
-    fn node(problems: &[(&str, &str)]) -> Condition {
-        let problems = problems.iter().map(|(kind, line)| ((*kind).to_owned(), (*line).to_owned()));
+    fn problem(kind: &str, severity: Severity, subject: String) -> Problem {
+        Problem { kind: kind.to_owned(), severity, subject, what: "w".to_owned(), remedy: "r".to_owned() }
+    }
+
+    fn node(problems: Vec<Problem>) -> Condition {
         Condition {
             health: SystemHealth { peers: 3, is_syncing: false, should_have_peers: true },
             has_key: Some(true),
-            problems: Some(problems.collect()),
+            problems: Some(problems),
         }
     }
 
@@ -504,7 +468,7 @@ mod tests {
             kinds(Some(&operator()), &[draws(9, 0)], None),
             [("not_drawn_yet".into(), Severity::Note)]
         );
-        assert_eq!(kinds(Some(&operator()), &[draws(9, 2)], Some(&node(&[]))), []);
+        assert_eq!(kinds(Some(&operator()), &[draws(9, 2)], Some(&node(Vec::new()))), []);
     }
 
     #[test]
@@ -552,7 +516,10 @@ mod tests {
             duty(Outcome::Paid(1)),
         ];
         let operator = OperatorView { recent: latest, standing: standing(100_000), ..operator() };
-        let node = node(&[("open_file", "f"), ("engine_down", "the engine does not answer")]);
+        let node = node(vec![
+            problem("open_file", Severity::Note, "f".to_owned()),
+            problem("engine_down", Severity::Stops, String::new()),
+        ]);
         let latest = recent_texts(&operator);
         assert!(
             latest.iter().any(|text| text.contains("in 1 of its latest 4 duties")
@@ -573,33 +540,23 @@ mod tests {
 
     #[test]
     fn a_problem_of_another_operator_on_the_same_node_is_a_note() {
-        let mine = format!("operator {ACCOUNT} serves m, but");
-        for (line, severity) in
-            [(mine.as_str(), Severity::Stops), ("operator 5Other serves m, but", Severity::Note)]
+        for (subject, severity) in
+            [(ACCOUNT.to_string(), Severity::Stops), ("5Other".to_owned(), Severity::Note)]
         {
-            let found = kinds(Some(&operator()), &[draws(9, 2)], Some(&node(&[("model_missing", line)])));
+            let missing = problem("model_missing", Severity::Stops, subject);
+            let found = kinds(Some(&operator()), &[draws(9, 2)], Some(&node(vec![missing])));
             assert_eq!(found, [("model_missing".to_owned(), severity)]);
         }
     }
 
     #[test]
     fn a_node_that_is_cut_off_or_has_another_key_stops_everything() {
-        let mut cut_off = node(&[]);
+        let mut cut_off = node(Vec::new());
         cut_off.health = SystemHealth { peers: 0, is_syncing: true, should_have_peers: true };
         cut_off.has_key = Some(false);
         let found = kinds(Some(&operator()), &[draws(9, 2)], Some(&cut_off));
         let expected = ["syncing", "no_peers", "no_key_in_keystore"];
         assert_eq!(found, expected.map(|kind| (kind.to_owned(), Severity::Stops)));
-    }
-
-    #[test]
-    fn a_line_of_the_node_is_what_is_wrong_and_what_to_do() {
-        assert_eq!(split("it is chilled: `poq x` (or: `y`)"), ("it is chilled", "`poq x` (or: `y`)"));
-        assert_eq!(
-            split("the engine at http://a does not: answer: start it"),
-            ("the engine at http://a does not: answer", "start it")
-        );
-        assert_eq!(split("as it is"), ("as it is", "as it is"));
     }
 
     #[test]

@@ -104,7 +104,7 @@ fn refused(error: &RpcError, node: &str) -> Failure {
     if text.contains("Method not found") {
         return Failure::Input(format!("the node at {node} has no `{METHOD}`: is it a Substrate node?"));
     }
-    crate::chain::failure(error)
+    poq_client::Error::of(error).into()
 }
 
 #[cfg(test)]

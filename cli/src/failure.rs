@@ -1,5 +1,6 @@
 //! What can go wrong, and the exit codes.
 
+use poq_client::Error;
 use std::{fmt, io, process::ExitCode};
 
 /// How a command ended that did what it could.
@@ -82,6 +83,20 @@ impl fmt::Display for Failure {
     }
 }
 
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Refused { name, docs } => Self::Refused { name, meaning: docs },
+            Error::Unreachable(text) => Self::Unreachable(text),
+            Error::Undecodable(text) => Self::Unexpected(text),
+            Error::NoProofOfQuality { .. } => {
+                Self::Input(format!("{error}; --url URL names a node of one that has"))
+            }
+            other => Self::Input(other.to_string()),
+        }
+    }
+}
+
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
         match error.kind() {
@@ -104,7 +119,7 @@ fn advice(name: &str) -> Option<&'static str> {
         "NotEnoughInferenceNodes" => "Ask for fewer --responders, or allow more generators; `poq models` shows who serves them.",
         "NotEnoughQualityValidators" => "Ask for a smaller --committee; `poq models` shows who serves the evaluator.",
         "BudgetTooSmall" => "Raise --budget, or leave it out to take the estimate.",
-        "InsufficientBalance" => "Fund the account, or lower --budget, --responders, --committee or --max-tokens.",
+        "InsufficientBalance" => "Fund the account (`poq send ADDRESS AMOUNT` from another), or lower --budget, --responders, --committee or --max-tokens.",
         "NotAnOperator" => "`poq operator bond AMOUNT` makes the account an operator.",
         "StakeTooSmall" => "Bond more, or serve fewer models.",
         "RosterFull" => "Bond more (a stake counts up to a cap, see `poq parameters`), or serve another model.",

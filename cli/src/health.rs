@@ -2,10 +2,10 @@
 
 use crate::{
     args::Health,
-    chain::{Chain, Pulse},
     failure::{Failure, Outcome},
     render,
 };
+use poq_client::{Client, Pulse};
 use serde_json::json;
 use std::time::{Duration, SystemTime};
 use subxt::rpcs::methods::legacy::SystemHealth;
@@ -14,8 +14,8 @@ use subxt::rpcs::methods::legacy::SystemHealth;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// `poq health`.
-pub async fn run(chain: &Chain, limits: &Health, as_json: bool) -> Result<Outcome, Failure> {
-    let asked = async { Ok::<_, Failure>((chain.health().await?, chain.pulse().await?)) };
+pub async fn run(client: &Client, limits: &Health, as_json: bool) -> Result<Outcome, Failure> {
+    let asked = async { Ok::<_, Failure>((client.health().await?, client.pulse().await?)) };
     let (network, pulse) = tokio::time::timeout(PATIENCE, asked).await.map_err(|_| {
         Failure::Unreachable(format!("the node does not answer within {} s", PATIENCE.as_secs()))
     })??;

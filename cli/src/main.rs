@@ -6,11 +6,11 @@ mod args;
 mod ask;
 mod audit;
 mod author;
-mod chain;
 mod diagnosis;
 mod engine;
 mod failure;
 mod health;
+mod key;
 mod models;
 mod names;
 mod operator;
@@ -20,15 +20,16 @@ mod parameters;
 mod progress;
 mod render;
 mod request;
+mod requests;
 mod status;
-mod types;
+mod wallet;
 mod watch;
 mod why;
 
 use args::{Args, AuditCommand, Command, Operator};
-use chain::Chain;
 use clap::Parser;
 use failure::{Failure, Outcome};
+use poq_client::Client;
 use std::process::ExitCode;
 
 #[tokio::main]
@@ -48,27 +49,34 @@ async fn run(args: Args) -> Result<Outcome, Failure> {
     match &command {
         // Told to a node, whatever its chain.
         Command::Operator(Operator::Engine(engine)) => return engine::run(engine, &shared).await,
+        Command::Key(key) => return key::run(key, shared.json),
         // Made where the worker key is, which may be without a node.
         Command::Operator(Operator::Consent(consent)) => return operator::consent(consent, &shared).await,
         _ => {}
     }
-    let chain = Chain::connect(&shared.url).await?;
+    let client = Client::connect(&shared.url).await?;
     match command {
-        Command::Ask(ask) => ask::run(chain, ask, &shared).await,
-        Command::Request { id } => request::run(&chain, id, shared.json).await,
-        Command::Health(limits) => health::run(&chain, &limits, shared.json).await,
-        Command::Status => status::run(&chain, shared.json).await,
-        Command::Models => models::run(&chain, shared.json).await,
-        Command::Operators { who: None } => operators::list(&chain, shared.json).await,
-        Command::Operators { who: Some(who) } => operators::detail(&chain, &who, shared.json).await,
-        Command::Why(why) => why::run(&chain, why, shared.json).await,
-        Command::Watch => watch::run(&chain, shared.json).await,
-        Command::Operator(Operator::Call(call)) => operator::run(&chain, call, &shared).await,
+        Command::Ask(ask) => ask::run(client, ask, &shared).await,
+        Command::Request { id } => request::run(&client, id, shared.json).await,
+        Command::Requests(wanted) => requests::run(&client, wanted, shared.json).await,
+        Command::Balance { who } => wallet::balance(&client, who.as_deref(), &shared).await,
+        Command::Send { to, amount } => wallet::send(&client, &to, amount, &shared).await,
+        Command::Key(key) => key::run(&key, shared.json),
+        Command::Health(limits) => health::run(&client, &limits, shared.json).await,
+        Command::Status => status::run(&client, shared.json).await,
+        Command::Models => models::run(&client, shared.json).await,
+        Command::Operators { who: None } => operators::list(&client, shared.json).await,
+        Command::Operators { who: Some(who) } => operators::detail(&client, &who, shared.json).await,
+        Command::Why(why) => why::run(&client, why, shared.json).await,
+        Command::Watch => watch::run(&client, shared.json).await,
+        Command::Operator(Operator::Call(call)) => operator::run(&client, call, &shared).await,
         Command::Operator(Operator::Engine(engine)) => engine::run(&engine, &shared).await,
         Command::Operator(Operator::Consent(consent)) => operator::consent(&consent, &shared).await,
-        Command::Author { command } => author::run(&chain, command, &shared).await,
-        Command::Audit(AuditCommand::Reveal { file }) => audit::reveal(&chain, &file, &shared).await,
-        Command::Audit(AuditCommand::Auditors { command }) => audit::auditors(&chain, command, &shared).await,
-        Command::Parameters { command } => parameters::run(&chain, command, &shared).await,
+        Command::Author { command } => author::run(&client, command, &shared).await,
+        Command::Audit(AuditCommand::Reveal { file }) => audit::reveal(&client, &file, &shared).await,
+        Command::Audit(AuditCommand::Auditors { command }) => {
+            audit::auditors(&client, command, &shared).await
+        }
+        Command::Parameters { command } => parameters::run(&client, command, &shared).await,
     }
 }

@@ -2,23 +2,25 @@
 
 use crate::{
     amount::{factor, percent, Amount},
-    chain::{self, Chain},
     failure::{Failure, Outcome},
     names::Names,
-    render,
-    types::{text, ModelKind, ModelView, Reward},
+    render::{self, text},
+};
+use poq_client::{
+    types::{ModelKind, ModelView, Reward},
+    Client,
 };
 use serde_json::{json, Value};
 
 /// `poq models`.
-pub async fn run(chain: &Chain, as_json: bool) -> Result<Outcome, Failure> {
-    let at = chain.best().await?;
+pub async fn run(client: &Client, as_json: bool) -> Result<Outcome, Failure> {
+    let at = client.best().await?;
     if as_json {
-        let models = chain::models(&at).await?;
+        let models = at.models().await?;
         render::json(&models.iter().map(to_json).collect())?;
         return Ok(Outcome::Done);
     }
-    let names = Names::load(chain, &at).await?;
+    let names = Names::load(client, &at).await?;
     let mut table = render::table(&[
         "Model",
         "Kind",

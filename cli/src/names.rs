@@ -1,10 +1,9 @@
 //! Names of models and accounts, for people.
 
-use crate::{
-    account,
-    chain::{self, At, Chain},
-    failure::Failure,
-    types::{text, ModelId, ModelKind, ModelView},
+use crate::{account, failure::Failure, render::text};
+use poq_client::{
+    types::{ModelId, ModelKind, ModelView},
+    At, Client,
 };
 use subxt::utils::AccountId32;
 
@@ -18,12 +17,12 @@ pub struct Names {
 
 impl Names {
     /// Asks the chain. Development accounts have names only where they mean something.
-    pub async fn load(chain: &Chain, at: &At) -> Result<Self, Failure> {
-        let accounts = match chain.kind().await?.as_str() {
+    pub async fn load(client: &Client, at: &At) -> Result<Self, Failure> {
+        let accounts = match client.kind().await?.as_str() {
             "Development" | "Local" => account::development_accounts(),
             _ => Vec::new(),
         };
-        Ok(Self { models: chain::models(at).await?, accounts })
+        Ok(Self { models: at.models().await?, accounts })
     }
 
     /// A model's name, or the beginning of its hash.
@@ -71,10 +70,10 @@ impl Names {
                 "more than one model is called `{wanted}`: give the hash (`poq models`)"
             ))),
             ([], [model, ..]) if model.kind == kind => {
-                Err(chain::refuse_as(at, "ModelRetired", &format!("`{wanted}`.")))
+                Err(at.refuse("ModelRetired", &format!("`{wanted}`.")).into())
             }
-            ([], [_, ..]) => Err(chain::refuse_as(at, "WrongModelKind", &format!("`{wanted}`."))),
-            ([], []) => Err(chain::refuse_as(at, "UnknownModel", &format!("`{wanted}`."))),
+            ([], [_, ..]) => Err(at.refuse("WrongModelKind", &format!("`{wanted}`.")).into()),
+            ([], []) => Err(at.refuse("UnknownModel", &format!("`{wanted}`.")).into()),
         }
     }
 }

@@ -4,37 +4,40 @@ use crate::{
     account,
     amount::Amount,
     args::{Consent, OperatorCall, Register, Shared},
-    chain::{self, Chain},
     failure::{Failure, Outcome},
     names::{self, Names},
     render,
-    types::{ModelId, ModelKind, OperatorView, Workload},
+};
+use poq_client::{
+    types::{chain::tx, ModelId, ModelKind, Signature, Workload},
+    At, Client, Included,
 };
 use poq_primitives::commitment::worker_consent;
 use serde_json::json;
-use subxt::utils::{AccountId32, MultiSignature};
+use subxt::utils::AccountId32;
 use subxt_signer::sr25519::{self, Keypair};
 
 /// Length of a signature.
 const SIGNATURE_BYTES: usize = 64;
 
 /// `poq operator …`.
-pub async fn run(chain: &Chain, call: OperatorCall, shared: &Shared) -> Result<Outcome, Failure> {
-    let signer = account::signer(shared, chain).await?;
+pub async fn run(client: &Client, call: OperatorCall, shared: &Shared) -> Result<Outcome, Failure> {
+    let signer = account::signer(shared, client).await?;
+    let calls = tx().proof_of_quality();
     let (done, included) = match call {
         OperatorCall::Bond { amount } => {
-            (format!("bonded {amount}"), chain.submit("bond", (amount.0,), &signer).await?)
+            (format!("bonded {amount}"), client.submit(calls.bond(amount.0), &signer).await?)
         }
-        OperatorCall::Register(named) => register(chain, &named, &signer).await?,
-        OperatorCall::Chill => ("chilled".into(), chain.submit("chill", (), &signer).await?),
-        OperatorCall::Resume => ("resumed".into(), chain.submit("resume", (), &signer).await?),
-        OperatorCall::Capacity { tokens, pairs } => set_capacity(chain, tokens, pairs, &signer).await?,
+        OperatorCall::Register(named) => register(client, &named, &signer).await?,
+        OperatorCall::Chill => ("chilled".into(), client.submit(calls.chill(), &signer).await?),
+        OperatorCall::Resume => ("resumed".into(), client.submit(calls.resume(), &signer).await?),
+        OperatorCall::Capacity { tokens, pairs } => set_capacity(client, tokens, pairs, &signer).await?,
         OperatorCall::Unbond { amount } => {
-            (format!("unbonding {amount}"), chain.submit("unbond", (amount.0,), &signer).await?)
+            (format!("unbonding {amount}"), client.submit(calls.unbond(amount.0), &signer).await?)
         }
-        OperatorCall::Withdraw => ("withdrawn".into(), chain.submit("withdraw", (), &signer).await?),
+        OperatorCall::Withdraw => ("withdrawn".into(), client.submit(calls.withdraw(), &signer).await?),
     };
-    report(chain, &signer, &done, included.fee, shared.json).await?;
+    report(client, &signer, &done, included.fee, shared.json).await?;
     Ok(Outcome::Done)
 }
 
@@ -45,7 +48,7 @@ pub async fn consent(consent: &Consent, shared: &Shared) -> Result<Outcome, Fail
     let genesis = match &consent.genesis {
         Some(hash) => names::parse_hash(hash)
             .ok_or_else(|| Failure::Input(format!("`{hash}` is no genesis hash: 32 bytes in hex")))?,
-        None => Chain::connect(&shared.url).await?.genesis(),
+        None => Client::connect(&shared.url).await?.genesis(),
     };
     let agreed = worker.sign(&worker_consent(&genesis, &operator.0));
     let signature = format!("0x{}", hex::encode(agreed.0));
@@ -67,31 +70,30 @@ pub async fn consent(consent: &Consent, shared: &Shared) -> Result<Outcome, Fail
 }
 
 async fn register(
-    chain: &Chain,
+    client: &Client,
     named: &Register,
     signer: &Keypair,
-) -> Result<(String, chain::Included), Failure> {
+) -> Result<(String, Included), Failure> {
     let operator = signer.public_key().to_account_id();
-    let at = chain.best().await?;
-    let known: Option<OperatorView> = chain::view(&at, "operator_info", (operator,)).await?;
-    let present = known.and_then(|operator| operator.worker);
+    let at = client.best().await?;
+    let present = at.operator(operator).await?.and_then(|operator| operator.worker);
     let Worker { key, secret } = Worker::find(named, present)?;
     let consent = if present == Some(key) {
         // The chain takes a key that the operator has without asking it again.
         None
     } else {
-        let agreed = worker_consent(&chain.genesis(), &operator.0);
+        let agreed = worker_consent(&client.genesis(), &operator.0);
         let signature = match (&secret, &named.consent) {
             (Some(secret), _) => Some(secret.sign(&agreed)),
             (None, Some(hex)) => Some(parse_consent(hex, &agreed, &key)?),
             (None, None) => None,
         };
-        let refused = || chain::refuse_as(&at, "InvalidConsent", &format!("Worker key {key}."));
-        Some(MultiSignature::Sr25519(signature.ok_or_else(refused)?.0))
+        let refused = || at.refuse("InvalidConsent", &format!("Worker key {key}."));
+        Some(Signature::Sr25519(signature.ok_or_else(refused)?.0))
     };
-    let names = Names::load(chain, &at).await?;
+    let names = Names::load(client, &at).await?;
     let ids = named.models.iter().map(|name| find(&names, &at, name)).collect::<Result<Vec<ModelId>, _>>()?;
-    let included = chain.submit("register", (key, ids, consent), signer).await?;
+    let included = client.submit(tx().proof_of_quality().register(key, ids, consent), signer).await?;
     Ok((format!("registered for {} with the worker key {key}", named.models.join(", ")), included))
 }
 
@@ -154,26 +156,24 @@ fn parse_consent(hex: &str, agreed: &[u8; 32], worker: &AccountId32) -> Result<s
 
 /// Sets what is given, and keeps what is not.
 async fn set_capacity(
-    chain: &Chain,
+    client: &Client,
     tokens: Option<u32>,
     pairs: Option<u32>,
     signer: &Keypair,
-) -> Result<(String, chain::Included), Failure> {
+) -> Result<(String, Included), Failure> {
     let account = signer.public_key().to_account_id();
-    let at = chain.best().await?;
-    let known: Option<OperatorView> = chain::view(&at, "operator_info", (account,)).await?;
-    let present = known
-        .ok_or_else(|| chain::refuse_as(&at, "NotAnOperator", &format!("{}:", name(&account))))?
-        .capacity;
+    let at = client.best().await?;
+    let known = at.operator(account).await?;
+    let present = known.ok_or_else(|| at.refuse("NotAnOperator", &format!("{}:", name(&account))))?.capacity;
     let capacity =
         Workload { tokens: tokens.unwrap_or(present.tokens), pairs: pairs.unwrap_or(present.pairs) };
-    let included = chain.submit("set_capacity", (capacity,), signer).await?;
+    let included = client.submit(tx().proof_of_quality().set_capacity(capacity), signer).await?;
     let Workload { tokens, pairs } = capacity;
     Ok((format!("takes up to {tokens} tokens to generate and {pairs} pairs to score at a time"), included))
 }
 
 /// A model of either kind.
-fn find(names: &Names, at: &chain::At, name: &str) -> Result<ModelId, Failure> {
+fn find(names: &Names, at: &At, name: &str) -> Result<ModelId, Failure> {
     match names.find_model(at, name, ModelKind::Generator) {
         Err(Failure::Refused { name: error, .. }) if error == "WrongModelKind" => {
             names.find_model(at, name, ModelKind::Evaluator)
@@ -184,15 +184,14 @@ fn find(names: &Names, at: &chain::At, name: &str) -> Result<ModelId, Failure> {
 
 /// Says what was done and how the operator stands now.
 async fn report(
-    chain: &Chain,
+    client: &Client,
     signer: &Keypair,
     done: &str,
     fee: u128,
     as_json: bool,
 ) -> Result<(), Failure> {
     let account = signer.public_key().to_account_id();
-    let at = chain.best().await?;
-    let now: Option<OperatorView> = chain::view(&at, "operator_info", (account,)).await?;
+    let now = client.best().await?.operator(account).await?;
     let stake = now.as_ref().map_or(0, |operator| operator.stake);
     let unbonding = now.as_ref().and_then(|operator| operator.unbonding);
     let drawable = now.as_ref().is_some_and(|operator| operator.drawable);

@@ -2,30 +2,31 @@
 
 use crate::{
     amount::{part, percent, Amount},
-    chain::{self, At, Chain},
     failure::{Failure, Outcome},
     names::Names,
-    parameters, render,
+    render,
+};
+use poq_client::{
     types::{
-        ClosedDuty, ModelKind, OpenDuty, OperatorView, Outcome as DutyOutcome, Parts, Role, Standing,
+        ClosedDuty, DutyView, ModelKind, OperatorView, Outcome as DutyOutcome, Parts, Role, Standing,
         Workload,
     },
+    Client,
 };
 use serde_json::{json, Value};
-use subxt::utils::AccountId32;
 
 /// `poq operators`.
-pub async fn list(chain: &Chain, as_json: bool) -> Result<Outcome, Failure> {
-    let at = chain.best().await?;
-    let names = Names::load(chain, &at).await?;
+pub async fn list(client: &Client, as_json: bool) -> Result<Outcome, Failure> {
+    let at = client.best().await?;
+    let names = Names::load(client, &at).await?;
     let mut operators = Vec::new();
-    for account in chain::operators(&at).await? {
-        operators.extend(fetch(&at, &account).await?);
+    for account in at.operators().await? {
+        operators.extend(at.operator(account).await?);
     }
     operators.sort_by_key(|operator| {
         (names.account_name(&operator.operator).is_none(), names.account(&operator.operator))
     });
-    let floor = parameters::fetch(&at).await?.floor;
+    let floor = at.parameters().await?.floor;
     if as_json {
         render::json(&operators.iter().map(|operator| to_json(operator, &floor, &names)).collect())?;
         return Ok(Outcome::Done);
@@ -47,24 +48,20 @@ pub async fn list(chain: &Chain, as_json: bool) -> Result<Outcome, Failure> {
 }
 
 /// `poq operators WHO`.
-pub async fn detail(chain: &Chain, who: &str, as_json: bool) -> Result<Outcome, Failure> {
-    let at = chain.best().await?;
-    let names = Names::load(chain, &at).await?;
+pub async fn detail(client: &Client, who: &str, as_json: bool) -> Result<Outcome, Failure> {
+    let at = client.best().await?;
+    let names = Names::load(client, &at).await?;
     let account = names.find_account(who)?;
-    let operator = fetch(&at, &account)
-        .await?
-        .ok_or_else(|| chain::refuse_as(&at, "NotAnOperator", &format!("{}:", names.account(&account))))?;
-    let floor = parameters::fetch(&at).await?.floor;
+    let operator = at.operator(account).await?;
+    let operator =
+        operator.ok_or_else(|| at.refuse("NotAnOperator", &format!("{}:", names.account(&account))))?;
+    let floor = at.parameters().await?.floor;
     if as_json {
         render::json(&to_json(&operator, &floor, &names))?;
     } else {
         show(&operator, &floor, &names)?;
     }
     Ok(Outcome::Done)
-}
-
-async fn fetch(at: &At, account: &AccountId32) -> Result<Option<OperatorView>, Failure> {
-    chain::view(at, "operator_info", (*account,)).await
 }
 
 fn row(operator: &OperatorView, floor: &Standing, names: &Names) -> [String; 11] {
@@ -242,7 +239,7 @@ fn merit(role: Role) -> &'static str {
 
 /// All of its record.
 pub fn to_json(operator: &OperatorView, floor: &Standing, names: &Names) -> Value {
-    let duty = |duty: &OpenDuty| json!({ "request": duty.request, "role": duty.role.name(), "work": duty.work.name() });
+    let duty = |duty: &DutyView| json!({ "request": duty.request, "role": duty.role.name(), "work": duty.work.name() });
     let recent = |duty: &ClosedDuty| {
         let (outcome, value, reason) = outcome_parts(&duty.outcome);
         json!({
@@ -264,18 +261,27 @@ pub fn to_json(operator: &OperatorView, floor: &Standing, names: &Names) -> Valu
         "models": operator.models.iter().map(|id| json!({ "id": hex::encode(id), "name": names.model_name(id) })).collect::<Vec<_>>(),
         "chilled": operator.chilled,
         "drawable": operator.drawable,
-        "capacity": operator.capacity,
-        "load": operator.load,
+        "capacity": workload_json(&operator.capacity),
+        "load": workload_json(&operator.load),
         "duties": operator.duties.iter().map(duty).collect::<Vec<_>>(),
         "completed": operator.completed,
         "missed": operator.missed,
         "earned": operator.earned.to_string(),
         "slashed": operator.slashed.to_string(),
-        "standing": json!(operator.standing),
+        "standing": {
+            "agreement": fraction(operator.standing.agreement),
+            "veracity": fraction(operator.standing.veracity),
+            "reliability": fraction(operator.standing.reliability),
+            "quality": fraction(operator.standing.quality),
+        },
         "trust": fraction(operator.trust),
         "promise": fraction(operator.standing.promise(floor)),
         "recent": operator.recent.iter().map(recent).collect::<Vec<_>>(),
     })
+}
+
+fn workload_json(work: &Workload) -> Value {
+    json!({ "tokens": work.tokens, "pairs": work.pairs })
 }
 
 fn fraction(parts: Parts) -> f64 {
@@ -302,7 +308,7 @@ fn outcome_parts(outcome: &DutyOutcome) -> (&'static str, Option<f64>, Option<St
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::RefundReason;
+    use poq_client::types::RefundReason;
 
     #[test]
     fn what_is_paid_for_nothing_scored_is_said() {

@@ -1,7 +1,7 @@
 //! What an operator's own node says of itself over RPC: keys, peers, and what its log calls wrong.
 
 use crate::failure::Failure;
-use poq_primitives::keys::PROBLEMS_KEY;
+use poq_primitives::{keys::PROBLEMS_KEY, problem::Problem};
 use subxt::{
     config::RpcConfigFor,
     ext::codec::Decode,
@@ -30,8 +30,8 @@ pub struct Condition {
     pub health: SystemHealth,
     /// Whether its keystore holds the worker key; `None` if it does not say.
     pub has_key: Option<bool>,
-    /// What its log calls wrong: kind and line; `None` if it does not say.
-    pub problems: Option<Vec<(String, String)>>,
+    /// Problems that it has found; `None` if it does not say.
+    pub problems: Option<Vec<Problem>>,
 }
 
 impl OwnNode {

@@ -2,13 +2,16 @@
 
 use crate::{
     account,
-    amount::{exact_percent, Amount},
+    amount::{exact_percent, parts, units, Amount},
     args::{ParametersCommand, Shared},
-    chain::{self, At, Chain, PALLET},
     failure::{Failure, Outcome},
     render,
-    types::{PalletCall, Parameters},
 };
+use poq_client::{
+    types::{PalletCall, Parameters, Parts, Standing},
+    At, Client,
+};
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::{fs, path::Path};
 
@@ -18,14 +21,74 @@ type Row = (&'static str, String, &'static str);
 /// A parameter that changes: its name, what it was, what it is.
 type Change = (&'static str, String, String);
 
+/// The parameters as JSON: amounts are strings in units of 10^-12 POQ, parts are numbers from 0 to 1. Read exactly or not at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Record(#[serde(with = "ParametersRecord")] pub Parameters);
+
+/// See [`Record`].
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Parameters", deny_unknown_fields)]
+struct ParametersRecord {
+    #[serde(with = "units")]
+    min_stake: u128,
+    stake_cap: u32,
+    unbonding_period: u32,
+    #[serde(with = "parts")]
+    fee: Parts,
+    #[serde(with = "parts")]
+    base_pay: Parts,
+    #[serde(with = "units")]
+    waiting_fee: u128,
+    min_committee: u32,
+    #[serde(with = "units")]
+    absence_slash: u128,
+    #[serde(with = "parts")]
+    audit_slash: Parts,
+    #[serde(with = "units")]
+    audit_allowance: u128,
+    #[serde(with = "parts")]
+    gross_error: Parts,
+    audit_window: u32,
+    tolerance_spreads: u32,
+    #[serde(with = "parts")]
+    tolerance_least: Parts,
+    #[serde(with = "parts")]
+    tolerance_most: Parts,
+    #[serde(with = "StandingRecord")]
+    floor: Standing,
+    #[serde(with = "parts")]
+    rise: Parts,
+    #[serde(with = "parts")]
+    fall: Parts,
+    #[serde(with = "parts")]
+    audit_rise: Parts,
+    #[serde(with = "parts")]
+    audit_fall: Parts,
+}
+
+/// See [`Record`].
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Standing", deny_unknown_fields)]
+struct StandingRecord {
+    #[serde(with = "parts")]
+    agreement: Parts,
+    #[serde(with = "parts")]
+    veracity: Parts,
+    #[serde(with = "parts")]
+    reliability: Parts,
+    #[serde(with = "parts")]
+    quality: Parts,
+}
+
 /// `poq parameters …`.
 pub async fn run(
-    chain: &Chain,
+    client: &Client,
     command: Option<ParametersCommand>,
     shared: &Shared,
 ) -> Result<Outcome, Failure> {
-    let at = chain.best().await?;
-    let now = fetch(&at).await?;
+    let at = client.best().await?;
+    let now = at.parameters().await?;
     match command {
         None => show(&now, shared.json)?,
         Some(ParametersCommand::Check { file }) => {
@@ -34,30 +97,28 @@ pub async fn run(
         }
         Some(ParametersCommand::Set { file }) => {
             let wanted = wanted(&file, &at).await?;
-            let signer = account::signer(shared, chain).await?;
-            chain.sudo(PalletCall::set_parameters { parameters: wanted }, &signer).await?;
+            let signer = account::signer(shared, client).await?;
+            client.sudo(PalletCall::set_parameters { parameters: wanted }, &signer).await?;
             report(&changes(&now, &wanted), "changed", shared.json)?;
         }
     }
     Ok(Outcome::Done)
 }
 
-/// The parameters in force.
-pub async fn fetch(at: &At) -> Result<Parameters, Failure> {
-    chain::value(at, PALLET, "EconomicParameters").await
-}
-
 /// The parameters in `file`, which the chain would take.
 async fn wanted(file: &Path, at: &At) -> Result<Parameters, Failure> {
     let wanted = read(file)?;
-    let checked: Result<(), String> = chain::view(at, "check_parameters", (wanted,)).await?;
-    checked.map(|()| wanted).map_err(|reason| Failure::refused("InvalidParameters", format!("{reason}.")))
+    at.check_parameters(wanted)
+        .await?
+        .map(|()| wanted)
+        .map_err(|reason| Failure::refused("InvalidParameters", format!("{reason}.")))
 }
 
 fn read(file: &Path) -> Result<Parameters, Failure> {
     let text = fs::read_to_string(file)
         .map_err(|error| Failure::Input(format!("cannot read {}: {error}", file.display())))?;
-    serde_json::from_str(&text).map_err(|error| {
+    let record = serde_json::from_str(&text).map(|Record(parameters)| parameters);
+    record.map_err(|error| {
         Failure::Input(format!("{} is not what `poq parameters --json` prints: {error}", file.display()))
     })
 }
@@ -65,7 +126,7 @@ fn read(file: &Path) -> Result<Parameters, Failure> {
 fn show(parameters: &Parameters, as_json: bool) -> Result<(), Failure> {
     if as_json {
         // Indented also in a file, and in the order of the table: people edit it.
-        let text = serde_json::to_string_pretty(parameters);
+        let text = serde_json::to_string_pretty(&Record(*parameters));
         return render::line(text.map_err(|error| Failure::Unexpected(error.to_string()))?);
     }
     let mut table = render::table(&["Parameter", ">Value", "Meaning"]);
@@ -198,7 +259,6 @@ fn rows(parameters: &Parameters) -> Vec<Row> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::Standing;
 
     fn parameters() -> Parameters {
         let standing = Standing { agreement: 200_000, veracity: 1, reliability: 999_999, quality: 31_250 };
@@ -228,18 +288,18 @@ mod tests {
 
     #[test]
     fn what_is_printed_can_be_set() {
-        let text = serde_json::to_string(&parameters()).unwrap();
-        assert_eq!(serde_json::from_str::<Parameters>(&text).unwrap(), parameters());
+        let text = serde_json::to_string(&Record(parameters())).unwrap();
+        assert_eq!(serde_json::from_str::<Record>(&text).unwrap(), Record(parameters()));
     }
 
     #[test]
     fn a_record_is_read_exactly_or_not_at_all() {
-        let text = serde_json::to_string(&parameters()).unwrap();
+        let text = serde_json::to_string(&Record(parameters())).unwrap();
         let with = |from: &str, to: &str| {
             assert!(text.contains(from), "{text}");
-            serde_json::from_str::<Parameters>(&text.replace(from, to))
+            serde_json::from_str::<Record>(&text.replace(from, to))
         };
-        assert_eq!(with("\"fee\":0.02", "\"fee\":0.1").unwrap().fee, 100_000);
+        assert_eq!(with("\"fee\":0.02", "\"fee\":0.1").unwrap().0.fee, 100_000);
         for bad in ["1.1", "-0.1", "0.0000001", "\"2%\"", "null"] {
             assert!(with("\"fee\":0.02", &format!("\"fee\":{bad}")).is_err(), "{bad}");
         }

@@ -1,7 +1,7 @@
 //! One live line for each phase of a request, on standard error: standard output is for the answer.
 
-use crate::types::{Phase, RequestView, Work};
 use indicatif::{ProgressBar, ProgressStyle};
+use poq_client::types::{Phase, RequestView, Work};
 use std::{
     io::{self, IsTerminal, Write},
     mem::{discriminant, Discriminant},

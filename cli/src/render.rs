@@ -114,6 +114,11 @@ fn is_invisible(character: char) -> bool {
     )
 }
 
+/// UTF-8 as the chain stores it, as text.
+pub fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
 /// The beginning of a text, on one line.
 pub fn excerpt(text: &str, most: usize) -> String {
     let flat = printable(text).split_whitespace().collect::<Vec<_>>().join(" ");

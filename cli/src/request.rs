@@ -2,32 +2,28 @@
 
 use crate::{
     amount::{part, percent, Amount},
-    chain::{self, At, Chain},
     failure::{Failure, Outcome},
     names::Names,
-    render,
-    types::{text, MemberView, Parts, Phase, RequestView, ResponseView, Work},
+    render::{self, text},
+};
+use poq_client::{
+    types::{MemberView, Parts, Phase, RequestView, ResponseView, Work},
+    Client,
 };
 use serde_json::{json, Value};
 
 /// `poq request N`.
-pub async fn run(chain: &Chain, id: u64, as_json: bool) -> Result<Outcome, Failure> {
-    let at = chain.best().await?;
-    let request =
-        fetch(&at, id).await?.ok_or_else(|| chain::refuse_as(&at, "UnknownRequest", &format!("{id}.")))?;
-    let names = Names::load(chain, &at).await?;
-    let bill = bill(chain, &request).await?;
+pub async fn run(client: &Client, id: u64, as_json: bool) -> Result<Outcome, Failure> {
+    let at = client.best().await?;
+    let request = at.request(id).await?.ok_or_else(|| at.refuse("UnknownRequest", &format!("{id}.")))?;
+    let names = Names::load(client, &at).await?;
+    let bill = bill(client, &request).await?;
     if as_json {
         render::json(&to_json(&request, bill.as_ref(), &names, None))?;
     } else {
         show(&request, bill.as_ref(), &names, None)?;
     }
     Ok(Outcome::Done)
-}
-
-/// Request `id` as it stands in block `at`.
-pub async fn fetch(at: &At, id: u64) -> Result<Option<RequestView>, Failure> {
-    chain::view(at, "request_info", (id,)).await
 }
 
 /// Where the budget of a closed request went.
@@ -60,11 +56,11 @@ impl Bill {
 }
 
 /// Where the budget of `request` went; `None` while it is open.
-pub async fn bill(chain: &Chain, request: &RequestView) -> Result<Option<Bill>, Failure> {
+pub async fn bill(client: &Client, request: &RequestView) -> Result<Option<Bill>, Failure> {
     let Some(at) = request.phase.closed_at() else { return Ok(None) };
     let fee = match plain_fee(request) {
         Some(fee) => Some(fee),
-        None => chain.closed(request.id, at).await?.map(|closed| closed.fee),
+        None => client.closed(request.id, at).await?.map(|closed| closed.fee),
     };
     Ok(Some(Bill::new(request, fee)))
 }
@@ -240,7 +236,7 @@ pub fn show(
 fn headline(request: &RequestView) -> String {
     let id = request.id;
     let prompt = render::excerpt(&text(&request.prompt), 60);
-    let blocks = |at: u64| match at.saturating_sub(request.created) {
+    let blocks = |at: u32| match at.saturating_sub(request.created) {
         1 => "1 block".to_owned(),
         many => format!("{many} blocks"),
     };
@@ -340,7 +336,7 @@ fn is_below(request: &RequestView, response: &ResponseView) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::{Budget, RefundReason, Sampling};
+    use poq_client::types::{Budget, RefundReason, Sampling};
     use subxt::utils::AccountId32;
 
     fn response(work: Work, paid: u128) -> ResponseView {
@@ -384,6 +380,7 @@ mod tests {
             created: 1,
             phase,
             since: 9,
+            round: 1,
             audited: false,
             responses: vec![response(Work::NotRevealed, 0), response(Work::Revealed, 40)],
             committees: vec![vec![member(&[], 0)], vec![member(&[900_000], 20)]],

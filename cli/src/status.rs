@@ -1,31 +1,30 @@
 //! Showing the chain: version, blocks, peers, open requests, invariants.
 
 use crate::{
-    chain::{self, Chain, PALLET},
     failure::{Failure, Outcome},
     render,
 };
+use poq_client::{types::chain::storage, Client};
 use serde_json::json;
 
 /// `poq status`.
-pub async fn run(chain: &Chain, as_json: bool) -> Result<Outcome, Failure> {
-    let best = chain.best().await?;
-    let finalized = chain.finalized().await?.block_number();
-    let health = chain.health().await?;
-    let made: u64 = chain::value(&best, PALLET, "NextRequest").await?;
-    let open: u32 = chain::value(&best, PALLET, "OpenRequests").await?;
-    let models = chain::models(&best).await?.len();
-    let operators = chain::operators(&best).await?.len();
-    let checked: Result<(), String> = chain::view(&best, "check_invariants", ()).await?;
-    let invariants = Invariants::of(checked);
+pub async fn run(client: &Client, as_json: bool) -> Result<Outcome, Failure> {
+    let best = client.best().await?;
+    let finalized = client.finalized().await?.number();
+    let health = client.health().await?;
+    let made: u64 = best.value(storage().proof_of_quality().next_request()).await?;
+    let open = best.open_requests().await?;
+    let models = best.models().await?.len();
+    let operators = best.operators().await?.len();
+    let invariants = Invariants::of(best.check_invariants().await?);
     let sync = if health.is_syncing { "catching up" } else { "up to date" };
     if as_json {
         render::json(&json!({
-            "chain": chain.name().await?,
-            "chain_type": chain.kind().await?,
-            "node": chain.node().await?,
+            "chain": client.name().await?,
+            "chain_type": client.kind().await?,
+            "node": client.node().await?,
             "spec_version": best.spec_version(),
-            "best_block": best.block_number(),
+            "best_block": best.number(),
             "finalized_block": finalized,
             "peers": health.peers,
             "syncing": health.is_syncing,
@@ -40,13 +39,13 @@ pub async fn run(chain: &Chain, as_json: bool) -> Result<Outcome, Failure> {
                 "Chain",
                 format!(
                     "{} ({}), runtime version {}",
-                    chain.name().await?,
-                    chain.kind().await?,
+                    client.name().await?,
+                    client.kind().await?,
                     best.spec_version()
                 ),
             ),
-            ("Node", chain.node().await?),
-            ("Blocks", format!("best {}, finalized {finalized}", best.block_number())),
+            ("Node", client.node().await?),
+            ("Blocks", format!("best {}, finalized {finalized}", best.number())),
             ("Network", format!("{} peers, {sync}", health.peers)),
             ("Requests", format!("{open} open, {made} ever made")),
             ("Registry", format!("{models} models, {operators} operators")),

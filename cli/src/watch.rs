@@ -2,12 +2,11 @@
 
 use crate::{
     amount::Amount,
-    chain::{self, Chain, PALLET},
     failure::{Failure, Outcome},
     names::Names,
-    render,
-    types::ParametersSet,
+    parameters, render,
 };
+use poq_client::{types::chain::proof_of_quality::events::ParametersSet, Client, Error, PALLET};
 use serde_json::{json, Map, Value as Json};
 use std::fmt::Debug;
 use subxt::{
@@ -34,36 +33,33 @@ const LISTS: [&str; 4] = ["operators", "models", "truth", "auditors"];
 const HASH_CHARACTERS: usize = 12;
 
 /// `poq watch`.
-pub async fn run(chain: &Chain, as_json: bool) -> Result<Outcome, Failure> {
-    let names = Names::load(chain, &chain.best().await?).await?;
-    let mut blocks = chain.best_blocks().await?;
-    while let Some(block) = blocks.next().await {
-        let block = block.map_err(chain::failure)?;
-        let at = block.at().await.map_err(chain::failure)?;
-        let events = at.events().fetch().await.map_err(chain::failure)?;
-        for event in events.iter() {
-            let event = event.map_err(chain::failure)?;
+pub async fn run(client: &Client, as_json: bool) -> Result<Outcome, Failure> {
+    let names = Names::load(client, &client.best().await?).await?;
+    let mut blocks = client.best_blocks().await?;
+    loop {
+        let at = blocks.next().await?;
+        for event in at.events().await?.iter() {
+            let event = event.map_err(Error::of)?;
             if event.pallet_name() != PALLET {
                 continue;
             }
             let name = event.event_name();
             let fields = if name == "ParametersSet" {
                 // Its fields have names that mean something else in other events.
-                let event: ParametersSet = event.decode_fields_unchecked_as().map_err(chain::failure)?;
-                json!({ "parameters": event.parameters })
+                let event: ParametersSet = event.decode_fields_unchecked_as().map_err(Error::of)?;
+                json!({ "parameters": parameters::Record(event.parameters) })
             } else {
-                let fields: Composite<()> = event.decode_fields_unchecked_as().map_err(chain::failure)?;
+                let fields: Composite<()> = event.decode_fields_unchecked_as().map_err(Error::of)?;
                 composite(&fields, "")
             };
             if as_json {
-                let line = json!({ "block": block.number(), "event": name, "fields": fields });
+                let line = json!({ "block": at.number(), "event": name, "fields": fields });
                 render::line(line.to_string())?;
             } else {
-                render::line(format!("{:>6} {name:20} {}", block.number(), plain(&fields, &names)))?;
+                render::line(format!("{:>6} {name:20} {}", at.number(), plain(&fields, &names)))?;
             }
         }
     }
-    Err(Failure::Unreachable("lost the node".into()))
 }
 
 /// Fields as JSON; `name` is what the whole is called, because the type of an account is lost.

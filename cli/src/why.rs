@@ -3,35 +3,38 @@
 use crate::{
     amount::{percent, Amount},
     args::Why,
-    chain::{self, At, Chain, PALLET},
-    diagnosis::{self, Draws, Facts, Finding, Severity},
+    diagnosis::{self, Draws, Facts, Finding},
     failure::{Failure, Outcome},
     names::Names,
     operators,
     own_node::OwnNode,
-    parameters, render,
-    types::{text, ModelKind, OperatorView, Parameters, RequestView},
+    render::{self, text},
 };
+use poq_client::{
+    types::{chain::storage, ModelKind, OperatorView, Parameters, RequestView},
+    At, Client,
+};
+use poq_primitives::problem::Severity;
 use serde_json::{json, Value};
-use subxt::{dynamic, utils::AccountId32};
+use subxt::utils::AccountId32;
 
 /// How many of the newest requests are looked at.
 const LATELY: u64 = 20;
 
 /// `poq why`.
-pub async fn run(chain: &Chain, why: Why, as_json: bool) -> Result<Outcome, Failure> {
-    let at = chain.best().await?;
-    let names = Names::load(chain, &at).await?;
+pub async fn run(client: &Client, why: Why, as_json: bool) -> Result<Outcome, Failure> {
+    let at = client.best().await?;
+    let names = Names::load(client, &at).await?;
     let account = operator_of(&at, names.find_account(&why.operator)?).await?;
-    let parameters = parameters::fetch(&at).await?;
-    let operator: Option<OperatorView> = chain::view(&at, "operator_info", (account,)).await?;
+    let parameters = at.parameters().await?;
+    let operator = at.operator(account).await?;
     let draws = match &operator {
         Some(operator) => draws(&at, operator, &names).await?,
         None => Vec::new(),
     };
     let node = match &why.node {
         Some(url) => {
-            let node = OwnNode::connect(url, chain.genesis()).await?;
+            let node = OwnNode::connect(url, client.genesis()).await?;
             let worker = operator.as_ref().and_then(|operator| operator.worker);
             Some(node.condition(worker.as_ref()).await?)
         }
@@ -55,19 +58,16 @@ pub async fn run(chain: &Chain, why: Why, as_json: bool) -> Result<Outcome, Fail
 
 /// The operator that has named this worker key, or the account itself.
 async fn operator_of(at: &At, account: AccountId32) -> Result<AccountId32, Failure> {
-    let workers = dynamic::storage::<(AccountId32,), AccountId32>(PALLET, "Workers");
-    let operator = at.storage().try_fetch(workers, (account,)).await.map_err(chain::failure)?;
-    let operator = operator.map(|operator| operator.decode().map_err(chain::failure)).transpose()?;
+    let operator = at.entry(storage().proof_of_quality().workers(), (account,)).await?;
     Ok(operator.unwrap_or(account))
 }
 
 /// How the operator stands in the draws of its models, and how many there were lately.
 async fn draws(at: &At, operator: &OperatorView, names: &Names) -> Result<Vec<Draws>, Failure> {
-    let newest: u64 = chain::value(at, PALLET, "NextRequest").await?;
+    let newest = at.value(storage().proof_of_quality().next_request()).await?;
     let mut lately = Vec::new();
     for id in newest.saturating_sub(LATELY)..newest {
-        let request: Option<RequestView> = chain::view(at, "request_info", (id,)).await?;
-        lately.extend(request);
+        lately.extend(at.request(id).await?);
     }
     let models = names.models.iter().filter(|model| operator.models.contains(&model.id));
     Ok(models
@@ -218,7 +218,7 @@ fn to_json(facts: &Facts<'_>, findings: &[Finding], names: &Names) -> Value {
     let finding = |finding: &Finding| {
         json!({
             "kind": finding.kind,
-            "severity": finding.severity.name(),
+            "severity": finding.severity,
             "text": finding.text,
             "first_step": finding.first_step,
         })
@@ -232,9 +232,7 @@ fn to_json(facts: &Facts<'_>, findings: &[Finding], names: &Names) -> Value {
             "peers": node.health.peers,
             "syncing": node.health.is_syncing,
             "has_worker_key": node.has_key,
-            "problems": node.problems.as_ref().map(|problems| {
-                problems.iter().map(|(kind, text)| json!({ "kind": kind, "text": text })).collect::<Vec<_>>()
-            }),
+            "problems": node.problems,
         })),
         "findings": findings.iter().map(finding).collect::<Vec<_>>(),
         "earns": !findings.iter().any(|finding| finding.severity == Severity::Stops),

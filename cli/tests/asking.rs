@@ -2,20 +2,17 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "these are tests")]
 
-#[path = "common/chain.rs"]
-mod chain;
 mod common;
 
-use chain::Chain;
-use common::{amount, paid, parse, text, Node};
+use common::{amount, paid, parse, text, total, Node};
 use serde_json::Value;
 use std::{collections::HashSet, process::Child};
 
 #[tokio::test]
 async fn a_question_is_answered_scored_and_paid_for_to_the_unit() {
     let node = Node::start();
-    let chain = Chain::connect(&node.url()).await;
-    let before = chain.total("//Alice").await;
+    let client = node.client().await;
+    let before = total(&client, "//Alice").await;
 
     let asked = node.json(&["ask", "What is the capital of Peru?", "--min-quality", "0.1"]);
     assert_eq!(asked["request"], 0);
@@ -52,7 +49,7 @@ async fn a_question_is_answered_scored_and_paid_for_to_the_unit() {
     assert_eq!(paid(&asked["responses"]) + paid(&asked["committee"]), amount(&asked["paid"]));
     let spent = amount(&asked["paid"]) + amount(&asked["fee"]);
     assert_eq!(spent + amount(&asked["refund"]), budget);
-    let after = chain.total("//Alice").await;
+    let after = total(&client, "//Alice").await;
     assert_eq!(before - after, spent + amount(&asked["transaction_fee"]));
     let operators = node.json(&["operators"]);
     let earned: u128 = operators.as_array().unwrap().iter().map(|operator| amount(&operator["earned"])).sum();

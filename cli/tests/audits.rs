@@ -58,7 +58,7 @@ fn an_audit_is_asked_like_any_other_and_revealed_by_an_auditor() {
 
     let ordinary = node.json(&["ask", QUESTION]);
     let mut watch = node.poq_in_background(&["watch", "--json"]);
-    // Asked by one account and revealed by another: an revealed audit marks the one that asked.
+    // Asked by one account and revealed by another: a revealed audit marks the one that asked.
     let sealed = ["ask", QUESTION, "--reference", REFERENCE, "--from", "dave", "--audit-file", path];
     let asked = node.json(&[&sealed[..], &["--decoy", DECOY, "--decoy", "Bogota"]].concat());
     assert_eq!((&asked["request"], &asked["state"]), (&1.into(), &"settled".into()));

@@ -2,24 +2,19 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "these are tests")]
 
-#[path = "common/chain.rs"]
-mod chain;
 mod common;
 
-use chain::Chain;
-use common::{amount, parse, text, wait_for, Node};
+use common::{amount, parse, register_hasty_generator, text, total, wait_for, Node};
 use serde_json::Value;
 use std::{
     env,
     fs::{self, File},
+    net::TcpListener,
     os::unix::fs::symlink,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
 };
 use tempfile::TempDir;
-
-/// The URL in the example's configuration.
-const USUAL_URL: &str = "ws://127.0.0.1:9944";
 
 const QUESTION: &str = "What is the capital of Peru?";
 
@@ -42,17 +37,14 @@ impl Examples {
         copy_sources(folder.path());
         symlink(tools.join("node_modules"), folder.path().join("node_modules")).expect("can be linked");
         let examples = Self { folder, tools, url: node.url() };
+        without_types(&examples);
         examples.generate_types();
         examples
     }
 
-    /// As `npm run types` does, but for this node.
+    /// As `npm run types -- URL`.
     fn generate_types(&self) {
-        let path = self.folder.path().join(".papi/polkadot-api.json");
-        let configuration = fs::read_to_string(&path).unwrap();
-        assert!(configuration.contains(USUAL_URL));
-        fs::write(&path, configuration.replace(USUAL_URL, &self.url)).unwrap();
-        self.succeed(&["node_modules/polkadot-api/bin/cli.js", "generate"]);
+        self.succeed(&["types.mjs", &self.url]);
     }
 
     fn command(&self, args: &[&str]) -> Command {
@@ -134,7 +126,7 @@ async fn both_libraries_read_the_chain_and_get_a_question_answered() {
 
 /// All that Bob has. On a connection of its own: one that is not looked after while Node.js runs is lost.
 async fn bobs(node: &Node) -> u128 {
-    Chain::connect(&node.url()).await.total("//Bob").await
+    total(&node.client().await, "//Bob").await
 }
 
 /// Asks as Bob, and holds what the example says against what `poq` and the balances say. Returns what `poq` says.
@@ -170,13 +162,14 @@ async fn ask_and_check(node: &Node, examples: &Examples, example: &str) -> Value
 async fn what_comes_to_nothing_is_refunded_and_what_is_refused_is_said_by_name() {
     let node = Node::start_with(&["--engine", "off"]);
     // The windows of the demo's models are minutes long; these are blocks.
-    Chain::connect(&node.url()).await.register_hasty_generator("hasty").await;
+    register_hasty_generator(&node.client().await, "hasty").await;
     for name in ["operator-0", "operator-1"] {
         let worker = node.operator(name)["worker"].as_str().unwrap().to_owned();
         node.json(&["--from", name, "operator", "register", "--worker", &worker, "--model", "hasty"]);
     }
     let examples = Examples::of(&node);
 
+    wrong_usage(&examples);
     refused(&examples);
     assert_eq!(node.json(&["status"])["requests"]["made"], 0);
     for example in ["ask.ts", "ask-pjs.ts"] {
@@ -197,6 +190,52 @@ async fn what_comes_to_nothing_is_refunded_and_what_is_refused_is_said_by_name()
     node.assert_invariants();
     drop(node);
     said_that_nobody_answers(&examples);
+}
+
+/// One line that says what is wrong, and no stack trace.
+fn is_one_line(output: &Output, code: i32, says: &str) {
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{said}");
+    let lines: Vec<_> = said.lines().collect();
+    assert!(lines.len() == 1 && lines[0].starts_with("error: ") && said.contains(says), "{says}: {said}");
+    assert!(output.stdout.is_empty());
+}
+
+fn without_types(examples: &Examples) {
+    for example in [&["ask.ts", QUESTION][..], &["watch.ts"], &["metadata.ts"]] {
+        is_one_line(&examples.run(example), 1, "run `npm run types`");
+    }
+    is_one_line(&examples.run(&["types.mjs", "127.0.0.1:9944"]), 2, "is not the URL of a node");
+    // A port that nothing listens at, and a server that says nothing.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("ws://{}", listener.local_addr().unwrap());
+    is_one_line(&examples.run(&["types.mjs", &url]), 1, "did not answer within 10 s");
+    drop(listener);
+    is_one_line(&examples.run(&["types.mjs", &url]), 1, "no node answers at");
+}
+
+fn wrong_usage(examples: &Examples) {
+    let both: &[(&str, &[&str])] = &[
+        ("--budget takes a whole number", &["?", "--budget", "1.5"]),
+        ("Unknown option '--nope'", &["?", "--nope"]),
+        ("usage: ", &[]),
+        ("usage: ", &["What", "is it?"]),
+    ];
+    let only_papi: &[(&str, &[&str])] = &[
+        ("--responders takes a whole number", &["?", "--responders", "1.5"]),
+        ("--committee takes a whole number", &["?", "--committee", "4294967296"]),
+        ("--min-quality takes a number", &["?", "--min-quality", "half"]),
+        ("--from takes a development account", &["?", "--from", "Bob"]),
+    ];
+    let papi = both.iter().chain(only_papi).map(|case| ("ask.ts", case));
+    for (example, (says, args)) in papi.chain(both.iter().map(|case| ("ask-pjs.ts", case))) {
+        is_one_line(&examples.ask(example, args), 2, says);
+    }
+    for min_quality in ["50", "-1"] {
+        let output = examples.ask("ask.ts", &["?", &format!("--min-quality={min_quality}")]);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(text(&output.stderr).ends_with("error: a minimum quality is a number from 0 to 1\n"));
+    }
 }
 
 /// Each of these is one line with the name of the chain's error.

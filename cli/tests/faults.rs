@@ -2,12 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "these are tests")]
 
-#[path = "common/chain.rs"]
-mod chain;
 mod common;
 
-use chain::Chain;
-use common::{amount, kill, parse, runs, text, wait_for, Node};
+use common::{amount, kill, parse, register_hasty_generator, runs, text, total, wait_for, Node};
 use serde_json::Value;
 
 /// A question, with more patience than any timeout on the chain.
@@ -62,9 +59,9 @@ fn a_node_killed_in_the_middle_does_not_strand_a_request() {
 /// How two operators stand after two requests that a node with these options does not answer.
 async fn asked_in_vain(options: &[&str]) -> [Value; 2] {
     let node = Node::start_with(options);
-    let chain = Chain::connect(&node.url()).await;
+    let client = node.client().await;
     // The windows of the demo's models are minutes long; these are blocks.
-    chain.register_hasty_generator("hasty").await;
+    register_hasty_generator(&client, "hasty").await;
     let names = ["operator-0", "operator-1"];
     for name in names {
         let worker = node.operator(name)["worker"].as_str().unwrap().to_owned();
@@ -73,7 +70,7 @@ async fn asked_in_vain(options: &[&str]) -> [Value; 2] {
     let stakes = names.map(|name| amount(&node.operator(name)["stake"]));
 
     for (responders, reason) in [("1", "NoOutput"), ("2", "NoCommitment")] {
-        let before = chain.total("//Alice").await;
+        let before = total(&client, "//Alice").await;
         let output = node.poq(&["ask", "?", "--generator", "hasty", "--responders", responders, "--json"]);
         assert_eq!(output.status.code(), Some(4), "{}", text(&output.stderr));
         let request = parse(&output.stdout);
@@ -82,7 +79,7 @@ async fn asked_in_vain(options: &[&str]) -> [Value; 2] {
         // Somebody was drawn, so the fee is owed, and nothing else. The requester has no part in the slashes of the absent.
         assert_eq!((&request["paid"], &request["fee"]), (&"0".into(), &request["budget_parts"]["fee"]));
         let spent = amount(&request["fee"]) + amount(&request["transaction_fee"]);
-        assert_eq!(before - chain.total("//Alice").await, spent);
+        assert_eq!(before - total(&client, "//Alice").await, spent);
     }
 
     let operators = names.map(|name| node.operator(name));

@@ -2,14 +2,18 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "these are tests")]
 
-#[path = "common/chain.rs"]
-mod chain;
 mod common;
 
-use chain::Chain;
-use common::{amount, parse, text, Node, DEV_PHRASE};
+use common::{amount, parse, text, total, Node, DEV_PHRASE};
+use poq_client::{
+    keypair,
+    types::{
+        chain::{system::events::ExtrinsicFailed, tx},
+        Sampling, Terms,
+    },
+    Client, Error,
+};
 use std::{fs, os::unix::fs::PermissionsExt as _};
-use subxt::{dynamic::Value, ext::scale_value::Composite};
 
 /// Longer than the runtime takes, by one byte.
 const TOO_LONG: usize = 8 * 1024 + 1;
@@ -17,8 +21,8 @@ const TOO_LONG: usize = 8 * 1024 + 1;
 #[tokio::test]
 async fn bad_requests_are_refused_by_name_and_cost_nothing() {
     let node = Node::start_with(&["--engine", "off"]);
-    let chain = Chain::connect(&node.url()).await;
-    let before = chain.total("//Alice").await;
+    let client = node.client().await;
+    let before = total(&client, "//Alice").await;
 
     let long = "x".repeat(TOO_LONG);
     let nowhere = "00".repeat(32);
@@ -64,50 +68,55 @@ async fn bad_requests_are_refused_by_name_and_cost_nothing() {
         assert_eq!(said.lines().count(), 1, "one line: {said}");
         assert!(output.stdout.is_empty());
     }
-    assert_eq!(chain.total("//Alice").await, before, "not even a fee");
+    assert_eq!(total(&client, "//Alice").await, before, "not even a fee");
     assert_eq!(node.json(&["status"])["requests"]["made"], 0);
 
-    not_for_this_account(&node, &chain).await;
-    without_the_client(&node, &chain).await;
+    not_for_this_account(&node, &client).await;
+    without_poq(&node, &client).await;
     operators(&node);
     node.assert_invariants();
 }
 
 /// An account that can pay the fee of a transaction but not a budget.
-async fn not_for_this_account(node: &Node, chain: &Chain) {
-    let poor = chain::account("//Poor").public_key().to_address::<()>();
-    chain.submit("Balances", "transfer_keep_alive", (poor, 50_000_000_000u128), "//Bob").await.unwrap();
+async fn not_for_this_account(node: &Node, client: &Client) {
+    let poor = keypair("//Poor").unwrap().public_key().to_address();
+    let call = tx().balances().transfer_keep_alive(poor, 50_000_000_000);
+    client.submit(call, &keypair("//Bob").unwrap()).await.unwrap();
     let output = node.poq(&["ask", "?", "--from", "//Poor"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output.stderr).starts_with("error: InsufficientBalance: "), "{}", text(&output.stderr));
-    assert_eq!(chain.total("//Poor").await, 50_000_000_000);
+    assert_eq!(total(client, "//Poor").await, 50_000_000_000);
 }
 
-/// What `poq` never sends: bytes that are no text. The chain itself must refuse.
-async fn without_the_client(node: &Node, chain: &Chain) {
-    let models = node.json(&["models"]);
-    let id = |name: &str| {
-        let model = models.as_array().unwrap().iter().find(|model| model["name"] == name).unwrap();
-        Value::from_bytes(hex::decode(model["id"].as_str().unwrap()).unwrap())
+/// What `poq` never sends: bytes that are no text. Nor is it tried out first: the chain itself must refuse.
+async fn without_poq(node: &Node, client: &Client) {
+    let models = client.best().await.unwrap().models().await.unwrap();
+    let id = |name: &str| models.iter().find(|model| model.name == name.as_bytes()).unwrap().id;
+    let terms = Terms {
+        generators: vec![id("poq-demo-weak")],
+        evaluator: id("poq-demo-evaluator"),
+        sampling: Sampling { max_tokens: 8, temperature_milli: 0, seed: 0 },
+        responders: 1,
+        committee: 1,
+        min_quality: 0,
+        budget: 1_000_000_000_000,
+        audit: [7; 32],
     };
-    let number = Value::u128;
-    let sampling = [("max_tokens", number(8)), ("temperature_milli", number(0)), ("seed", number(0))];
-    let terms = Value::named_composite([
-        ("generators", Value::unnamed_composite([id("poq-demo-weak")])),
-        ("evaluator", id("poq-demo-evaluator")),
-        ("sampling", Value::named_composite(sampling)),
-        ("responders", number(1)),
-        ("committee", number(1)),
-        ("min_quality", number(0)),
-        ("budget", number(1_000_000_000_000)),
-        ("audit", Value::from_bytes([7; 32])),
-    ]);
-    let call = Composite::named([("prompt", Value::from_bytes([0xff, 0xfe])), ("terms", terms)]);
-    let before = chain.total("//Charlie").await;
-    let error = chain.submit("ProofOfQuality", "request_inference", call, "//Charlie").await.unwrap_err();
-    assert!(error.contains("NotUtf8"), "{error}");
-    let fee = before - chain.total("//Charlie").await;
-    assert!(fee < 1_000_000_000_000, "nothing but the transaction's fee is lost: {fee}");
+    let call = tx().proof_of_quality().request_inference(vec![0xff, 0xfe], terms);
+    let before = total(client, "//Charlie").await;
+    let (at, charlie) = (client.best().await.unwrap(), keypair("//Charlie").unwrap());
+    let mut blocks = client.best_blocks().await.unwrap();
+    client.send(&at.sign(call, &charlie, 0).unwrap()).await.unwrap();
+    let error = loop {
+        let at = blocks.next().await.unwrap();
+        let events = at.events().await.unwrap();
+        if let Some(failed) = events.find_first::<ExtrinsicFailed>() {
+            break at.explain(&failed.unwrap().dispatch_error);
+        }
+    };
+    assert!(matches!(&error, Error::Refused { name, .. } if name == "NotUtf8"), "{error}");
+    let fee = before - total(client, "//Charlie").await;
+    assert!((1..1_000_000_000_000).contains(&fee), "nothing but the transaction's fee is lost: {fee}");
     assert_eq!(node.json(&["status"])["requests"]["made"], 0);
 }
 
@@ -118,7 +127,7 @@ fn operators(node: &Node) {
     fs::write(&secret, format!("{DEV_PHRASE}//Bob//worker\n")).unwrap();
     fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
     let secret = secret.to_str().unwrap();
-    let worker = chain::account("//Bob//worker").public_key().to_account_id().to_string();
+    let worker = keypair("//Bob//worker").unwrap().public_key().to_account_id().to_string();
     let consent = |operator: &str| {
         let made = node.json(&["operator", "consent", "--worker-suri-file", secret, "--operator", operator]);
         assert_eq!(made["worker"], worker);
@@ -199,8 +208,8 @@ fn a_consent_can_be_made_without_a_node() {
     assert_eq!(output.status.code(), Some(0), "{said}");
     assert!(said.contains("chmod 600"), "others can read that file: {said}");
     let made = parse(&output.stdout);
-    let worker = chain::account("//Bob//worker");
-    let alice = chain::account("//Alice").public_key().to_account_id();
+    let worker = keypair("//Bob//worker").unwrap();
+    let alice = keypair("//Alice").unwrap().public_key().to_account_id();
     assert_eq!(made["worker"], worker.public_key().to_account_id().to_string());
     assert_eq!(made["operator"], alice.to_string());
     let signature = hex::decode(made["consent"].as_str().unwrap().strip_prefix("0x").unwrap()).unwrap();

@@ -2,8 +2,6 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "these are tests")]
 
-#[path = "common/chain.rs"]
-mod chain;
 mod common;
 
 use common::{text, wait_for, Node, DEV_PHRASE};
@@ -106,7 +104,7 @@ impl Second {
         let program = Path::new(env!("CARGO_BIN_EXE_poq")).with_file_name("poq-node");
         let base = folder.path().join("data");
         let suri = folder.path().join("suri");
-        fs::write(&suri, uri).unwrap();
+        fs::write(&suri, format!("{DEV_PHRASE}{uri}")).unwrap();
         let insert =
             ["key", "insert", "--chain", "dev", "--key-type", "poq!", "--scheme", "sr25519", "--suri"];
         let inserted =

@@ -1,10 +1,8 @@
 //! What must hold when all is over, read from the events of every block.
 
-use crate::{
-    client::{variant, At, Client},
-    members,
-};
+use crate::members;
 use anyhow::{Context as _, Result};
+use poq_client::{types::chain::storage, At, Client};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use subxt::{
@@ -97,7 +95,7 @@ impl Ledger {
     }
 
     async fn read_block(&mut self, at: &At) -> Result<()> {
-        let events = at.events().fetch().await?;
+        let events = at.events().await?;
         for event in events.iter() {
             let event = event?;
             let fields: Composite<()> = match event.pallet_name() {
@@ -107,7 +105,7 @@ impl Ledger {
                 _ => continue,
             };
             let fields = Value { value: ValueDef::Composite(fields), context: () };
-            self.enter(at.block_number(), event.pallet_name(), event.event_name(), &fields);
+            self.enter(at.number(), event.pallet_name(), event.event_name(), &fields);
         }
         self.blocks = self.blocks.saturating_add(1);
         Ok(())
@@ -226,7 +224,15 @@ impl Ledger {
 /// # Errors
 /// If the node does not answer.
 pub async fn issuance(at: &At) -> Result<u128> {
-    Client::value::<u128>(at, "Balances", "TotalIssuance").await?.context("there is no issuance")
+    Ok(at.value(storage().balances().total_issuance()).await?)
+}
+
+/// The name of an enum's variant.
+pub fn variant(value: &Value) -> Option<&str> {
+    match &value.value {
+        ValueDef::Variant(variant) => Some(&variant.name),
+        _ => None,
+    }
 }
 
 fn add(sum: &mut u128, amount: u128) {

@@ -5,22 +5,23 @@
 //!
 //! ```no_run
 //! # async fn example() -> anyhow::Result<()> {
-//! use testnet::{client::Client, members, network::{Network, Options, Place}};
+//! use poq_client::Client;
+//! use testnet::{asking, members, network::{Network, Options, Place}};
 //!
 //! let options = Options::new("/tmp/some-folder", Place::free_ports()?);
 //! let mut network = Network::create(options, members::all()).await?;
 //! network.equip()?;
 //! network.start().await?;
 //! let client = Client::connect(&network.nodes()[0].url()).await?;
-//! let request = client.ask("What is the capital of Peru?", "//Bob").await?;
-//! let closed = client.wait_until_closed(request).await?;
+//! let request = asking::ask(&client, "What is the capital of Peru?", "//Bob").await?;
+//! let closed = asking::wait_until_closed(&client, request).await?;
 //! # let _ = closed;
 //! # Ok(())
 //! # }
 //! ```
 
+pub mod asking;
 pub mod chaos;
-pub mod client;
 pub mod clock;
 pub mod disk;
 pub mod ledger;

@@ -78,6 +78,12 @@ struct Folder {
 }
 
 impl Folder {
+    /// `poq-testnet COMMAND` for this folder, called as this program was: what a hint prints works where that did.
+    fn hint(&self, command: &str) -> String {
+        let folder = self.folder.iter().map(|folder| format!(" --folder {}", quoted(folder)));
+        format!("{} {command}{}", quoted(&called()), folder.collect::<String>())
+    }
+
     fn path(&self) -> Result<PathBuf> {
         if let Some(folder) = &self.folder {
             return Ok(std::path::absolute(folder)?);
@@ -87,6 +93,17 @@ impl Folder {
         let cache = cache.or_else(home).context("there is no home folder: say --folder DIR")?;
         Ok(cache.join("network"))
     }
+}
+
+/// This program, as it was called.
+fn called() -> PathBuf {
+    env::args_os().next().map_or_else(|| "poq-testnet".into(), PathBuf::from)
+}
+
+/// A path as a shell takes it.
+fn quoted(path: &Path) -> String {
+    let path = path.to_string_lossy();
+    shlex::try_quote(&path).map_or_else(|_| path.to_string(), |quoted| quoted.to_string())
 }
 
 #[tokio::main]
@@ -102,9 +119,9 @@ async fn main() -> ExitCode {
 
 async fn run(args: Args) -> Result<ExitCode> {
     match args.command {
-        Command::Up { place, rpc_port, port, models } => up(&place.path()?, rpc_port, port, models).await?,
-        Command::Down { place, forget } => down(&place.path()?, forget)?,
-        Command::Status { place, json } => status(&place.path()?, json).await?,
+        Command::Up { place, rpc_port, port, models } => up(&place, rpc_port, port, models).await?,
+        Command::Down { place, forget } => down(&place, forget)?,
+        Command::Status { place, json } => status(&place, json).await?,
         Command::Chaos(args) => return chaos::main(args).await,
     }
     Ok(ExitCode::SUCCESS)
@@ -119,12 +136,12 @@ fn take_turn(folder: &Path) -> Result<File> {
     Ok(file)
 }
 
-async fn up(folder: &Path, rpc_port: u16, port: u16, models: PathBuf) -> Result<()> {
+async fn up(place: &Folder, rpc_port: u16, port: u16, models: PathBuf) -> Result<()> {
+    let folder = &place.path()?;
     let _turn = take_turn(folder)?;
-    refuse_if_it_runs(folder)?;
+    refuse_if_it_runs(place)?;
     let fresh = !folder.join("chain.json").exists();
-    let place = Place::ports_from(rpc_port, port)?;
-    let options = Options { models, ..Options::new(folder, place) };
+    let options = Options { models, ..Options::new(folder, Place::ports_from(rpc_port, port)?) };
     programs::find("poq")?;
     let mut network = Network::create(options, members::all()).await?;
     refuse_if_ports_are_taken(&network)?;
@@ -151,8 +168,11 @@ async fn up(folder: &Path, rpc_port: u16, port: u16, models: PathBuf) -> Result<
     say(&show::table(&show::statuses(&network).await).trim_fmt())?;
     let first = network.nodes().first().context("there are no nodes")?;
     say(&format!(
-        "\nIt runs. Next:\n  export POQ_URL={}    # or any other of these\n  poq --from Bob ask \"What is the capital of Peru?\"\n  poq-testnet status\n  poq-testnet down",
-        first.url()
+        "\nIt runs. Next:\n  export POQ_URL={}    # or any other of these\n  {} --from Bob ask \"What is the capital of Peru?\"\n  {}\n  {}",
+        first.url(),
+        quoted(&called().with_file_name("poq")),
+        place.hint("status"),
+        place.hint("down")
     ))
 }
 
@@ -161,19 +181,23 @@ async fn start(network: &Network, bar: &ProgressBar) -> Result<()> {
     network.wait_until_up(|up| bar.set_position(up as u64)).await
 }
 
-fn refuse_if_it_runs(folder: &Path) -> Result<()> {
+fn refuse_if_it_runs(place: &Folder) -> Result<()> {
+    let folder = &place.path()?;
     let Some(network) = Network::open(folder)? else { return Ok(()) };
     let (all, running) =
         (network.nodes().len(), network.nodes().iter().filter(|node| node.is_running()).count());
     match running {
         0 => Ok(()),
         running if running == all => bail!(
-            "the network in {} runs already: `make network-status` shows it, `make network-down` stops it",
-            folder.display()
+            "the network in {} runs already: `{}` shows it, `{}` stops it",
+            folder.display(),
+            place.hint("status"),
+            place.hint("down")
         ),
         running => bail!(
-            "{running} of {all} nodes of the network in {} run: `make network-down` first",
-            folder.display()
+            "{running} of {all} nodes of the network in {} run: `{}` first",
+            folder.display(),
+            place.hint("down")
         ),
     }
 }
@@ -191,7 +215,8 @@ fn refuse_if_ports_are_taken(network: &Network) -> Result<()> {
     Ok(())
 }
 
-fn down(folder: &Path, forget: bool) -> Result<()> {
+fn down(place: &Folder, forget: bool) -> Result<()> {
+    let folder = &place.path()?;
     if !folder.exists() {
         return say(&format!("there is no network in {}", folder.display()));
     }
@@ -216,7 +241,11 @@ fn down(folder: &Path, forget: bool) -> Result<()> {
     match (stopped, forget) {
         (0, false) => say("nothing runs"),
         (0, true) => say("nothing runs; its data is gone"),
-        (_, false) => say(&format!("stopped {stopped} nodes; `make network` goes on where they were, `make network-down FORGET=1` removes their data")),
+        (_, false) => say(&format!(
+            "stopped {stopped} nodes; `{}` goes on where they were, `{}` removes their data",
+            place.hint("up"),
+            place.hint("down --forget")
+        )),
         (_, true) => say(&format!("stopped {stopped} nodes; their data is gone")),
     }
 }
@@ -226,9 +255,10 @@ fn is_empty_but_for_the_turn(folder: &Path) -> bool {
         .is_ok_and(|mut entries| entries.all(|entry| entry.is_ok_and(|entry| entry.file_name() == "turn")))
 }
 
-async fn status(folder: &Path, json: bool) -> Result<()> {
+async fn status(place: &Folder, json: bool) -> Result<()> {
+    let folder = &place.path()?;
     let Some(network) = Network::open(folder)? else {
-        bail!("there is no network in {}: `make network` makes one", folder.display());
+        bail!("there is no network in {}: `{}` makes one", folder.display(), place.hint("up"));
     };
     let statuses = show::statuses(&network).await;
     if json {
@@ -236,7 +266,7 @@ async fn status(folder: &Path, json: bool) -> Result<()> {
     }
     say(&show::table(&statuses).trim_fmt())?;
     if statuses.iter().all(|status| status.process.is_none()) {
-        say("\nNothing runs; `make network` goes on where it was.")?;
+        say(&format!("\nNothing runs; `{}` goes on where it was.", place.hint("up")))?;
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! All nodes together: creating, starting, waiting, stopping.
 
 use crate::{
-    client::Client,
+    asking::Heights,
     members::{self, Member},
     node::{Address, Node, Setup},
     programs,
@@ -338,5 +338,5 @@ fn write_spec(program: &Path, spec: &Spec, folder: &Path) -> Result<PathBuf> {
 /// Whether a node has a finalized block, and an engine if it needs one.
 async fn is_up(node: &Node) -> bool {
     let engine = !node.member.is_operator() || node.engine_answers();
-    engine && Client::heights(&node.url()).await.is_ok_and(|heights| heights.finalized > 0)
+    engine && Heights::of(&node.url()).await.is_ok_and(|heights| heights.finalized > 0)
 }

@@ -143,7 +143,8 @@ impl Node {
 
     fn insert_key(&self, key: Key<'_>) -> Result<()> {
         let file = self.setup.folder.join("secret");
-        write_secret(&file, key.uri)?;
+        // Written out: a path alone would be refused, as it is where a phrase was forgotten.
+        write_secret(&file, &format!("{}{}", subxt_signer::DEV_PHRASE, key.uri))?;
         let words = ["key", "insert", "--scheme", key.scheme, "--key-type", key.kind];
         let base = self.base();
         let paths = [

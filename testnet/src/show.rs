@@ -1,6 +1,6 @@
 //! Tables.
 
-use crate::{client::Client, network::Network, node::Node, process};
+use crate::{asking::Heights, network::Network, node::Node, process};
 use comfy_table::{
     presets, Attribute, Cell, CellAlignment, ContentArrangement, LineStyle, Table, TableStyle,
 };
@@ -44,7 +44,7 @@ async fn status(node: &Node) -> Status {
     let process = node.process();
     let engine = node.engine();
     let heights = match process {
-        Some(_) => Client::heights(&node.url()).await.ok(),
+        Some(_) => Heights::of(&node.url()).await.ok(),
         None => None,
     };
     Status {

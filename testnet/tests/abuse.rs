@@ -9,6 +9,11 @@
 )]
 
 use futures::{stream, StreamExt as _};
+use poq_client::{
+    keypair,
+    types::{chain::tx, Phase},
+    Client, PALLET,
+};
 use poq_runtime::demo::{Operator, OPERATORS};
 use std::{
     fs,
@@ -21,7 +26,7 @@ use subxt::{
     ext::scale_value::Composite,
 };
 use testnet::{
-    client::{account, wait, Client, Question, PALLET},
+    asking::{self, check_invariants, wait, wait_until_closed, Heights, Models, Question},
     ledger::Ledger,
     members,
     network::{Network, Options, Place},
@@ -73,7 +78,7 @@ async fn flood_with_reports(url: &str) -> usize {
             ("kind", kind),
         ])]);
         let call = dynamic::tx(PALLET, "report_work", Composite::named([("reports", reports)]));
-        Client::sign(&at, &call, &account(&uri).unwrap(), (number / 128) as u64).unwrap()
+        at.sign(call, &keypair(&uri).unwrap(), (number / 128) as u64).unwrap()
     };
     let taken = stream::iter(0..REPORTS).map(|number| {
         let (client, transaction) = (client.clone(), report(number));
@@ -85,12 +90,13 @@ async fn flood_with_reports(url: &str) -> usize {
 /// Requests that pay for as little as the chain lets them.
 async fn flood_with_requests(url: &str) {
     let client = Client::connect(url).await.unwrap();
-    let (at, terms) = (client.finalized().await.unwrap(), client.terms().await.unwrap());
+    let at = client.best().await.unwrap();
     let question = Question { prompt: "?".into(), responders: 1, committee: 3 };
-    let call = client.request_call(&question, &terms).await.unwrap();
-    let eve = account("//Eve").unwrap();
+    let terms = Models::at(&at).await.unwrap().terms(&at, &question).await.unwrap();
+    let call = tx().proof_of_quality().request_inference(question.prompt.into_bytes(), terms);
+    let eve = keypair("//Eve").unwrap();
     for nonce in 0..REQUESTS {
-        let transaction = Client::sign(&at, &call, &eve, nonce).unwrap();
+        let transaction = at.sign(call.clone(), &eve, nonce).unwrap();
         client.send(&transaction).await.expect("the pool takes what is paid for");
     }
 }
@@ -147,7 +153,7 @@ async fn floods_stop_neither_blocks_nor_honest_work() {
     let nodes = network.nodes();
     // An author is flooded, because it is authors who make blocks.
     let (author, operator) = (&nodes[1], &nodes[5]);
-    let before = Client::heights(&nodes[0].url()).await.unwrap();
+    let before = Heights::of(&nodes[0].url()).await.unwrap();
     let honest = Client::connect(&nodes[4].url()).await.unwrap();
 
     let reports = tokio::spawn({
@@ -159,12 +165,12 @@ async fn floods_stop_neither_blocks_nor_honest_work() {
         let (rpc, (engine, token)) = (author.setup.address.rpc.to_string(), engine_of(operator));
         move || flood_with_bodies(&rpc, &engine, &token)
     });
-    let request =
-        honest.ask("What is the capital of Peru?", "//Bob").await.expect("the chain takes an honest request");
-    let closed = honest.wait_until_closed(request).await.unwrap();
-    assert_eq!(
-        closed.phase(),
-        "Settled",
+    let request = asking::ask(&honest, "What is the capital of Peru?", "//Bob")
+        .await
+        .expect("the chain takes an honest request");
+    let closed = wait_until_closed(&honest, request).await.unwrap();
+    assert!(
+        matches!(closed.phase, Phase::Settled { .. }),
         "an honest request is done in the middle of it: {:?}",
         closed.phase
     );
@@ -179,14 +185,14 @@ async fn floods_stop_neither_blocks_nor_honest_work() {
     let archive = Client::connect(&nodes[0].url()).await.unwrap();
     wait("the end of all requests", || async {
         let at = archive.finalized().await?;
-        let open: Option<u32> = Client::value(&at, PALLET, "OpenRequests").await?;
-        Ok((at.block_number() > before.best + 10 && open.unwrap_or(0) == 0).then_some(()))
+        let open = at.open_requests().await?;
+        Ok((at.number() > before.best + 10 && open == 0).then_some(()))
     })
     .await
     .unwrap();
     let last = archive.finalized().await.unwrap();
-    Client::check_invariants(&last).await.unwrap();
-    let ledger = Ledger::read(&archive, last.block_number()).await.unwrap();
+    check_invariants(&last).await.unwrap();
+    let ledger = Ledger::read(&archive, last.number()).await.unwrap();
     println!("{} requests, duties: {:?}, slashed {}", ledger.requests.len(), ledger.duties, ledger.slashed);
     assert_eq!(ledger.requests.len() as u64, REQUESTS + 1);
     assert!(ledger.faults.is_empty(), "{:?}", ledger.faults);

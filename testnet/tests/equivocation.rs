@@ -8,8 +8,9 @@
     reason = "these are tests"
 )]
 
+use poq_client::{keypair, types::chain::storage, Client};
 use testnet::{
-    client::{account, wait, Client},
+    asking::{wait, wait_until_finalized},
     members::{self, Member},
     network::{Network, Options, Place},
 };
@@ -25,19 +26,17 @@ async fn who_makes_two_blocks_for_a_slot_authors_no_more() {
     network.equip().unwrap();
     network.start().await.expect("the network comes up");
 
-    let bob = account("//Bob").unwrap().public_key().0;
+    let bob = keypair("//Bob").unwrap().public_key().to_account_id();
     let client = Client::connect(&network.nodes()[0].url()).await.unwrap();
     let found = wait("the proof", || async {
         let at = client.finalized().await?;
-        let authors: Vec<[u8; 32]> = Client::value(&at, "BlockAuthors", "Authors").await?.unwrap_or_default();
+        let authors = at.value(storage().block_authors().authors()).await?;
         Ok((!authors.contains(&bob)).then_some((at, authors)))
     });
     let (at, authors) = found.await.unwrap();
     assert_eq!(authors.len(), 3, "the others stay");
     // Not from the next session on, but at once.
-    let disabled: Vec<(u32, u32)> =
-        Client::value(&at, "Session", "DisabledValidators").await.unwrap().unwrap_or_default();
+    let disabled = at.value(storage().session().disabled_validators()).await.unwrap();
     assert_eq!(disabled.iter().map(|(place, _)| *place).collect::<Vec<_>>(), [1]);
-    let number = at.block_number();
-    client.wait_until_finalized(number + 10).await.expect("the other three finalize");
+    wait_until_finalized(&client, at.number() + 10).await.expect("the other three finalize");
 }

@@ -11,6 +11,14 @@
     reason = "these are tests"
 )]
 
+use poq_client::{
+    keypair,
+    types::{
+        chain::{storage, tx},
+        Phase,
+    },
+    At, Client, PALLET,
+};
 use poq_runtime::{VERSION, WASM_BINARY};
 use serde_json::json;
 use std::{collections::BTreeSet, fs, path::Path, time::Duration};
@@ -19,8 +27,8 @@ use subxt::{
     ext::{scale_decode::DecodeAsType, scale_value::Composite},
 };
 use testnet::{
-    client::{account, variant, wait, At, Client, Question, Request, PALLET},
-    ledger::{issuance, Ledger},
+    asking::{self, check_invariants, wait, wait_until_closed, Models, Question},
+    ledger::{issuance, variant, Ledger},
     members,
     network::{Network, Options, Place, Spec},
     programs,
@@ -42,11 +50,31 @@ struct LastUpgrade {
     spec_version: u32,
 }
 
-/// A request as version 2 keeps it, as far as it matters here.
+/// A request as version 2 keeps and shows it, as far as it matters here.
 #[derive(DecodeAsType)]
 #[decode_as_type(crate_path = "subxt::ext::scale_decode")]
-struct StoredRequest {
+struct Request {
     phase: Value,
+}
+
+/// A model as version 2 shows it, as far as it matters here.
+#[derive(DecodeAsType)]
+#[decode_as_type(crate_path = "subxt::ext::scale_decode")]
+struct Model {
+    id: [u8; 32],
+    kind: Value,
+    retired: bool,
+}
+
+/// The models of version 2, whose registry has no pages.
+async fn models(at: &At) -> Models {
+    let question = dynamic::view_function_call::<_, Vec<Model>>(PALLET, "models", ());
+    let models = at.view(question).await.unwrap();
+    let of = |kind| {
+        let takes_work = move |model: &&Model| variant(&model.kind) == Some(kind) && !model.retired;
+        models.iter().filter(takes_work).map(|model| model.id)
+    };
+    Models { generators: of("Generator").collect(), evaluator: of("Evaluator").next().unwrap() }
 }
 
 /// The chain `local` as version 2 began it.
@@ -68,9 +96,8 @@ fn write_spec(path: &Path) {
 async fn version(client: &Client) -> u32 {
     // A node that compiles a new runtime may take its time.
     let asked = || async {
-        let last: Option<LastUpgrade> =
-            Client::value(&client.best().await?, "System", "LastRuntimeUpgrade").await?;
-        Ok(last)
+        let last = dynamic::storage::<(), LastUpgrade>("System", "LastRuntimeUpgrade");
+        Ok(client.best().await?.entry(last, ()).await?)
     };
     wait("the version", asked).await.unwrap().spec_version
 }
@@ -78,11 +105,13 @@ async fn version(client: &Client) -> u32 {
 /// Asks in every block, until the chain has another version.
 async fn ask_until_upgraded(client: Client) {
     let question = Question { prompt: "What is the capital of Peru?".into(), responders: 2, committee: 5 };
-    let call = client.request_call(&question, &client.terms().await.unwrap()).await.unwrap();
-    let (bob, at) = (account("//Bob").unwrap(), client.finalized().await.unwrap());
+    let at = client.best().await.unwrap();
+    let terms = models(&at).await.terms(&at, &question).await.unwrap();
+    let call = tx().proof_of_quality().request_inference(question.prompt.into_bytes(), terms);
+    let bob = keypair("//Bob").unwrap();
     let mut nonce = 0;
     while version(&client).await < VERSION.spec_version {
-        let transaction = Client::sign(&at, &call, &bob, nonce).unwrap();
+        let transaction = at.sign(call.clone(), &bob, nonce).unwrap();
         // The last ones may meet the new version, which does not take what was signed for the old one.
         if client.send(&transaction).await.is_ok() {
             nonce += 1;
@@ -93,13 +122,14 @@ async fn ask_until_upgraded(client: Client) {
 
 /// The states of the open requests at a block.
 async fn states(at: &At) -> BTreeSet<String> {
-    let next: Option<u64> = Client::value(at, PALLET, "NextRequest").await.unwrap();
+    let next = at.value(storage().proof_of_quality().next_request()).await.unwrap();
     let mut states = BTreeSet::new();
-    for id in 0..next.unwrap_or(0) {
-        let request: Option<Request> = Client::view(at, "request_info", (id,)).await.unwrap();
-        states
-            .extend(request.filter(|request| !request.is_closed()).map(|request| request.phase().to_owned()));
+    for id in 0..next {
+        let question = dynamic::view_function_call::<_, Option<Request>>(PALLET, "request_info", (id,));
+        let request = at.view(question).await.unwrap();
+        states.extend(request.and_then(|request| Some(variant(&request.phase)?.to_owned())));
     }
+    states.retain(|state| STATES.contains(&state.as_str()));
     states
 }
 
@@ -111,10 +141,11 @@ async fn upgrade(client: &Client) {
     let code = WASM_BINARY.expect("built with its Wasm");
     let call = dynamic::tx("System", "set_code", Composite::named([("code", Value::from_bytes(code))]));
     let weight = Value::named_composite([("ref_time", Value::u128(0)), ("proof_size", Value::u128(0))]);
-    client
-        .sudo_value("sudo_unchecked_weight", (call.into_value(), weight))
-        .await
-        .expect("sudo sets the code");
+    let call = dynamic::tx("Sudo", "sudo_unchecked_weight", (call.into_value(), weight));
+    client.sudo_by(call, &keypair("//Alice").unwrap()).await.expect("sudo sets the code");
+    let is_final =
+        || async { Ok((client.finalized().await?.spec_version() == VERSION.spec_version).then_some(())) };
+    wait("the finality of the code", is_final).await.unwrap();
 }
 
 /// What `poq ask` says.
@@ -129,7 +160,7 @@ async fn ask_by_program(url: &str) -> serde_json::Value {
 /// The states of the open requests that the migration finds: those after the block that set the code. That block's state is
 /// still of the old types, its metadata of the new, so it is read with the types of its parent.
 async fn states_that_were_migrated(archive: &Client) -> BTreeSet<String> {
-    let last = archive.finalized().await.unwrap().block_number();
+    let last = archive.finalized().await.unwrap().number();
     let mut old = archive.at_number(0).await.unwrap();
     for number in 1..=last {
         let at = archive.at_number(number).await.unwrap();
@@ -142,16 +173,18 @@ async fn states_that_were_migrated(archive: &Client) -> BTreeSet<String> {
 }
 
 async fn read_with_types_of(old: &At, at: &At) -> BTreeSet<String> {
-    let (metadata, storage) = (old.metadata_ref(), old.storage());
-    let entry = storage.entry(dynamic::storage::<(u64,), Value>(PALLET, "Requests")).unwrap();
+    let (metadata, stored) = (old.metadata(), old.library().storage());
+    let entry = stored.entry(dynamic::storage::<(u64,), Value>(PALLET, "Requests")).unwrap();
     let requests = metadata.pallet_by_name(PALLET).unwrap().storage().unwrap();
     let type_id = requests.entry_by_name("Requests").unwrap().value_ty();
-    let next: Option<u64> = Client::value(at, PALLET, "NextRequest").await.unwrap();
+    let next = at.value(storage().proof_of_quality().next_request()).await.unwrap();
     let mut states = BTreeSet::new();
-    for id in 0..next.unwrap_or(0) {
+    for id in 0..next {
         // Closed ones may be forgotten.
-        let Ok(bytes) = at.storage().fetch_raw(entry.fetch_key((id,)).unwrap()).await else { continue };
-        let request = StoredRequest::decode_as_type(&mut &bytes[..], type_id, metadata.types()).unwrap();
+        let Ok(bytes) = at.library().storage().fetch_raw(entry.fetch_key((id,)).unwrap()).await else {
+            continue;
+        };
+        let request = Request::decode_as_type(&mut &bytes[..], type_id, metadata.types()).unwrap();
         states.extend(variant(&request.phase).map(str::to_owned));
     }
     states.retain(|state| STATES.contains(&state.as_str()));
@@ -197,28 +230,28 @@ async fn upgrade_in_the_middle() -> BTreeSet<String> {
     // A connection of its own: this one knows the old types.
     let url = network.nodes()[4].url();
     // A node that compiles the new runtime, as all others do now, may take its time.
-    let client = wait("a connection", || async { Client::connect(&url).await.map(Some) }).await.unwrap();
+    let client = wait("a connection", || async { Ok(Some(Client::connect(&url).await?)) }).await.unwrap();
     let upgraded = || async { Ok((version(&client).await == VERSION.spec_version).then_some(())) };
     wait("the upgrade of the node that is asked", upgraded).await.unwrap();
     // At once, before the upgrade is final: that is when what is signed for the old version is refused.
     let (by_program, late) =
-        tokio::join!(ask_by_program(&url), client.ask("What colour is the sky?", "//Charlie"));
+        tokio::join!(ask_by_program(&url), asking::ask(&client, "What colour is the sky?", "//Charlie"));
     assert_eq!(by_program["state"], "settled", "{by_program}");
     let late = late.expect("the new one takes requests");
-    assert_eq!(client.wait_until_closed(late).await.unwrap().phase(), "Settled");
+    let late = wait_until_closed(&client, late).await.unwrap();
+    assert!(matches!(late.phase, Phase::Settled { .. }), "{:?}", late.phase);
     wait("the end of all requests", || async {
-        let open: Option<u32> = Client::value(&archive.finalized().await?, PALLET, "OpenRequests").await?;
-        Ok((open.unwrap_or(0) == 0).then_some(()))
+        Ok((archive.finalized().await?.open_requests().await? == 0).then_some(()))
     })
     .await
     .unwrap();
 
     let archive = Client::connect(&network.nodes()[0].url()).await.unwrap();
     let last = archive.finalized().await.unwrap();
-    Client::check_invariants(&last).await.unwrap();
-    let authors: Option<Vec<[u8; 32]>> = Client::value(&last, "Session", "Validators").await.unwrap();
-    assert_eq!(authors.map(|authors| authors.len()), Some(4), "the authors go on, in sessions");
-    let ledger = Ledger::read(&archive, last.block_number()).await.unwrap();
+    check_invariants(&last).await.unwrap();
+    let authors = last.value(storage().session().validators()).await.unwrap();
+    assert_eq!(authors.len(), 4, "the authors go on, in sessions");
+    let ledger = Ledger::read(&archive, last.number()).await.unwrap();
     assert_eq!(ledger.faults, Vec::<String>::new());
     assert_eq!(ledger.open(), Vec::<u64>::new());
     let first = issuance(&archive.at_number(0).await.unwrap()).await.unwrap();

@@ -3,6 +3,11 @@
 #![allow(dead_code, reason = "each test program uses its part")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "what fails here fails a test")]
 
+use poq_client::{
+    keypair,
+    types::{chain::storage, ModelKind, PalletCall, Price, Reward, Windows},
+    Client,
+};
 use serde_json::Value;
 use std::{
     fs::{self, File},
@@ -146,6 +151,11 @@ impl Node {
         assert_eq!(self.json(&["status"])["invariants"]["ok"], true);
     }
 
+    /// A connection without `poq`: what tests check it against, and what it cannot do.
+    pub async fn client(&self) -> Client {
+        Client::connect(&self.url()).await.expect("the node answers")
+    }
+
     /// Where it answers.
     pub fn url(&self) -> String {
         format!("ws://127.0.0.1:{}", self.port)
@@ -180,6 +190,29 @@ impl Drop for Node {
             eprintln!("--- the end of the node's log ---\n{}", tail(&log_path(self.folder.path())));
         }
     }
+}
+
+/// All that an account has, on hold or not, in the best block.
+pub async fn total(client: &Client, uri: &str) -> u128 {
+    let account = keypair(uri).expect("is a secret URI").public_key().to_account_id();
+    let at = client.best().await.expect("answers");
+    let stored = at.entry(storage().system().account(), (account,)).await.expect("can be asked");
+    stored.map_or(0, |stored| stored.data.free + stored.data.reserved)
+}
+
+/// Registers a generator whose operators have almost no time, as sudo.
+pub async fn register_hasty_generator(client: &Client, name: &str) {
+    let call = PalletCall::register_model {
+        id: [7; 32],
+        kind: ModelKind::Generator,
+        name: name.into(),
+        price: Price { base: 1, per_unit: 1 },
+        windows: Windows { commit: 2, reveal: 2 },
+        reward: Reward { alpha: 1_000_000_000, beta: 0 },
+        context: 512,
+    };
+    let alice = keypair("//Alice").expect("is a secret URI");
+    client.sudo(call, &alice).await.expect("sudo registers a model");
 }
 
 fn spawn(folder: &Path, port: u16, options: &[String]) -> Child {

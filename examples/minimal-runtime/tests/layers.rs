@@ -13,23 +13,25 @@ const AUTHORS: &str = "pallet-block-authors";
 const PALLET: &str = "pallet-proof-of-quality";
 const PRIMITIVES: &str = "poq-primitives";
 const ENGINE: &str = "poq-worker";
-const CLIENT: &str = "poq-cli";
+const CLIENT: &str = "poq-client";
+const CLI: &str = "poq-cli";
 const TESTNET: &str = "poq-testnet";
 const TASK: &str = "poq-bench-consensus";
 const EXAMPLE: &str = env!("CARGO_PKG_NAME");
 
 /// Everything that each room may use, directly or not. Whoever is not named here may use anything and be used by nobody.
-const ROOMS: [(&str, &[&str]); 10] = [
+const ROOMS: [(&str, &[&str]); 11] = [
     (PRIMITIVES, &[]),
     (PALLET, &[PRIMITIVES]),
     (AUTHORS, &[]),
     (RUNTIME, &[PALLET, PRIMITIVES, AUTHORS]),
     (ENGINE, &[PRIMITIVES]),
     (NODE, &[RUNTIME, PALLET, PRIMITIVES, AUTHORS, ENGINE]),
-    (CLIENT, &[PRIMITIVES]),
+    (CLIENT, &[]),
+    (CLI, &[CLIENT, PRIMITIVES]),
     (EXAMPLE, &[PALLET, PRIMITIVES]),
     // What benches build on.
-    (TESTNET, &[RUNTIME, PALLET, PRIMITIVES, AUTHORS]),
+    (TESTNET, &[CLIENT, RUNTIME, PALLET, PRIMITIVES, AUTHORS]),
     (TASK, &[PALLET, PRIMITIVES]),
 ];
 

@@ -4,15 +4,17 @@
 //! again until it is final: the nonce sees to it that it is made once.
 
 use super::world::World;
-use crate::client::{account, Client, Question};
+use crate::asking::{Models, Question, DEADLINE};
 use anyhow::Result;
+use poq_client::{keypair, types::chain::tx};
 use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use std::{
     sync::atomic::{AtomicUsize, Ordering},
     time::{Duration, Instant},
 };
-use tokio::time::sleep;
+use subxt::utils::AccountId32;
+use tokio::time::{sleep, timeout};
 
 /// Who asks. All have plenty at genesis. Each has its requests made one after the other.
 const REQUESTERS: [&str; 11] = [
@@ -47,7 +49,7 @@ struct Letter {
 
 /// The requests of one requester, in the order of their nonces.
 struct Sender {
-    account: [u8; 32],
+    account: AccountId32,
     letters: Vec<Letter>,
     delivered: usize,
 }
@@ -68,11 +70,11 @@ impl Flow {
     pub async fn sign(world: &World, seed: u64, requests: usize, duration: Duration) -> Result<Self> {
         let mut rng = ChaCha8Rng::seed_from_u64(seed ^ 0x0f10_3f10);
         let client = world.anybody().await?;
-        let terms = client.terms().await?;
-        let at = client.finalized().await?;
+        let at = client.best().await?;
+        let models = Models::at(&at).await?;
         let mut senders = Vec::new();
         for uri in REQUESTERS {
-            let account = account(uri)?.public_key().0;
+            let account = keypair(uri)?.public_key().to_account_id();
             senders.push(Sender { account, letters: Vec::new(), delivered: 0 });
         }
         for number in 0..requests {
@@ -84,8 +86,9 @@ impl Flow {
                 responders: rng.random_range(1..=2),
                 committee: rng.random_range(3..=5),
             };
-            let call = client.request_call(&question, &terms).await?;
-            let transaction = Client::sign(&at, &call, &account(uri)?, sender.letters.len() as u64)?;
+            let terms = models.terms(&at, &question).await?;
+            let call = tx().proof_of_quality().request_inference(question.prompt.into_bytes(), terms);
+            let transaction = at.sign(call, &keypair(uri)?, sender.letters.len() as u64)?;
             let due = duration.mul_f64(number as f64 / requests.max(1) as f64);
             sender.letters.push(Letter { transaction, due, sent: None });
         }
@@ -107,9 +110,9 @@ impl Flow {
     }
 
     async fn round(&mut self, world: &World) -> Result<()> {
-        let reader = world.anybody().await?;
+        let at = timeout(DEADLINE, world.anybody().await?.finalized()).await??;
         for sender in &mut self.senders {
-            let nonce = usize::try_from(reader.finalized_nonce(sender.account).await?)?;
+            let nonce = usize::try_from(timeout(DEADLINE, at.nonce(&sender.account)).await??)?;
             // One that lags behind knows less than another one knew.
             sender.delivered = sender.delivered.max(nonce);
         }
@@ -124,7 +127,7 @@ impl Flow {
                 let node = self.rng.random_range(0..world.network.nodes().len());
                 let Ok(client) = world.client(node).await else { continue };
                 // It may be there already, or not be next yet: what counts is what becomes final.
-                let _seen_later = client.send(&letter.transaction).await;
+                let _seen_later = timeout(DEADLINE, client.send(&letter.transaction)).await;
                 letter.sent = Some(Instant::now());
             }
         }

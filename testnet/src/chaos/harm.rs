@@ -4,17 +4,14 @@ use super::{
     plan::{name, Fault, Kind},
     world::World,
 };
-use crate::{
-    client::{wait, Client},
-    members::Part,
-    node::Node,
-    process,
-};
+use crate::{asking::wait, members::Part, node::Node, process};
 use anyhow::{Context as _, Result};
+use poq_client::types::{DutyView, Role};
 use rand::{seq::SliceRandom as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use rustix::process::Signal;
 use std::{collections::BTreeMap, time::Duration};
+use subxt::utils::AccountId32;
 use tokio::{
     task::block_in_place,
     time::{sleep, timeout},
@@ -160,7 +157,9 @@ async fn find_committee(world: &World) -> Result<Option<(u64, Vec<usize>)>> {
     let mut committees: BTreeMap<u64, Vec<usize>> = BTreeMap::new();
     for (index, node) in world.network.nodes().iter().enumerate() {
         let Part::Operator { account, scores: true, .. } = node.member.part else { continue };
-        for duty in Client::duties(&at, account).await?.into_iter().filter(|duty| duty.scores) {
+        let duties = at.operator(AccountId32(account)).await?.map(|operator| operator.duties);
+        let scores = |duty: &DutyView| duty.role == Role::QualityValidator;
+        for duty in duties.into_iter().flatten().filter(scores) {
             committees.entry(duty.request).or_default().push(index);
         }
     }

@@ -5,10 +5,11 @@ use super::{
     world::{Happened, World},
 };
 use crate::{
-    client::{wait, Client},
+    asking::{check_invariants, wait, wait_until_finalized, Heights},
     ledger::{issuance, End, Ledger},
 };
 use anyhow::{Context as _, Result};
+use poq_client::Client;
 use poq_runtime::currency::POQ;
 use serde::Serialize;
 use serde_json::json;
@@ -105,11 +106,11 @@ pub async fn reach(world: &World, requests: usize, faults: usize) -> Result<Verd
     }
     let archive = wait("the archive", || async { world.client(ARCHIVE).await.map(Some) }).await?;
     let last = archive.finalized().await?;
-    let number = last.block_number();
+    let number = last.number();
     world.happened(None, format!("reading all {number} finalized blocks"));
     let ledger = Ledger::read(&archive, number).await?;
     problems.extend(ledger.faults.iter().cloned());
-    if let Err(error) = Client::check_invariants(&last).await {
+    if let Err(error) = check_invariants(&last).await {
         problems.push(format!("{error:#}"));
     }
     let (first, now) = (issuance(&archive.at_number(0).await?).await?, issuance(&last).await?);
@@ -137,10 +138,10 @@ pub async fn reach(world: &World, requests: usize, faults: usize) -> Result<Verd
 /// Waits until every node runs and finalizes, and no request is open.
 async fn quiet(world: &World) -> Result<()> {
     let archive = wait("the archive", || async { world.client(ARCHIVE).await.map(Some) }).await?;
-    let goal = archive.best().await?.block_number().saturating_add(FINALITY);
+    let goal = archive.best().await?.number().saturating_add(FINALITY);
     for node in world.network.nodes() {
         let reached = || async {
-            let heights = Client::heights(&node.url()).await?;
+            let heights = Heights::of(&node.url()).await?;
             Ok((heights.finalized >= goal).then_some(()))
         };
         wait(&format!("finality at {} (block {goal})", node.name()), reached).await?;
@@ -148,9 +149,7 @@ async fn quiet(world: &World) -> Result<()> {
     world.happened(None, format!("every node has finalized block {goal}"));
     let deadline = tokio::time::Instant::now().checked_add(PATIENCE).context("a patience without end")?;
     while tokio::time::Instant::now() < deadline {
-        let open: Option<u32> =
-            Client::value(&archive.finalized().await?, "ProofOfQuality", "OpenRequests").await?;
-        if open.unwrap_or(0) == 0 {
+        if archive.finalized().await?.open_requests().await? == 0 {
             return Ok(());
         }
         sleep(POLL).await;
@@ -161,14 +160,14 @@ async fn quiet(world: &World) -> Result<()> {
 
 /// Nodes that have finalized another block with this number.
 async fn forks(world: &World, archive: &Client, number: u64) -> Vec<String> {
-    let hash = |client: Client| async move { client.call("chain_getBlockHash", vec![number.into()]).await };
+    let hash = |client: Client| async move { client.rpc().chain_get_block_hash(Some(number.into())).await };
     let Ok(ours) = hash(archive.clone()).await else { return vec!["the archive does not answer".into()] };
     let mut problems = Vec::new();
     for (index, node) in world.network.nodes().iter().enumerate() {
         let what = format!("block {number} at {}", node.name());
         let same = wait(&what, || async {
             let client = world.client(index).await?;
-            client.wait_until_finalized(number).await?;
+            wait_until_finalized(&client, number).await?;
             Ok(Some(hash(client).await? == ours))
         });
         match same.await {

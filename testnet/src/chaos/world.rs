@@ -5,7 +5,6 @@ use super::{
     Tell,
 };
 use crate::{
-    client::Client,
     clock::Clock,
     disk::Disk,
     members,
@@ -14,6 +13,7 @@ use crate::{
     wires::Wires,
 };
 use anyhow::{Context as _, Result};
+use poq_client::Client;
 use serde::Serialize;
 use std::{
     path::{Path, PathBuf},
@@ -177,9 +177,8 @@ impl World {
     /// If it does not answer soon.
     pub async fn client(&self, index: usize) -> Result<Client> {
         let url = self.node(index)?.url();
-        tokio::time::timeout(QUICK, Client::connect_with(&url, self.config.clone()))
-            .await
-            .context("no answer")?
+        let connecting = Client::connect_with(&url, self.config.clone());
+        Ok(tokio::time::timeout(QUICK, connecting).await.context("no answer")??)
     }
 
     /// A connection to whoever answers first in the order of nodes, and its index.

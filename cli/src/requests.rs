@@ -1,0 +1,74 @@
+//! `poq requests`: the newest requests, of everybody or of one account.
+
+use crate::{
+    amount::{part, Amount},
+    args::Requests,
+    failure::{Failure, Outcome},
+    names::Names,
+    render::{self, text},
+};
+use poq_client::{
+    types::{chain::storage, Phase, RequestView},
+    Client,
+};
+use serde_json::{json, Value};
+
+/// Requests that are looked at, from the newest, for those of an account.
+const LOOKED_AT: u64 = 1_000;
+
+/// Characters of a question in the table.
+const EXCERPT: usize = 48;
+
+/// `poq requests`.
+pub async fn run(client: &Client, wanted: Requests, as_json: bool) -> Result<Outcome, Failure> {
+    let at = client.best().await?;
+    let names = Names::load(client, &at).await?;
+    let account = wanted.account.as_deref().map(|who| names.find_account(who)).transpose()?;
+    let next = at.value(storage().proof_of_quality().next_request()).await?;
+    let mut found: Vec<RequestView> = Vec::new();
+    for id in (next.saturating_sub(LOOKED_AT)..next).rev() {
+        if found.len() >= wanted.count {
+            break;
+        }
+        // What is closed is forgotten after a while.
+        let request = at.request(id).await?;
+        found.extend(request.filter(|request| account.is_none_or(|account| request.requester == account)));
+    }
+    if as_json {
+        render::json(&found.iter().map(to_json).collect())?;
+        return Ok(Outcome::Done);
+    }
+    let mut table = render::table(&[">Request", "State", ">Quality", ">Budget", "From", "Question"]);
+    for request in &found {
+        table.add_row([
+            request.id.to_string(),
+            request.phase.name().to_owned(),
+            quality(request).map_or_else(|| "–".to_owned(), part),
+            Amount(request.budget.total()).to_string(),
+            names.account(&request.requester),
+            render::excerpt(&text(&request.prompt), EXCERPT),
+        ]);
+    }
+    render::line(table.to_string())?;
+    render::line("`poq request N` shows one of them. The chain forgets a closed request after a while.")?;
+    Ok(Outcome::Done)
+}
+
+/// Quality of the best answer.
+fn quality(request: &RequestView) -> Option<u32> {
+    let Phase::Settled { best, .. } = request.phase else { return None };
+    request.responses.get(best as usize)?.quality
+}
+
+fn to_json(request: &RequestView) -> Value {
+    json!({
+        "request": request.id,
+        "state": request.phase.name(),
+        "requester": request.requester.to_string(),
+        "prompt": text(&request.prompt),
+        "quality": quality(request).map(|parts| f64::from(parts) / 1e6),
+        "budget": request.budget.total().to_string(),
+        "created": request.created,
+        "closed": request.phase.closed_at(),
+    })
+}

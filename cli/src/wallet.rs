@@ -1,0 +1,89 @@
+//! `poq balance` and `poq send`.
+
+use crate::{
+    account,
+    amount::Amount,
+    args::Shared,
+    failure::{Failure, Outcome},
+    names::Names,
+    render,
+};
+use poq_client::{types::chain::tx, At, Balance, Client};
+use serde_json::json;
+use subxt::utils::{AccountId32, MultiAddress};
+
+/// `poq balance`.
+pub async fn balance(client: &Client, who: Option<&str>, shared: &Shared) -> Result<Outcome, Failure> {
+    let at = client.best().await?;
+    let account = match who {
+        Some(who) => Names::load(client, &at).await?.find_account(who)?,
+        None => account::signer(shared, client).await?.public_key().to_account_id(),
+    };
+    let balance = at.balance(account).await?;
+    if shared.json {
+        render::json(&json!({
+            "account": account.to_string(),
+            "total": balance.total.to_string(),
+            "spendable": balance.spendable.to_string(),
+            "held": {
+                "stake": balance.stake.to_string(),
+                "budgets": balance.budgets.to_string(),
+                "other": balance.other_holds.to_string(),
+            },
+        }))?;
+        return Ok(Outcome::Done);
+    }
+    render::line(format!("{account} has {}:", Amount(balance.total)))?;
+    let mut table = render::table(&["Part", ">Amount"]);
+    table.add_row(["can be spent".to_owned(), Amount(balance.spendable).to_string()]);
+    let held = [
+        ("on hold: stake", balance.stake),
+        ("on hold: budgets of open requests", balance.budgets),
+        ("on hold: deposits", balance.other_holds),
+    ];
+    for (name, amount) in held.into_iter().filter(|(_, amount)| *amount > 0) {
+        table.add_row([name.to_owned(), Amount(amount).to_string()]);
+    }
+    render::line(table.to_string())?;
+    Ok(Outcome::Done)
+}
+
+/// `poq send`.
+pub async fn send(client: &Client, to: &str, amount: Amount, shared: &Shared) -> Result<Outcome, Failure> {
+    let at = client.best().await?;
+    let to = Names::load(client, &at).await?.find_account(to)?;
+    let signer = account::signer(shared, client).await?;
+    let from = signer.public_key().to_account_id();
+    if let Some(shortage) = shortage(&at, from, amount.0).await? {
+        return Err(Failure::Input(shortage));
+    }
+    let call = tx().balances().transfer_keep_alive(MultiAddress::Id(to), amount.0);
+    let included = client.submit(call, &signer).await?;
+    if shared.json {
+        render::json(&json!({
+            "from": from.to_string(),
+            "to": to.to_string(),
+            "amount": amount.0.to_string(),
+            "transaction_fee": included.fee.to_string(),
+        }))?;
+    } else {
+        render::line(format!(
+            "sent {amount} from {from} to {to}; the transaction cost {}",
+            Amount(included.fee)
+        ))?;
+    }
+    Ok(Outcome::Done)
+}
+
+/// Why an account cannot spend an amount, with both sums; `None` if it can. Asked before a transaction that would cost its fee.
+pub async fn shortage(at: &At, account: AccountId32, amount: u128) -> Result<Option<String>, Failure> {
+    let Balance { spendable, .. } = at.balance(account).await?;
+    Ok((amount > spendable).then(|| {
+        format!(
+            "{account} can spend {}, and this takes {} and the fee of a transaction: {} is missing.",
+            Amount(spendable),
+            Amount(amount),
+            Amount(amount.saturating_sub(spendable)),
+        )
+    }))
+}
