@@ -35,8 +35,8 @@ random_hex() { od -An -v -tx1 -N32 /dev/urandom | tr -d ' \n'; }
 random_hex | secret node-key "who the first node is"
 random_hex | secret engine-token "opens the engine that has a container of its own"
 for operator in {0..6}; do
-    # Everybody knows these keys; the chain `local` has them at genesis, with stake.
-    echo "//PoQ//worker//$operator" | secret "worker-$operator" "the worker key of the demo's operator $operator"
+    # Everybody knows the development phrase and so these keys; the chain `local` has them at genesis, with stake.
+    echo "bottom drive obey lake curtain smoke basket hold race lonely fit walk//PoQ//worker//$operator" | secret "worker-$operator" "the worker key of the demo's operator $operator"
 done
 
 # The peer id is the public half of the node key.

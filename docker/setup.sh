@@ -12,16 +12,8 @@ nobody=65534
 # give OWNER SECRET FILE
 give() { install -D -m 0600 -o "$1" -g "$1" "$secrets/$2" "$3"; }
 
-for author in alice bob charlie dave; do
-    data="$volumes/$author/poq-node"
-    if [ "$author" = alice ]; then
-        # The others find the network by this one.
-        give "$poq" node-key "$data/chains/poq_local/network/secret_ed25519"
-    else
-        # An author does not start without; one that is there is kept, and said so.
-        poq-node key generate-node-key --chain local --base-path "$data" 2>/dev/null || true
-    fi
-done
+# The others find the network by this one; they make their own network keys when they first start.
+give "$poq" node-key "$volumes/alice/poq-node/chains/poq_local/network/secret_ed25519"
 
 for operator in 0 1 2 3 4 5 6; do
     # The file's name is on the command line, not what is in it.

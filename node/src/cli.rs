@@ -89,6 +89,14 @@ pub enum Command {
     /// Write a chain's specification to a file
     ExportChainSpec(sc_cli::ExportChainSpecCmd),
 
+    /// As other nodes call it
+    #[command(hide = true, disable_help_flag = true)]
+    BuildSpec {
+        /// Whatever they take.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        options: Vec<String>,
+    },
+
     /// Check blocks again
     CheckBlock(sc_cli::CheckBlockCmd),
 

@@ -3,14 +3,15 @@
 use crate::{
     chain_spec,
     cli::{Cli, Command, EngineAt},
-    engine, salt,
+    disk, engine, key_secrets, rpc, salt,
     service::{self, Options, Parts},
     types::{Backend, Client},
     watch::{Part, Place},
 };
 use anyhow::Context as _;
+use clap::CommandFactory as _;
 use poq_runtime::opaque::Block;
-use sc_cli::{RpcMethods, RpcParams, SubstrateCli};
+use sc_cli::{KeySubcommand, RpcMethods, RpcParams, SubstrateCli};
 use sc_network::{config::NetworkBackendType, Litep2pNetworkBackend, NetworkWorker};
 use sc_service::{config::KeystoreConfig, ChainSpec, ChainType, Configuration, TaskManager};
 use std::{num::NonZeroU32, path::Path, sync::Arc};
@@ -62,6 +63,11 @@ impl SubstrateCli for Cli {
             .subcommand_negates_reqs(true)
             // Operators need not be block authors, and the driver costs next to nothing where there are no worker keys.
             .mut_arg("enabled", |argument| argument.default_value("always"))
+            .mut_arg("rpc_methods", |argument| {
+                argument.help(
+                    "RPC methods to serve. Web pages are served safe ones at most, whatever is said here",
+                )
+            })
     }
 
     fn load_spec(&self, id: &str) -> Result<Box<dyn ChainSpec>, String> {
@@ -74,17 +80,26 @@ const CHATTER: &str = "sc_basic_authorship=warn,babe=warn";
 
 /// Does what the command line says.
 pub fn run() -> anyhow::Result<()> {
-    let mut cli = Cli::from_args();
+    let mut arguments: Vec<_> = std::env::args_os().collect();
+    let parsed = Cli::setup_command(Cli::command()).get_matches_from(&arguments);
+    let secret = key_secrets::of(&parsed)?.map(|(secret, further)| {
+        arguments.extend(further);
+        secret
+    });
+    let mut cli = Cli::from_iter(arguments);
     let shared = &mut cli.run.shared_params;
     if shared.dev && shared.log.is_empty() {
         shared.log.push(CHATTER.to_owned());
     }
+    // The SDK lets authors not start without a network key. A file that was named must be there; else the node makes its key.
+    let network_key = &mut cli.run.network_params.node_key_params;
+    network_key.unsafe_force_node_key_generation |= network_key.node_key_file.is_none();
     match &cli.subcommand {
         None => {
             guard_rpc(&mut cli.run.rpc_params)?;
             run_node(&cli)
         }
-        Some(command) => Ok(run_command(&cli, command)?),
+        Some(command) => Ok(run_command(&cli, command, secret)?),
     }
 }
 
@@ -94,29 +109,51 @@ const RPC_CALLS_A_MINUTE: NonZeroU32 = NonZeroU32::MIN.saturating_add(2_999);
 
 /// Who may call is limited where others can reach the RPC, and what lets them take the node over is refused.
 fn guard_rpc(rpc: &mut RpcParams) -> anyhow::Result<()> {
+    for endpoint in &mut rpc.experimental_rpc_endpoint {
+        let address = endpoint.listen_addr;
+        if address.ip().is_loopback() {
+            continue;
+        }
+        if endpoint.rpc_methods == RpcMethods::Unsafe {
+            anyhow::bail!(
+                "--experimental-rpc-endpoint with methods=unsafe at {address} lets anyone who reaches it {TAKE_OVER}: let it be \
+                 methods=safe, or its listen-addr 127.0.0.1"
+            );
+        }
+        endpoint.rate_limit.get_or_insert(RPC_CALLS_A_MINUTE);
+    }
     if !rpc.rpc_external && !rpc.unsafe_rpc_external {
         return Ok(());
     }
     if rpc.rpc_methods == RpcMethods::Unsafe && !rpc.unsafe_rpc_external {
         anyhow::bail!(
-            "--rpc-external with --rpc-methods unsafe lets anyone who reaches the port insert keys, read the engine's token \
-             and stop the node: leave --rpc-methods out, which serves the safe methods (or say --unsafe-rpc-external if \
-             something in front of the node filters what comes in)"
+            "--rpc-external with --rpc-methods unsafe lets anyone who reaches the port {TAKE_OVER}: leave --rpc-methods out, which \
+             serves the safe methods (or say --unsafe-rpc-external if something in front of the node filters what comes in)"
         );
     }
     rpc.rpc_rate_limit.get_or_insert(RPC_CALLS_A_MINUTE);
     Ok(())
 }
 
+/// What unsafe methods let their callers do.
+const TAKE_OVER: &str = "insert keys, read the engine's token and stop the node";
+
 fn run_node(cli: &Cli) -> anyhow::Result<()> {
     let engine = engine_choice(cli)?;
-    let runner = cli.create_runner(&cli.run)?;
+    let mut runner = cli.create_runner(&cli.run)?;
     let part = part(cli, runner.config());
     let rpc = &cli.run.rpc_params;
+    let mut endpoints = runner.config_mut().rpc.addr.take().unwrap_or_default();
+    if rpc.experimental_rpc_endpoint.is_empty() {
+        // The SDK would take another port in silence, where nobody looks for this node.
+        endpoints.iter_mut().for_each(|endpoint| endpoint.retry_random_port = false);
+    }
+    let doors = rpc::Door::take_all(endpoints)?;
+    disk::require(&runner.config().data_path)?;
     if rpc.unsafe_rpc_external && rpc.rpc_methods == RpcMethods::Unsafe {
         log::warn!(
             target: "poq::rpc",
-            "Anyone who reaches the RPC port can insert keys, read the engine's token and stop this node: let something in front of it filter"
+            "Anyone who reaches the RPC port can {TAKE_OVER}: let something in front of it filter"
         );
     }
     let options = Options {
@@ -125,7 +162,9 @@ fn run_node(cli: &Cli) -> anyhow::Result<()> {
         part,
         spec_is_a_file: chain_spec::is_a_file(&cli.run.shared_params),
     };
-    runner.run_node_until_exit(|config| async move { start(config, options) }).context("the node stopped")
+    runner
+        .run_node_until_exit(|config| async move { start(config, doors, options) })
+        .context("the node stopped")
 }
 
 /// What the watch is to know.
@@ -166,10 +205,14 @@ fn place(cli: &Cli) -> String {
     chain + &base.unwrap_or_default() + &keystore.unwrap_or_default()
 }
 
-fn start(config: Configuration, options: Options) -> Result<TaskManager, sc_service::Error> {
+fn start(
+    config: Configuration,
+    doors: Vec<rpc::Door>,
+    options: Options,
+) -> Result<TaskManager, sc_service::Error> {
     match config.network.network_backend {
-        NetworkBackendType::Libp2p => service::start::<NetworkWorker<_, _>>(config, options),
-        NetworkBackendType::Litep2p => service::start::<Litep2pNetworkBackend>(config, options),
+        NetworkBackendType::Libp2p => service::start::<NetworkWorker<_, _>>(config, doors, options),
+        NetworkBackendType::Litep2p => service::start::<Litep2pNetworkBackend>(config, doors, options),
     }
 }
 
@@ -191,14 +234,24 @@ fn engine_choice(cli: &Cli) -> anyhow::Result<engine::Choice> {
     })
 }
 
-fn run_command(cli: &Cli, command: &Command) -> sc_cli::Result<()> {
+/// `secret` says whose the secret is that a command about keys was given.
+fn run_command(cli: &Cli, command: &Command, secret: Option<key_secrets::Secret>) -> sc_cli::Result<()> {
     match command {
         Command::Engine(args) => poq_worker::child::run_child(args.clone())
             .map_err(|error| sc_cli::Error::Application(Box::new(error))),
         Command::ModelRunner => {
             poq_worker::runner::child::run().map_err(|error| sc_cli::Error::Application(Box::new(error)))
         }
-        Command::Key(command) => command.run(cli),
+        Command::BuildSpec { .. } => Err(sc_cli::Error::Application(
+            "`build-spec` is called `export-chain-spec` here: `poq-node export-chain-spec --chain local --raw --output FILE`".into(),
+        )),
+        Command::Key(command) => {
+            if let (Some(secret), KeySubcommand::Insert(insert)) = (secret, command) {
+                let chain = cli.load_spec(&insert.shared_params.chain_id(insert.shared_params.is_dev()))?;
+                key_secrets::check_chain(secret, &*chain).map_err(|error| sc_cli::Error::Application(error.into()))?;
+            }
+            command.run(cli)
+        }
         Command::ExportChainSpec(command) => command.run(cli.load_spec(&command.chain)?),
         Command::PurgeChain(command) => {
             cli.create_runner(command)?.sync_run(|config| command.run(config.database))
@@ -256,6 +309,15 @@ mod tests {
         assert!(refused.contains("insert keys") && refused.lines().count() == 1, "{refused}");
         assert!(rpc(&["--unsafe-rpc-external", "--rpc-methods", "unsafe"]).is_ok(), "who says so twice may");
         assert!(rpc(&["--rpc-methods", "unsafe"]).is_ok(), "on loopback");
+        let endpoint = |said: &str| rpc(&["--experimental-rpc-endpoint", said]);
+        let limit =
+            |said: &str| endpoint(said).unwrap().experimental_rpc_endpoint[0].rate_limit.map(NonZeroU32::get);
+        assert_eq!(limit("listen-addr=127.0.0.1:1,methods=unsafe"), None);
+        assert_eq!(limit("listen-addr=[::]:1,methods=safe"), Some(3_000));
+        assert!(endpoint("listen-addr=0.0.0.0:1,methods=unsafe")
+            .unwrap_err()
+            .to_string()
+            .contains("insert keys"));
     }
 
     #[test]

@@ -5,6 +5,10 @@ use poq_runtime::demo::{Operator, OPERATORS};
 use sc_service::error::Error as ServiceError;
 use sp_core::crypto::KeyTypeId;
 use sp_keystore::KeystorePtr;
+use std::net::SocketAddr;
+
+/// Where `poq` looks for a node if it is not told.
+const USUAL_PORT: u16 = 9_944;
 
 /// Puts the worker keys of the demo's operators into the keystore, for as long as the node runs.
 pub fn insert_worker_keys(keystore: &KeystorePtr) -> Result<(), ServiceError> {
@@ -16,11 +20,33 @@ pub fn insert_worker_keys(keystore: &KeystorePtr) -> Result<(), ServiceError> {
     Ok(())
 }
 
-/// Says what to do next.
-pub fn greet() {
+/// Says what to do next, with a node that answers RPC at `address`.
+pub fn greet(address: Option<&SocketAddr>) {
     log::info!(
         target: "poq",
-        "A whole network in one process: an author, {} operators and their engine. Now, in another terminal: poq ask \"What is the capital of Peru?\"",
+        "A whole network in one process: an author, {} operators and their engine. Now, in another terminal: {}",
         OPERATORS.len(),
+        command(address),
     );
+}
+
+/// A command that asks this node.
+fn command(address: Option<&SocketAddr>) -> String {
+    let url = address
+        .filter(|address| address.port() != USUAL_PORT)
+        .map(|address| format!("--url ws://{address} "));
+    format!("poq {}ask \"What is the capital of Peru?\"", url.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_finds_the_node() {
+        let command_at = |address: &str| command(Some(&address.parse().unwrap()));
+        assert_eq!(command_at("127.0.0.1:9944"), "poq ask \"What is the capital of Peru?\"");
+        let other = "poq --url ws://127.0.0.1:40123 ask \"What is the capital of Peru?\"";
+        assert_eq!(command_at("127.0.0.1:40123"), other);
+    }
 }

@@ -6,12 +6,16 @@ mod chain_spec;
 mod cli;
 mod command;
 mod dev;
+mod disk;
 mod engine;
 mod equivocations;
+mod key_secrets;
 mod local_pool;
+mod pool_tasks;
 mod rpc;
 mod salt;
 mod service;
+mod standard;
 mod types;
 mod watch;
 

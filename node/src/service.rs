@@ -6,7 +6,9 @@
 use crate::{
     chain_spec, dev, engine, equivocations,
     local_pool::EveryFork,
+    pool_tasks::PoolTasks,
     rpc, salt,
+    standard::{self, Standard},
     types::{Backend, BlockImport, Client, GrandpaLink, SelectChain, SyncService, TransactionPool},
     watch::{Part, Recorded, Sent, Watch},
 };
@@ -21,7 +23,7 @@ use sc_network::{
 };
 use sc_service::{
     build_network, error::Error as ServiceError, BuildNetworkParams, Configuration, PartialComponents,
-    SpawnTasksParams, TaskManager, WarpSyncConfig,
+    TaskManager, WarpSyncConfig,
 };
 use sc_telemetry::{Telemetry, TelemetryHandle, TelemetryWorker};
 use sc_transaction_pool_api::{OffchainTransactionPoolFactory, RejectAllTxPool};
@@ -85,7 +87,7 @@ pub fn parts(config: &Configuration) -> Result<Parts, ServiceError> {
     let select_chain = SelectChain::new(backend.clone());
     let transaction_pool = Arc::new(
         sc_transaction_pool::Builder::new(
-            task_manager.spawn_essential_handle(),
+            PoolTasks::new(&task_manager),
             client.clone(),
             config.role.is_authority().into(),
         )
@@ -153,12 +155,13 @@ fn inherents(slot: SlotDuration) -> BabeCreateInherentDataProviders<Block> {
     })
 }
 
-/// Starts a node.
+/// Starts a node that answers RPC at `doors`.
 pub fn start<N: NetworkBackend<Block, Hash>>(
     config: Configuration,
+    doors: Vec<rpc::Door>,
     options: Options,
 ) -> Result<TaskManager, ServiceError> {
-    let plan = Plan::new(&config);
+    let (plan, dev) = (Plan::new(&config), options.dev);
     let PartialComponents {
         client,
         backend,
@@ -184,37 +187,7 @@ pub fn start<N: NetworkBackend<Block, Hash>>(
         import_queue,
         &grandpa_link,
     )?;
-    let sources = rpc::Sources {
-        client: client.clone(),
-        pool: transaction_pool.clone(),
-        select_chain: select_chain.clone(),
-        keystore: keystore.clone(),
-        babe_worker,
-        grandpa_authorities: grandpa_link.shared_authority_set().clone(),
-        grandpa_votes: votes.clone(),
-        grandpa_justifications: grandpa_link.justification_stream(),
-        finality_proofs: FinalityProofProvider::new_for_service(
-            backend.clone(),
-            Some(grandpa_link.shared_authority_set().clone()),
-        ),
-    };
-    sc_service::spawn_tasks(SpawnTasksParams {
-        config,
-        client: client.clone(),
-        backend: backend.clone(),
-        task_manager: &mut task_manager,
-        keystore: keystore.clone(),
-        transaction_pool: transaction_pool.clone(),
-        rpc_builder: Box::new(move |executor| rpc::module(&sources, executor)),
-        network: network.service.clone(),
-        system_rpc_tx: network.system_rpc_tx,
-        tx_handler_controller: network.tx_handler_controller,
-        sync_service: network.sync.clone(),
-        telemetry: telemetry.as_mut(),
-        tracing_execute_block: None,
-    })?;
-
-    let worker = Tasks {
+    let node = Tasks {
         plan,
         client,
         backend,
@@ -227,20 +200,19 @@ pub fn start<N: NetworkBackend<Block, Hash>>(
         sent: Arc::default(),
         task_manager: &task_manager,
     };
-    if options.dev {
-        dev::insert_worker_keys(&worker.keystore)?;
+    standard::insert_session_keys(&config, &node.client, node.keystore.clone())?;
+    node.standard(&config, network.transactions).start(telemetry.as_mut())?;
+    let sources = node.rpc_sources(network.requests, babe_worker, &grandpa_link, &votes);
+    let server = rpc::serve(doors, &config.rpc, config.prometheus_registry(), |executor| {
+        sources.module(&config, executor)
+    })?;
+    node.run(options, block_import, babe_link)?;
+    node.vote_on_finality(grandpa_link, network.finality, votes)?;
+    if dev {
+        dev::greet(server.listen_addrs().first());
     }
-    worker.run_offchain_workers()?;
-    worker.run_engine(options.engine)?;
-    worker.keep_watch(options.part);
-    worker.report_equivocations();
-    worker.author_blocks(block_import, babe_link)?;
-    worker.vote_on_finality(grandpa_link, network.finality, votes)?;
-    if options.dev {
-        dev::greet();
-    }
-    // Telemetry stops when it is dropped.
-    task_manager.keep_alive(telemetry);
+    // These end when they are dropped; so does a temporary base folder.
+    task_manager.keep_alive((telemetry, server, config.base_path));
     Ok(task_manager)
 }
 
@@ -248,8 +220,10 @@ pub fn start<N: NetworkBackend<Block, Hash>>(
 struct Network {
     service: Arc<dyn NetworkService>,
     sync: SyncService,
-    system_rpc_tx: sc_utils::mpsc::TracingUnboundedSender<sc_rpc::system::Request<Block>>,
-    tx_handler_controller: sc_network_transactions::TransactionsHandlerController<Hash>,
+    /// Takes what RPC asks of it.
+    requests: sc_utils::mpsc::TracingUnboundedSender<sc_rpc::system::Request<Block>>,
+    /// Tells peers of transactions.
+    transactions: sc_network_transactions::TransactionsHandlerController<Hash>,
     finality: FinalityProtocol,
 }
 
@@ -286,7 +260,7 @@ fn connect<N: NetworkBackend<Block, Hash>>(
         grandpa_link.shared_authority_set().clone(),
         Vec::new(),
     );
-    let (service, system_rpc_tx, tx_handler_controller, sync, _) = build_network(BuildNetworkParams {
+    let (service, requests, transactions, sync, _) = build_network(BuildNetworkParams {
         config,
         net_config,
         client: client.clone(),
@@ -301,10 +275,10 @@ fn connect<N: NetworkBackend<Block, Hash>>(
         gap_sync_body_policy: None,
     })?;
     let finality = FinalityProtocol { name, notifications };
-    Ok(Network { service, sync, system_rpc_tx, tx_handler_controller, finality })
+    Ok(Network { service, sync, requests, transactions, finality })
 }
 
-/// What the configuration says about the tasks. (The configuration itself goes to [`sc_service::spawn_tasks`].)
+/// What the configuration says about the tasks.
 struct Plan {
     role: Role,
     name: String,
@@ -346,6 +320,68 @@ struct Tasks<'a> {
 }
 
 impl Tasks<'_> {
+    /// The tasks that every node has.
+    fn standard<'a>(
+        &'a self,
+        config: &'a Configuration,
+        transactions: sc_network_transactions::TransactionsHandlerController<Hash>,
+    ) -> Standard<'a> {
+        Standard {
+            config,
+            client: &self.client,
+            pool: &self.transaction_pool,
+            network: &self.network,
+            sync: &self.sync,
+            transactions,
+            tasks: self.task_manager.spawn_handle(),
+        }
+    }
+
+    /// What RPC answers from.
+    fn rpc_sources(
+        &self,
+        network: sc_utils::mpsc::TracingUnboundedSender<sc_rpc::system::Request<Block>>,
+        babe_worker: BabeWorkerHandle<Block>,
+        grandpa: &GrandpaLink,
+        votes: &SharedVoterState,
+    ) -> rpc::Sources {
+        let authorities = grandpa.shared_authority_set();
+        rpc::Sources {
+            client: self.client.clone(),
+            backend: self.backend.clone(),
+            pool: self.transaction_pool.clone(),
+            select_chain: self.select_chain.clone(),
+            keystore: self.keystore.clone(),
+            sync: self.sync.clone(),
+            network,
+            babe_worker,
+            grandpa_authorities: authorities.clone(),
+            grandpa_votes: votes.clone(),
+            grandpa_justifications: grandpa.justification_stream(),
+            finality_proofs: FinalityProofProvider::new_for_service(
+                self.backend.clone(),
+                Some(authorities.clone()),
+            ),
+        }
+    }
+
+    /// Starts the operators' tasks and the author's.
+    fn run(
+        &self,
+        options: Options,
+        block_import: BlockImport,
+        babe_link: BabeLink<Block>,
+    ) -> Result<(), ServiceError> {
+        if options.dev {
+            dev::insert_worker_keys(&self.keystore)?;
+        }
+        self.run_offchain_workers()?;
+        self.run_engine(options.engine)?;
+        self.keep_watch(options.part);
+        self.report_equivocations();
+        self.author_blocks(block_import, babe_link)
+    }
+
     /// Runs the driver at each new best block.
     fn run_offchain_workers(&self) -> Result<(), ServiceError> {
         if !self.plan.offchain_workers {

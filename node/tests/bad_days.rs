@@ -60,3 +60,27 @@ fn data_of_another_chain_are_refused() {
     assert!(said.contains("the data are of another chain: their genesis is 0x"), "{said}");
     assert!(said.contains("Give another --base-path"), "{said}");
 }
+
+#[test]
+fn the_command_of_other_nodes_is_named_as_it_is_here() {
+    for options in
+        [&["build-spec"][..], &["build-spec", "--chain", "local", "--raw"], &["build-spec", "--help"]]
+    {
+        let said = refused(options);
+        assert!(said.contains("poq-node export-chain-spec --chain local --raw"), "{said}");
+    }
+}
+
+#[test]
+fn an_orderly_stop_is_no_failure() {
+    for (signal, options) in [("-TERM", &["--dev"][..]), ("-INT", &["--chain", "local"])] {
+        let mut node = Node::start(options);
+        wait_for("its genesis", || node.call("chain_getBlockHash", json!([0])).is_string().then_some(()));
+        assert!(node.end(signal).success(), "{signal}");
+        let log = node.whole_log();
+        let is_failure =
+            |line: &&String| ["Essential task", "panicked"].iter().any(|word| line.contains(word));
+        let failures: Vec<_> = log.iter().filter(is_failure).collect();
+        assert!(failures.is_empty(), "{failures:?}");
+    }
+}

@@ -5,16 +5,11 @@
 mod common;
 
 use common::{program, Node};
+use sp_core::crypto::DEV_PHRASE;
 use std::{fs, os::unix::fs::PermissionsExt as _};
 
-/// A node that is to author the local chain. An author must have a network key.
-const AUTHOR: [&str; 5] = [
-    "--chain",
-    "local",
-    "--validator",
-    "--node-key",
-    "0000000000000000000000000000000000000000000000000000000000000001",
-];
+/// A node that is to author the local chain.
+const AUTHOR: [&str; 3] = ["--chain", "local", "--validator"];
 
 /// A block author and operator that has nothing: no keys, no engine. What is missing is said bit by bit as it is given.
 #[test]
@@ -44,7 +39,7 @@ fn a_node_without_keys_and_engine_says_what_is_missing() {
 
     // The command of the line, as it stands there.
     let suri = secrets.path().join("suri");
-    fs::write(&suri, "//Somebody//worker").unwrap();
+    fs::write(&suri, format!("{DEV_PHRASE}//Somebody//worker")).unwrap();
     let insert = program()
         .args(["key", "insert", "--chain", "local", "--base-path", &base])
         .args(["--key-type", "poq!", "--scheme", "sr25519", "--suri", suri.to_str().unwrap()])

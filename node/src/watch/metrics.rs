@@ -3,7 +3,7 @@
 //! What is about operators is about those whose worker keys are in this node's keystore; the label is their address. Amounts
 //! are in POQ. What is about requests counts from the start of the node, from finalized blocks.
 
-use super::problems::Problem;
+use super::faults::Fault;
 use pallet_proof_of_quality::{ClosedDuty, Operator, Outcome, Phase, RefundReason, Role};
 use poq_runtime::{currency::POQ, AccountId, Balance, BlockNumber, Runtime};
 use std::{
@@ -122,8 +122,8 @@ impl Metrics {
     }
 
     /// What is said to be wrong.
-    pub fn set_problems<'a>(&self, problems: impl IntoIterator<Item = &'a Problem>) {
-        let mut counts = BTreeMap::from(Problem::KINDS.map(|kind| (kind, 0u64)));
+    pub fn set_problems<'a>(&self, problems: impl IntoIterator<Item = &'a Fault>) {
+        let mut counts = BTreeMap::from(Fault::KINDS.map(|kind| (kind, 0u64)));
         for problem in problems {
             let count = counts.entry(problem.kind()).or_default();
             *count = count.saturating_add(1);

@@ -4,28 +4,30 @@
 //! It looks every few seconds at the best block, the keystore and the engine. A line is written when something changes and
 //! not again. What it finds is also kept in the off-chain database, where `poq why --node` reads it.
 
+mod faults;
 mod history;
 mod metrics;
-mod problems;
 mod sent;
 mod state;
 
-pub use problems::{Line, Place, Problem};
+pub use faults::Place;
 pub use sent::{Recorded, Sent};
 
 use crate::types::Client;
 use codec::{Decode as _, Encode as _};
+use faults::{Board, Fault, SessionKey, LITTLE_DISK};
 use futures::StreamExt as _;
 use history::History;
 use metrics::Metrics;
 use pallet_proof_of_quality::{Model, Operator};
-use poq_primitives::keys::{EngineEndpoint, ENGINE_ENDPOINT_KEY, PROBLEMS_KEY, WORKER_KEY_TYPE};
-use poq_runtime::{opaque::Block, AccountId, Nonce, Runtime, VERSION};
+use poq_primitives::keys::{
+    in_flight_key, EngineEndpoint, InFlight, ENGINE_ENDPOINT_KEY, PROBLEMS_KEY, WORKER_KEY_TYPE,
+};
+use poq_runtime::{opaque::Block, AccountId, BlockNumber, Nonce, Runtime, VERSION};
 use poq_worker::{
     api::models::{ModelInfo, ModelState},
     probe::{Probe, Silence},
 };
-use problems::{Board, SessionKey, LITTLE_DISK};
 use sc_client_api::{BlockchainEvents as _, FinalityNotification, HeaderBackend as _};
 use sp_api::{CallApiAt as _, ProvideRuntimeApi as _};
 use sp_consensus_babe::BabeApi as _;
@@ -46,9 +48,6 @@ const LOG: &str = "poq::watch";
 
 /// How often it looks.
 const LOOK: Duration = Duration::from_secs(5);
-
-/// Where the driver keeps the nonce and block of a worker key's last report.
-const IN_FLIGHT_PREFIX: &[u8] = b"poq/in-flight/";
 
 /// Blocks after which the driver sends a report again.
 const RESEND_AFTER: u32 = pallet_proof_of_quality::driver::RESEND_AFTER;
@@ -165,11 +164,11 @@ impl<S: OffchainStorage> Watch<S> {
         let mut found = self.open_files();
         found.extend(self.little_disk());
         if self.part.wants_peers && self.sync.num_connected_peers() == 0 {
-            found.push(Problem::NoPeers);
+            found.push(Fault::NoPeers);
         }
         if self.catches_up().await {
             // What it knows of the chain is old. What was said before stands.
-            let of_chain = |problem: &&Problem| !problem.is_of_machine();
+            let of_chain = |fault: &&Fault| !fault.is_of_machine();
             found.extend(memory.board.said().filter(of_chain).cloned());
             self.say(found, memory);
             return;
@@ -178,18 +177,16 @@ impl<S: OffchainStorage> Watch<S> {
         let spec_version = self.client.runtime_version_at(best, sp_core::traits::CallContext::Offchain);
         let spec_version = spec_version.map_or(VERSION.spec_version, |version| version.spec_version);
         if spec_version > VERSION.spec_version {
-            found.push(Problem::OldNode { chain: spec_version, node: VERSION.spec_version });
+            found.push(Fault::OldNode { chain: spec_version, node: VERSION.spec_version });
         }
-        found.extend(self.author_problems());
-        let (owned, problems) = self.operators_at(best).unwrap_or_else(|error| {
+        found.extend(self.author_faults());
+        let (owned, faults) = self.operators_at(best).unwrap_or_else(|error| {
             log::debug!(target: LOG, "nothing is known of this node's operators: {error}");
             (Vec::new(), Vec::new())
         });
-        found.extend(problems);
-        found.extend(
-            memory.history.strangers().map(|worker| Problem::TwoProcesses { worker: worker.clone() }),
-        );
-        let engine = self.engine_problems(memory.probe.as_ref(), &owned).await;
+        found.extend(faults);
+        found.extend(memory.history.strangers().map(|worker| Fault::TwoProcesses { worker: worker.clone() }));
+        let engine = self.engine_faults(memory.probe.as_ref(), &owned).await;
         memory.operators = owned.iter().map(|own| own.account.clone()).collect();
         if let Some(metrics) = memory.metrics.clone() {
             let up = engine.as_ref().is_ok_and(|(up, _)| *up);
@@ -197,19 +194,18 @@ impl<S: OffchainStorage> Watch<S> {
                 log::debug!(target: LOG, "some metrics are old: {error}");
             }
         }
-        found.extend(engine.map_or_else(|problem| vec![problem], |(_, problems)| problems));
+        found.extend(engine.map_or_else(|fault| vec![fault], |(_, faults)| faults));
         self.say(found, memory);
     }
 
     /// Writes lines for what is new and for what is mended.
-    fn say(&mut self, found: Vec<Problem>, memory: &mut Memory) {
+    fn say(&mut self, found: Vec<Fault>, memory: &mut Memory) {
         let change = memory.board.look(found);
-        for problem in &change.mended {
-            let line = Line(problem, &self.part.place);
-            log::info!(target: LOG, "Mended ({}), no more: {}", problem.kind(), line.what());
+        for fault in &change.mended {
+            log::info!(target: LOG, "Mended ({}), no more: {}", fault.kind(), fault.what());
         }
-        for problem in &change.new {
-            log::warn!(target: LOG, "Mend this ({}): {}", problem.kind(), Line(problem, &self.part.place));
+        for fault in &change.new {
+            log::warn!(target: LOG, "Mend this ({}): {}", fault.kind(), fault.problem(&self.part.place));
         }
         if !change.new.is_empty() || !change.mended.is_empty() {
             self.keep(&memory.board);
@@ -221,11 +217,8 @@ impl<S: OffchainStorage> Watch<S> {
 
     /// Keeps what is wrong where others can read it.
     fn keep(&mut self, board: &Board) {
-        let lines: Vec<(String, String)> = board
-            .said()
-            .map(|problem| (problem.kind().to_owned(), Line(problem, &self.part.place).to_string()))
-            .collect();
-        self.storage.set(STORAGE_PREFIX, PROBLEMS_KEY, &lines.encode());
+        let problems: Vec<_> = board.said().map(|fault| fault.problem(&self.part.place)).collect();
+        self.storage.set(STORAGE_PREFIX, PROBLEMS_KEY, &problems.encode());
     }
 
     fn worker_keys(&self) -> Vec<AccountId> {
@@ -233,7 +226,7 @@ impl<S: OffchainStorage> Watch<S> {
         keys.into_iter().map(AccountId::from).collect()
     }
 
-    fn open_files(&self) -> Vec<Problem> {
+    fn open_files(&self) -> Vec<Fault> {
         let open =
             |path: &PathBuf| std::fs::metadata(path).is_ok_and(|file| file.permissions().mode() & 0o077 != 0);
         let holds_open = |path: &PathBuf| match std::fs::read_dir(path) {
@@ -242,17 +235,17 @@ impl<S: OffchainStorage> Watch<S> {
             Err(_) => open(path),
         };
         let paths = self.part.secrets.iter().filter(|path| holds_open(path));
-        paths.map(|path| Problem::OpenFile { path: path.clone() }).collect()
+        paths.map(|path| Fault::OpenFile { path: path.clone() }).collect()
     }
 
-    fn little_disk(&self) -> Option<Problem> {
+    fn little_disk(&self) -> Option<Fault> {
         let disk = rustix::fs::statvfs(&self.part.data).ok()?;
         (disk.f_bavail.saturating_mul(disk.f_frsize) < LITTLE_DISK)
-            .then(|| Problem::LittleDisk { data: self.part.data.clone() })
+            .then(|| Fault::LittleDisk { data: self.part.data.clone() })
     }
 
     /// What is wrong with the session keys of a node that is to author blocks.
-    fn author_problems(&self) -> Vec<Problem> {
+    fn author_faults(&self) -> Vec<Fault> {
         if !self.part.author {
             return Vec::new();
         }
@@ -268,8 +261,8 @@ impl<S: OffchainStorage> Watch<S> {
             .grandpa_authorities(best)
             .map(|voters| voters.into_iter().map(|(key, _)| sp_core::ByteArray::to_raw_vec(&key)).collect());
         [
-            session_problem(SessionKey::Babe, &babe, epoch.ok()),
-            session_problem(SessionKey::Grandpa, &grandpa, voters.ok()),
+            session_fault(SessionKey::Babe, &babe, epoch.ok()),
+            session_fault(SessionKey::Grandpa, &grandpa, voters.ok()),
         ]
         .into_iter()
         .flatten()
@@ -277,60 +270,56 @@ impl<S: OffchainStorage> Watch<S> {
     }
 
     /// The operators of this node's worker keys, and what is wrong with keys and operators.
-    fn operators_at(&self, best: poq_runtime::Hash) -> Result<(Vec<Own>, Vec<Problem>), Unreadable> {
+    fn operators_at(&self, best: poq_runtime::Hash) -> Result<(Vec<Own>, Vec<Fault>), Unreadable> {
         let state = State::new(&self.client, best);
         let keys = self.worker_keys();
-        let (mut owned, mut problems) = (Vec::new(), Vec::new());
+        let (mut owned, mut faults) = (Vec::new(), Vec::new());
         if keys.is_empty() && self.part.wants_work {
-            problems.push(Problem::NoWorkerKey);
+            faults.push(Fault::NoWorkerKey);
         }
         if !keys.is_empty() && !self.part.offchain_workers {
-            problems.push(Problem::NoOffchainWorkers);
+            faults.push(Fault::NoOffchainWorkers);
         }
         let least = state.parameters()?.min_stake;
         for worker in keys {
             let Some(account) = state.operator_of(&worker)? else {
-                problems.push(Problem::UnknownWorker { worker });
+                faults.push(Fault::UnknownWorker { worker });
                 continue;
             };
             let Some(operator) = state.operator(&account)? else { continue };
             let models = own_models(&state, &account, &operator)?;
             let own = Own { worker, account, operator, models };
-            problems.extend(operator_problem(&own, least));
+            faults.extend(operator_fault(&own, least));
             owned.push(own);
         }
-        Ok((owned, problems))
+        Ok((owned, faults))
     }
 
     /// Whether the engine is up and what is wrong with it, or why it is of no use at all.
-    async fn engine_problems(
-        &self,
-        probe: Option<&Probe>,
-        owned: &[Own],
-    ) -> Result<(bool, Vec<Problem>), Problem> {
+    async fn engine_faults(&self, probe: Option<&Probe>, owned: &[Own]) -> Result<(bool, Vec<Fault>), Fault> {
         let (Some(probe), true) = (probe, self.part.offchain_workers) else { return Ok((false, Vec::new())) };
         let stored = self.storage.get(STORAGE_PREFIX, ENGINE_ENDPOINT_KEY);
         let endpoint = stored.and_then(|bytes| EngineEndpoint::decode(&mut &bytes[..]).ok());
         if self.worker_keys().is_empty() {
             return Ok((false, Vec::new()));
         }
-        let Some(EngineEndpoint { url, token }) = endpoint else { return Err(Problem::NoEngine) };
+        let Some(EngineEndpoint { url, token }) = endpoint else { return Err(Fault::NoEngine) };
         let silent = |silence| match silence {
-            Silence::Refused => Problem::EngineRefuses { url: url.clone() },
-            Silence::Down(why) => Problem::EngineDown { url: (!self.part.child).then(|| url.clone()), why },
+            Silence::Refused => Fault::EngineRefuses { url: url.clone() },
+            Silence::Down(why) => Fault::EngineDown { url: (!self.part.child).then(|| url.clone()), why },
         };
-        let mut problems = Vec::new();
+        let mut faults = Vec::new();
         let engine = probe.health(&url).await.map_err(silent)?.version;
         if engine != env!("CARGO_PKG_VERSION") {
-            problems.push(Problem::EngineVersion { engine, node: env!("CARGO_PKG_VERSION") });
+            faults.push(Fault::EngineVersion { engine, node: env!("CARGO_PKG_VERSION") });
         }
         for own in owned {
             for model in own.models.iter().filter(|model| !model.model.retired) {
                 let info = probe.model(&url, &token, &model.id).await.map_err(silent)?;
-                problems.extend(model_problem(own, model, info));
+                faults.extend(model_fault(own, model, info));
             }
         }
-        Ok((true, problems))
+        Ok((true, faults))
     }
 
     /// Brings the metrics up to date.
@@ -362,22 +351,21 @@ impl<S: OffchainStorage> Watch<S> {
 
     /// Whether the worker key's last report is on its way, as the driver would say.
     fn is_in_flight(&self, state: &State<'_>, worker: &AccountId) -> Result<bool, Unreadable> {
-        let key = [IN_FLIGHT_PREFIX, &worker.encode()[..]].concat();
-        let stored = self.storage.get(STORAGE_PREFIX, &key);
-        let sent = stored.and_then(|bytes| <(Nonce, u32)>::decode(&mut &bytes[..]).ok());
-        let Some((nonce, block)) = sent else { return Ok(false) };
-        let recent = self.client.info().best_number.saturating_sub(block) < RESEND_AFTER;
-        Ok(recent && state.nonce(worker)? == nonce)
+        let stored = self.storage.get(STORAGE_PREFIX, &in_flight_key(worker));
+        let report = stored.and_then(|bytes| InFlight::<Nonce, BlockNumber>::decode(&mut &bytes[..]).ok());
+        let Some(report) = report else { return Ok(false) };
+        let recent = self.client.info().best_number.saturating_sub(report.sent) < RESEND_AFTER;
+        Ok(recent && state.nonce(worker)? == report.nonce)
     }
 }
 
 /// What is wrong with one kind of session key, given the keys that the chain knows.
-fn session_problem(kind: SessionKey, own: &[Vec<u8>], known: Option<Vec<Vec<u8>>>) -> Option<Problem> {
+fn session_fault(kind: SessionKey, own: &[Vec<u8>], known: Option<Vec<Vec<u8>>>) -> Option<Fault> {
     if own.is_empty() {
-        return Some(Problem::NoSessionKey(kind));
+        return Some(Fault::NoSessionKey(kind));
     }
     let known = known?;
-    (!own.iter().any(|key| known.contains(key))).then_some(Problem::NotAnAuthor(kind))
+    (!own.iter().any(|key| known.contains(key))).then_some(Fault::NotAnAuthor(kind))
 }
 
 fn own_models(
@@ -401,25 +389,25 @@ fn own_models(
 }
 
 /// Why an operator cannot be drawn, if it cannot: the first reason, which hides the others.
-fn operator_problem(own: &Own, least: poq_runtime::Balance) -> Option<Problem> {
+fn operator_fault(own: &Own, least: poq_runtime::Balance) -> Option<Fault> {
     let operator = own.account.clone();
     let stake = own.operator.stake;
     let least = least.saturating_mul(own.operator.models.len().max(1) as poq_runtime::Balance);
     if stake < least {
-        return Some(Problem::StakeTooSmall { operator, stake, least });
+        return Some(Fault::StakeTooSmall { operator, stake, least });
     }
     if own.operator.chilled {
-        return Some(Problem::Chilled { operator });
+        return Some(Fault::Chilled { operator });
     }
     if own.models.iter().all(|model| model.model.retired) {
-        return Some(Problem::NoModels { operator });
+        return Some(Fault::NoModels { operator });
     }
     let enlisted = own.models.iter().any(|model| model.enlisted);
-    (!enlisted).then_some(Problem::NotOnARoster { operator })
+    (!enlisted).then_some(Fault::NotOnARoster { operator })
 }
 
 /// What is wrong with a model that an operator serves, given what the engine says of it.
-fn model_problem(own: &Own, model: &OwnModel, info: Option<ModelInfo>) -> Option<Problem> {
+fn model_fault(own: &Own, model: &OwnModel, info: Option<ModelInfo>) -> Option<Fault> {
     let broken = match info {
         None => None,
         Some(info) => match info.state {
@@ -429,7 +417,7 @@ fn model_problem(own: &Own, model: &OwnModel, info: Option<ModelInfo>) -> Option
             }
         },
     };
-    Some(Problem::ModelMissing {
+    Some(Fault::ModelMissing {
         model: model.name(),
         id: model.id.clone(),
         operator: own.account.clone(),
@@ -445,12 +433,12 @@ mod tests {
     fn an_author_needs_keys_that_the_chain_knows() {
         let kind = SessionKey::Babe;
         let (mine, other) = (vec![1u8; 32], vec![2u8; 32]);
-        assert_eq!(session_problem(kind, &[], Some(vec![mine.clone()])), Some(Problem::NoSessionKey(kind)));
+        assert_eq!(session_fault(kind, &[], Some(vec![mine.clone()])), Some(Fault::NoSessionKey(kind)));
         assert_eq!(
-            session_problem(kind, std::slice::from_ref(&mine), Some(vec![other.clone()])),
-            Some(Problem::NotAnAuthor(kind))
+            session_fault(kind, std::slice::from_ref(&mine), Some(vec![other.clone()])),
+            Some(Fault::NotAnAuthor(kind))
         );
-        assert_eq!(session_problem(kind, &[mine.clone(), other], Some(vec![mine.clone()])), None);
-        assert_eq!(session_problem(kind, &[mine], None), None, "what is not known is not said");
+        assert_eq!(session_fault(kind, &[mine.clone(), other], Some(vec![mine.clone()])), None);
+        assert_eq!(session_fault(kind, &[mine], None), None, "what is not known is not said");
     }
 }

@@ -17,11 +17,13 @@ use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::{SocketAddr, TcpListener, TcpStream},
     path::{Path, PathBuf},
-    process::{Child, ChildStderr, Command, Stdio},
+    process::{Child, ChildStderr, Command, ExitStatus, Stdio},
     sync::{Arc, Mutex},
+    thread::JoinHandle,
     time::Duration,
 };
 use tempfile::TempDir;
+use tungstenite::{client::IntoClientRequest as _, HandshakeError, Message, WebSocket};
 
 /// How long to wait for anything: far more than it takes, because test machines are busy.
 const PATIENCE: Duration = Duration::from_secs(240);
@@ -31,6 +33,7 @@ pub struct Node {
     process: Child,
     rpc: SocketAddr,
     log: Arc<Mutex<Vec<String>>>,
+    reader: Option<JoinHandle<()>>,
     folder: TempDir,
 }
 
@@ -42,9 +45,19 @@ impl Node {
 
     /// A node with these options besides those that keep it to itself.
     pub fn start(options: &[&str]) -> Self {
+        Self::with_rpc(&["--rpc-port", "0"], options)
+    }
+
+    /// A node that answers RPC at these endpoints; the first is where it is spoken to.
+    pub fn with_doors(options: &[&str], endpoints: &[&str]) -> Self {
+        let rpc = endpoints.iter().flat_map(|endpoint| ["--experimental-rpc-endpoint", endpoint]);
+        Self::with_rpc(&rpc.collect::<Vec<_>>(), options)
+    }
+
+    fn with_rpc(rpc: &[&str], options: &[&str]) -> Self {
         let folder = TempDir::new().unwrap();
         let mut command = program();
-        command.args(["--rpc-port", "0", "--port", "0", "--no-mdns", "--no-telemetry", "--base-path"]);
+        command.args(rpc).args(["--port", "0", "--no-mdns", "--no-telemetry", "--base-path"]);
         if !options.contains(&"--prometheus-port") {
             command.arg(folder.path()).arg("--no-prometheus");
         } else {
@@ -52,7 +65,7 @@ impl Node {
         }
         let mut process = command.args(options).stderr(Stdio::piped()).spawn().unwrap();
         let log = Arc::default();
-        read(process.stderr.take().unwrap(), Arc::clone(&log));
+        let reader = Some(read(process.stderr.take().unwrap(), Arc::clone(&log)));
         let address = wait_for("the node's RPC", || {
             let ended = process.try_wait().unwrap();
             assert!(ended.is_none(), "the node ended: {ended:?}");
@@ -62,7 +75,7 @@ impl Node {
             let end = rest.find([',', ' ']).unwrap_or(rest.len());
             Some(rest[..end].parse().unwrap())
         });
-        Self { process, rpc: address, log, folder }
+        Self { process, rpc: address, log, reader, folder }
     }
 
     /// The folder of its data.
@@ -81,15 +94,38 @@ impl Node {
         self.process.id()
     }
 
+    /// Where it answers RPC.
+    pub fn rpc(&self) -> SocketAddr {
+        self.rpc
+    }
+
     /// The result of an RPC.
     pub fn call(&self, method: &str, params: Value) -> Value {
-        let body = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).to_string();
-        let head = format!("Content-Type: application/json\r\nContent-Length: {}\r\n", body.len());
-        let (status, answer) = http(self.rpc, &format!("POST / HTTP/1.1\r\n{head}"), &body);
-        let mut reply: Value =
-            serde_json::from_str(&answer).unwrap_or_else(|_| panic!("no JSON: {status} {answer}"));
-        assert_eq!(reply.get("error"), None, "{method}");
+        let (head, mut reply) = self.post(&[], method, params);
+        assert_eq!(reply.get("error"), None, "{method}: {head}");
         reply["result"].take()
+    }
+
+    /// The head and the body of the answer to an RPC by HTTP with these headers.
+    pub fn post(&self, headers: &[(&str, &str)], method: &str, params: Value) -> (String, Value) {
+        let (head, answer) = post(self.rpc, headers, &call(method, params).to_string());
+        let reply = serde_json::from_str(&answer).unwrap_or_else(|_| panic!("no JSON: {head} {answer}"));
+        (head, reply)
+    }
+
+    /// A WebSocket whose handshake has these headers, or the HTTP status that refused it.
+    pub fn websocket(&self, headers: &[(&'static str, &str)]) -> Result<Socket, u16> {
+        let mut request = format!("ws://{}/", self.rpc).into_client_request().unwrap();
+        for (name, value) in headers {
+            request.headers_mut().insert(*name, value.parse().unwrap());
+        }
+        let stream = TcpStream::connect(self.rpc).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        match tungstenite::client(request, stream) {
+            Ok((socket, _)) => Ok(Socket(socket)),
+            Err(HandshakeError::Failure(tungstenite::Error::Http(answer))) => Err(answer.status().as_u16()),
+            Err(error) => panic!("{error}"),
+        }
     }
 
     /// Number of the newest finalized block.
@@ -133,11 +169,52 @@ impl Node {
     }
 
     /// Ends the node as SIGTERM or SIGKILL would, and waits for its end.
-    pub fn end(&mut self, signal: &str) {
+    pub fn end(&mut self, signal: &str) -> ExitStatus {
         let killed = Command::new("kill").args([signal, &self.process.id().to_string()]).status().unwrap();
         assert!(killed.success());
-        self.process.wait().unwrap();
+        self.process.wait().unwrap()
     }
+
+    /// All that was logged, to the end. The node and its engine have been told to stop.
+    pub fn whole_log(mut self) -> Vec<String> {
+        self.reader.take().unwrap().join().unwrap();
+        self.log()
+    }
+}
+
+/// A WebSocket to a node.
+pub struct Socket(WebSocket<TcpStream>);
+
+impl Socket {
+    /// The answer to an RPC.
+    pub fn call(&mut self, method: &str, params: Value) -> Value {
+        self.send(call(method, params));
+        loop {
+            let message = self.next();
+            if message.get("id").is_some() {
+                return message;
+            }
+        }
+    }
+
+    /// Sends a call, or something else.
+    pub fn send(&mut self, call: Value) {
+        self.0.send(Message::text(call.to_string())).unwrap();
+    }
+
+    /// The next message, as JSON.
+    pub fn next(&mut self) -> Value {
+        loop {
+            if let Message::Text(text) = self.0.read().unwrap() {
+                return serde_json::from_str(&text).unwrap();
+            }
+        }
+    }
+}
+
+/// An RPC as JSON.
+pub fn call(method: &str, params: Value) -> Value {
+    json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params})
 }
 
 impl Drop for Node {
@@ -157,23 +234,41 @@ pub fn program() -> Command {
 }
 
 /// Keeps the log, and passes it on to the test's own.
-fn read(stream: ChildStderr, log: Arc<Mutex<Vec<String>>>) {
+fn read(stream: ChildStderr, log: Arc<Mutex<Vec<String>>>) -> JoinHandle<()> {
     std::thread::spawn(move || {
         for line in BufReader::new(stream).lines().map_while(Result::ok) {
             eprintln!("{line}");
             log.lock().unwrap().push(line);
         }
-    });
+    })
 }
 
 /// Sends a request that begins with `head`; returns the status line and the body of the answer.
 pub fn http(address: SocketAddr, head: &str, body: &str) -> (String, String) {
+    let (head, body) = exchange(address, head, body);
+    (head.lines().next().unwrap().to_owned(), body)
+}
+
+/// Sends JSON with these headers; returns the head and the body of the answer.
+pub fn post(address: SocketAddr, headers: &[(&str, &str)], body: &str) -> (String, String) {
+    let mut head = "POST / HTTP/1.1\r\nContent-Type: application/json\r\n".to_owned();
+    head += &format!("Content-Length: {}\r\n", body.len());
+    head.extend(headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")));
+    exchange(address, &head, body)
+}
+
+/// Sends a request that begins with `head`; returns the head and the body of the answer.
+fn exchange(address: SocketAddr, head: &str, body: &str) -> (String, String) {
     let mut stream = TcpStream::connect(address).unwrap();
-    write!(stream, "{head}Host: {address}\r\nConnection: close\r\n\r\n{body}").unwrap();
+    let host = match head.to_lowercase().contains("\r\nhost:") {
+        true => String::new(),
+        false => format!("Host: {address}\r\n"),
+    };
+    write!(stream, "{head}{host}Connection: close\r\n\r\n{body}").unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-    (head.lines().next().unwrap().to_owned(), unchunked(head, body))
+    (head.to_owned(), unchunked(head, body))
 }
 
 /// The body, if it came in one or a few chunks.
