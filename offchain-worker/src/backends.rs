@@ -5,7 +5,7 @@ use crate::{
     metrics::{Metrics, WorkKind},
     pool::Pool,
     remote::{Remote, RemoteConfig, RemoteError},
-    work::{Generated, Generation, Scored, Scoring},
+    work::{Caller, Generated, Generation, Scored, Scoring},
 };
 use std::{collections::HashMap, sync::Arc};
 use tokio::sync::mpsc;
@@ -66,27 +66,43 @@ impl Backends {
         }
     }
 
-    /// Makes an answer; `pieces` gets its text as it grows. Dropping the returned future ends the work.
+    /// Makes an answer for whoever asks and waits; `pieces` gets its text as it grows. Dropping the returned future ends
+    /// the work.
     pub async fn generate(
         &self,
         work: &Generation,
         pieces: Option<mpsc::Sender<String>>,
     ) -> Result<Generated, Unfinished> {
+        self.generate_for(Caller::Direct, work, pieces).await
+    }
+
+    /// As [`Self::generate`], for this caller.
+    pub async fn generate_for(
+        &self,
+        caller: Caller,
+        work: &Generation,
+        pieces: Option<mpsc::Sender<String>>,
+    ) -> Result<Generated, Unfinished> {
         let under_way = self.metrics().begin(WorkKind::Generate);
         let outcome = match self.remotes.get(&work.model) {
-            Some(remote) => remote.generate(work, pieces).await,
-            None => self.pool.generate(work, pieces).await,
+            Some(remote) => remote.generate_for(caller, work, pieces).await,
+            None => self.pool.generate_for(caller, work, pieces).await,
         };
         under_way.generated(&outcome);
         outcome
     }
 
-    /// Scores answers. Dropping the returned future ends the work.
+    /// Scores answers for whoever asks and waits. Dropping the returned future ends the work.
     pub async fn score(&self, work: &Scoring) -> Result<Scored, Unfinished> {
+        self.score_for(Caller::Direct, work).await
+    }
+
+    /// As [`Self::score`], for this caller.
+    pub async fn score_for(&self, caller: Caller, work: &Scoring) -> Result<Scored, Unfinished> {
         let under_way = self.metrics().begin(WorkKind::Score);
         let outcome = match self.remotes.get(&work.model) {
-            Some(remote) => remote.score(work).await,
-            None => self.pool.score(work).await,
+            Some(remote) => remote.score_for(caller, work).await,
+            None => self.pool.score_for(caller, work).await,
         };
         under_way.scored(&outcome);
         outcome

@@ -5,7 +5,7 @@
 //! say (with `_` for `-`), `[generator."NAME"]` what concerns one model, and each `[[remote]]` is a server that does
 //! the work for one model. A key that nobody knows is an error.
 
-use crate::{remote::RemoteConfig, runner::Program, token::Token};
+use crate::{door::DoorLimits, remote::RemoteConfig, runner::Program, token::Token};
 use serde::Deserialize;
 use std::{
     collections::BTreeMap,
@@ -68,6 +68,8 @@ pub struct Settings {
     pub queue_limit: usize,
     /// Largest request body, in bytes.
     pub max_body_bytes: usize,
+    /// How many connections there may be, and how long a request may take to come: its head, and then its body.
+    pub door: DoorLimits,
     /// How long a finished job is kept when nobody deletes it.
     pub retention: Duration,
     /// What is set for single generators, by name.
@@ -91,6 +93,7 @@ impl Default for Settings {
             job_time: Duration::from_secs(600),
             queue_limit: 1024,
             max_body_bytes: 1024 * 1024,
+            door: DoorLimits { connections: 4096, of_one_peer: 2048, patience: Duration::from_secs(30) },
             retention: Duration::from_secs(7 * 24 * 3600),
             generators: BTreeMap::new(),
         }
@@ -258,6 +261,20 @@ pub struct EngineArgs {
     #[arg(long, value_name = "BYTES", env = "POQ_MAX_BODY_BYTES")]
     pub max_body_bytes: Option<u32>,
 
+    /// Most connections at once, and at most half of the files that may be open (`ulimit -n`) [default: 4096]
+    #[arg(long, value_name = "N", env = "POQ_MAX_CONNECTIONS")]
+    pub max_connections: Option<u32>,
+
+    /// Most connections of one peer (an IPv4 address, or the 64-bit prefix of an IPv6 address); callers behind a proxy
+    /// are one peer [default: 2048]
+    #[arg(long, value_name = "N", env = "POQ_MAX_CONNECTIONS_PER_PEER")]
+    pub max_connections_per_peer: Option<u32>,
+
+    /// Seconds that a request's head may take to come whole, and then its body; a connection on which nothing is asked,
+    /// or nothing read, for so long is closed [default: 30]
+    #[arg(long, value_name = "SECONDS", env = "POQ_REQUEST_SECONDS")]
+    pub request_seconds: Option<u64>,
+
     /// Hours that the result of a finished job is kept when nobody deletes it [default: 168]
     #[arg(long, value_name = "HOURS", env = "POQ_KEEP_HOURS")]
     pub keep_hours: Option<u64>,
@@ -369,6 +386,9 @@ impl EngineArgs {
             job_seconds: self.job_seconds.or(file.job_seconds),
             queue_limit: self.queue_limit.or(file.queue_limit),
             max_body_bytes: self.max_body_bytes.or(file.max_body_bytes),
+            max_connections: self.max_connections.or(file.max_connections),
+            max_connections_per_peer: self.max_connections_per_peer.or(file.max_connections_per_peer),
+            request_seconds: self.request_seconds.or(file.request_seconds),
             keep_hours: self.keep_hours.or(file.keep_hours),
             config: self.config.or(file.config),
         }
@@ -397,6 +417,9 @@ impl EngineArgs {
             ("--job-seconds", self.job_seconds),
             ("--queue-limit", self.queue_limit.map(u64::from)),
             ("--max-body-bytes", self.max_body_bytes.map(u64::from)),
+            ("--max-connections", self.max_connections.map(u64::from)),
+            ("--max-connections-per-peer", self.max_connections_per_peer.map(u64::from)),
+            ("--request-seconds", self.request_seconds),
             ("--keep-hours", self.keep_hours),
         ];
         for (name, number) in numbers {
@@ -419,21 +442,6 @@ impl EngineArgs {
     /// The part of the options that says how jobs are done; every value is checked.
     pub fn settings(&self) -> Result<Settings, ConfigError> {
         let defaults = Settings::default();
-        let number = |name, value: Option<u64>, low, high, default: u64| match value {
-            Some(value) if !(low..=high).contains(&value) => {
-                Err(ConfigError::Range { name, value, low, high })
-            }
-            Some(value) => Ok(value),
-            None => Ok(default),
-        };
-        let small = |name, value: Option<u32>, low, high, default: u32| {
-            number(name, value.map(u64::from), low, high, default.into())
-                .map(|value| u32::try_from(value).unwrap_or(u32::MAX))
-        };
-        let size = |name, value: Option<u32>, low, high, default: usize| {
-            let default = u32::try_from(default).unwrap_or(u32::MAX);
-            small(name, value, low, high, default).map(|value| value as usize)
-        };
         Ok(Settings {
             threads: size("--threads", self.threads, 1, 1024, defaults.threads)?,
             score_threads: size("--score-threads", self.score_threads, 1, 1024, defaults.score_threads)?,
@@ -458,6 +466,7 @@ impl EngineArgs {
                 64 << 20,
                 defaults.max_body_bytes,
             )?,
+            door: self.door(defaults.door)?,
             retention: Duration::from_secs(
                 number("--keep-hours", self.keep_hours, 1, 87_600, hours(defaults.retention))?
                     .saturating_mul(3600),
@@ -465,6 +474,54 @@ impl EngineArgs {
             generators: BTreeMap::new(),
         })
     }
+
+    fn door(&self, defaults: DoorLimits) -> Result<DoorLimits, ConfigError> {
+        let (all, peer) = (self.max_connections, self.max_connections_per_peer);
+        let seconds =
+            number("--request-seconds", self.request_seconds, 1, 3600, defaults.patience.as_secs())?;
+        Ok(DoorLimits {
+            connections: size("--max-connections", all, 1, 65_536, defaults.connections)?,
+            of_one_peer: size("--max-connections-per-peer", peer, 1, 65_536, defaults.of_one_peer)?,
+            patience: Duration::from_secs(seconds),
+        })
+    }
+}
+
+/// `value`, which has to be in this range, or the default.
+fn number(
+    name: &'static str,
+    value: Option<u64>,
+    low: u64,
+    high: u64,
+    default: u64,
+) -> Result<u64, ConfigError> {
+    match value {
+        Some(value) if !(low..=high).contains(&value) => Err(ConfigError::Range { name, value, low, high }),
+        Some(value) => Ok(value),
+        None => Ok(default),
+    }
+}
+
+fn small(
+    name: &'static str,
+    value: Option<u32>,
+    low: u32,
+    high: u32,
+    default: u32,
+) -> Result<u32, ConfigError> {
+    number(name, value.map(u64::from), low.into(), high.into(), default.into())
+        .map(|value| u32::try_from(value).unwrap_or(u32::MAX))
+}
+
+fn size(
+    name: &'static str,
+    value: Option<u32>,
+    low: u32,
+    high: u32,
+    default: usize,
+) -> Result<usize, ConfigError> {
+    let default = u32::try_from(default).unwrap_or(u32::MAX);
+    small(name, value, low, high, default).map(|value| value as usize)
 }
 
 /// Flags and file together, checked: what a front end makes its [`EngineConfig`] of.
@@ -619,6 +676,7 @@ mod tests {
             (settings.queue_limit, settings.max_body_bytes, settings.retention),
             (defaults.queue_limit, defaults.max_body_bytes, defaults.retention)
         );
+        assert_eq!(settings.door, defaults.door);
         assert_eq!(example.api.listen, Some(loopback(DEFAULT_PORT)));
         assert!(!example.api.allow_remote && example.remote.is_empty() && example.generator.is_empty());
     }
@@ -633,6 +691,28 @@ mod tests {
         }
         let zero = EngineArgs { parallel: Some(0), ..EngineArgs::default() };
         assert!(zero.settings().is_err());
+        let door = |all, peer, seconds| {
+            let (max_connections, max_connections_per_peer) = (Some(all), Some(peer));
+            let request_seconds = Some(seconds);
+            let args = EngineArgs {
+                max_connections,
+                max_connections_per_peer,
+                request_seconds,
+                ..EngineArgs::default()
+            };
+            args.settings().map(|settings| settings.door).map_err(|error| error.to_string())
+        };
+        for (all, peer, seconds) in [(1, 1, 1), (65_536, 65_536, 3600)] {
+            let limits = door(all, peer, seconds).unwrap();
+            assert_eq!((limits.connections, limits.of_one_peer), (all as usize, peer as usize));
+            assert_eq!(limits.patience, Duration::from_secs(seconds));
+        }
+        assert!(door(0, 1, 1).unwrap_err().starts_with("--max-connections is 0"));
+        assert!(door(65_537, 1, 1).unwrap_err().contains("1 to 65536"));
+        assert!(door(1, 0, 1).unwrap_err().starts_with("--max-connections-per-peer is 0"));
+        assert!(door(1, 65_537, 1).is_err());
+        assert!(door(1, 1, 0).unwrap_err().starts_with("--request-seconds is 0"));
+        assert!(door(1, 1, 3601).is_err());
     }
 
     proptest! {

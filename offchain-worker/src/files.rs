@@ -22,6 +22,16 @@ pub fn write_unflushed(path: &Path, content: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
+/// The content of a file. What is no file (a folder, a pipe that nobody writes to, a device) is an error: reading it might
+/// never end.
+pub fn read_regular(path: &Path) -> io::Result<Vec<u8>> {
+    match std::fs::metadata(path)? {
+        metadata if metadata.is_file() => std::fs::read(path),
+        metadata if metadata.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
+        _ => Err(io::Error::new(io::ErrorKind::InvalidData, "is not a file")),
+    }
+}
+
 /// Removes `path` for good; a file that is not there is fine.
 pub fn remove_durably(path: &Path) -> io::Result<()> {
     match std::fs::remove_file(path) {

@@ -4,6 +4,8 @@
 //! on disk, does each of them once and keeps the result until it is asked to forget it.
 //!
 //! ```text
+//!  door
+//!    │
 //!   api ──> queue ──> worker ──> backends ──> pool ──> runner: a process per model (llama.cpp, ONNX Runtime)
 //!    │        └──> store (one file per job)      └──> shelf (the files)
 //!    └── chat, rerank ────────────────┘
@@ -19,6 +21,7 @@ pub mod calibration;
 pub mod child;
 pub mod config;
 pub mod demo;
+pub mod door;
 pub mod evaluator;
 pub mod files;
 pub mod generator;
@@ -35,7 +38,10 @@ pub mod remote;
 pub mod runner;
 pub mod server;
 pub mod store;
+pub mod suspects;
 pub mod text;
 pub mod token;
+pub mod turns;
+pub mod web;
 pub mod work;
 pub mod worker;

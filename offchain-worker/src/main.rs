@@ -7,7 +7,7 @@ use poq_worker::{
     child::{self, ChildArgs},
     runner,
 };
-use std::process::ExitCode;
+use std::{io::Write as _, process::ExitCode};
 
 /// Runs language models and evaluators for Proof of Quality.
 ///
@@ -61,7 +61,8 @@ fn main() -> ExitCode {
     };
     outcome.map_or_else(
         |error| {
-            eprintln!("poq-worker: {error:#}");
+            // Where nobody reads it, the exit code has to do.
+            let _unread = writeln!(std::io::stderr(), "poq-worker: {error:#}");
             ExitCode::FAILURE
         },
         |()| ExitCode::SUCCESS,

@@ -9,18 +9,21 @@ use crate::{
     metrics::Metrics,
     models::shelf::{Entry, ModelKind, Shelf},
     runner::{child::resident_bytes, protocol::Load, Program, Runner, StartError},
-    work::{Generated, Generation, Scored, Scoring},
+    suspects::{Fingerprint, Standing, Suspects},
+    turns::{Turn, Turns},
+    work::{Caller, Generated, Generation, Scored, Scoring},
 };
 use futures::{
     future::{BoxFuture, Shared},
     FutureExt as _,
 };
+use poq_primitives::job::FailureReason;
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
-use tokio::sync::{mpsc, watch, Semaphore};
+use tokio::sync::{mpsc, watch};
 
 /// Pieces of work that an evaluator is given at a time: the next one is at hand when it has done the last.
 pub const SCORE_JOBS: usize = 2;
@@ -29,6 +32,9 @@ pub const SCORE_JOBS: usize = 2;
 /// step of a large model on a slow machine takes many seconds.
 const PATIENCE: std::ops::RangeInclusive<Duration> = Duration::from_secs(10)..=Duration::from_secs(60);
 
+/// Time between two looks at whether a model that is set aside was forgiven.
+const FORGIVEN_INTERVAL: Duration = Duration::from_secs(1);
+
 /// The models of this machine that are in memory, each in its runner.
 #[derive(Debug)]
 pub struct Pool {
@@ -36,6 +42,7 @@ pub struct Pool {
     settings: Settings,
     program: Program,
     aborts: Aborts,
+    suspects: Suspects,
     metrics: Arc<Metrics>,
     state: Mutex<State>,
     /// Told whenever room may have been made.
@@ -50,6 +57,8 @@ struct State {
     broken: HashMap<String, String>,
     /// What a model took of the budget when it was last loaded.
     sizes: HashMap<String, u64>,
+    /// Jobs that wait for room. Nothing else is begun meanwhile, or models in use would never leave.
+    jobs_without_room: usize,
 }
 
 impl std::fmt::Debug for State {
@@ -79,8 +88,7 @@ struct Loaded {
     runner: Runner,
     /// What it takes of the budget.
     bytes: u64,
-    /// First come, first served.
-    turns: Semaphore,
+    turns: Arc<Turns>,
 }
 
 /// Whether a model is in memory, or why it cannot be.
@@ -99,7 +107,7 @@ pub enum Presence {
     },
     /// It did not load when it was last tried.
     Broken(String),
-    /// It died too often and is not tried any more.
+    /// It died too often and is not tried for a while. Why and for how long, in one line.
     SetAside(String),
 }
 
@@ -123,6 +131,27 @@ impl Drop for Lease {
     }
 }
 
+/// A job that waits for room; dropping it lets others begin again.
+struct WaitsForRoom<'a>(&'a Pool);
+
+impl<'a> WaitsForRoom<'a> {
+    fn begin(pool: &'a Pool) -> Self {
+        let mut state = pool.lock();
+        state.jobs_without_room = state.jobs_without_room.saturating_add(1);
+        Self(pool)
+    }
+}
+
+impl Drop for WaitsForRoom<'_> {
+    fn drop(&mut self) {
+        {
+            let mut state = self.0.lock();
+            state.jobs_without_room = state.jobs_without_room.saturating_sub(1);
+        }
+        self.0.tell();
+    }
+}
+
 impl Pool {
     /// An empty pool. Runners are made of `program`.
     pub fn new(
@@ -133,7 +162,8 @@ impl Pool {
         metrics: Arc<Metrics>,
     ) -> Arc<Self> {
         let (changed, _) = watch::channel(());
-        Arc::new(Self { shelf, settings, program, aborts, metrics, state: Mutex::default(), changed })
+        let (suspects, state) = (Suspects::default(), Mutex::default());
+        Arc::new(Self { shelf, settings, program, aborts, suspects, metrics, state, changed })
     }
 
     /// What is counted.
@@ -141,36 +171,78 @@ impl Pool {
         &self.metrics
     }
 
-    /// Makes an answer with the generator `work.model`; `pieces` gets its text as it grows.
+    /// Makes an answer with the generator `work.model`, for whoever asks and waits; `pieces` gets its text as it grows.
     pub async fn generate(
         self: &Arc<Self>,
         work: &Generation,
         pieces: Option<mpsc::Sender<String>>,
     ) -> Result<Generated, Unfinished> {
-        let lease = self.acquire(&work.model, ModelKind::Generator).await?;
-        let _turn = lease.model.turn().await?;
-        let outcome = lease.model.runner.generate(work, pieces).await;
-        self.note(&lease.model, outcome)
+        self.generate_for(Caller::Direct, work, pieces).await
     }
 
-    /// Scores answers with the evaluator `work.model`.
+    /// As [`Self::generate`], for this caller.
+    pub async fn generate_for(
+        self: &Arc<Self>,
+        caller: Caller,
+        work: &Generation,
+        pieces: Option<mpsc::Sender<String>>,
+    ) -> Result<Generated, Unfinished> {
+        let print = Fingerprint::of(work);
+        let (lease, _turn) = self.begin(caller, &work.model, ModelKind::Generator, print).await?;
+        let outcome = lease.model.runner.generate(work, pieces).await;
+        self.note(&lease.model, print, outcome)
+    }
+
+    /// Scores answers with the evaluator `work.model`, for whoever asks and waits.
     pub async fn score(self: &Arc<Self>, work: &Scoring) -> Result<Scored, Unfinished> {
-        let lease = self.acquire(&work.model, ModelKind::Evaluator).await?;
-        let _turn = lease.model.turn().await?;
+        self.score_for(Caller::Direct, work).await
+    }
+
+    /// As [`Self::score`], for this caller.
+    pub async fn score_for(self: &Arc<Self>, caller: Caller, work: &Scoring) -> Result<Scored, Unfinished> {
+        let print = Fingerprint::of(work);
+        let (lease, _turn) = self.begin(caller, &work.model, ModelKind::Evaluator, print).await?;
         let outcome = lease.model.runner.score(work).await;
-        self.note(&lease.model, outcome)
+        self.note(&lease.model, print, outcome)
+    }
+
+    /// The model and a turn at it. A process that dies before it gets the work is replaced: that death is not the work's.
+    async fn begin(
+        self: &Arc<Self>,
+        caller: Caller,
+        id: &str,
+        kind: ModelKind,
+        print: Fingerprint,
+    ) -> Result<(Lease, Turn), Unfinished> {
+        loop {
+            let standing = self.suspects.standing(print);
+            if standing == Standing::Guilty {
+                return Err(Unfinished::failed(
+                    FailureReason::EngineAborted,
+                    "the model's process died under this very request before; it is not run again, change it",
+                ));
+            }
+            let lease = self.acquire(caller, id, kind).await?;
+            let turn = match standing {
+                Standing::Clear => lease.model.turns.one(caller).await?,
+                Standing::Suspect | Standing::Guilty => lease.model.turns.all(caller).await?,
+            };
+            if !lease.model.runner.is_dead() && self.suspects.standing(print) == standing {
+                return Ok((lease, turn));
+            }
+        }
     }
 
     /// Loads the model now, if it is not loaded; says what is known of it.
     pub async fn load(self: &Arc<Self>, entry: &Entry) -> Result<crate::runner::protocol::Facts, Unfinished> {
         let id = entry.id.as_deref().map_err(|error| Unfinished::unavailable(error.to_owned()))?;
-        Ok(self.acquire(id, entry.kind).await?.model.runner.facts.clone())
+        Ok(self.acquire(Caller::Direct, id, entry.kind).await?.model.runner.facts.clone())
     }
 
     /// Where the model stands.
     pub fn presence(&self, id: &str) -> Presence {
-        if let Some(deaths) = self.aborts.set_aside(id) {
-            return Presence::SetAside(deaths.last);
+        if let Some(aside) = self.aborts.set_aside(id) {
+            return Presence::SetAside(aside.in_words());
         }
         let state = self.lock();
         if let Some(held) = state.loaded.get(id) {
@@ -199,60 +271,100 @@ impl Pool {
     }
 
     /// Counts what the model's process did, good or bad.
-    fn note<T>(&self, model: &Loaded, outcome: Result<T, Unfinished>) -> Result<T, Unfinished> {
+    fn note<T>(
+        self: &Arc<Self>,
+        model: &Loaded,
+        print: Fingerprint,
+        outcome: Result<T, Unfinished>,
+    ) -> Result<T, Unfinished> {
         match &outcome {
-            Ok(_) => self.aborts.lives(&model.id),
-            Err(Unfinished::Died(how)) => self.bury(model, how),
-            Err(_) => {}
+            Ok(_) => {
+                self.suspects.lived(print);
+                self.aborts.lives(&model.id);
+            }
+            // The process has seen it and lives.
+            Err(Unfinished::Failed(_)) => self.suspects.lived(print),
+            Err(Unfinished::Died(_)) => self.bury(model),
+            Err(Unfinished::Cancelled) => {}
         }
         outcome
     }
 
-    /// A model died. Of all who were waiting for it, the first to come here counts.
-    fn bury(&self, model: &Loaded, how: &str) {
+    /// A model died. Of all who learn of it, the first to come here counts.
+    fn bury(&self, model: &Loaded) {
+        let Some(death) = model.runner.death() else { return };
         let mut state = self.lock();
         let same = |held: &&Held| std::ptr::eq(Arc::as_ptr(&held.model), model);
         if state.loaded.get(&model.id).filter(same).is_none() {
             return;
         }
         state.loaded.remove(&model.id);
+        // One that had nothing to do died of no request, and says nothing about the model.
+        let busy = !death.under.is_empty();
+        // Before anyone can ask again.
+        let news = busy && self.suspects.died(&death.under, death.crashed);
         drop(state);
-        let deaths = self.aborts.died(&model.id, how);
-        self.metrics.died(&model.name);
-        tracing::error!(model = model.name, how, in_a_row = deaths.count, "a model's process died");
+        if busy {
+            let in_a_row = if news { self.aborts.died(&model.id, &death.how).count } else { 0 };
+            self.metrics.died(&model.name);
+            let (how, requests) = (death.how.as_str(), death.under.len());
+            tracing::error!(model = model.name, how, requests, in_a_row, "a model's process died");
+        }
         self.tell();
     }
 
-    async fn acquire(self: &Arc<Self>, id: &str, kind: ModelKind) -> Result<Lease, Unfinished> {
+    async fn acquire(
+        self: &Arc<Self>,
+        caller: Caller,
+        id: &str,
+        kind: ModelKind,
+    ) -> Result<Lease, Unfinished> {
         let mut changed = self.changed.subscribe();
+        let mut waits = None;
         loop {
             changed.borrow_and_update();
-            match self.try_acquire(id, kind).await? {
+            match self.try_acquire(caller, id, kind).await? {
                 Next::Use(lease) => return Ok(lease),
                 Next::Load(outcome) => drop(outcome.await?),
-                // The pool lives as long as this does, so the channel is open.
-                Next::Wait => drop(changed.changed().await),
+                Next::Wait => {
+                    if caller == Caller::Job && waits.is_none() {
+                        waits = Some(WaitsForRoom::begin(self));
+                    }
+                    // The pool lives as long as this does, so the channel is open.
+                    drop(changed.changed().await);
+                }
+                Next::Later(left) => tokio::time::sleep(left.min(FORGIVEN_INTERVAL)).await,
             }
         }
     }
 
-    async fn try_acquire(self: &Arc<Self>, id: &str, kind: ModelKind) -> Result<Next, Unfinished> {
-        if let Some(next) = self.take_up(&mut self.lock(), id) {
+    async fn try_acquire(
+        self: &Arc<Self>,
+        caller: Caller,
+        id: &str,
+        kind: ModelKind,
+    ) -> Result<Next, Unfinished> {
+        if let Some(next) = self.take_up(&mut self.lock(), caller, id) {
             return Ok(next);
         }
         let entry = self.entry(id, kind).await?;
-        if let Some(deaths) = self.aborts.set_aside(id) {
+        if let Some(aside) = self.aborts.set_aside(id) {
+            // A job may wait: it is paid for, and would fail for good.
+            if caller == Caller::Job && aside.left <= self.settings.job_time {
+                return Ok(Next::Later(aside.left));
+            }
             return Err(Unfinished::unavailable(format!(
-                "{} is set aside: its process died {} times in a row (last: {}); `poq-worker models retry {}` gives it \
-                 another chance",
-                entry.name, deaths.count, deaths.last, entry.name
+                "{} is set aside: {}, or after `poq-worker models retry {}`",
+                entry.name,
+                aside.in_words(),
+                entry.name
             )));
         }
         // Before a model was ever loaded, its files are the best guess.
         let bytes = self.lock().sizes.get(id).copied().unwrap_or(entry.bytes);
         self.check_fits(&entry.name, bytes)?;
         let mut state = self.lock();
-        if let Some(next) = self.take_up(&mut state, id) {
+        if let Some(next) = self.take_up(&mut state, caller, id) {
             return Ok(next);
         }
         if !state.make_room(bytes, self.settings.memory, &self.metrics) {
@@ -280,16 +392,19 @@ impl Pool {
         )))
     }
 
-    /// The model if it is there, or who loads it already.
-    fn take_up(self: &Arc<Self>, state: &mut State, id: &str) -> Option<Next> {
+    /// The model if it is there, or who loads it already. Whoever does not pay waits while a job waits for room.
+    fn take_up(self: &Arc<Self>, state: &mut State, caller: Caller, id: &str) -> Option<Next> {
+        if caller == Caller::Direct && state.jobs_without_room > 0 {
+            return Some(Next::Wait);
+        }
         if let Some(held) = state.loaded.get_mut(id) {
             if !held.model.runner.is_dead() {
                 held.users = held.users.saturating_add(1);
                 held.last_used = Instant::now();
                 return Some(Next::Use(Lease { pool: Arc::clone(self), model: Arc::clone(&held.model) }));
             }
-            // It died with nothing to do. That is nobody's job's fault, and nobody's news.
-            state.loaded.remove(id);
+            // It is buried in a moment by whoever watches it.
+            return Some(Next::Wait);
         }
         state.loading.get(id).map(|loading| Next::Load(loading.outcome.clone()))
     }
@@ -338,15 +453,17 @@ impl Pool {
         outcome
     }
 
-    /// Buries the model if it hangs, even when nobody waits for it any more.
+    /// Buries the model when it dies, even if nobody waits for it any more.
     fn watch(self: &Arc<Self>, model: &Arc<Loaded>) {
-        let Some(hung) = model.runner.hung() else { return };
+        let Some(ends) = model.runner.ends() else { return };
         // Neither pool nor model lives longer for being watched.
         let (pool, model) = (Arc::downgrade(self), Arc::downgrade(model));
         tokio::spawn(async move {
-            let Ok(how) = hung.await else { return };
+            if ends.await.is_err() {
+                return;
+            }
             if let (Some(pool), Some(model)) = (pool.upgrade(), model.upgrade()) {
-                pool.bury(&model, &how);
+                pool.bury(&model);
             }
         });
     }
@@ -372,7 +489,7 @@ impl Pool {
                     "loaded"
                 );
                 self.metrics.loaded(&entry.name);
-                let turns = Semaphore::new(self.turns_of(entry));
+                let turns = Turns::new(self.turns_of(entry));
                 Ok(Arc::new(Loaded { id, name: entry.name.clone(), runner, bytes, turns }))
             }
             Err(StartError::Died(how)) => {
@@ -439,14 +556,10 @@ enum Next {
     Use(Lease),
     /// It is being loaded.
     Load(Shared<BoxFuture<'static, LoadOutcome>>),
-    /// There is no room until another model is no longer used.
+    /// There is no room until another model is no longer used, or this one is buried.
     Wait,
-}
-
-impl Loaded {
-    async fn turn(&self) -> Result<tokio::sync::SemaphorePermit<'_>, Unfinished> {
-        self.turns.acquire().await.map_err(|_| Unfinished::Cancelled)
-    }
+    /// It is set aside for so long.
+    Later(Duration),
 }
 
 impl State {

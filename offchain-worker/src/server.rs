@@ -5,6 +5,7 @@ use crate::{
     api::{self, ApiState},
     backends::{Backends, BackendsError},
     config::{ConfigError, EngineConfig},
+    door,
     limits::Cancel,
     metrics::Metrics,
     models::shelf::{self, Shelf},
@@ -15,7 +16,7 @@ use crate::{
 };
 use std::{
     fs::{File, TryLockError},
-    future::{Future, IntoFuture as _},
+    future::Future,
     io,
     net::SocketAddr,
     path::PathBuf,
@@ -79,9 +80,6 @@ pub enum EngineError {
     /// The counters cannot be made.
     #[error("metrics: {0}")]
     Metrics(#[from] prometheus::Error),
-    /// The operating system refuses what a server needs.
-    #[error(transparent)]
-    System(#[from] io::Error),
 }
 
 /// Runs the engine until `shutdown`. `ready` is told the address once requests are answered.
@@ -95,6 +93,7 @@ pub async fn serve(
     config.prepare()?;
     let _lock = lock_folder(&config)?;
     let settings = config.settings.clone();
+    let limits = settings.door.within(door::raise_file_limit());
     let shelf = open_shelf(&config);
     let (program, aborts) = (config.program.clone(), Aborts::open(&config.data));
     let pool = Pool::new(Arc::clone(&shelf), settings.clone(), program, aborts, Metrics::new()?);
@@ -122,16 +121,16 @@ pub async fn serve(
 
     let (stopping, stopped) = oneshot::channel();
     let jobs_closing = Arc::clone(&queue);
-    let server = axum::serve(listener, app).with_graceful_shutdown(async move {
+    let told = async move {
         shutdown.await;
         closing.set();
         jobs_closing.close();
         let _ = stopping.send(());
-    });
-    let served = tokio::select! {
-        served = server.into_future() => served,
-        () = cut_off(stopped, drained) => Ok(()),
     };
+    tokio::select! {
+        () = door::serve(listener, app, limits, told) => {}
+        () = cut_off(stopped, drained) => {}
+    }
     sweeping.abort();
     writing.abort();
     ending.abort();
@@ -145,7 +144,7 @@ pub async fn serve(
     let _written_or_late = tokio::time::timeout(GIVE_BACK_TIME, writing).await;
     pool.clear();
     tracing::info!("the engine is down");
-    Ok(served?)
+    Ok(())
 }
 
 /// The models folder, with its ids remembered in the data folder.
@@ -169,7 +168,9 @@ fn open_queue(config: &EngineConfig) -> Result<Queue, EngineError> {
 fn lock_folder(config: &EngineConfig) -> Result<File, EngineError> {
     let path = config.data.join("lock");
     let failed = |error| EngineError::Lock { path: path.clone(), error };
-    let file = File::create(&path).map_err(failed)?;
+    // For reading and writing: that waits for nobody, should it be a pipe.
+    let file =
+        File::options().read(true).write(true).create(true).truncate(false).open(&path).map_err(failed)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(EngineError::InUse(config.data.clone())),

@@ -123,14 +123,14 @@ impl Store {
     /// The record of `id`. What cannot be understood is set aside, and the job is then unknown. Errors name the file.
     pub fn get(&self, id: JobId) -> io::Result<Option<Record>> {
         let path = self.path(id);
-        let error = match fs::read(&path) {
+        let error = match files::read_regular(&path) {
             Ok(json) => match Record::parse(id, &json) {
                 Ok(record) => return Ok(Some(record)),
                 Err(error) => error.to_string(),
             },
             Err(error) => match error.kind() {
                 io::ErrorKind::NotFound => return Ok(None),
-                io::ErrorKind::IsADirectory => error.to_string(),
+                io::ErrorKind::IsADirectory | io::ErrorKind::InvalidData => error.to_string(),
                 _ => return Err(io::Error::new(error.kind(), format!("{}: {error}", path.display()))),
             },
         };

@@ -6,6 +6,15 @@ use serde::{Deserialize, Serialize};
 /// The highest score, in parts per million.
 pub const FULL_SCORE: u32 = 1_000_000;
 
+/// Who asks for work. What is paid for goes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Caller {
+    /// A job: a chain pays for it.
+    Job,
+    /// Whoever asks and waits.
+    Direct,
+}
+
 /// Who says a [`Message`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]

@@ -5,7 +5,7 @@ use crate::{
     limits::{Cancel, Unfinished},
     metrics::WorkKind,
     queue::{Queue, Work},
-    work::{Generation, Message, Role, Scoring},
+    work::{Caller, Generation, Message, Role, Scoring},
 };
 use poq_primitives::job::{GenerateJob, Job, JobResult, ScoreJob};
 use std::{
@@ -56,10 +56,13 @@ pub async fn within<T>(
 pub async fn run(job: &Job, backends: &Backends) -> Result<JobResult, Unfinished> {
     match job {
         Job::Generate(job) => {
-            let generated = backends.generate(&generation_of(job), None).await?;
+            let generated = backends.generate_for(Caller::Job, &generation_of(job), None).await?;
             Ok(JobResult::Generate { text: generated.text, tokens: generated.tokens })
         }
-        Job::Score(job) => Ok(JobResult::Score { scores: backends.score(&scoring_of(job)).await?.scores }),
+        Job::Score(job) => {
+            let scored = backends.score_for(Caller::Job, &scoring_of(job)).await?;
+            Ok(JobResult::Score { scores: scored.scores })
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 use axum::{
     body::Body,
     extract::State,
-    http::{HeaderMap, Response, Uri},
+    http::{HeaderMap, Method, Response, Uri},
     Router,
 };
 use futures::stream;
@@ -27,6 +27,9 @@ use tokio::runtime::Runtime;
 
 /// The token that opens the gated repository.
 const TOKEN: &str = "hf_secret-of-the-test";
+
+/// The commit of every revision of every repository.
+const COMMIT: &str = "c0ffeec0ffeec0ffeec0ffeec0ffeec0ffeec0ff";
 
 /// What the server does with the next request for a file's content.
 enum Plan {
@@ -94,17 +97,23 @@ impl Server {
     }
 }
 
-async fn answer(State(site): State<Arc<Mutex<Site>>>, uri: Uri, headers: HeaderMap) -> Response<Body> {
+async fn answer(
+    State(site): State<Arc<Mutex<Site>>>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Response<Body> {
     let mut site = site.lock().unwrap();
     site.requests += 1;
+    let probe = method == Method::HEAD;
     let parts: Vec<&str> = uri.path().trim_start_matches('/').split('/').collect();
     match parts.as_slice() {
         [owner, repo, "resolve", _revision, file @ ..] => {
             let path = format!("{owner}/{repo}/{}", file.join("/"));
-            resolve(&mut site, &path, &headers)
+            resolve(&mut site, &path, &headers, probe)
         }
-        ["cdn", path @ ..] => content(&mut site, &path.join("/"), &headers, true),
-        ["files", name] => content(&mut site, &format!("files/{name}"), &headers, true),
+        ["cdn", path @ ..] => content(&mut site, &path.join("/"), &headers, !probe),
+        ["files", name] => content(&mut site, &format!("files/{name}"), &headers, !probe),
         _ => status(404),
     }
 }
@@ -114,7 +123,12 @@ fn status(code: u16) -> Response<Body> {
 }
 
 /// The hub's own answer. Large files are those of models; the rest comes at once.
-fn resolve(site: &mut Site, path: &str, headers: &HeaderMap) -> Response<Body> {
+fn resolve(site: &mut Site, path: &str, headers: &HeaderMap, probe: bool) -> Response<Body> {
+    // A repository that was renamed.
+    if let Some(path) = path.strip_prefix("moved/repo/") {
+        let there = format!("/gated/repo/resolve/main/{path}");
+        return Response::builder().status(307).header("location", there).body(Body::empty()).unwrap();
+    }
     let bearer = headers.get("authorization").map(|value| value.to_str().unwrap().to_owned());
     if path.starts_with("gated/") && bearer != Some(format!("Bearer {TOKEN}")) {
         return status(401);
@@ -125,19 +139,24 @@ fn resolve(site: &mut Site, path: &str, headers: &HeaderMap) -> Response<Body> {
         return Response::builder()
             .status(302)
             .header("location", format!("{}/cdn/{path}", site.address))
-            .header("x-repo-commit", "c0ffee")
+            .header("x-repo-commit", COMMIT)
             .header("x-linked-etag", format!("\"{hash}\""))
+            .header("x-linked-size", file.len())
             .header("etag", "\"of-the-pointer\"")
             .body(Body::empty())
             .unwrap();
     }
+    let known = site.sent.len();
     let mut response = content(site, path, headers, false);
-    response.headers_mut().insert("x-repo-commit", "c0ffee".parse().unwrap());
+    if probe {
+        site.sent.truncate(known);
+    }
+    response.headers_mut().insert("x-repo-commit", COMMIT.parse().unwrap());
     response.headers_mut().insert("etag", format!("\"{}\"", &hash[..40]).parse().unwrap());
     response
 }
 
-/// A file's content, or the part of it that is asked for. Plans are for whoever wants more than the first byte.
+/// A file's content, or the part of it that is asked for.
 fn content(site: &mut Site, path: &str, headers: &HeaderMap, planned: bool) -> Response<Body> {
     let Some(file) = site.files.get(path).cloned() else { return status(404) };
     let header = |name: &str| headers.get(name).map(|value| value.to_str().unwrap());
@@ -146,8 +165,7 @@ fn content(site: &mut Site, path: &str, headers: &HeaderMap, planned: bool) -> R
         let (first, last) = range.strip_prefix("bytes=").unwrap().split_once('-').unwrap();
         (first.parse::<usize>().unwrap(), last.parse().unwrap_or(file.len().saturating_sub(1)))
     });
-    let probe = range == Some((0, 0));
-    let plan = if planned && !probe { site.plans.pop_front() } else { None };
+    let plan = if planned { site.plans.pop_front() } else { None };
     let same = header("if-range").is_none_or(|wanted| wanted == etag);
     let range = match plan {
         Some(Plan::Status(code)) => return status(code),
@@ -170,9 +188,7 @@ fn content(site: &mut Site, path: &str, headers: &HeaderMap, planned: bool) -> R
         Some(Plan::Cut(bytes)) => (wanted[..bytes.min(wanted.len())].to_vec(), true),
         _ => (wanted.clone(), false),
     };
-    if !probe {
-        site.sent.push((first, send.len()));
-    }
+    site.sent.push((first, send.len()));
     let mut response = Response::builder().header("etag", etag).header("content-length", wanted.len());
     if range.is_some() {
         let of = format!("bytes {first}-{last}/{}", file.len());
@@ -334,6 +350,12 @@ fn a_generator_comes_from_the_hub_and_is_checked() {
     world.works(&["add", "hf:owner/repo@v1/q8/strong.gguf", "--name", "other", "--link"]);
     assert!(world.server.sent().is_empty());
     assert!(world.store().join("other.gguf").is_symlink());
+    // Other programs find it in the cache.
+    let cache = world.folder.path().join("hub/hub/models--owner--repo");
+    assert_eq!(text(&fs::read(cache.join("refs/v1")).unwrap()), COMMIT);
+    let snapshot = cache.join("snapshots").join(COMMIT).join("q8/strong.gguf");
+    assert_eq!(fs::read_link(&snapshot).unwrap(), Path::new("../../../blobs").join(&id));
+    assert_eq!(fs::read(snapshot).unwrap(), content);
     assert_eq!(world.list()[0]["id"], id);
     assert_eq!(world.stored(), ["other.gguf", "strong.gguf"], "nothing else is left");
 }
@@ -354,6 +376,7 @@ fn a_gated_repository_wants_a_token_which_is_never_shown() {
 
     fs::write(world.folder.path().join("hub/token"), TOKEN).unwrap();
     world.works(&["add", "hf:gated/repo/m.gguf", "--name", "by-file"]);
+    world.works(&["add", "hf:moved/repo/m.gguf", "--name", "by-its-old-name"]);
 }
 
 #[test]
@@ -670,6 +693,27 @@ fn an_evaluator_keeps_its_manifest_and_one_in_the_store_gets_one() {
     assert!(world.fails(&["add", bare.to_str().unwrap()]).contains("has no tokenizer.json"));
     fs::remove_file(bare.join("model.onnx")).unwrap();
     assert!(world.fails(&["add", bare.to_str().unwrap()]).contains("neither a poq.json nor an .onnx"));
+}
+
+/// What a command leaves that is ended by Ctrl-C goes with the next one; what another one works on stays.
+#[test]
+fn what_was_left_half_made_is_cleared_away() {
+    let world = World::new();
+    let [left, fresh, locked] =
+        [".tmp-left", ".tmp-fresh", ".tmp-locked"].map(|name| world.store().join(name));
+    for folder in [&left, &fresh, &locked] {
+        fs::create_dir_all(folder).unwrap();
+        fs::write(folder.join("half.gguf"), "GGUF").unwrap();
+    }
+    fs::write(world.store().join(".tmp-file"), "half").unwrap();
+    let hour_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(3600);
+    for old in [&left, &locked, &world.store().join(".tmp-file")] {
+        fs::File::open(old).unwrap().set_modified(hour_ago).unwrap();
+    }
+    let lock = fs::File::open(&locked).unwrap();
+    lock.try_lock().unwrap();
+    world.works(&["add", world.demo.join("poq-demo-weak.gguf").to_str().unwrap()]);
+    assert_eq!(world.stored(), [".tmp-fresh", ".tmp-locked", "poq-demo-weak.gguf"]);
 }
 
 #[test]

@@ -11,10 +11,15 @@ use poq_worker::{
     limits::Unfinished,
     models::shelf::ModelKind,
     pool::{Pool, Presence},
-    work::{Generation, Scoring},
+    store::now_ms,
+    work::{Caller, Generated, Generation, Scoring},
 };
-use std::{fs, path::Path, sync::Arc};
-use tokio::sync::mpsc;
+use std::{
+    fs,
+    path::Path,
+    sync::{Arc, Mutex},
+};
+use tokio::{sync::mpsc, task::JoinHandle};
 
 fn ramble(model: &str, seed: u32) -> Generation {
     Generation {
@@ -45,16 +50,26 @@ fn failure<T: std::fmt::Debug>(outcome: Result<T, Unfinished>) -> (FailureReason
     (error.code, error.message)
 }
 
-/// Kills the model's process while it works; what the one who waits for it hears.
-async fn abort_while_working(pool: &Arc<Pool>, model: &str) -> Unfinished {
+/// Work that has shown its first piece.
+async fn under_way(pool: &Arc<Pool>, work: Generation) -> JoinHandle<Result<Generated, Unfinished>> {
     let (pieces, mut shown) = mpsc::channel(100_000);
-    let working = tokio::spawn({
-        let (pool, work) = (Arc::clone(pool), ramble(model, 1));
-        async move { pool.generate(&work, Some(pieces)).await }
-    });
+    let pool = Arc::clone(pool);
+    let working = tokio::spawn(async move { pool.generate(&work, Some(pieces)).await });
     shown.recv().await.unwrap();
+    working
+}
+
+/// Kills the model's process while it works on request number `seed`; what the one who waits for it hears.
+async fn abort_while_working(pool: &Arc<Pool>, model: &str, seed: u32) -> Unfinished {
+    let working = under_way(pool, ramble(model, seed)).await;
     kill("-ABRT", pid_of(pool, model));
     working.await.unwrap().unwrap_err()
+}
+
+/// How often the model died in a row, as the engine's file says it.
+fn deaths(folder: &Path, model: &str) -> u64 {
+    let json = fs::read(folder.join("aborts.json")).unwrap_or_else(|_| b"{}".to_vec());
+    serde_json::from_slice::<serde_json::Value>(&json).unwrap()[model]["count"].as_u64().unwrap_or(0)
 }
 
 #[tokio::test]
@@ -67,14 +82,16 @@ async fn an_abort_kills_one_model_and_three_set_it_aside() {
     pool.score(&score(&other)).await.unwrap();
     let other_pid = pid_of(&pool, &other);
 
-    for _ in 0..MOST_DEATHS - 1 {
-        let Unfinished::Died(how) = abort_while_working(&pool, &model).await else { panic!("not dead") };
+    for seed in 1..MOST_DEATHS {
+        let Unfinished::Died(how) = abort_while_working(&pool, &model, seed).await else {
+            panic!("not dead")
+        };
         assert!(how.contains("signal 6"), "{how}");
     }
     pool.generate(&ask(&model, "Are you there?"), None).await.unwrap();
-    for _ in 0..MOST_DEATHS {
+    for seed in 10..10 + MOST_DEATHS {
         assert!(
-            matches!(abort_while_working(&pool, &model).await, Unfinished::Died(_)),
+            matches!(abort_while_working(&pool, &model, seed).await, Unfinished::Died(_)),
             "the count began anew"
         );
     }
@@ -88,6 +105,130 @@ async fn an_abort_kills_one_model_and_three_set_it_aside() {
 
     poq_worker::aborts::Aborts::open(folder.path()).forgive(&model).unwrap();
     pool.generate(&ask(&model, "Are you there?"), None).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_request_that_killed_its_process_is_not_run_again_and_counts_once() {
+    let folder = folder_with_models();
+    let model = shelf(folder.path()).named("poq-demo-strong").unwrap().id.clone().unwrap();
+    let pool = pool(folder.path(), Settings::default());
+    assert!(matches!(abort_while_working(&pool, &model, 1).await, Unfinished::Died(_)));
+    // As the libraries of clients do.
+    for _ in 0..MOST_DEATHS {
+        let (code, message) = failure(pool.generate(&ramble(&model, 1), None).await);
+        assert_eq!(code, FailureReason::EngineAborted);
+        assert!(message.contains("not run again"), "{message}");
+    }
+    assert_eq!(pool.presence(&model), Presence::Available, "it was not even loaded for that");
+    assert_eq!(deaths(folder.path(), &model), 1);
+    pool.generate(&ask(&model, "Are you there?"), None).await.unwrap();
+    assert_eq!(deaths(folder.path(), &model), 0);
+}
+
+#[tokio::test]
+async fn of_several_requests_each_is_tried_alone() {
+    let folder = folder_with_models();
+    let model = shelf(folder.path()).named("poq-demo-strong").unwrap().id.clone().unwrap();
+    let pool = pool(folder.path(), Settings::default());
+    let (innocent, killer) = (Generation { max_tokens: 400, ..ramble(&model, 1) }, ramble(&model, 2));
+    let first = under_way(&pool, innocent.clone()).await;
+    let second = under_way(&pool, killer.clone()).await;
+    kill("-ABRT", pid_of(&pool, &model));
+    for died in [first, second] {
+        assert!(matches!(died.await.unwrap(), Err(Unfinished::Died(_))));
+    }
+    pool.generate(&innocent, None).await.unwrap();
+    assert_eq!(deaths(folder.path(), &model), 0);
+
+    // What is suspected has the process for itself.
+    let again = under_way(&pool, killer.clone()).await;
+    let other = tokio::spawn({
+        let (pool, work) = (Arc::clone(&pool), ask(&model, "Are you there?"));
+        async move { pool.generate(&work, None).await }
+    });
+    while pool.users(&model) < 2 {
+        tokio::task::yield_now().await;
+    }
+    kill("-ABRT", pid_of(&pool, &model));
+    assert!(matches!(again.await.unwrap(), Err(Unfinished::Died(_))));
+    other.await.unwrap().unwrap();
+    assert_eq!(failure(pool.generate(&killer, None).await).0, FailureReason::EngineAborted);
+}
+
+#[tokio::test]
+async fn whoever_goes_away_from_a_dying_process_is_known_all_the_same() {
+    let folder = folder_with_models();
+    let model = shelf(folder.path()).named("poq-demo-strong").unwrap().id.clone().unwrap();
+    let pool = pool(folder.path(), Settings::default());
+    let working = under_way(&pool, ramble(&model, 1)).await;
+    let pid = pid_of(&pool, &model);
+    kill("-STOP", pid);
+    working.abort();
+    assert!(working.await.unwrap_err().is_cancelled());
+    kill("-KILL", pid);
+    while pool.presence(&model) != Presence::Available {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(deaths(folder.path(), &model), 1);
+}
+
+#[tokio::test]
+async fn a_model_that_is_set_aside_is_tried_again_and_jobs_wait_for_that() {
+    let folder = folder_with_models();
+    let model = shelf(folder.path()).named("poq-demo-strong").unwrap().id.clone().unwrap();
+    let set_aside = |ms_ago: u64| {
+        let deaths =
+            serde_json::json!({ &model: { "count": 3, "last": "signal 6", "at_ms": now_ms() - ms_ago } });
+        fs::write(folder.path().join("aborts.json"), deaths.to_string()).unwrap();
+    };
+    set_aside(0);
+    let pool = common::pool(folder.path(), Settings::default());
+    let work = ask(&model, "Are you there?");
+    let (code, message) = failure(pool.generate(&work, None).await);
+    assert_eq!(code, FailureReason::ModelUnavailable);
+    assert!(message.contains("tried again in"), "{message}");
+    let mut job = Box::pin(pool.generate_for(Caller::Job, &work, None));
+    for _ in 0..10 {
+        assert!(futures::poll!(&mut job).is_pending());
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    set_aside(29_000);
+    job.await.unwrap();
+    assert_eq!(deaths(folder.path(), &model), 0, "it works again");
+
+    // A pause beyond the time of a job is not waited for.
+    let short = Settings { job_time: std::time::Duration::from_secs(1), ..Settings::default() };
+    set_aside(0);
+    let pool = common::pool(folder.path(), short);
+    let (code, _) = failure(pool.generate_for(Caller::Job, &work, None).await);
+    assert_eq!(code, FailureReason::ModelUnavailable);
+    set_aside(30_000);
+    pool.generate(&work, None).await.unwrap();
+}
+
+#[tokio::test]
+async fn whoever_pays_comes_before_whoever_asks() {
+    let folder = folder_with_models();
+    let model = shelf(folder.path()).named("poq-demo-strong").unwrap().id.clone().unwrap();
+    let pool = pool(folder.path(), Settings { parallel: 1, ..Settings::default() });
+    let running = under_way(&pool, ramble(&model, 1)).await;
+    let order = Arc::new(Mutex::new(Vec::new()));
+    let mut waiting = Vec::new();
+    for (name, caller) in [("ask 1", Caller::Direct), ("ask 2", Caller::Direct), ("job", Caller::Job)] {
+        let (served, order, work) = (Arc::clone(&pool), Arc::clone(&order), ask(&model, name));
+        waiting.push(tokio::spawn(async move {
+            served.generate_for(caller, &work, None).await.unwrap();
+            order.lock().unwrap().push(name);
+        }));
+        while pool.users(&model) < 1 + waiting.len() {
+            tokio::task::yield_now().await;
+        }
+    }
+    running.await.unwrap().unwrap();
+    for waiting in waiting {
+        waiting.await.unwrap();
+    }
+    assert_eq!(*order.lock().unwrap(), ["job", "ask 1", "ask 2"]);
 }
 
 #[tokio::test]

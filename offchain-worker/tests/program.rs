@@ -4,18 +4,24 @@
 mod common;
 
 use common::folder_with_models;
-use std::{path::Path, process::Output};
+use std::{
+    path::Path,
+    process::{Command, Output},
+};
+
+fn command(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_poq-worker"));
+    command
+        .args(arguments)
+        .env("POQ_MODELS", folder.join("models"))
+        .env("POQ_ENGINE_DATA", folder.join("data"))
+        // Whoever runs the tests may have a configuration of their own.
+        .env("XDG_CONFIG_HOME", folder);
+    command
+}
 
 fn poq_worker(folder: &Path, arguments: &[&str]) -> Output {
-    let folders = [folder.join("models"), folder.join("data")];
-    std::process::Command::new(env!("CARGO_BIN_EXE_poq-worker"))
-        .args(arguments)
-        .env("POQ_MODELS", &folders[0])
-        .env("POQ_ENGINE_DATA", &folders[1])
-        // Whoever runs the tests may have a configuration of their own.
-        .env("XDG_CONFIG_HOME", folder)
-        .output()
-        .unwrap()
+    command(folder, arguments).output().unwrap()
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -61,6 +67,49 @@ fn run_answers_and_scores() {
     assert!(!output.status.success() && text(&output.stderr).contains("--response"));
     let output = poq_worker(folder.path(), &["run", "-m", "nobody", "-p", question]);
     assert!(!output.status.success() && text(&output.stderr).contains("models list"));
+}
+
+/// `poq-worker models list | head -1`: whoever reads has enough, and that is no fault of the program.
+#[test]
+fn nobody_has_to_read_the_output() {
+    let folder = folder_with_models();
+    let question = "What is the capital of France?";
+    for arguments in [
+        &["models", "list"][..],
+        &["models", "list", "--json"],
+        &["models", "check"],
+        &["models", "retry", "poq-demo-weak"],
+        &["check"],
+        &["run", "-m", "poq-demo-strong", "-p", question],
+        &["run", "-m", "poq-demo-evaluator", "-p", question, "-r", "Paris."],
+    ] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = command(folder.path(), arguments).stdout(writer).output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {}", text(&output.stderr));
+    }
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output =
+        command(folder.path(), &["models", "remove", "nobody", "--yes"]).stderr(writer).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "an error that nobody reads is one");
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let output = command(folder.path(), &["models", "list"]).stdout(full).output().unwrap();
+    assert!(output.status.code() == Some(1) && text(&output.stderr).contains("standard output"));
+}
+
+/// Whoever may write into the folder could have put a link there that leads to a file of the user.
+#[test]
+fn check_writes_through_no_link() {
+    let folder = folder_with_models();
+    let victim = folder.path().join("diary.txt");
+    std::fs::write(&victim, "dear diary").unwrap();
+    std::fs::create_dir_all(folder.path().join("data")).unwrap();
+    for place in ["models", "data"] {
+        std::os::unix::fs::symlink(&victim, folder.path().join(place).join(".check")).unwrap();
+    }
+    assert!(poq_worker(folder.path(), &["check"]).status.success());
+    assert_eq!(std::fs::read_to_string(&victim).unwrap(), "dear diary");
 }
 
 #[test]

@@ -350,12 +350,12 @@ async fn a_chat_hears_why_it_got_no_answer() {
     engine.kill();
 }
 
-/// A client that sends half of a request and then nothing holds its place for half a minute and no longer.
+/// A client with a token that sends half of a request and then nothing holds its place for so long and no longer.
 #[tokio::test]
 async fn a_body_that_never_comes_is_not_waited_for() {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     let folder = folder_with_models();
-    let engine = Serve::start(folder.path(), &[]);
+    let engine = Serve::start(folder.path(), &["--request-seconds", "1"]);
     let address = engine.client.base.strip_prefix("http://").unwrap();
     let mut slow = tokio::net::TcpStream::connect(address).await.unwrap();
     let request = format!(
@@ -368,6 +368,74 @@ async fn a_body_that_never_comes_is_not_waited_for() {
     let length = slow.read(&mut answer).await.unwrap();
     let answer = String::from_utf8_lossy(&answer[..length]).into_owned();
     assert!(answer.starts_with("HTTP/1.1 408 ") && answer.contains("too_slow"), "{answer}");
+    engine.stop();
+}
+
+/// Whoever sends half of a request and no token keeps nobody else out, even where few files may be open.
+#[tokio::test]
+async fn half_sent_requests_lock_nobody_out() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let folder = folder_with_models();
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -Sn 100 && exec \"$0\" \"$@\"", PROGRAM]);
+    command.args(arguments(folder.path(), &folder.path().join("data"), &["--request-seconds", "2"]));
+    let engine = Serve::run(command, folder.path());
+    let limits = fs::read_to_string(format!("/proc/{}/limits", engine.child.id())).unwrap();
+    let files = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+    let [.., soft, hard, _files] = files.split_whitespace().collect::<Vec<_>>()[..] else {
+        panic!("{files}")
+    };
+    assert_eq!(soft, hard);
+
+    let address = engine.client.base.strip_prefix("http://").unwrap();
+    let mut half = Vec::new();
+    for sent in
+        ["", "GET /health HTTP/1.1\r\nhost:", "POST /v1/rerank HTTP/1.1\r\ncontent-length: 9\r\n\r\n{"]
+    {
+        for _ in 0..60 {
+            let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+            stream.write_all(sent.as_bytes()).await.unwrap();
+            half.push(stream);
+        }
+    }
+    let health = engine.client.http.get(format!("{}/health", engine.client.base)).send().await.unwrap();
+    assert_eq!(health.status(), StatusCode::OK);
+    for mut stream in half {
+        let mut answer = Vec::new();
+        let _reset = stream.read_to_end(&mut answer).await;
+        let answer = String::from_utf8_lossy(&answer).into_owned();
+        assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 401 "), "{answer}");
+    }
+    engine.stop();
+}
+
+/// Native code that reads files of strangers gets to know nothing that it does not need.
+#[tokio::test]
+async fn the_models_processes_do_not_inherit_the_engines_secrets() {
+    let folder = folder_with_models();
+    let mut command = Command::new(PROGRAM);
+    command.args(arguments(folder.path(), &folder.path().join("data"), &[]));
+    command.env("HF_TOKEN", "secret-of-the-hub").env("SOME_API_KEY", "secret-of-a-server");
+    command.env("OMP_WAIT_POLICY", "passive");
+    let engine = Serve::run(command, folder.path());
+    let jobs = Jobs::of(folder.path());
+    for n in 0..3 {
+        engine.put(&job_id(n), &jobs.number(n)).await;
+        let state = engine.client.finished(&job_id(n)).await;
+        assert!(matches!(state, JobState::Done { .. }), "{state:?}");
+    }
+    let runners = engine.runners();
+    assert_eq!(runners.len(), 3, "two generators and an evaluator");
+    for runner in runners {
+        let environment = fs::read(format!("/proc/{}/environ", runner.as_raw_nonzero())).unwrap();
+        let environment = String::from_utf8_lossy(&environment).replace('\0', "\n");
+        for secret in
+            [engine.client.token.expose(), "POQ_ENGINE_TOKEN", "secret-of-the-hub", "secret-of-a-server"]
+        {
+            assert!(!environment.contains(secret), "{environment}");
+        }
+        assert!(environment.contains("OMP_WAIT_POLICY=passive"), "{environment}");
+    }
     engine.stop();
 }
 
@@ -567,6 +635,10 @@ async fn damaged_files_are_no_reason_not_to_start() {
     fs::write(data.join(format!("jobs/{}.json", job_id(2))), noise()).unwrap();
     fs::write(data.join(format!("jobs/{}.json", job_id(3))), "").unwrap();
     fs::write(data.join("jobs/readme.txt"), "not a job").unwrap();
+    // Pipes that nobody writes to: whoever reads them waits for ever.
+    for pipe in [format!("jobs/{}.json", job_id(4)), "jobs/.tmp-pipe".to_owned()] {
+        assert!(Command::new("mkfifo").arg(data.join(pipe)).status().unwrap().success());
+    }
     fs::write(data.join("aborts.json"), noise()).unwrap();
     fs::write(data.join("digests.json"), noise()).unwrap();
     fs::write(data.join("lock"), noise()).unwrap();
@@ -587,6 +659,14 @@ async fn damaged_files_are_no_reason_not_to_start() {
             let _is_there = fs::create_dir(&file);
         }
     }
+    for file in ["aborts.json", "digests.json"].map(|file| data.join(file)) {
+        fs::remove_dir(&file).unwrap();
+        assert!(Command::new("mkfifo").arg(&file).status().unwrap().success());
+    }
+    let engine = Serve::start(folder.path(), &[]);
+    engine.put(&job_id(9), &jobs.number(9)).await;
+    assert!(matches!(engine.client.finished(&job_id(9)).await, JobState::Done { .. }));
+    engine.stop();
     assert!(data.join(format!("jobs/{}.json.corrupt", job_id(1))).is_dir(), "set aside, not thrown away");
 }
 

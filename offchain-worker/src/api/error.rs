@@ -105,11 +105,12 @@ impl From<Unfinished> for ApiError {
             }
         };
         let status = match error.code {
-            FailureReason::InvalidJob => StatusCode::BAD_REQUEST,
+            // Engine aborted: this very request ended a process before. Clients send again what gets a 5xx.
+            FailureReason::InvalidJob | FailureReason::EngineAborted => StatusCode::BAD_REQUEST,
             FailureReason::ModelUnavailable => StatusCode::SERVICE_UNAVAILABLE,
             FailureReason::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,
             // The engine itself takes an empty text for a result, so no caller is told that it failed.
-            FailureReason::EngineAborted | FailureReason::EmptyOutput => StatusCode::BAD_GATEWAY,
+            FailureReason::EmptyOutput => StatusCode::BAD_GATEWAY,
             FailureReason::Internal => return Self::internal(),
         };
         Self::new(status, metrics::reason(error.code), error.message)

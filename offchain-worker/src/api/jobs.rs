@@ -71,7 +71,7 @@ pub async fn put_job(
     request: Request,
 ) -> Result<Response, ApiError> {
     let (id, (wait, deadline_ms)) = (parse_id(id)?, parse_ask(ask)?);
-    let job = parse_job(&read_json(request).await?)?;
+    let job = parse_job(&read_json(request, &engine).await?)?;
     let queue = Arc::clone(&engine.queue);
     let ticket = blocking(move || queue.submit(id, job, deadline_ms)).await??;
     let ticket = hold(&engine, id, ticket, wait).await?;

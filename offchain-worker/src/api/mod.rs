@@ -13,10 +13,12 @@
 //! | `GET /openapi.json` | this API as OpenAPI 3.1; wants no token |
 //!
 //! Every error is `{"error":{"message":"…","type":"…","code":"…","param":null}}`, which clients of OpenAI's API read
-//! as theirs: `400` malformed or not to be done, `401` no or wrong token, `404`, `405`, `408` the body came too slowly,
+//! as theirs: `400` malformed or not to be done (or the model's process died under this very request before), `401` no or wrong token, `404`, `405`, `408` the body came too slowly,
 //! `409` the id belongs to another job, `413` body too large, `415` not JSON, `422` JSON that is not a job, `429` with
 //! `Retry-After` when there are too many requests, `500` the engine or its disk fails, `502` the model's process died,
 //! `503` the model cannot be used or the engine is stopping, `504` the work took longer than it may.
+//!
+//! Before a request comes here: [`crate::door`].
 //!
 //! Jobs are queued and outlive the engine; everything else is done while the caller waits, and no longer: who goes
 //! away ends the work. As many such requests as the queue takes jobs are worked on, and the next is turned away.
@@ -57,9 +59,6 @@ use tower::limit::GlobalConcurrencyLimitLayer;
 /// Requests for jobs and models that are worked on at once; more wait.
 const MAX_CONCURRENT_REQUESTS: usize = 256;
 
-/// How long a body may take to arrive.
-const READING_TIME: Duration = Duration::from_secs(30);
-
 /// The state that all routes share.
 #[derive(Clone, Debug)]
 pub struct ApiState {
@@ -78,6 +77,8 @@ pub struct ApiState {
     /// Places for requests that are no jobs.
     places: Arc<Semaphore>,
     job_time: Duration,
+    /// How long a body may take to arrive.
+    reading_time: Duration,
     max_body_bytes: usize,
 }
 
@@ -100,6 +101,7 @@ impl ApiState {
             drained: Cancel::default(),
             places: Arc::new(Semaphore::new(settings.queue_limit)),
             job_time: settings.job_time,
+            reading_time: settings.door.patience,
             max_body_bytes: settings.max_body_bytes,
         }
     }
@@ -186,11 +188,11 @@ fn method_name(method: &Method) -> &'static str {
 /// A JSON body that came in time and within the size limit.
 pub struct Body<T>(T);
 
-impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
+impl<T: DeserializeOwned> FromRequest<ApiState> for Body<T> {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
-        let bytes = read_json(request).await?;
+    async fn from_request(request: Request, engine: &ApiState) -> Result<Self, ApiError> {
+        let bytes = read_json(request, engine).await?;
         serde_json::from_slice(&bytes)
             .map(Self)
             .map_err(|error| ApiError::new(StatusCode::BAD_REQUEST, "invalid_json", error))
@@ -198,9 +200,9 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
 }
 
 /// The body of a request that says that it is JSON.
-async fn read_json(request: Request) -> Result<Bytes, ApiError> {
+async fn read_json(request: Request, engine: &ApiState) -> Result<Bytes, ApiError> {
     want_json(request.headers())?;
-    let read = tokio::time::timeout(READING_TIME, Bytes::from_request(request, &())).await;
+    let read = tokio::time::timeout(engine.reading_time, Bytes::from_request(request, &())).await;
     let late = |_| ApiError::new(StatusCode::REQUEST_TIMEOUT, "too_slow", "the body took too long to arrive");
     Ok(read.map_err(late)??)
 }

@@ -82,7 +82,7 @@ pub enum ModelState {
     Loaded,
     /// Cannot be read or loaded; of one that is elsewhere: its server does not work.
     Broken,
-    /// Its process died too often; it is not tried any more.
+    /// Its process died too often; it is not tried for a while.
     SetAside,
 }
 

@@ -115,11 +115,10 @@ pub fn run(args: CalibrateArgs) -> anyhow::Result<()> {
             .with_context(|| path.display().to_string())?;
     }
     if args.json {
-        println!("{:#}", report.json(args.write));
+        super::print_line(format_args!("{:#}", report.json(args.write)))
     } else {
-        print!("{}", report.text(&args));
+        super::print(report.text(&args))
     }
-    Ok(())
 }
 
 /// The folder of the evaluator that `wanted` names.

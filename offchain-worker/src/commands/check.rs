@@ -1,6 +1,6 @@
 //! `poq-worker check`.
 
-use super::{say, Bench};
+use super::{print_line, say, Bench};
 use comfy_table::{presets::NOTHING, Table};
 use poq_worker::{
     config::{loopback, ApiArgs, EngineArgs, DEFAULT_PORT},
@@ -10,7 +10,7 @@ use poq_worker::{
     runner::protocol::Facts,
     token::Token,
 };
-use std::{fs, net::TcpListener, path::Path};
+use std::{io::Write as _, net::TcpListener, path::Path};
 
 /// Options of `poq-worker check`.
 #[derive(clap::Args)]
@@ -43,7 +43,7 @@ pub fn run(args: CheckArgs) -> anyhow::Result<()> {
     }
     bench.backends.pool().clear();
     runtime.shutdown_background();
-    print(&findings);
+    print(&findings)?;
     let broken = findings.iter().filter(|finding| finding.state.is_err()).count();
     if broken > 0 {
         anyhow::bail!(
@@ -60,7 +60,7 @@ pub fn run(args: CheckArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn print(findings: &[Finding]) {
+fn print(findings: &[Finding]) -> anyhow::Result<()> {
     let mut table = Table::new();
     table.load_style(NOTHING).set_header(["WHAT", "KIND", "STATE"]);
     for Finding { what, kind, state } in findings {
@@ -70,7 +70,7 @@ fn print(findings: &[Finding]) {
         };
         table.add_row([what.as_str(), kind, &state]);
     }
-    println!("{}", table.trim_fmt());
+    print_line(table.trim_fmt())
 }
 
 /// What the models need around them.
@@ -122,9 +122,9 @@ fn surroundings(bench: &Bench) -> Vec<Finding> {
 }
 
 fn writable(folder: &Path) -> Result<String, String> {
-    let probe = folder.join(".check");
-    fs::write(&probe, "x").and_then(|()| fs::remove_file(&probe)).map_err(|error| error.to_string())?;
-    Ok("can be written".to_owned())
+    // A new file of a name that nobody can have put there.
+    let written = tempfile::tempfile_in(folder).and_then(|mut probe| probe.write_all(b"x"));
+    written.map(|()| "can be written".to_owned()).map_err(|error| error.to_string())
 }
 
 fn memory(bench: &Bench) -> Result<String, String> {

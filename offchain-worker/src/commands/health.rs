@@ -1,5 +1,6 @@
 //! `poq-worker health`.
 
+use super::print_line;
 use anyhow::{bail, Context as _};
 use poq_worker::{
     api::health::Health,
@@ -33,8 +34,7 @@ pub fn run(args: HealthArgs) -> anyhow::Result<()> {
     let listen = args.listen.or(file.api.listen).unwrap_or_else(|| loopback(DEFAULT_PORT));
     let url = format!("http://{}/health", reachable(listen));
     let Health { status, version } = ask(&url).with_context(|| format!("the engine at {url} is not well"))?;
-    println!("{status}: version {version}");
-    Ok(())
+    print_line(format_args!("{status}: version {version}"))
 }
 
 fn ask(url: &str) -> anyhow::Result<Health> {

@@ -19,7 +19,11 @@ use poq_worker::{
     pool::Pool,
     runner::Program,
 };
-use std::sync::Arc;
+use std::{
+    fmt::Display,
+    io::{self, Write as _},
+    sync::Arc,
+};
 
 /// An engine without a server: what a single command works with.
 pub struct Bench {
@@ -65,4 +69,18 @@ pub fn say(unfinished: Unfinished) -> String {
         Unfinished::Cancelled => "cancelled".to_owned(),
         Unfinished::Died(how) => format!("the model's process died: {how}"),
     }
+}
+
+/// Writes `text` to standard output. Whoever reads may have gone, as `head` does when it has enough: that is no error.
+pub fn print(text: impl Display) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    match write!(out, "{text}").and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.context("standard output cannot be written"),
+    }
+}
+
+/// Writes `text` and the end of a line to standard output, as [`print`] does.
+pub fn print_line(text: impl Display) -> anyhow::Result<()> {
+    print(format_args!("{text}\n"))
 }

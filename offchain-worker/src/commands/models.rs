@@ -1,5 +1,6 @@
 //! `poq-worker models`: put models into the store, look at them, check them, take them out.
 
+use super::print_line;
 use anyhow::{bail, Context as _};
 use clap::{Args, Subcommand, ValueEnum};
 use comfy_table::{presets, CellAlignment, Table};
@@ -50,7 +51,7 @@ enum Command {
         after_help = "Examples:\n  poq-worker models check\n  poq-worker models check poq-demo-strong"
     )]
     Check(CheckArgs),
-    /// Give a model another chance that was set aside because its process died too often
+    /// Try a model again at once that was set aside for a while because its process died too often
     Retry(RetryArgs),
 }
 
@@ -64,7 +65,8 @@ Sources:
 
 A model in several files (NAME-00001-of-00003.gguf) is added as one; name any of them. A download that breaks off
 goes on where it was when the same command is given again. HF_TOKEN (or `hf auth login`) opens private and gated
-repositories, HF_ENDPOINT names another hub, HF_HOME another cache.
+repositories and is sent to the hub only, never where it redirects to; HF_ENDPOINT names another hub, HF_HOME another
+cache. Unencrypted http:// needs --allow-http, except on this machine, or from a web server with --sha256.
 
 Examples:
   poq-worker models add ~/Downloads/tiny.Q4_K_M.gguf
@@ -114,6 +116,11 @@ struct AddArgs {
     /// Link to the files where they lie instead of copying them
     #[arg(long)]
     link: bool,
+
+    /// Use unencrypted HTTP with other machines, too: for a hub (HF_ENDPOINT), and for a web server without --sha256.
+    /// Whoever is in between can then read HF_TOKEN and change what comes
+    #[arg(long, env = "POQ_ALLOW_HTTP")]
+    allow_http: bool,
 
     #[command(flatten)]
     store: StoreArgs,
@@ -237,14 +244,15 @@ fn add(args: &AddArgs) -> anyhow::Result<()> {
         kind: args.kind.map(Into::into),
         max_tokens: args.max_tokens.and_then(|tokens| usize::try_from(tokens).ok()),
         link: args.link,
+        allow_http: args.allow_http,
     };
     let mut failed: usize = 0;
     for source in &args.sources {
         match add::add(&shelf, source, &options) {
-            Ok(added) => show(&added),
+            Ok(added) => show(&added)?,
             Err(error) if args.sources.len() == 1 => bail!(error),
             Err(error) => {
-                eprintln!("{source}: {error}");
+                let _unread = writeln!(io::stderr(), "{source}: {error}");
                 failed = failed.saturating_add(1);
             }
         }
@@ -255,7 +263,7 @@ fn add(args: &AddArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn show(Added { entry, already }: &Added) {
+fn show(Added { entry, already }: &Added) -> anyhow::Result<()> {
     let state = if *already { "was in the store already" } else { "added" };
     let mut table = plain_table();
     table.add_row(["name", &entry.name]);
@@ -267,7 +275,7 @@ fn show(Added { entry, already }: &Added) {
     if let Some(manifest) = &entry.manifest {
         table.add_row(["tokens", &format!("at most {}", manifest.max_tokens)]);
     }
-    println!("{}", trimmed(&table));
+    print_line(trimmed(&table))
 }
 
 fn list(args: &ListArgs) -> anyhow::Result<()> {
@@ -275,18 +283,14 @@ fn list(args: &ListArgs) -> anyhow::Result<()> {
     shelf.scan();
     let entries = shelf.list();
     if args.json {
-        println!(
-            "{}",
-            serde_json::to_string_pretty(&entries.iter().map(|e| as_json(e)).collect::<Vec<_>>())?
-        );
-        return Ok(());
+        let all = entries.iter().map(|entry| as_json(entry)).collect::<Vec<_>>();
+        return print_line(serde_json::to_string_pretty(&all)?);
     }
     if entries.is_empty() {
-        println!(
+        return print_line(format_args!(
             "no models in {}; `poq-worker models add --help` says where to get them",
             shelf.folder().display()
-        );
-        return Ok(());
+        ));
     }
     let aborts = Aborts::open(&args.store.folders()?.data);
     let mut table = plain_table();
@@ -296,10 +300,9 @@ fn list(args: &ListArgs) -> anyhow::Result<()> {
         let id = if args.full { id } else { id.get(..SHORT_ID).unwrap_or(id) };
         let state = match &entry.id {
             Err(error) => format!("BROKEN: {error}"),
-            Ok(id) => aborts.set_aside(id).map_or_else(
-                || "ok".to_owned(),
-                |deaths| format!("SET ASIDE: died {} times in a row, last: {}", deaths.count, deaths.last),
-            ),
+            Ok(id) => aborts
+                .set_aside(id)
+                .map_or_else(|| "ok".to_owned(), |aside| format!("SET ASIDE: {}", aside.in_words())),
         };
         let size = HumanBytes(entry.bytes).to_string();
         table.add_row([entry.name.as_str(), kind_in_words(entry), id, &size, &state]);
@@ -307,8 +310,7 @@ fn list(args: &ListArgs) -> anyhow::Result<()> {
     if let Some(column) = table.column_mut(3) {
         column.set_cell_alignment(CellAlignment::Right);
     }
-    println!("{}", trimmed(&table));
-    Ok(())
+    print_line(trimmed(&table))
 }
 
 fn as_json(entry: &Entry) -> serde_json::Value {
@@ -328,12 +330,10 @@ fn remove(args: &RemoveArgs) -> anyhow::Result<()> {
     shelf.scan();
     let entry = pick(&shelf, &args.model)?;
     if !args.yes && !confirmed(&entry)? {
-        println!("nothing was removed");
-        return Ok(());
+        return print_line("nothing was removed");
     }
     shelf.remove(&entry).map_err(anyhow::Error::msg)?;
-    println!("removed {}", entry.name);
-    Ok(())
+    print_line(format_args!("removed {}", entry.name))
 }
 
 fn retry(args: &RetryArgs) -> anyhow::Result<()> {
@@ -342,10 +342,9 @@ fn retry(args: &RetryArgs) -> anyhow::Result<()> {
     let entry = pick(&shelf, &args.model)?;
     let id = entry.id.as_deref().map_err(|error| anyhow::anyhow!("{}: {error}", entry.name))?;
     match Aborts::open(&args.store.folders()?.data).forgive(id)? {
-        true => println!("{} is tried again when work next wants it", entry.name),
-        false => println!("{} was not set aside", entry.name),
+        true => print_line(format_args!("{} is tried again when work next wants it", entry.name)),
+        false => print_line(format_args!("{} was not set aside", entry.name)),
     }
-    Ok(())
 }
 
 fn pick(shelf: &Shelf, wanted: &str) -> anyhow::Result<Arc<Entry>> {
@@ -361,12 +360,13 @@ fn confirmed(entry: &Entry) -> anyhow::Result<bool> {
     if !io::stdin().is_terminal() {
         bail!("there is no terminal to ask on; add --yes to remove {}", entry.name);
     }
-    eprint!(
+    write!(
+        io::stderr(),
         "Remove {} ({}, {})? [y/N] ",
         entry.path.display(),
         kind_in_words(entry),
         HumanBytes(entry.bytes)
-    );
+    )?;
     io::stderr().flush()?;
     let mut answer = String::new();
     io::stdin().read_line(&mut answer)?;
@@ -387,8 +387,7 @@ fn check(args: &CheckArgs) -> anyhow::Result<()> {
     bar.finish_and_clear();
     let checked = checked.with_context(|| shelf.folder().display().to_string())?;
     if checked.is_empty() {
-        println!("no models in {}", shelf.folder().display());
-        return Ok(());
+        return print_line(format_args!("no models in {}", shelf.folder().display()));
     }
     let mut table = plain_table();
     table.set_header(["NAME", "KIND", "STATE"]);
@@ -397,7 +396,7 @@ fn check(args: &CheckArgs) -> anyhow::Result<()> {
             model.outcome.as_ref().map_or_else(|error| format!("DAMAGED: {error}"), |_| "ok".to_owned());
         table.add_row([model.name.as_str(), model.kind.as_str(), &state]);
     }
-    println!("{}", trimmed(&table));
+    print_line(trimmed(&table))?;
     let damaged = checked.iter().filter(|model| model.outcome.is_err()).count();
     if damaged > 0 {
         bail!("{damaged} of {} models are damaged; remove them and add them again", checked.len());

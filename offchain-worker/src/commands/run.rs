@@ -1,6 +1,6 @@
 //! `poq-worker run`.
 
-use super::{say, Bench};
+use super::{print_line, say, Bench};
 use anyhow::Context as _;
 use poq_worker::{
     config::{ApiArgs, EngineArgs},
@@ -90,7 +90,7 @@ async fn generate(bench: &Bench, model: String, args: RunArgs) -> anyhow::Result
         }
     };
     let (outcome, ()) = tokio::join!(bench.backends.generate(&work, Some(pieces)), printing);
-    println!();
+    print_line("")?;
     outcome.map(drop).map_err(say).map_err(anyhow::Error::msg)
 }
 
@@ -98,7 +98,7 @@ async fn score(bench: &Bench, model: String, args: RunArgs) -> anyhow::Result<()
     let work = Scoring { model, question: args.prompt, answers: args.responses, alone: true };
     let scored = bench.backends.score(&work).await.map_err(say).map_err(anyhow::Error::msg)?;
     for (score, answer) in scored.scores.iter().zip(&work.answers) {
-        println!("{:.4}  {answer}", f64::from(*score) / 1e6);
+        print_line(format_args!("{:.4}  {answer}", f64::from(*score) / 1e6))?;
     }
     Ok(())
 }

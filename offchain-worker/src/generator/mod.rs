@@ -4,6 +4,7 @@
 //! several answers with it at a time.
 
 pub mod batcher;
+pub mod bounds;
 pub mod template;
 
 use crate::{
@@ -43,6 +44,8 @@ pub struct Generator {
     template: Template,
     /// Text that a template may begin with although the tokenizer puts the token there as well.
     begin: Option<String>,
+    /// Most bytes of a prompt.
+    most_bytes: usize,
     context: u32,
     parallel: u32,
     threads: i32,
@@ -62,11 +65,13 @@ impl Generator {
         let context = if trained == 0 { options.context } else { options.context.min(trained) };
         let template = template_of(&model, options, path)?;
         let begin = model.vocab().should_add_bos().then(|| token_text(&model, model.vocab().bos()));
+        let most_bytes = bounds::most_bytes(context as usize, longest_token(&model));
         Ok(Self {
             backend,
             model,
             template,
             begin: begin.filter(|text| !text.is_empty()),
+            most_bytes,
             context,
             parallel: options.parallel.max(1),
             threads: i32::try_from(options.threads).unwrap_or(i32::MAX),
@@ -106,9 +111,13 @@ impl Generator {
             content: message.content.replace('\0', "\u{fffd}"),
         };
         let messages: Vec<Message> = work.messages.iter().map(clean).collect();
+        let check = |text: &str| bounds::check(text, self.most_bytes).map_err(Unfinished::invalid);
+        messages.iter().try_for_each(|message| check(&message.content))?;
         let text = self.template.apply(&messages).map_err(Unfinished::invalid)?;
         let text = self.begin.as_deref().and_then(|begin| text.strip_prefix(begin)).unwrap_or(&text);
-        let tokens = self.tokens_of(text, &messages)?;
+        check(text)?;
+        let tokens = bounds::with_stack_for(text.chars().count(), || self.tokens_of(text, &messages))
+            .map_err(|error| Unfinished::internal(format!("the prompt cannot be tokenized: {error}")))??;
         if tokens.is_empty() {
             return Err(Unfinished::invalid("the prompt is empty"));
         }
@@ -173,6 +182,13 @@ fn token_text(model: &LlamaModel, token: LlamaToken) -> String {
         return String::new();
     }
     model.vocab().text(token).map(|text| text.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+/// Bytes of the longest token of the vocabulary, as it is written there: no less than the bytes of text that it stands for.
+fn longest_token(model: &LlamaModel) -> usize {
+    let vocab = model.vocab();
+    let texts = (0..vocab.n_tokens()).filter_map(|token| vocab.text(LlamaToken(token)));
+    texts.map(|text| text.to_bytes().len()).max().unwrap_or(0)
 }
 
 /// llama.cpp, started once per process, its log sent to `tracing`.

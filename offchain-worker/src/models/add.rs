@@ -5,6 +5,7 @@
 //! operators who add the same network get the same id.
 
 use super::{
+    client::Client,
     digest::{sha256_of, sha256_of_bytes},
     download::{self, room_for},
     guess,
@@ -25,11 +26,15 @@ use std::{
     os::unix::fs::{symlink, PermissionsExt as _},
     path::{Component, Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 use tempfile::TempDir;
 
 /// Files beside an evaluator's network that say what it is. They are kept with it but change no score.
 const DESCRIPTIONS: [&str; 4] = [guess::CONFIG, guess::TOKENIZER_CONFIG, guess::MODULES, guess::POOLING];
+
+/// Age at which something temporary in the store is no longer about to be used.
+const ABOUT_TO_BE: Duration = Duration::from_secs(60);
 
 /// What is said of a model besides its source.
 #[derive(Clone, Debug, Default)]
@@ -44,6 +49,8 @@ pub struct Options {
     pub max_tokens: Option<usize>,
     /// Link to the files instead of copying them.
     pub link: bool,
+    /// Use unencrypted HTTP with other machines, too.
+    pub allow_http: bool,
 }
 
 /// What came of [`add`].
@@ -61,6 +68,7 @@ pub fn add(shelf: &Shelf, source: &Source, options: &Options) -> Result<Added, S
         check_name(name)?;
     }
     fs::create_dir_all(shelf.folder()).map_err(|error| said(shelf.folder(), &error))?;
+    clear_away(shelf.folder());
     let adding = Adding { shelf, options };
     let (name, already) = match source {
         Source::Local(path) => adding.local(path),
@@ -105,6 +113,18 @@ struct Pieces {
     descriptions: BTreeMap<String, PathBuf>,
     /// The manifest, if it comes with one.
     manifest: Option<Vec<u8>>,
+}
+
+/// A folder in which a model is made. It is locked: one that is not was left by a process that was ended.
+struct Staging {
+    folder: TempDir,
+    _lock: File,
+}
+
+impl Staging {
+    fn path(&self) -> &Path {
+        self.folder.path()
+    }
 }
 
 /// How a file gets to its place.
@@ -154,7 +174,7 @@ impl Adding<'_> {
     }
 
     fn hub(&self, file: &HubFile) -> Placed {
-        let hub = Hub::from_env()?;
+        let hub = Hub::from_env(self.options.allow_http)?;
         if file.file.to_ascii_lowercase().ends_with(".gguf") {
             self.hub_generator(&hub, file)
         } else {
@@ -170,6 +190,7 @@ impl Adding<'_> {
         let (folder, name) = file.file.rsplit_once('/').unwrap_or(("", &file.file));
         let targets = self.targets(name)?;
         // The hub says what a file is before it comes.
+        let mut said = None;
         if let [target] = targets.as_slice() {
             let about = hub.about(file).map_err(|error| error.to_string())?;
             if let Some(sha256) = &about.sha256 {
@@ -178,11 +199,13 @@ impl Adding<'_> {
                     return Ok((target.clone(), true));
                 }
             }
+            said = Some(about);
         }
         let (mut parts, mut sha256) = (Vec::new(), None);
         for part in part_names(name) {
-            let fetched =
-                hub.fetch(&file.sibling(&joined(folder, &part))).map_err(|error| error.to_string())?;
+            let part = file.sibling(&joined(folder, &part));
+            let fetched = said.as_ref().map_or_else(|| hub.fetch(&part), |about| hub.fetch_as(&part, about));
+            let fetched = fetched.map_err(|error| error.to_string())?;
             parts.push(fetched.path);
             sha256 = fetched.sha256;
         }
@@ -206,10 +229,12 @@ impl Adding<'_> {
             }
         }
         refuse_what_is_there(&targets)?;
-        let mut parts = Vec::new();
+        // What is compared with a known hash may come as it likes.
+        let client = Client::new(self.options.allow_http || self.options.sha256.is_some());
+        let (mut parts, mut complete) = (Vec::new(), Vec::new());
         for (target, name_there) in targets.iter().zip(part_names(name)) {
             let part = with_suffix(target, ".part");
-            download::fetch(&sibling_of_url(url, name, &name_there), &part)?;
+            complete.push(download::from_web(&client, &sibling_of_url(url, name, &name_there), &part)?);
             parts.push(part);
         }
         let forget = || parts.iter().for_each(|part| download::forget(part));
@@ -218,6 +243,7 @@ impl Adding<'_> {
         let sha256 = self.check_generator(&ready).inspect_err(|_| forget())?;
         let placed = self.settle(&ready, &sha256, &targets)?;
         forget();
+        drop(complete);
         Ok(placed)
     }
 
@@ -266,7 +292,7 @@ impl Adding<'_> {
         refuse_what_is_there(std::slice::from_ref(&target))?;
         fs::rename(staging.path(), &target).map_err(|error| said(&target, &error))?;
         // The folder has moved: there is nothing left to remove.
-        let _moved = staging.keep();
+        let _moved = staging.folder.keep();
         sync(self.shelf.folder())?;
         for (name, sha256) in &hashes {
             self.shelf.digests().remember(&[target.join(name)], sha256);
@@ -418,12 +444,47 @@ impl Adding<'_> {
     }
 
     /// A hidden folder in the store; it goes with what is in it unless it is renamed.
-    fn staging(&self) -> Result<TempDir, String> {
+    fn staging(&self) -> Result<Staging, String> {
         let made = tempfile::Builder::new()
             .prefix(TEMPORARY_PREFIX)
             .permissions(Permissions::from_mode(0o777)) // less what the user's mask takes away
             .tempdir_in(self.shelf.folder());
-        made.map_err(|error| said(self.shelf.folder(), &error))
+        let locked = made.and_then(|folder| {
+            let lock = File::open(folder.path())?;
+            // Some network file systems have no locks; then nobody clears it away either.
+            let _none = lock.try_lock();
+            Ok(Staging { folder, _lock: lock })
+        });
+        locked.map_err(|error| said(self.shelf.folder(), &error))
+    }
+}
+
+/// Removes what earlier commands left in the store when they were ended, by Ctrl-C or otherwise.
+fn clear_away(store: &Path) {
+    let Ok(listed) = fs::read_dir(store) else { return };
+    for entry in listed.filter_map(Result::ok) {
+        if !entry.file_name().to_string_lossy().starts_with(TEMPORARY_PREFIX) {
+            continue;
+        }
+        let (path, metadata) = (entry.path(), entry.metadata());
+        // One that is a moment old may be about to be locked, or to be renamed.
+        let written = metadata.as_ref().ok().and_then(|metadata| metadata.modified().ok());
+        let old = written.and_then(|time| time.elapsed().ok()).is_some_and(|age| age > ABOUT_TO_BE);
+        let removed = match metadata {
+            Ok(metadata) if old && metadata.is_dir() => {
+                let free = File::open(&path).is_ok_and(|folder| folder.try_lock().is_ok());
+                if free {
+                    fs::remove_dir_all(&path)
+                } else {
+                    Ok(())
+                }
+            }
+            Ok(metadata) if old && metadata.is_file() => fs::remove_file(&path),
+            _ => Ok(()),
+        };
+        if let Err(error) = removed {
+            tracing::warn!(path = %path.display(), %error, "cannot be cleared away");
+        }
     }
 }
 

@@ -68,7 +68,7 @@ impl Digests {
     /// Reads what is on disk now: another process may have added to it.
     pub fn refresh(&self) {
         let read: Option<BTreeMap<String, Digest>> =
-            fs::read(&self.path).ok().and_then(|json| serde_json::from_slice(&json).ok());
+            files::read_regular(&self.path).ok().and_then(|json| serde_json::from_slice(&json).ok());
         let valid = read.unwrap_or_default().into_iter().filter(|(_, digest)| is_sha256(&digest.sha256));
         self.kept().digests.extend(valid);
     }

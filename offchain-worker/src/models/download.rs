@@ -1,38 +1,50 @@
-//! Downloads from any web server: with a progress bar, and resumed where they broke off.
+//! Downloads, from any web server and from the hub: with a progress bar, and resumed where they broke off.
 //!
 //! What has come lies in `NAME.part`. Beside it `NAME.part.json` holds the server's mark of that version of the
 //! file (its ETag, or else when it was changed), so that parts of two versions are never put together: a
-//! further request asks for the rest only if the mark still holds (`If-Range`, RFC 9110).
+//! further request asks for the rest only if the mark still holds (`If-Range`, RFC 9110). A file that is known by its
+//! hash beforehand needs no mark.
 
-use super::{digest::sha256_of_bytes, progress, source::shown};
-use crate::files;
+use super::{
+    client::{header, Client, Request, Trouble},
+    digest::sha256_of_bytes,
+    progress,
+    source::{file_of_url, shown},
+};
+use crate::{files, web};
 use indicatif::{HumanBytes, ProgressBar};
+use reqwest::Url;
 use serde::{Deserialize, Serialize};
 use std::{
     fs::{self, File, TryLockError},
     io::{self, Read as _, Write as _},
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     thread,
     time::Duration,
 };
-use ureq::{http::Response, Agent, Body};
+use ureq::{http::Response, Body};
 
 /// Tries in a row that bring nothing new before a download is given up.
-pub(super) const TRIES: u32 = 5;
-
-/// Longest wait for a connection, for an answer, and for the next bytes of a file.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TRIES: u32 = 5;
 
 /// Bytes that are read at once.
 const CHUNK: usize = 1 << 18;
 
-/// Why a download stops.
-#[derive(Debug)]
-enum Trouble {
-    /// Another try may help.
-    Passing(String),
-    /// It will not.
-    Lasting(String),
+/// What is to be downloaded.
+pub(super) struct Order<'a> {
+    pub url: &'a Url,
+    /// A bearer token for the origin of `url`.
+    pub token: Option<&'a str>,
+    /// What a progress bar calls it.
+    pub name: &'a str,
+    /// Size in bytes, where it is known beforehand.
+    pub bytes: Option<u64>,
+    /// Most bytes that are taken where nobody says the size.
+    pub most: u64,
+    /// Whether the caller knows the hash of the whole and compares it. What came before is then gone on with, whatever
+    /// the server calls the version.
+    pub pinned: bool,
 }
 
 /// What is remembered of a download that is under way.
@@ -46,30 +58,86 @@ struct Mark {
     bytes: Option<u64>,
 }
 
+/// What is known of the file that came in part.
+struct Known {
+    /// The server's ETag or Last-Modified; none of a file that is known by its hash.
+    version: Option<String>,
+    /// Size of the whole file.
+    bytes: Option<u64>,
+}
+
 /// One download.
 struct Transfer<'a> {
-    agent: Agent,
-    url: &'a str,
+    client: &'a Client,
+    order: &'a Order<'a>,
     path: &'a Path,
     file: File,
     bar: ProgressBar,
 }
 
-/// Downloads `url` into the file `part`, and goes on with what is there already. When this returns `Ok` the
-/// file is complete and on disk; whether it is the right one is the caller's business, as are its final name
-/// and a call of [`forget`]. After an error it stays for the next try. Errors are one line.
-pub fn fetch(url: &str, part: &Path) -> Result<(), String> {
+/// Downloads the file at the web address `url` into the file `part`, as [`fetch`] does. Errors are one line.
+pub(super) fn from_web(client: &Client, url: &str, part: &Path) -> Result<File, String> {
+    let said = |error: String| format!("{}: {error}", shown(url));
+    let address = web::parse(url).ok_or_else(|| said("this is not a web address".to_owned()))?;
+    let name = file_of_url(url).unwrap_or_default();
+    let order = Order { url: &address, token: None, name, bytes: None, most: u64::MAX, pinned: false };
+    fetch(client, &order, part).map_err(|trouble| said(in_words(trouble)))
+}
+
+/// Downloads into the file `part`, and goes on with what is there already. When this returns `Ok` the file is complete and
+/// on disk; whether it is the right one is the caller's business, as are its final name and a call of [`forget`]. What is
+/// returned keeps others from the file until it is dropped. After an error the file stays for the next try.
+pub(super) fn fetch(client: &Client, order: &Order<'_>, part: &Path) -> Result<File, Trouble> {
     let open = File::options().create(true).append(true).open(part);
-    let file = open.map_err(|error| format!("{}: {error}", part.display()))?;
+    let file = open.map_err(|error| Trouble::Lasting(format!("{}: {error}", part.display())))?;
+    let busy = || Trouble::Lasting("another poq-worker is fetching it right now; try again later".to_owned());
     match file.try_lock() {
-        Err(TryLockError::WouldBlock) => return Err("another poq-worker is fetching it right now".to_owned()),
+        Err(TryLockError::WouldBlock) => return Err(busy()),
         Ok(()) | Err(TryLockError::Error(_)) => {} // Some network file systems have no locks.
     }
-    let bar = progress::bar(super::source::file_of_url(url).unwrap_or_default(), 0);
-    let mut transfer = Transfer { agent: agent(), url, path: part, file, bar };
-    let outcome = transfer.run();
+    // Between opening and locking, another one may have finished it and given it its final name.
+    if !is_same_file(&file, part) {
+        return Err(busy());
+    }
+    let bar = progress::bar(order.name, order.bytes.unwrap_or(0));
+    let mut transfer = Transfer { client, order, path: part, file, bar };
+    let have = |transfer: &Transfer<'_>| transfer.have().unwrap_or_default();
+    let outcome = patiently(&mut transfer, have, Transfer::attempt);
     transfer.bar.finish_and_clear();
-    outcome.map_err(|error| format!("{}: {error}", shown(url)))
+    outcome.map(|()| transfer.file)
+}
+
+/// Tries `work` until it succeeds, or fails for good, or fails several times in a row without what it `has` growing.
+pub(super) fn patiently<State, T>(
+    state: &mut State,
+    has: impl Fn(&State) -> u64,
+    work: impl Fn(&mut State) -> Result<T, Trouble>,
+) -> Result<T, Trouble> {
+    let (mut most, mut tries) = (has(state), 0);
+    loop {
+        let error = match work(state) {
+            Err(Trouble::Passing(error)) => error,
+            outcome => return outcome,
+        };
+        let have = has(state);
+        if have > most {
+            (most, tries) = (have, 0);
+        }
+        tries += 1;
+        if tries >= TRIES {
+            let kept = "what has come is kept, and the same command goes on with it";
+            return Err(Trouble::Lasting(format!("{error}; {kept}")));
+        }
+        tracing::debug!(error, "download broken, trying again");
+        thread::sleep(pause(tries));
+    }
+}
+
+/// Whether `path` still names `file`.
+fn is_same_file(file: &File, path: &Path) -> bool {
+    let identity = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
+    let (Ok(open), Ok(named)) = (file.metadata(), fs::metadata(path)) else { return false };
+    identity(open) == identity(named)
 }
 
 /// Removes the file `part` and what is remembered of it.
@@ -101,79 +169,56 @@ pub fn room_for(folder: &Path, bytes: u64) -> Result<(), String> {
 }
 
 /// How long to wait before try number `tries` (1, 2, …) after a failure.
-pub(super) fn pause(tries: u32) -> Duration {
+fn pause(tries: u32) -> Duration {
     Duration::from_millis(250).saturating_mul(1 << tries.min(6))
 }
 
-fn agent() -> Agent {
-    Agent::config_builder()
-        .http_status_as_error(false)
-        .timeout_connect(Some(PATIENCE))
-        .timeout_recv_response(Some(PATIENCE))
-        .timeout_per_read(Some(PATIENCE))
-        // A file is wanted as it is: what is packed on the way has another length and no ranges.
-        .accept_encoding("identity")
-        .user_agent(concat!("poq-worker/", env!("CARGO_PKG_VERSION")))
-        .build()
-        .into()
-}
-
 impl Transfer<'_> {
-    fn run(&mut self) -> Result<(), String> {
-        let (mut most, mut tries) = (self.have().unwrap_or_default(), 0);
-        loop {
-            let error = match self.attempt() {
-                Ok(()) => return Ok(()),
-                Err(Trouble::Lasting(error)) => return Err(error),
-                Err(Trouble::Passing(error)) => error,
-            };
-            let have = self.have().unwrap_or_default();
-            if have > most {
-                (most, tries) = (have, 0);
-            }
-            tries += 1;
-            if tries >= TRIES {
-                return Err(format!("{error}; what has come is kept, and the same command goes on with it"));
-            }
-            tracing::debug!(error, "download broken, trying again");
-            thread::sleep(pause(tries));
-        }
-    }
-
     /// One request, and all that it brings.
     fn attempt(&mut self) -> Result<(), Trouble> {
-        let mark = self.mark();
-        if mark.is_none() {
+        let known = self.known();
+        if known.is_none() {
             self.start_over()?;
         }
         let have = self.have()?;
-        let mut request = self.agent.get(self.url);
-        if let (Some(mark), true) = (&mark, have > 0) {
-            request = request.header("range", format!("bytes={have}-")).header("if-range", &mark.version);
+        if self.order.pinned && have > 0 && self.order.bytes == Some(have) {
+            // The process died between the last byte and the name.
+            return self.sync();
         }
-        let response = request.call().map_err(trouble)?;
-        match (response.status().as_u16(), mark) {
+        let response = self.request(known.as_ref().filter(|_| have > 0), have)?;
+        match (response.status().as_u16(), known) {
             (200, _) => {
                 self.start_over()?;
-                let total = header(&response, "content-length").and_then(|length| length.parse().ok());
+                let length = header(&response, "content-length").and_then(|length| length.parse().ok());
+                let total = self.order.bytes.or(length);
                 self.remember(&response, total)?;
                 self.take(response, total)
             }
-            (206, Some(mark)) if have > 0 => {
-                if !goes_on(&response, &mark, have) {
+            (206, Some(known)) if have > 0 => {
+                let Some(total) = goes_on(&response, &known, have) else {
                     self.start_over()?;
                     return Err(Trouble::Passing("the file changed on the server".to_owned()));
-                }
-                self.take(response, mark.bytes)
+                };
+                self.take(response, total)
             }
             // Nothing is left to send: all is there, or the file has become shorter.
-            (416, Some(mark)) if have > 0 && mark.bytes == Some(have) => self.sync(),
+            (416, Some(known)) if have > 0 && known.bytes == Some(have) => self.sync(),
             (416, Some(_)) => {
                 self.start_over()?;
                 Err(Trouble::Passing("the file changed on the server".to_owned()))
             }
             (status, _) => Err(refused(status)),
         }
+    }
+
+    /// Asks for the file, or for what comes after the first `have` bytes of what is `known`.
+    fn request(&self, known: Option<&Known>, have: u64) -> Result<Response<Body>, Trouble> {
+        let mut headers = Vec::new();
+        if let Some(known) = known {
+            headers.push(("range", format!("bytes={have}-")));
+            headers.extend(known.version.clone().map(|version| ("if-range", version)));
+        }
+        self.client.get(Request { url: self.order.url, token: self.order.token, headers: &headers })
     }
 
     /// Appends the answer to the file; `total` is what the file has to become.
@@ -185,21 +230,26 @@ impl Transfer<'_> {
             self.bar.set_length(total);
         }
         self.bar.set_position(have);
+        let most = total.unwrap_or(self.order.most);
+        let mut now = have;
         let mut body = response.into_body().into_reader();
         let mut chunk = vec![0; CHUNK];
         loop {
             let read = body.read(&mut chunk).map_err(|error| broken(&error))?;
             let Some(bytes) = chunk.get(..read).filter(|bytes| !bytes.is_empty()) else { break };
+            now = now.saturating_add(bytes.len() as u64);
+            if now > most {
+                // Whoever sends more than was said may never stop.
+                self.start_over()?;
+                return Err(Trouble::Lasting(format!(
+                    "the server sends more than the {most} bytes that it should"
+                )));
+            }
             self.file.write_all(bytes).map_err(|error| self.unwritable(error))?;
             self.bar.inc(bytes.len() as u64);
         }
-        let now = self.have()?;
         match total {
             Some(total) if now < total => Err(Trouble::Passing("the transfer broke off".to_owned())),
-            Some(total) if now > total => {
-                self.start_over()?;
-                Err(Trouble::Passing(format!("{now} bytes came, and the server said {total}")))
-            }
             _ => self.sync(),
         }
     }
@@ -220,16 +270,24 @@ impl Transfer<'_> {
         files::remove_durably(&mark_of(self.path)).map_err(|error| self.unwritable(error))
     }
 
-    /// What is remembered of this download, if it is of this address.
-    fn mark(&self) -> Option<Mark> {
+    /// What is known of the file that came in part; `None` if nothing shows which version it was.
+    fn known(&self) -> Option<Known> {
+        if self.order.pinned {
+            return Some(Known { version: None, bytes: self.order.bytes });
+        }
         let mark: Mark = serde_json::from_slice(&fs::read(mark_of(self.path)).ok()?).ok()?;
-        (mark.address == sha256_of_bytes(self.url.as_bytes())).then_some(mark)
+        let here = mark.address == self.address();
+        here.then_some(Known { version: Some(mark.version), bytes: mark.bytes })
+    }
+
+    fn address(&self) -> String {
+        sha256_of_bytes(self.order.url.as_str().as_bytes())
     }
 
     /// Remembers the version that comes now. Without one a broken transfer starts from the beginning.
     fn remember(&self, response: &Response<Body>, bytes: Option<u64>) -> Result<(), Trouble> {
-        let Some(version) = version_of(response) else { return Ok(()) };
-        let mark = Mark { address: sha256_of_bytes(self.url.as_bytes()), version, bytes };
+        let Some(version) = version_of(response).filter(|_| !self.order.pinned) else { return Ok(()) };
+        let mark = Mark { address: self.address(), version, bytes };
         let written = serde_json::to_vec(&mark)
             .map_err(io::Error::from)
             .and_then(|json| files::write_atomically(&mark_of(self.path), &json));
@@ -247,14 +305,14 @@ impl Transfer<'_> {
     }
 }
 
-/// Whether a 206 is the rest, from byte `have` on, of the file that `mark` remembers.
-fn goes_on(response: &Response<Body>, mark: &Mark, have: u64) -> bool {
-    let Some((start, total)) = header(response, "content-range").and_then(content_range) else {
-        return false;
-    };
+/// The size of the whole, as far as it is known, if a 206 is the rest of the file from byte `have` on.
+fn goes_on(response: &Response<Body>, known: &Known, have: u64) -> Option<Option<u64>> {
+    let (start, total) = content_range(header(response, "content-range")?)?;
     // A server that knows no `If-Range` sends the rest of another version; its marks give that away.
-    let other = version_of(response).is_some_and(|version| version != mark.version);
-    start == have && (total.is_none() || mark.bytes.is_none() || total == mark.bytes) && !other
+    let wanted = known.version.as_ref();
+    let other = wanted.is_some() && version_of(response).is_some_and(|version| Some(&version) != wanted);
+    let sizes_differ = matches!((total, known.bytes), (Some(total), Some(bytes)) if total != bytes);
+    (start == have && !sizes_differ && !other).then_some(known.bytes.or(total))
 }
 
 /// First byte and size of the whole in `bytes FIRST-LAST/SIZE`; the size may be `*`.
@@ -270,10 +328,6 @@ fn version_of(response: &Response<Body>) -> Option<String> {
     strong.or_else(|| header(response, "last-modified")).map(str::to_owned)
 }
 
-fn header<'a>(response: &'a Response<Body>, name: &str) -> Option<&'a str> {
-    response.headers().get(name)?.to_str().ok()
-}
-
 fn mark_of(part: &Path) -> PathBuf {
     let mut path = part.as_os_str().to_owned();
     path.push(".json");
@@ -284,33 +338,27 @@ fn broken(error: &io::Error) -> Trouble {
     Trouble::Passing(format!("the transfer broke off ({error})"))
 }
 
-fn refused(status: u16) -> Trouble {
+/// What a status other than success means.
+pub(super) fn refused(status: u16) -> Trouble {
     match status {
-        408 | 425 | 429 | 500..=599 => {
+        408 | 416 | 425 | 429 | 500..=599 => {
             Trouble::Passing(format!("the server is busy or broken (status {status}); try again later"))
         }
-        401 | 403 => {
-            Trouble::Lasting(format!("the server does not hand it out without a login (status {status})"))
-        }
-        404 | 410 => {
-            Trouble::Lasting(format!("the server does not have it (status {status}); check the address"))
-        }
-        _ => Trouble::Lasting(format!("the server answers with status {status}")),
+        status => Trouble::Refused(status),
     }
 }
 
-/// What a failed request means. The text of an error is shown only where it cannot hold the address.
-fn trouble(error: ureq::Error) -> Trouble {
-    use ureq::Error;
-    match error {
-        Error::BadUri(_) | Error::Http(_) => Trouble::Lasting("this is not a web address".to_owned()),
-        Error::HostNotFound => Trouble::Lasting("no such host, or no network".to_owned()),
-        Error::TooManyRedirects | Error::RedirectFailed => {
-            Trouble::Lasting("the server sends from one address to the next without end".to_owned())
+/// What went wrong with a plain web server.
+fn in_words(trouble: Trouble) -> String {
+    match trouble {
+        Trouble::Passing(error) | Trouble::Lasting(error) => error,
+        Trouble::Refused(status @ (401 | 403)) => {
+            format!("the server does not hand it out without a login (status {status})")
         }
-        Error::Io(error) => Trouble::Passing(format!("no connection ({error})")),
-        Error::Timeout(_) => Trouble::Passing("the server does not answer".to_owned()),
-        error => Trouble::Passing(format!("no connection ({error})")),
+        Trouble::Refused(status @ (404 | 410)) => {
+            format!("the server does not have it (status {status}); check the address")
+        }
+        Trouble::Refused(status) => format!("the server answers with status {status}"),
     }
 }
 
@@ -347,11 +395,21 @@ mod tests {
         for status in [408, 429, 500, 503, 599] {
             assert!(matches!(refused(status), Trouble::Passing(_)), "{status}");
         }
-        for status in [400, 401, 403, 404, 410, 600] {
-            assert!(matches!(refused(status), Trouble::Lasting(_)), "{status}");
+        for status in [304, 400, 401, 403, 404, 410, 600] {
+            assert!(matches!(refused(status), Trouble::Refused(_)), "{status}");
         }
-        let secret = trouble(ureq::Error::BadUri("http://secret".to_owned()));
-        assert!(!format!("{secret:?}").contains("secret"));
+    }
+
+    #[test]
+    fn a_part_that_got_its_name_meanwhile_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let (part, whole) = (folder.path().join("m.part"), folder.path().join("m"));
+        let open = File::create(&part).unwrap();
+        assert!(is_same_file(&open, &part));
+        fs::rename(&part, &whole).unwrap();
+        assert!(!is_same_file(&open, &part));
+        File::create(&part).unwrap();
+        assert!(!is_same_file(&open, &part) && is_same_file(&open, &whole));
     }
 
     proptest! {

@@ -6,8 +6,9 @@
 //! tokenizer, the same calibration.
 
 pub mod add;
+mod client;
 pub mod digest;
-pub mod download;
+mod download;
 pub mod guess;
 pub mod hub;
 pub mod manifest;

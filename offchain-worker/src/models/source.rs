@@ -1,5 +1,6 @@
 //! Where a model comes from: what people write after `poq-worker models add`.
 
+use crate::web;
 use std::{fmt, path::PathBuf, str::FromStr};
 
 /// The revision of a hub's repository unless the source names one.
@@ -57,9 +58,12 @@ impl FromStr for Source {
         if let Some(rest) = text.strip_prefix("hf:") {
             return Ok(Self::Hub(parse_hub(rest).map_err(|error| format!("{text}: {error}"))?));
         }
-        if text.starts_with("http://") || text.starts_with("https://") {
+        let scheme = text.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase());
+        if matches!(scheme.as_deref(), Some("http" | "https")) {
             return match file_of_url(text) {
-                Some(file) if file.to_ascii_lowercase().ends_with(".gguf") => Ok(Self::Url(text.to_owned())),
+                Some(file) if file.to_ascii_lowercase().ends_with(".gguf") && web::parse(text).is_some() => {
+                    Ok(Self::Url(text.to_owned()))
+                }
                 _ => Err(format!(
                     "{}: a web address has to end in the name of a .gguf file; an evaluator comes from the hub \
                      (hf:OWNER/REPO/FILE.onnx) or from a folder of this machine",
@@ -173,6 +177,7 @@ mod tests {
         assert_eq!(hub("hf:o/r@refs%2Fpr%2F1/m.onnx").revision, "refs/pr/1");
         assert_eq!(hub("hf:o/r/poq.json").file, "poq.json");
         assert!(matches!("https://x.org/m.gguf?key=1".parse(), Ok(Source::Url(_))));
+        assert!(matches!("HTTP://x.org/m.gguf".parse(), Ok(Source::Url(_))));
         assert!(matches!("models/m.gguf".parse(), Ok(Source::Local(_))));
     }
 
@@ -194,6 +199,7 @@ mod tests {
             ("hf:owner/repo/model.safetensors", "is no model"),
             ("https://x.org/", ".gguf"),
             ("https://x.org/page.html", ".gguf"),
+            ("https://x y/m.gguf", ".gguf"),
             ("", "a source is"),
         ] {
             let error = text.parse::<Source>().unwrap_err();

@@ -1,15 +1,19 @@
 //! One exchange with a server: what is sent, what may come back, what each fault means.
 
 use super::config::{RemoteConfig, Secret};
-use crate::limits::Unfinished;
+use crate::{
+    limits::Unfinished,
+    turns::{Turn, Turns},
+    web,
+    work::Caller,
+};
 use reqwest::{
     header::{CONTENT_TYPE, RETRY_AFTER},
     redirect::Policy,
     Client, RequestBuilder, Response, StatusCode, Url,
 };
 use serde::de::DeserializeOwned;
-use std::{error::Error as _, time::Duration};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use std::{error::Error as _, sync::Arc, time::Duration};
 
 /// Largest body that is read, in bytes.
 pub const MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
@@ -86,7 +90,7 @@ pub(super) struct Http {
     client: Client,
     base: Url,
     secret: Option<Secret>,
-    places: Semaphore,
+    places: Arc<Turns>,
 }
 
 impl Http {
@@ -96,7 +100,7 @@ impl Http {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let base = config.check()?;
         let secret = config.secret()?;
-        if secret.is_some() && base.scheme() == "http" && !is_loopback(&base) {
+        if secret.is_some() && web::is_exposed(&base) {
             tracing::warn!(remote = config.name, "the token goes over the network unencrypted; use https");
         }
         let client = Client::builder()
@@ -108,13 +112,12 @@ impl Http {
             .connect_timeout(Duration::from_millis(config.connect_timeout_ms))
             .build()
             .map_err(|error| config.wrong(format!("no HTTPS client: {}", cause(error))))?;
-        Ok(Self { client, base, secret, places: Semaphore::new(config.max_concurrent) })
+        Ok(Self { client, base, secret, places: Turns::new(config.max_concurrent) })
     }
 
     /// Waits for a free place; it is free again when what is returned is dropped.
-    pub(super) async fn place(&self) -> Result<SemaphorePermit<'_>, Fault> {
-        // The places are never closed.
-        self.places.acquire().await.map_err(|_| Fault::cancelled())
+    pub(super) async fn place(&self, caller: Caller) -> Result<Turn, Fault> {
+        self.places.one(caller).await.map_err(|_| Fault::cancelled())
     }
 
     /// The base with `path` added.
@@ -297,11 +300,6 @@ fn cause(error: reqwest::Error) -> String {
     inner.map_or_else(|| what.to_owned(), |inner| format!("{what}: {}", one_line(&inner.to_string())))
 }
 
-fn is_loopback(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
-    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -341,14 +339,6 @@ mod tests {
         assert_eq!(there.below("/rerank").as_str(), "https://h/a/b/rerank");
         assert_eq!(there.beside("/health").as_str(), "https://h/a/b/health");
         assert_eq!(http("http://h").beside("/health").as_str(), "http://h/health");
-        for (url, loopback) in [
-            ("http://127.0.0.1", true),
-            ("http://[::1]:8", true),
-            ("http://localhost", true),
-            ("http://h", false),
-        ] {
-            assert_eq!(is_loopback(&Url::parse(url).unwrap()), loopback, "{url}");
-        }
     }
 
     proptest! {

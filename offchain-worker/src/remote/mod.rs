@@ -30,7 +30,7 @@ pub use http::MAX_BODY_BYTES;
 
 use crate::{
     limits::Unfinished,
-    work::{Generated, Generation, Scored, Scoring},
+    work::{Caller, Generated, Generation, Scored, Scoring},
 };
 use health::Board;
 use http::{Fault, Http};
@@ -105,17 +105,32 @@ impl Remote {
         work: &Generation,
         pieces: Option<Sender<String>>,
     ) -> Result<Generated, Unfinished> {
+        self.generate_for(Caller::Direct, work, pieces).await
+    }
+
+    /// As [`Self::generate`], for this caller: jobs get free places first.
+    pub async fn generate_for(
+        &self,
+        caller: Caller,
+        work: &Generation,
+        pieces: Option<Sender<String>>,
+    ) -> Result<Generated, Unfinished> {
         self.serves(RemoteKind::Openai)?;
         openai::check(work).map_err(|fault| self.unfinished(fault))?;
-        self.call(|deadline| openai::generate(self, deadline, work, pieces.as_ref())).await
+        self.call(|deadline| openai::generate(self, caller, deadline, work, pieces.as_ref())).await
     }
 
     /// Lets the server score answers: one request for each if they are scored alone, else in batches. The tokens
     /// are the server's count, 0 if it gives none.
     pub async fn score(&self, work: &Scoring) -> Result<Scored, Unfinished> {
+        self.score_for(Caller::Direct, work).await
+    }
+
+    /// As [`Self::score`], for this caller: jobs get free places first.
+    pub async fn score_for(&self, caller: Caller, work: &Scoring) -> Result<Scored, Unfinished> {
         self.serves(RemoteKind::Rerank)?;
         rerank::check(work).map_err(|fault| self.unfinished(fault))?;
-        self.call(|deadline| rerank::score(self, deadline, work)).await
+        self.call(|deadline| rerank::score(self, caller, deadline, work)).await
     }
 
     /// Asks the server whether it works, once: a generator for its list of models, in which `remote_model` has to be;

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     text::{End, Text},
-    work::{Finish, Generated, Generation, Message},
+    work::{Caller, Finish, Generated, Generation, Message},
 };
 use reqwest::Response;
 use serde::{Deserialize, Serialize};
@@ -97,6 +97,7 @@ pub(super) fn check(work: &Generation) -> Result<(), Fault> {
 /// Does `work`, and does it again after a fault that may pass, unless a piece was shown already.
 pub(super) async fn generate(
     remote: &Remote,
+    caller: Caller,
     deadline: Instant,
     work: &Generation,
     pieces: Option<&Sender<String>>,
@@ -104,7 +105,7 @@ pub(super) async fn generate(
     let shown = &AtomicBool::new(false);
     let show = pieces.map(|pieces| Show { pieces, shown });
     let unseen = || !shown.load(Ordering::Acquire);
-    retrying(&remote.config, deadline, unseen, || once(remote, work, show)).await
+    retrying(&remote.config, deadline, unseen, || once(remote, caller, work, show)).await
 }
 
 /// Where pieces go.
@@ -124,8 +125,13 @@ impl Show<'_> {
     }
 }
 
-async fn once(remote: &Remote, work: &Generation, show: Option<Show<'_>>) -> Result<Generated, Fault> {
-    let _place = remote.http.place().await?;
+async fn once(
+    remote: &Remote,
+    caller: Caller,
+    work: &Generation,
+    show: Option<Show<'_>>,
+) -> Result<Generated, Fault> {
+    let _place = remote.http.place(caller).await?;
     let model = model_name(remote).await?;
     let body = Request {
         model: &model,

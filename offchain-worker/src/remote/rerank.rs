@@ -6,7 +6,7 @@ use super::{
     retry::retrying,
     Remote,
 };
-use crate::work::{Scored, Scoring, FULL_SCORE};
+use crate::work::{Caller, Scored, Scoring, FULL_SCORE};
 use futures::{stream, StreamExt as _, TryStreamExt as _};
 use reqwest::{Response, Url};
 use serde::{Deserialize, Serialize};
@@ -79,13 +79,18 @@ pub(super) fn check(work: &Scoring) -> Result<(), Fault> {
 }
 
 /// Does `work` in batches, each of them again after a fault that may pass.
-pub(super) async fn score(remote: &Remote, deadline: Instant, work: &Scoring) -> Result<Scored, Fault> {
+pub(super) async fn score(
+    remote: &Remote,
+    caller: Caller,
+    deadline: Instant,
+    work: &Scoring,
+) -> Result<Scored, Fault> {
     let config = &remote.config;
     let size = if work.alone { 1 } else { config.batch.max(1) };
     let batches: Vec<_> = work
         .answers
         .chunks(size)
-        .map(|texts| retrying(config, deadline, || true, move || once(remote, &work.question, texts)))
+        .map(|texts| retrying(config, deadline, || true, move || once(remote, caller, &work.question, texts)))
         .collect();
     let batches: Vec<Batch> =
         stream::iter(batches).buffered(config.max_concurrent.max(1)).try_collect().await?;
@@ -95,8 +100,8 @@ pub(super) async fn score(remote: &Remote, deadline: Instant, work: &Scoring) ->
     Ok(Scored { raw, scores, tokens: u32::try_from(tokens).unwrap_or(u32::MAX) })
 }
 
-async fn once(remote: &Remote, question: &str, texts: &[String]) -> Result<Batch, Fault> {
-    let _place = remote.http.place().await?;
+async fn once(remote: &Remote, caller: Caller, question: &str, texts: &[String]) -> Result<Batch, Fault> {
+    let _place = remote.http.place(caller).await?;
     let (http, config) = (&remote.http, &remote.config);
     let url = url(remote);
     match config.dialect.unwrap_or_default() {

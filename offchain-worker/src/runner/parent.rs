@@ -3,12 +3,13 @@
 use super::protocol::{Facts, Load, Order, Report, MAX_LINE};
 use crate::{
     limits::Unfinished,
+    suspects::Fingerprint,
     work::{Generated, Generation, Scored, Scoring},
 };
 use futures::StreamExt as _;
 use std::{
     collections::HashMap,
-    ffi::OsString,
+    ffi::{OsStr, OsString},
     io,
     os::unix::process::ExitStatusExt as _,
     path::PathBuf,
@@ -90,7 +91,18 @@ pub struct Runner {
     keys: AtomicU64,
     /// Cancelled to end the process.
     stop: CancellationToken,
-    hung: Mutex<Option<oneshot::Receiver<String>>>,
+    ends: Mutex<Option<oneshot::Receiver<()>>>,
+}
+
+/// How a runner's process ended without being told to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Death {
+    /// One line.
+    pub how: String,
+    /// Whether it crashed: nobody ended it from outside.
+    pub crashed: bool,
+    /// The requests that it had in hand, those that nobody waited for any more included.
+    pub under: Vec<Fingerprint>,
 }
 
 /// Who waits for reports, and how the process ended once it has.
@@ -102,13 +114,20 @@ struct Waiting {
 #[derive(Debug, Default)]
 struct WaitingState {
     listeners: HashMap<u64, Listener>,
-    /// Orders that were taken back, until the runner says that it stopped; and since when.
-    taken_back: HashMap<u64, Instant>,
-    ended: Option<String>,
+    /// Orders that were taken back, until the runner says that it stopped.
+    taken_back: HashMap<u64, TakenBack>,
+    ended: Option<Death>,
+}
+
+#[derive(Debug)]
+struct TakenBack {
+    print: Fingerprint,
+    since: Instant,
 }
 
 #[derive(Debug)]
 struct Listener {
+    print: Fingerprint,
     pieces: Option<mpsc::Sender<String>>,
     done: oneshot::Sender<Outcome>,
 }
@@ -119,6 +138,38 @@ type Outcome = Result<Done, Unfinished>;
 enum Done {
     Generated(Generated),
     Scored(Scored),
+}
+
+/// Variables of the environment that a model's process gets: what it, the loader, the C library and the libraries of
+/// processors and GPUs read. Whatever else the engine has, its tokens among it, is no business of native code that reads
+/// files of strangers.
+const PASSED_ON: [&str; 16] = [
+    "DYLD_LIBRARY_PATH",
+    "GLIBC_TUNABLES",
+    "HOME",
+    "LANG",
+    "LD_LIBRARY_PATH",
+    "MALLOC_ARENA_MAX",
+    "NVIDIA_DRIVER_CAPABILITIES",
+    "NVIDIA_VISIBLE_DEVICES",
+    "ORT_DYLIB_PATH",
+    "PATH",
+    "POQ_CACHE",
+    "POQ_LOG",
+    "RUST_BACKTRACE",
+    "TMPDIR",
+    "TZ",
+    "XDG_CACHE_HOME",
+];
+
+/// Beginnings of further such names.
+const FAMILIES_PASSED_ON: [&str; 9] =
+    ["CUDA_", "GGML_", "GOMP_", "HIP_", "HSA_", "LC_", "OMP_", "ROCR_", "VK_"];
+
+/// Whether a model's process gets the variable `name`.
+fn is_passed_on(name: &OsStr) -> bool {
+    let Some(name) = name.to_str() else { return false };
+    PASSED_ON.contains(&name) || FAMILIES_PASSED_ON.iter().any(|family| name.starts_with(family))
 }
 
 /// How long threads of one model wait for each other awake, unless whoever runs the engine has said so: some tenths of a
@@ -133,7 +184,7 @@ impl Runner {
     /// Starts a process and loads the model in it. If the returned future is dropped, the process ends.
     ///
     /// A runner that works on something that was taken back, and for `patience` neither stops nor says anything else,
-    /// hangs: it is ended. Who holds the runner learns that from [`Self::hung`].
+    /// hangs: it is ended. Who holds the runner learns of that, and of any other death, from [`Self::ends`].
     pub async fn start(program: &Program, load: &Load, patience: Duration) -> Result<Self, StartError> {
         let spawn = |error: io::Error| StartError::Spawn(error.to_string());
         let mut child = Command::new(&program.path)
@@ -143,6 +194,8 @@ impl Runner {
             .kill_on_drop(true)
             // A signal to the engine's group, such as Ctrl-C, is the engine's to handle.
             .process_group(0)
+            .env_clear()
+            .envs(std::env::vars_os().filter(|(name, _)| is_passed_on(name)))
             .envs(patience_of_threads())
             .spawn()
             .map_err(spawn)?;
@@ -165,16 +218,21 @@ impl Runner {
         let (orders, ordered) = mpsc::channel(ORDERS_AHEAD);
         let (waiting, stop) = (Arc::new(Waiting::default()), CancellationToken::new());
         tokio::spawn(write_orders(stdin, ordered));
-        let (hangs, hung) = oneshot::channel();
+        let (died, ends) = oneshot::channel();
         let attendant = Attendant { child, reports, waiting: Arc::clone(&waiting), patience };
-        tokio::spawn(attendant.attend(stop.clone(), hangs));
-        let hung = Mutex::new(Some(hung));
-        Ok(Self { facts, pid, orders, waiting, keys: AtomicU64::new(0), stop, hung })
+        tokio::spawn(attendant.attend(stop.clone(), died));
+        let ends = Mutex::new(Some(ends));
+        Ok(Self { facts, pid, orders, waiting, keys: AtomicU64::new(0), stop, ends })
     }
 
-    /// Tells, to the first who asks, how the process was ended because it hung; closed when it ended otherwise.
-    pub fn hung(&self) -> Option<oneshot::Receiver<String>> {
-        self.hung.lock().unwrap_or_else(PoisonError::into_inner).take()
+    /// Tells the first who asks when the process has died; closed when it was told to end.
+    pub fn ends(&self) -> Option<oneshot::Receiver<()>> {
+        self.ends.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// How the process ended, once it has.
+    pub fn death(&self) -> Option<Death> {
+        self.waiting.lock().ended.clone()
     }
 
     /// Makes an answer; `pieces` gets its text as it grows. If the returned future is dropped, the runner is told to
@@ -185,8 +243,8 @@ impl Runner {
         pieces: Option<mpsc::Sender<String>>,
     ) -> Result<Generated, Unfinished> {
         let stream = pieces.is_some();
-        let work = work.clone();
-        match self.order(pieces, |key| Order::Generate { key, work, stream }).await? {
+        let (print, work) = (Fingerprint::of(work), work.clone());
+        match self.order(print, pieces, |key| Order::Generate { key, work, stream }).await? {
             Done::Generated(generated) => Ok(generated),
             Done::Scored(_) => Err(Unfinished::internal("the runner gave scores instead of an answer")),
         }
@@ -194,8 +252,8 @@ impl Runner {
 
     /// Scores answers. If the returned future is dropped, the runner is told to stop working on it.
     pub async fn score(&self, work: &Scoring) -> Result<Scored, Unfinished> {
-        let work = work.clone();
-        match self.order(None, |key| Order::Score { key, work }).await? {
+        let (print, work) = (Fingerprint::of(work), work.clone());
+        match self.order(print, None, |key| Order::Score { key, work }).await? {
             Done::Scored(scored) => Ok(scored),
             Done::Generated(_) => Err(Unfinished::internal("the runner gave an answer instead of scores")),
         }
@@ -208,12 +266,13 @@ impl Runner {
 
     async fn order(
         &self,
+        print: Fingerprint,
         pieces: Option<mpsc::Sender<String>>,
         order: impl FnOnce(u64) -> Order,
     ) -> Result<Done, Unfinished> {
         let key = self.keys.fetch_add(1, Ordering::Relaxed);
         let (done, outcome) = oneshot::channel();
-        self.waiting.listen(key, Listener { pieces, done })?;
+        self.waiting.listen(key, Listener { print, pieces, done })?;
         let mut unwanted = CancelOnDrop { key, runner: self, ordered: false };
         // A runner that ended does not read; how it ended is what the listener hears.
         let _ended = self.orders.send(order(key)).await;
@@ -262,8 +321,8 @@ impl Waiting {
 
     fn listen(&self, key: u64, listener: Listener) -> Result<(), Unfinished> {
         let mut state = self.lock();
-        if let Some(how) = &state.ended {
-            return Err(Unfinished::Died(how.clone()));
+        if let Some(death) = &state.ended {
+            return Err(Unfinished::Died(death.how.clone()));
         }
         state.listeners.insert(key, listener);
         Ok(())
@@ -272,8 +331,8 @@ impl Waiting {
     /// Nobody wants the order any more. Whether the runner is done with it is seen from its report.
     fn take_back(&self, key: u64, ordered: bool) {
         let mut state = self.lock();
-        if state.listeners.remove(&key).is_some() && ordered {
-            state.taken_back.insert(key, Instant::now());
+        if let Some(Listener { print, .. }) = state.listeners.remove(&key).filter(|_| ordered) {
+            state.taken_back.insert(key, TakenBack { print, since: Instant::now() });
         }
     }
 
@@ -281,8 +340,8 @@ impl Waiting {
     /// long as an earlier one takes.
     fn overdue_since(&self) -> Option<Instant> {
         let state = self.lock();
-        let (oldest, since) = state.taken_back.iter().min_by_key(|(key, _)| **key)?;
-        state.listeners.keys().all(|key| key > oldest).then_some(*since)
+        let (oldest, taken_back) = state.taken_back.iter().min_by_key(|(key, _)| **key)?;
+        state.listeners.keys().all(|key| key > oldest).then_some(taken_back.since)
     }
 
     /// Hands a report to who waits for it. Who does not keep up with the pieces loses the answer: waiting for one
@@ -312,10 +371,13 @@ impl Waiting {
         }
     }
 
-    fn end(&self, how: &str) {
+    fn end(&self, how: &str, crashed: bool) {
         let listeners = {
             let mut state = self.lock();
-            state.ended = Some(how.to_owned());
+            let (waited_for, taken_back) = (state.listeners.values(), state.taken_back.values());
+            let under = waited_for.map(|listener| listener.print).chain(taken_back.map(|order| order.print));
+            let under = under.collect();
+            state.ended = Some(Death { how: how.to_owned(), crashed, under });
             std::mem::take(&mut state.listeners)
         };
         for listener in listeners.into_values() {
@@ -348,18 +410,19 @@ struct Attendant {
 
 impl Attendant {
     /// Reads what the runner reports, until it ends, hangs, or is no longer wanted.
-    async fn attend(mut self, stop: CancellationToken, hangs: oneshot::Sender<String>) {
-        let hung = tokio::select! {
-            hung = self.listen() => hung,
+    async fn attend(mut self, stop: CancellationToken, died: oneshot::Sender<()>) {
+        let (hung, wanted) = tokio::select! {
+            hung = self.listen() => (hung, true),
             () = stop.cancelled() => {
                 self.kill();
-                None
+                (None, false)
             }
         };
-        let ended = how_it_ended(self.child.wait().await);
-        self.waiting.end(hung.as_ref().unwrap_or(&ended));
-        if let Some(how) = hung {
-            let _nobody = hangs.send(how);
+        let status = self.child.wait().await;
+        let crashed = hung.is_none() && status.as_ref().is_ok_and(is_crash);
+        self.waiting.end(&hung.unwrap_or_else(|| how_it_ended(status)), crashed);
+        if wanted {
+            let _nobody = died.send(());
         }
     }
 
@@ -403,6 +466,15 @@ impl Attendant {
     }
 }
 
+/// Whether a process that ended like this did so by itself, and not by a signal with which processes are ended.
+fn is_crash(status: &ExitStatus) -> bool {
+    const HANG_UP: i32 = 1;
+    const INTERRUPT: i32 = 2;
+    const KILL: i32 = 9;
+    const TERMINATE: i32 = 15;
+    !matches!(status.signal(), Some(HANG_UP | INTERRUPT | KILL | TERMINATE))
+}
+
 fn how_it_ended(status: io::Result<ExitStatus>) -> String {
     const OUT_OF_MEMORY: i32 = 9;
     match status {
@@ -412,5 +484,43 @@ fn how_it_ended(status: io::Result<ExitStatus>) -> String {
             None => status.to_string(),
         },
         Err(error) => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_secret_is_passed_on() {
+        let passed = |name: &str| is_passed_on(OsStr::new(name));
+        for name in
+            ["PATH", "LD_LIBRARY_PATH", "ORT_DYLIB_PATH", "LC_ALL", "OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES"]
+        {
+            assert!(passed(name), "{name}");
+        }
+        for name in [
+            "POQ_ENGINE_TOKEN",
+            "HF_TOKEN",
+            "AWS_SECRET_ACCESS_KEY",
+            "OPENAI_API_KEY",
+            "NVIDIA_API_KEY",
+            "LLAMA_API_KEY",
+            "VLLM_TOKEN",
+            "LD_PRELOAD",
+            "path",
+            "",
+        ] {
+            assert!(!passed(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_crash_is_told_from_being_ended() {
+        for (status, crash) in
+            [(9, false), (15, false), (2, false), (6, true), (11, true), (4, true), (101 << 8, true)]
+        {
+            assert_eq!(is_crash(&ExitStatus::from_raw(status)), crash, "{status}");
+        }
     }
 }
