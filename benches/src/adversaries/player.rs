@@ -1,6 +1,6 @@
 //! The players: operators with their accounts and worker keys.
 
-use crate::chain::{AccountId, Balance, Balances, Chain};
+use crate::adversaries::chain::{AccountId, Balance, Balances, Chain};
 use codec::Encode;
 use frame_support::traits::fungible::Inspect;
 use pallet_proof_of_quality::{Operator, Operators};

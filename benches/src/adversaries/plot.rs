@@ -1,6 +1,6 @@
 //! The plot: a map of all attacks, from green (harmless) to red (over the limit).
 
-use crate::{
+use crate::adversaries::{
     attacks::{Attack, Role},
     cell::{Cell, Stakes},
     chain::Rule,

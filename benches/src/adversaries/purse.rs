@@ -1,6 +1,6 @@
 //! Purses: what each operator earned and lost.
 
-use crate::chain::SHARE;
+use crate::adversaries::chain::SHARE;
 use pallet_proof_of_quality::ClosedDuty;
 
 /// Duties and what came of them. Money is in shares: 1 is what a perfect duty earns.

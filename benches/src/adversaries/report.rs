@@ -1,6 +1,6 @@
 //! What the cells show: rows of the CSV and tables.
 
-use crate::{
+use crate::adversaries::{
     attacks::{Attack, Role},
     cell::{Cell, Played, Stakes},
     chain::{MIN_STAKE, PARAMETERS, SHARE, STAKE},

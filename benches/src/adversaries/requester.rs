@@ -1,6 +1,6 @@
 //! Attacks by asking.
 
-use crate::{
+use crate::adversaries::{
     attacks::{Attack, Role},
     chain::{self, Asker, Order, THIN_EVALUATOR},
     game::Game,

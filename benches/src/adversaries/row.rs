@@ -1,6 +1,6 @@
 //! A row: a cell beside its run without the attack.
 
-use crate::{
+use crate::adversaries::{
     cell::{Played, Purchase},
     player::Player,
 };
@@ -31,7 +31,7 @@ impl Row<'_> {
         self.of_honest(|side| side.attacked.income())
     }
 
-    fn of_honest(&self, value: impl Fn(&crate::cell::Side) -> f64) -> Option<f64> {
+    fn of_honest(&self, value: impl Fn(&crate::adversaries::cell::Side) -> f64) -> Option<f64> {
         let Played { attackers, honest, cell, .. } = self.played;
         (!cell.is_idle && attackers.all.duties > 0.0).then(|| value(attackers) / value(honest))
     }

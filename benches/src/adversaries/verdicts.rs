@@ -1,6 +1,6 @@
 //! The verdicts: what was to be shown, and whether it was.
 
-use crate::{
+use crate::adversaries::{
     attacks::{Attack, Role},
     cell::{Cell, Stakes, WINDOWS},
     grid::{self, DEFAULT_AUDITS, MINORITY},

@@ -6,7 +6,7 @@
 use super::{
     cast::{self, Cast, Part},
     players::{self, Size},
-    rpc::{Blocks, Rpc},
+    rpc::{self, Blocks},
     sign::sign,
     spec::{self, Models},
     Args,
@@ -14,11 +14,11 @@ use super::{
 use anyhow::{bail, Context as _, Result};
 use pallet_proof_of_quality::{Event, Phase, RequestId, Work};
 use poq_benches::report::{Figure, Report};
-use poq_runtime::{Nonce, RuntimeEvent};
+use poq_client::Client;
+use poq_runtime::{Hash, Nonce, RuntimeEvent};
 use sp_core::Pair as _;
 use std::collections::HashMap;
 use testnet::{
-    client::Client,
     members::{self, Member, Part as MemberPart},
     network::{Network, Options, Place, Spec},
 };
@@ -70,9 +70,9 @@ pub async fn measure(args: &Args, report: &mut Report) -> Result<()> {
     network.start().await?;
     insert_keys(&network, &cast).await?;
     let url = network.nodes().first().context("the network has no nodes")?.url();
-    let rpc = Rpc::connect(&url).await?;
-    let mut blocks = rpc.finalized_blocks().await?;
-    let mut requester = Requester { rpc: rpc.clone(), models: Models::of_the_demo()?, nonce: 0 };
+    let client = rpc::connect(&url).await?;
+    let mut blocks = Blocks::finalized(&client).await?;
+    let mut requester = Requester { client, models: Models::of_the_demo()?, nonce: 0 };
     // A network that has just started loads its models with the first requests.
     bar.set_message("the network warms up");
     let warm_up = Size { responders: RESPONDERS, committee: largest };
@@ -121,16 +121,15 @@ async fn insert_keys(network: &Network, cast: &Cast) -> Result<()> {
     let scores = scores.map(|(node, number)| (*node, Part::ScoringWorker, number));
     for (node, part, number) in answers.chain(scores) {
         let client = Client::connect(&node.url()).await?;
-        let public = format!("0x{}", hex::encode(cast::pair(part, number).public()));
-        let words = ["poq!".to_owned(), suri(part, number), public];
-        client.call("author_insertKey", words.into_iter().map(Into::into).collect()).await?;
+        let public = cast::pair(part, number).public().0.to_vec();
+        client.rpc().author_insert_key("poq!".into(), suri(part, number), public).await?;
     }
     Ok(())
 }
 
 /// Who asks, one request after another.
 struct Requester {
-    rpc: Rpc,
+    client: Client,
     models: Models,
     nonce: Nonce,
 }
@@ -140,8 +139,9 @@ impl Requester {
     async fn ask(&mut self, size: Size) -> Result<RequestId> {
         let id = RequestId::from(self.nonce);
         let call = players::request_call(id, size, &self.models)?;
-        let signed = sign(call, &cast::pair(Part::Requester, 0), self.nonce, self.rpc.genesis);
-        self.rpc.submit(&signed).await?;
+        let genesis = Hash::from(self.client.genesis());
+        let signed = sign(call, &cast::pair(Part::Requester, 0), self.nonce, genesis);
+        rpc::submit(&self.client, &signed).await?;
         self.nonce = self.nonce.saturating_add(1);
         Ok(id)
     }

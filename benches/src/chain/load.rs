@@ -9,7 +9,7 @@ use super::{
     flame::Profile,
     node::Node,
     players::{Count, Message, Players, Size},
-    rpc::{Block, Blocks, Rpc},
+    rpc::{self, Block, Blocks},
     spec::Models,
     Args,
 };
@@ -18,7 +18,8 @@ use frame_support::dispatch::DispatchClass;
 use futures::{stream, StreamExt as _};
 use indicatif::ProgressBar;
 use poq_benches::report::{Figure, Report};
-use poq_runtime::{RuntimeBlockWeights, RuntimeEvent};
+use poq_client::Client;
+use poq_runtime::{Hash, RuntimeBlockWeights, RuntimeEvent};
 use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
@@ -82,9 +83,9 @@ pub async fn measure(args: &Args, report: &mut Report) -> Result<()> {
 
 /// Drives a fresh node until it was full for long enough; returns the rows of that time.
 async fn run(args: &Args, node: &Node, size: Size, open: u64, bar: &ProgressBar) -> Result<Load> {
-    let rpc = Rpc::connect(&node.url()).await?;
-    let mut players = Players::new(&CAST, size, Models::of_the_demo()?, rpc.genesis);
-    let mut blocks = rpc.blocks().await?;
+    let client = rpc::connect(&node.url()).await?;
+    let mut players = Players::new(&CAST, size, Models::of_the_demo()?, Hash::from(client.genesis()));
+    let mut blocks = Blocks::best(&client).await?;
     let mut rows: Vec<Row> = Vec::new();
     let mut load = Load::default();
     let begun = Instant::now();
@@ -99,7 +100,7 @@ async fn run(args: &Args, node: &Node, size: Size, open: u64, bar: &ProgressBar)
         let asked = (0..room).map(|_| players.ask().map(|message| vec![message]));
         in_flight = in_flight.saturating_add(room);
         let asked: Vec<_> = asked.collect::<Result<_>>()?;
-        load.again = load.again.saturating_add(send(&rpc, work.into_iter().chain(asked)).await?);
+        load.again = load.again.saturating_add(send(&client, work.into_iter().chain(asked)).await?);
         bar.set_message(format!(
             "n={} k={}: block {}, {} settled, {in_flight} on their way",
             size.responders, size.committee, block.number, count.settled
@@ -165,12 +166,12 @@ async fn turn(blocks: &mut Blocks, players: &mut Players) -> Result<(Block, Coun
 /// A report is free from the block on in which it is due, and the pool learns of a block a moment after those who wait for it. It
 /// refuses what comes before, and bans it: what is sent again is signed again. It may also refuse what it has put aside for a
 /// block that it does not know yet: then a later copy is outdated, because the first one is in a block.
-async fn send(rpc: &Rpc, signers: impl Iterator<Item = Vec<Message>>) -> Result<u64> {
+async fn send(client: &Client, signers: impl Iterator<Item = Vec<Message>>) -> Result<u64> {
     let sending = signers.map(|messages| async move {
         let mut again = 0u64;
         for message in &messages {
             let mut tries = 0;
-            while let Err(error) = rpc.submit(&message.sign(tries)?).await {
+            while let Err(error) = rpc::submit(client, &message.sign(tries)?).await {
                 if tries > 0 && error.to_string().contains("outdated") {
                     break;
                 }

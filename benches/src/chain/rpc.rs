@@ -1,38 +1,48 @@
 //! A node as a load generator sees it: transactions in, blocks and their events out, all in the runtime's own types.
 
-use anyhow::{anyhow, ensure, Context as _, Result};
-use codec::{Decode, DecodeAll as _};
-use frame_support::dispatch::PerDispatchClass;
-use frame_support::weights::Weight;
-use frame_system::EventRecord;
-use poq_runtime::{Hash, RuntimeEvent, UncheckedExtrinsic, VERSION};
-use serde::Deserialize;
-use serde_json::Value as Json;
-use std::time::{Duration, Instant};
-use subxt::rpcs::{
-    client::{rpc_params, RpcClient, RpcSubscription},
-    Error, UserError,
+use anyhow::{ensure, Context as _, Result};
+use codec::{DecodeAll, Encode as _};
+use frame_support::{dispatch::PerDispatchClass, storage::storage_prefix, weights::Weight};
+use frame_system::{
+    Event::{ExtrinsicFailed, ExtrinsicSuccess},
+    EventRecord,
 };
+use poq_client::{At, Client, Error};
+use poq_runtime::{Hash, RuntimeEvent, UncheckedExtrinsic, VERSION};
+use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
 /// How long a node may take to answer for the first time.
 const PATIENCE: Duration = Duration::from_secs(90);
 
+/// How long to wait before asking it again.
+const PAUSE: Duration = Duration::from_millis(200);
+
 /// What a block consumed, by class of extrinsic.
 pub type BlockWeight = PerDispatchClass<Weight>;
 
-/// A connection to a node.
-#[derive(Clone)]
-pub struct Rpc {
-    client: RpcClient,
-    /// Hash of the genesis block.
-    pub genesis: Hash,
+/// Connects to the node at `url`, once it answers.
+pub async fn connect(url: &str) -> Result<Client> {
+    let begun = Instant::now();
+    let client = loop {
+        match Client::connect(url).await {
+            Ok(client) => break client,
+            Err(error) if begun.elapsed() > PATIENCE => return Err(error.into()),
+            Err(_) => sleep(PAUSE).await,
+        }
+    };
+    let spec = client.best().await?.spec_version();
+    ensure!(
+        spec == VERSION.spec_version,
+        "the node runs version {spec} of the runtime, and this program was built with {}: build both of one commit",
+        VERSION.spec_version
+    );
+    Ok(client)
 }
 
-/// A block's header, as far as it is needed.
-#[derive(Clone, Debug, Deserialize)]
-struct Header {
-    number: String,
+/// Gives a transaction to the pool.
+pub async fn submit(client: &Client, transaction: &UncheckedExtrinsic) -> Result<(), Error> {
+    client.send(&transaction.encode()).await
 }
 
 /// What a block did.
@@ -49,124 +59,61 @@ pub struct Block {
     pub events: Vec<RuntimeEvent>,
 }
 
-impl Rpc {
-    /// Connects to the node on this loopback port, once it answers.
-    pub async fn connect(url: &str) -> Result<Self> {
-        let deadline = Instant::now().checked_add(PATIENCE).context("a patience without end")?;
-        let client = loop {
-            match RpcClient::from_insecure_url(url).await {
-                Ok(client) => break client,
-                Err(error) if Instant::now() > deadline => {
-                    return Err(error).with_context(|| format!("the node at {url} does not answer"));
-                }
-                Err(_) => sleep(Duration::from_millis(200)).await,
-            }
-        };
-        let version: Json = client.request("state_getRuntimeVersion", rpc_params![]).await?;
-        let spec = version.get("specVersion").and_then(Json::as_u64);
-        ensure!(
-            spec == Some(VERSION.spec_version.into()),
-            "the node runs version {spec:?} of the runtime, and this program was built with {}: build both of one commit",
-            VERSION.spec_version
-        );
-        let genesis = client.request("chain_getBlockHash", rpc_params![0]).await?;
-        Ok(Self { client, genesis })
-    }
-
-    /// Gives a transaction to the pool.
-    pub async fn submit(&self, transaction: &UncheckedExtrinsic) -> Result<Hash> {
-        let bytes = codec::Encode::encode(transaction);
-        let params = rpc_params![format!("0x{}", hex::encode(bytes))];
-        self.client.request("author_submitExtrinsic", params).await.map_err(|error| match error {
-            // The reason stands in the data, which the error does not print.
-            Error::User(UserError { message, data: Some(data), .. }) => anyhow!("{message}: {data}"),
-            error => error.into(),
-        })
-    }
-
-    /// The best blocks from now on, one after another, each once: for a chain with one author, which has no forks.
-    pub async fn blocks(&self) -> Result<Blocks> {
-        self.follow("chain_subscribeNewHeads", "chain_unsubscribeNewHeads").await
-    }
-
-    /// The same with finalized blocks, for any chain.
-    pub async fn finalized_blocks(&self) -> Result<Blocks> {
-        self.follow("chain_subscribeFinalizedHeads", "chain_unsubscribeFinalizedHeads").await
-    }
-
-    async fn follow(&self, subscribe: &str, unsubscribe: &str) -> Result<Blocks> {
-        let heads = self.client.subscribe(subscribe, rpc_params![], unsubscribe).await?;
-        Ok(Blocks { heads, rpc: self.clone(), next: None, last: 0 })
-    }
-
-    async fn hash_of(&self, number: u32) -> Result<Hash> {
-        Ok(self.client.request("chain_getBlockHash", rpc_params![number]).await?)
-    }
-
-    async fn value<T: Decode>(&self, key: &[u8], at: Hash) -> Result<Option<T>> {
-        let params = rpc_params![format!("0x{}", hex::encode(key)), at];
-        let value: Option<String> = self.client.request("state_getStorage", params).await?;
-        value
-            .map(|hex| {
-                let bytes = hex::decode(hex.trim_start_matches("0x"))?;
-                Ok(T::decode_all(&mut &bytes[..])?)
-            })
-            .transpose()
-    }
-
-    async fn block(&self, number: u32) -> Result<Block> {
-        let hash = self.hash_of(number).await?;
-        let plain = |pallet: &str, item: &str| {
-            frame_support::storage::storage_prefix(pallet.as_bytes(), item.as_bytes())
-        };
-        let events: Option<Vec<Box<EventRecord<RuntimeEvent, Hash>>>> =
-            self.value(&plain("System", "Events"), hash).await?;
-        let events = events.unwrap_or_default();
-        let extrinsics = events
-            .iter()
-            .filter(|record| {
-                use frame_system::Event::{ExtrinsicFailed, ExtrinsicSuccess};
-                matches!(record.event, RuntimeEvent::System(ExtrinsicSuccess { .. } | ExtrinsicFailed { .. }))
-            })
-            .count();
-        Ok(Block {
-            number,
-            millis: self.value(&plain("Timestamp", "Now"), hash).await?.unwrap_or_default(),
-            extrinsics,
-            weight: self.value(&plain("System", "BlockWeight"), hash).await?.unwrap_or_default(),
+impl Block {
+    async fn read(at: &At) -> Result<Self> {
+        let events: Vec<Box<EventRecord<RuntimeEvent, Hash>>> = value(at, "System", "Events").await?;
+        let extrinsics = events.iter().filter(|record| {
+            matches!(record.event, RuntimeEvent::System(ExtrinsicSuccess { .. } | ExtrinsicFailed { .. }))
+        });
+        Ok(Self {
+            number: u32::try_from(at.number())?,
+            millis: value(at, "Timestamp", "Now").await?,
+            extrinsics: extrinsics.count(),
+            weight: value(at, "System", "BlockWeight").await?,
             events: events.into_iter().map(|record| record.event).collect(),
         })
     }
 }
 
-/// Blocks as they come.
+async fn value<T: DecodeAll>(at: &At, pallet: &str, item: &str) -> Result<T> {
+    let key = storage_prefix(pallet.as_bytes(), item.as_bytes());
+    let bytes = at.library().storage().fetch_raw(key.to_vec()).await?;
+    Ok(T::decode_all(&mut &bytes[..])?)
+}
+
+/// Blocks as they come, one after another, each once.
 pub struct Blocks {
-    heads: RpcSubscription<Header>,
-    rpc: Rpc,
-    next: Option<u32>,
-    last: u32,
+    heads: poq_client::Blocks,
+    client: Client,
+    next: Option<u64>,
+    last: u64,
 }
 
 impl Blocks {
+    /// The best blocks from now on: for a chain with one author, which has no forks.
+    pub async fn best(client: &Client) -> Result<Self> {
+        Ok(Self { heads: client.best_blocks().await?, client: client.clone(), next: None, last: 0 })
+    }
+
+    /// The finalized blocks from now on, for any chain.
+    pub async fn finalized(client: &Client) -> Result<Self> {
+        Ok(Self { heads: client.finalized_blocks().await?, client: client.clone(), next: None, last: 0 })
+    }
+
     /// The next block, when it is there.
     pub async fn next(&mut self) -> Result<Block> {
         let number = match self.next {
             Some(number) => number,
             None => {
-                let number = self.head().await?;
-                self.last = number;
-                number
+                self.last = self.heads.next().await?.number();
+                self.last
             }
         };
         while self.last < number {
-            self.last = self.last.max(self.head().await?);
+            self.last = self.last.max(self.heads.next().await?.number());
         }
         self.next = number.checked_add(1);
-        self.rpc.block(number).await
-    }
-
-    async fn head(&mut self) -> Result<u32> {
-        let header = self.heads.next().await.context("the node is gone")??;
-        Ok(u32::from_str_radix(header.number.trim_start_matches("0x"), 16)?)
+        let at = self.client.at_number(number).await?;
+        Block::read(&at).await.with_context(|| format!("block {number}"))
     }
 }

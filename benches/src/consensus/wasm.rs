@@ -1,6 +1,6 @@
 //! The same code as Wasm, run as the node runs its runtime: by its executor, with its settings.
 
-use crate::timing::time;
+use crate::consensus::timing::time;
 use anyhow::{anyhow, Context as _};
 use codec::{Decode as _, Encode as _};
 use poq_bench_consensus::{Case, Task};
@@ -18,10 +18,10 @@ pub struct Module {
 }
 
 impl Module {
-    /// Reads what `scripts/bench-consensus.sh` has compiled.
+    /// Reads what `scripts/bench.sh` has compiled.
     pub fn read(path: &Path) -> anyhow::Result<Self> {
-        let code = fs::read(path)
-            .with_context(|| format!("{}; scripts/bench-consensus.sh makes it", path.display()))?;
+        let code =
+            fs::read(path).with_context(|| format!("{}; scripts/bench.sh makes it", path.display()))?;
         let hash = blake2_256(&code).to_vec();
         // What a node takes if its operator says nothing.
         let executor = WasmExecutor::builder().build();

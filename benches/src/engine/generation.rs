@@ -1,6 +1,6 @@
 //! Generation, beside llama.cpp's own bench on the same file.
 
-use crate::Run;
+use crate::engine::Args;
 use anyhow::Context as _;
 use poq_benches::{
     report::{Figure, Report},
@@ -32,7 +32,7 @@ struct Test {
 }
 
 /// Tokens per second of one stream, and of several at a time against one after another.
-pub async fn measure(args: &Run, report: &mut Report) -> anyhow::Result<()> {
+pub async fn measure(args: &Args, report: &mut Report) -> anyhow::Result<()> {
     let data = tempfile::tempdir()?;
     let models = args.gguf.parent().context("the GGUF has no folder")?;
     let shelf = Arc::new(Shelf::new(models.to_owned(), data.path().join(CACHE)));
@@ -135,7 +135,7 @@ fn whole(generated: Result<Generated, poq_worker::limits::Unfinished>) -> anyhow
     Ok(generated)
 }
 
-async fn llama_bench(args: &Run) -> anyhow::Result<f64> {
+async fn llama_bench(args: &Args) -> anyhow::Result<f64> {
     let mut command = Command::new(&args.llama_bench);
     command.arg("-m").arg(&args.gguf).args(["-p", "0", "-r", "1", "-o", "json"]);
     command.arg("-n").arg(TOKENS.to_string()).arg("-t").arg(args.threads.to_string());

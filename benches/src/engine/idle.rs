@@ -1,6 +1,6 @@
 //! What an engine costs that has nothing to do.
 
-use crate::Run;
+use crate::engine::Args;
 use anyhow::Context as _;
 use poq_benches::report::{Figure, Report};
 use poq_worker::runner::child::resident_bytes;
@@ -15,7 +15,7 @@ use tokio::{
 const WATCH: Duration = Duration::from_secs(10);
 
 /// Starts the real program without models and looks at its memory and its processor time.
-pub async fn measure(args: &Run, report: &mut Report) -> anyhow::Result<()> {
+pub async fn measure(args: &Args, report: &mut Report) -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let mut engine = Command::new(&args.worker)
         .args(["serve", "--listen", "127.0.0.1:0"])

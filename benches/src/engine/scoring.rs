@@ -1,6 +1,6 @@
 //! Scoring, beside sentence-transformers and ONNX Runtime called from Python, on the same weights.
 
-use crate::Run;
+use crate::engine::Args;
 use anyhow::Context as _;
 use poq_benches::{
     report::{Figure, Report},
@@ -68,7 +68,7 @@ impl Time {
 }
 
 /// The latency of one pair of 512 tokens.
-pub async fn one_pair(args: &Run, report: &mut Report) -> anyhow::Result<()> {
+pub async fn one_pair(args: &Args, report: &mut Report) -> anyhow::Result<()> {
     let file = args.pairs.join("pair-512.jsonl");
     let work = scoring_of(&read(&file)?, true);
     for (weights, most) in [("fp32", 45.0), ("int8", 25.0)] {
@@ -88,7 +88,7 @@ pub async fn one_pair(args: &Run, report: &mut Report) -> anyhow::Result<()> {
 }
 
 /// The throughput of 256 pairs of mixed length.
-pub async fn many_pairs(args: &Run, report: &mut Report) -> anyhow::Result<()> {
+pub async fn many_pairs(args: &Args, report: &mut Report) -> anyhow::Result<()> {
     let file = args.pairs.join("pairs-256.jsonl");
     let pairs = read(&file)?;
     let (work, name) = (scoring_of(&pairs, false), "minilm-cross-fp32");
@@ -126,7 +126,7 @@ pub struct Engine {
 
 impl Engine {
     /// Starts one with the model of that name.
-    pub async fn open(args: &Run, name: &str) -> anyhow::Result<Self> {
+    pub async fn open(args: &Args, name: &str) -> anyhow::Result<Self> {
         let data = tempfile::tempdir()?;
         let shelf = Arc::new(Shelf::new(args.minilm.clone(), data.path().join(CACHE)));
         shelf.scan();
@@ -186,7 +186,7 @@ pub enum Batches<'a> {
 
 /// Median seconds of each file of pairs.
 pub async fn onnx_runtime(
-    args: &Run,
+    args: &Args,
     model: &str,
     pairs: &[&PathBuf],
     batches: Batches<'_>,
@@ -204,7 +204,7 @@ pub async fn onnx_runtime(
 
 /// The same of sentence-transformers, in its usual batches of 32.
 pub async fn sentence_transformers(
-    args: &Run,
+    args: &Args,
     pairs: &[&PathBuf],
     time: Time,
     report: &mut Report,
@@ -214,7 +214,7 @@ pub async fn sentence_transformers(
     timed(command, pairs.len(), report).await
 }
 
-fn python(args: &Run, program: &str) -> Command {
+fn python(args: &Args, program: &str) -> Command {
     let mut command = Command::new(&args.python);
     command.arg(&args.score_py).arg(program).arg("--threads").arg(args.threads.to_string());
     command

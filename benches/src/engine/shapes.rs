@@ -1,8 +1,8 @@
 //! Scoring by length and by number of pairs at a time, beside the others.
 
-use crate::{
+use crate::engine::{
     scoring::{onnx_runtime, read, scoring_of, sentence_transformers, Batches, Engine, Time},
-    Run,
+    Args,
 };
 use poq_benches::{
     report::{Figure, Report},
@@ -30,7 +30,7 @@ type Times = Vec<Vec<f64>>;
 
 /// Milliseconds of every shape, fp32 and int8. (Every program gets all shapes in its turn, because loading one takes longer
 /// than running it.)
-pub async fn measure(args: &Run, report: &mut Report) -> anyhow::Result<()> {
+pub async fn measure(args: &Args, report: &mut Report) -> anyhow::Result<()> {
     let shapes = shapes(args)?;
     let files: Vec<&PathBuf> = shapes.iter().map(|shape| &shape.file).collect();
     let turns = args.turns.min(3);
@@ -66,7 +66,7 @@ pub async fn measure(args: &Run, report: &mut Report) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn shapes(args: &Run) -> anyhow::Result<Vec<Shape>> {
+fn shapes(args: &Args) -> anyhow::Result<Vec<Shape>> {
     let all = COUNTS.iter().flat_map(|count| LENGTHS.iter().map(move |tokens| (count, tokens)));
     all.map(|(count, tokens)| {
         let file = args.pairs.join(format!("{count}x{tokens}.jsonl"));

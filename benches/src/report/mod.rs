@@ -1,8 +1,8 @@
 //! The results of a bench: a table for people, a file for programs.
 //!
-//! Every bench program makes a [`Report`], adds [`Figure`]s with names as in "room/what was measured", and writes it into
+//! Every room makes a [`Report`], adds [`Figure`]s with names as in "room/what was measured", and writes it into
 //! `benches/results.json`, where figures of other rooms stay. Beside it `runs.json` keeps of each room, when, of which commit
-//! and on which machine it was measured. `bench-report` makes `benches/RESULTS.md` of both.
+//! and on which machine it was measured. `poq-bench report` makes `benches/RESULTS.md` of both.
 //!
 //! ```
 //! # fn main() -> anyhow::Result<()> {

@@ -1,6 +1,6 @@
 //! The bars that the design set before anything was measured.
 
-use crate::{
+use crate::results::{
     tables::{self, verdict},
     Results,
 };

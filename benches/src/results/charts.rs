@@ -1,6 +1,6 @@
 //! Which charts there are, and of which figures.
 
-use crate::{
+use crate::results::{
     chart::{self, Panel},
     Results,
 };

@@ -6,7 +6,7 @@
 //! NAME that of a figure, and `[[times NUMBER NAME]]`, how often the figure goes into the number, which is given in the
 //! figure's unit.
 
-use crate::{bars, charts, tables, Results};
+use crate::results::{bars, charts, tables, Results};
 use anyhow::{bail, Context as _};
 use poq_benches::report::number;
 use std::path::Path;

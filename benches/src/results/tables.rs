@@ -1,6 +1,6 @@
 //! Tables in Markdown that can be read in the source, too.
 
-use crate::Results;
+use crate::results::Results;
 use poq_benches::report::{number, Figure};
 use std::collections::BTreeMap;
 

@@ -1,4 +1,5 @@
-//! Adversaries: attacks on the pallet, played in a runtime of its own with the truth known. See the README for the result.
+//! `poq-bench adversaries`: attacks on the pallet, played in a runtime of its own with the truth known. See the README for the
+//! result.
 
 mod attacks;
 mod books;
@@ -19,26 +20,25 @@ mod world;
 
 use anyhow::{Context, Result};
 use cell::{Cell, Played, Stakes};
-use clap::Parser;
 use grid::DEFAULT_AUDITS;
 use indicatif::{ProgressBar, ProgressStyle};
 use rayon::prelude::*;
 use report::Results;
 use std::{fs, path::PathBuf};
 
-/// Plays attacks on the pallet and reports what they earn and what they break.
-#[derive(Parser)]
-struct Options {
-    /// Play the small grid: shorter games, two shares, the default rule.
+/// What is played.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Play the small grid: shorter games, two shares, the default rule
     #[arg(long)]
     quick: bool,
-    /// What all that is random comes from.
+    /// Seed of all randomness
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Requests in each cell [default: 5000, in the small grid 1000].
+    /// Requests in each cell [default: 5000, in the small grid 1000]
     #[arg(long)]
     rounds: Option<u64>,
-    /// Folder for results.csv and results.svg.
+    /// Folder for results.csv and results.svg
     #[arg(long, default_value = "benches/adversaries")]
     out: PathBuf,
 }
@@ -49,11 +49,11 @@ const ENOUGH: u64 = 5_000;
 /// Worlds besides the first in which a colluding majority and a minority of conditional liars are played.
 const OTHER_SEEDS: u64 = 4;
 
-fn main() -> Result<()> {
-    let options = Options::parse();
-    let rounds = options.rounds.unwrap_or(if options.quick { 1_000 } else { ENOUGH });
-    let cells = if options.quick { grid::quick() } else { grid::full() };
-    let results = play(&cells, options.seed, rounds)?;
+/// Plays, prints the tables and verdicts, and writes the results.
+pub fn run(args: &Args) -> Result<()> {
+    let rounds = args.rounds.unwrap_or(if args.quick { 1_000 } else { ENOUGH });
+    let cells = if args.quick { grid::quick() } else { grid::full() };
+    let results = play(&cells, args.seed, rounds)?;
 
     println!("{}\n\n{}\n", report::legend(rounds), results.table(Stakes::Equal));
     println!("{}\n", results.table(Stakes::Few));
@@ -68,8 +68,8 @@ fn main() -> Result<()> {
     if rounds < ENOUGH {
         println!("Games of fewer than {ENOUGH} requests are too short for verdicts that count.\n");
     }
-    fs::create_dir_all(&options.out).with_context(|| format!("cannot make {}", options.out.display()))?;
-    let (csv, svg) = (options.out.join("results.csv"), options.out.join("results.svg"));
+    fs::create_dir_all(&args.out).with_context(|| format!("cannot make {}", args.out.display()))?;
+    let (csv, svg) = (args.out.join("results.csv"), args.out.join("results.svg"));
     results.write_csv(&csv)?;
     plot::write(&results, &svg)?;
     println!("{}\n{}", csv.display(), svg.display());

@@ -1,4 +1,4 @@
-//! Makes `benches/RESULTS.md` and its plots of `benches/results.json`.
+//! `poq-bench report`: makes `benches/RESULTS.md` and its plots of `benches/results.json`.
 //!
 //! What the figures say is written by a person, in `benches/RESULTS.in.md`; the page is that text with the tables, plots and
 //! single figures filled in, so nothing is lost when it is made anew. See [`page`] for what can be filled in.
@@ -10,14 +10,12 @@ mod page;
 mod tables;
 
 use anyhow::Context as _;
-use clap::Parser;
 use poq_benches::report::{figures, runs, Figure, Runs};
 use std::{fs, path::PathBuf};
 
-/// Makes RESULTS.md and its plots of results.json.
-#[derive(Parser)]
-#[command(version)]
-struct Cli {
+/// From what the page is made.
+#[derive(clap::Args)]
+pub struct Args {
     /// The figures, as the benches write them, with runs.json beside
     #[arg(long, value_name = "FILE", default_value = "benches/results.json")]
     results: PathBuf,
@@ -49,15 +47,15 @@ impl Results {
     }
 }
 
-fn main() -> anyhow::Result<()> {
-    let cli = Cli::parse();
-    let results = Results { figures: figures(&cli.results)?, runs: runs(&cli.results)? };
-    let text = fs::read_to_string(&cli.text).with_context(|| cli.text.display().to_string())?;
-    let folder = cli.out.parent().context("the page has no folder")?;
-    let page = page::fill(&text, &results, folder).with_context(|| cli.text.display().to_string())?;
-    fs::write(&cli.out, page).with_context(|| cli.out.display().to_string())?;
+/// Makes the page.
+pub fn run(args: &Args) -> anyhow::Result<()> {
+    let results = Results { figures: figures(&args.results)?, runs: runs(&args.results)? };
+    let text = fs::read_to_string(&args.text).with_context(|| args.text.display().to_string())?;
+    let folder = args.out.parent().context("the page has no folder")?;
+    let page = page::fill(&text, &results, folder).with_context(|| args.text.display().to_string())?;
+    fs::write(&args.out, page).with_context(|| args.out.display().to_string())?;
     let met = results.figures.iter().filter_map(|figure| figure.met);
     let (met, missed): (Vec<bool>, Vec<bool>) = met.partition(|met| *met);
-    println!("{}: {} targets met, {} missed", cli.out.display(), met.len(), missed.len());
+    println!("{}: {} targets met, {} missed", args.out.display(), met.len(), missed.len());
     Ok(())
 }

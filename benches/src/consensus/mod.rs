@@ -1,13 +1,12 @@
-//! The consensus, measured: every rule, alone and with all its leave-one-out results, by number of scores, natively and in
+//! `poq-bench consensus`: every rule, alone and with all its leave-one-out results, by number of scores, natively and in
 //! Wasm; and what a settlement makes of a committee's scores, beside an epoch of Bittensor's Yuma.
 //!
-//! `scripts/bench-consensus.sh` compiles the Wasm and calls this program. Results go into `benches/results.json`.
+//! `scripts/bench.sh` compiles the Wasm and calls this. Results go into `benches/results.json`.
 
 mod timing;
 mod wasm;
 
 use anyhow::ensure;
-use clap::Parser;
 use poq_bench_consensus::{Case, Rule, Task};
 use poq_benches::{
     report::{Figure, Report},
@@ -17,11 +16,10 @@ use std::path::PathBuf;
 use timing::{in_turns, time, Rounds};
 use wasm::Module;
 
-/// Measures the consensus natively, in Wasm, and beside Yuma.
-#[derive(Parser)]
-#[command(version)]
-struct Cli {
-    /// The Wasm of poq-bench-consensus, as scripts/bench-consensus.sh makes it
+/// With what it is measured.
+#[derive(clap::Args)]
+pub struct Args {
+    /// The Wasm of poq-bench-consensus, as scripts/bench.sh makes it
     #[arg(long, value_name = "FILE")]
     wasm: PathBuf,
 
@@ -43,9 +41,9 @@ const ANSWERS: [usize; 2] = [1, 16];
 /// The number of scores that has a target, and the microseconds it may take natively and in Wasm.
 const TARGET: (usize, f64, f64) = (1_000, 100.0, 1_000.0);
 
-fn main() -> anyhow::Result<()> {
-    let cli = Cli::parse();
-    let module = Module::read(&cli.wasm)?;
+/// Measures, prints a table and writes the results.
+pub fn run(args: &Args) -> anyhow::Result<()> {
+    let module = Module::read(&args.wasm)?;
     let mut report = Report::default();
     for rule in Rule::ALL {
         for (what, task) in [("consensus", Task::Consensus(rule)), ("leave-one-out", Task::LeaveOneOut(rule))]
@@ -56,20 +54,20 @@ fn main() -> anyhow::Result<()> {
                     task,
                     size,
                     &module,
-                    &cli,
+                    args,
                     &mut report,
                 )?;
             }
         }
     }
-    a_whole_call(&module, &cli, &mut report)?;
+    a_whole_call(&module, args, &mut report)?;
     for answers in ANSWERS {
         for size in SIZES {
-            beside_yuma(size, answers, &module, &cli, &mut report)?;
+            beside_yuma(size, answers, &module, args, &mut report)?;
         }
     }
     report.print();
-    report.write(&cli.out)
+    report.write(&args.out)
 }
 
 /// A rule natively and in Wasm.
@@ -78,11 +76,11 @@ fn one_rule(
     task: Task,
     size: usize,
     module: &Module,
-    cli: &Cli,
+    args: &Args,
     report: &mut Report,
 ) -> anyhow::Result<()> {
     let case = Case::new(size, 1);
-    let times = in_turns(name, &mut both_ways(task, &case, module)?, cli.turns)?;
+    let times = in_turns(name, &mut both_ways(task, &case, module)?, args.turns)?;
     let [native, wasm] = times.as_slice() else { return Ok(()) };
     let (mut ours, mut in_wasm) = (
         Figure::of(format!("consensus/{name}, native"), native, "µs"),
@@ -98,7 +96,7 @@ fn one_rule(
 }
 
 /// What the figures of Wasm leave out: a fresh instance, passing and decoding the scores.
-fn a_whole_call(module: &Module, cli: &Cli, report: &mut Report) -> anyhow::Result<()> {
+fn a_whole_call(module: &Module, args: &Args, report: &mut Report) -> anyhow::Result<()> {
     let case = Case::new(TARGET.0, 1);
     let task = Task::Consensus(Rule::WeightedMedian);
     let whole = |_| -> Vec<f64> {
@@ -108,7 +106,7 @@ fn a_whole_call(module: &Module, cli: &Cli, report: &mut Report) -> anyhow::Resu
         });
         times.collect()
     };
-    let times: Vec<f64> = (0..cli.turns).flat_map(whole).collect();
+    let times: Vec<f64> = (0..args.turns).flat_map(whole).collect();
     let name = format!(
         "consensus/a whole call into Wasm: instance, {} scores, {}",
         TARGET.0,
@@ -123,14 +121,14 @@ fn beside_yuma(
     size: usize,
     answers: usize,
     module: &Module,
-    cli: &Cli,
+    args: &Args,
     report: &mut Report,
 ) -> anyhow::Result<()> {
     let case = Case::new(size, answers);
     let name = format!("{size} validators x {answers}");
     let mut all = both_ways(Task::Settle, &case, module)?;
     all.extend(both_ways(Task::Yuma, &case, module)?);
-    let times = in_turns(&name, &mut all, cli.turns)?;
+    let times = in_turns(&name, &mut all, args.turns)?;
     let [ours, ours_in_wasm, yuma, yuma_in_wasm] = times.as_slice() else { return Ok(()) };
     for (way, ours, yuma) in [("native", ours, yuma), ("Wasm", ours_in_wasm, yuma_in_wasm)] {
         let ratio = median(yuma) / median(ours);

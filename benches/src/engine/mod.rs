@@ -1,6 +1,6 @@
-//! The engine, measured: beside what a user would take instead, in the same run, with the same weights and threads.
+//! `poq-bench engine`: the engine beside what a user would take instead, in the same run, with the same weights and threads.
 //!
-//! `scripts/bench-engine.sh` brings the other programs and calls this one. Each pair of programs takes turns (A B A B),
+//! `scripts/bench.sh` brings the other programs and calls this. Each pair of programs takes turns (A B A B),
 //! medians are compared, and everything goes into `benches/results.json`.
 
 mod generation;
@@ -8,33 +8,15 @@ mod idle;
 mod jobs;
 mod scoring;
 mod shapes;
-mod simulated;
+pub mod simulated;
 
 use anyhow::Context as _;
-use clap::{Parser, Subcommand};
 use poq_benches::report::Report;
 use std::path::PathBuf;
 
-/// Measures the engine beside other programs.
-#[derive(Parser)]
-#[command(version)]
-struct Cli {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Subcommand)]
-enum Command {
-    /// Measure, print a table, and write the results
-    Run(Box<Run>),
-    /// A runner that has every answer at once: it stands in for a model where everything but inference is measured
-    #[command(hide = true)]
-    SimulatedRunner,
-}
-
 /// What the measurements need.
 #[derive(clap::Args)]
-pub struct Run {
+pub struct Args {
     /// The real `poq-worker`
     #[arg(long, value_name = "FILE")]
     worker: PathBuf,
@@ -84,23 +66,18 @@ pub struct Run {
     out: PathBuf,
 }
 
-fn main() -> anyhow::Result<()> {
-    match Cli::parse().command {
-        Command::SimulatedRunner => simulated::run(),
-        Command::Run(args) => {
-            let runtime = tokio::runtime::Runtime::new()?;
-            let mut report = Report::default();
-            for (program, version) in args.versions.iter().filter_map(|version| version.split_once('=')) {
-                report.version(program, version);
-            }
-            runtime.block_on(measure(&args, &mut report))?;
-            report.print();
-            report.write(&args.out)
-        }
+/// Measures, prints a table and writes the results.
+pub fn run(args: &Args) -> anyhow::Result<()> {
+    let mut report = Report::default();
+    for (program, version) in args.versions.iter().filter_map(|version| version.split_once('=')) {
+        report.version(program, version);
     }
+    tokio::runtime::Runtime::new()?.block_on(measure(args, &mut report))?;
+    report.print();
+    report.write(&args.out)
 }
 
-async fn measure(args: &Run, report: &mut Report) -> anyhow::Result<()> {
+async fn measure(args: &Args, report: &mut Report) -> anyhow::Result<()> {
     idle::measure(args, report).await.context("idle engine")?;
     jobs::measure(report).await.context("job round trip")?;
     scoring::one_pair(args, report).await.context("one pair")?;

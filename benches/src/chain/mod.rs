@@ -1,4 +1,4 @@
-//! The chain, measured: how many requests one node settles, where the time goes, what a request leaves behind, and what blocks,
+//! `poq-bench chain`: how many requests one node settles, where the time goes, what a request leaves behind, and what blocks,
 //! weights, the driver and the way to a consensus cost.
 //!
 //! | figure | what runs |
@@ -11,7 +11,7 @@
 //! | `storage` | a node's database with a large state, on disk |
 //! | `weights` | nothing: sums of the weights in force |
 //!
-//! `scripts/bench-chain.sh` builds what is needed and calls this.
+//! `scripts/bench.sh` calls it.
 
 mod blocks;
 mod cast;
@@ -30,14 +30,13 @@ mod weights;
 mod world;
 
 use anyhow::{Context as _, Result};
-use clap::{Parser, ValueEnum};
+use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
 use poq_benches::report::Report;
 use std::{path::PathBuf, time::Duration};
 
-/// Measures the chain
-#[derive(Parser)]
-#[command(version)]
+/// What is measured, and with what.
+#[derive(clap::Args)]
 pub struct Args {
     /// Measure only this, and leave the other figures in the results as they are (may be repeated)
     #[arg(long, value_enum, value_name = "WHAT")]
@@ -122,10 +121,10 @@ impl Args {
     }
 }
 
-fn main() -> Result<()> {
-    let args = Args::parse();
+/// Measures, prints a table and writes the results.
+pub fn run(args: &Args) -> Result<()> {
     let mut report = Report::default();
-    tokio::runtime::Runtime::new()?.block_on(measure(&args, &mut report))?;
+    tokio::runtime::Runtime::new()?.block_on(measure(args, &mut report))?;
     report.print();
     let written = if args.only.is_empty() { report.write(&args.out) } else { report.write_part(&args.out) };
     written.with_context(|| args.out.display().to_string())
