@@ -4,7 +4,7 @@
 //
 // Exit codes: 0 settled, 1 refused or failed, 2 wrong usage, 4 refunded.
 
-import { inspect, parseArgs } from "node:util";
+import { inspect } from "node:util";
 import { ApiPromise, WsProvider } from "@polkadot/api";
 import type { SubmittableExtrinsic } from "@polkadot/api/types";
 import { Keyring } from "@polkadot/keyring";
@@ -13,22 +13,25 @@ import type { Bytes, Enum, Option, Result } from "@polkadot/types";
 import type { DispatchError, EventRecord, SiLookupTypeId } from "@polkadot/types/interfaces";
 import type { Codec, ISubmittableResult } from "@polkadot/types/types";
 import { hexToString, stringToHex, u8aConcat, u8aToHex } from "@polkadot/util";
+import { fail, readArgs, unitsOf, USUAL_URL } from "./cli.ts";
 import { printable } from "./printable.ts";
 
-const { values: options, positionals } = parseArgs({
-  allowPositionals: true,
-  options: {
-    url: { type: "string", default: "ws://127.0.0.1:9944" },
-    from: { type: "string", default: "//Bob" },
-    budget: { type: "string" },
-    json: { type: "boolean", default: false },
-  },
-});
-const [question] = positionals;
-if (question === undefined || positionals.length > 1) {
-  console.error('usage: node ask-pjs.ts "QUESTION" [--from //Bob] …; the head of this file has all of it');
-  process.exit(2);
-}
+const USAGE = 'node ask-pjs.ts "QUESTION" [--from //Bob] …; the head of this file has all of it';
+const { values: options, positionals } = readArgs(
+  {
+    allowPositionals: true,
+    options: {
+      url: { type: "string", default: USUAL_URL },
+      from: { type: "string", default: "//Bob" },
+      budget: { type: "string" },
+      json: { type: "boolean", default: false },
+    },
+  } as const,
+  USAGE,
+);
+const [question, more] = positionals;
+if (question === undefined || more !== undefined) fail(`one question, in quotes; usage: ${USAGE}`, 2);
+const budget = unitsOf("--budget", options.budget);
 
 // polkadot-js gives plain objects (`toJSON`) without types: these are what view functions answer, as far as it is read here.
 type Model = { id: string; kind: string; retired: boolean; roster: { operator: string }[] };
@@ -137,7 +140,7 @@ async function run(api: ApiPromise) {
     responders,
     committee,
     minQuality: 0,
-    budget: options.budget ?? sum(estimate.ok),
+    budget: budget ?? sum(estimate.ok),
     // As random as it looks: nobody shall tell ordinary requests from audits.
     audit: u8aToHex(crypto.getRandomValues(new Uint8Array(32))),
   };

@@ -5,37 +5,44 @@
 //
 // Exit codes: 0 settled, 1 refused or failed, 2 wrong usage, 4 refunded.
 
-import { parseArgs } from "node:util";
-import { poq } from "#descriptors";
 import { sr25519CreateDerive } from "@polkadot-labs/hdkd";
 import { DEV_MINI_SECRET, ss58Address } from "@polkadot-labs/hdkd-helpers";
 import { getPolkadotSigner } from "polkadot-api/signer";
-import { createWsClient, WsEvent } from "polkadot-api/ws";
-import { ask, best, bill, follow, REASON, terms } from "./poq.ts";
+import { connect, countOf, descriptors, fail, numberOf, readArgs, unitsOf, USUAL_URL } from "./cli.ts";
 import { printable } from "./printable.ts";
 
-const { values: options, positionals } = parseArgs({
-  allowPositionals: true,
-  options: {
-    url: { type: "string", default: "ws://127.0.0.1:9944" },
-    from: { type: "string", default: "//Bob" },
-    json: { type: "boolean", default: false },
-    "max-tokens": { type: "string" },
-    responders: { type: "string" },
-    committee: { type: "string" },
-    "min-quality": { type: "string" },
-    budget: { type: "string" },
-  },
-});
-const [question] = positionals;
-if (question === undefined || positionals.length > 1 || !options.from.startsWith("//")) {
-  console.error('usage: node ask.ts "QUESTION" [--from //Bob] …; the head of this file has all of it');
-  process.exit(2);
-}
-const number = (text: string | undefined) => {
-  if (text !== undefined && Number.isNaN(Number(text))) throw new Error(`${text} is not a number`);
-  return text === undefined ? undefined : Number(text);
+const USAGE = 'node ask.ts "QUESTION" [--from //Bob] …; the head of this file has all of it';
+const { values: options, positionals } = readArgs(
+  {
+    allowPositionals: true,
+    options: {
+      url: { type: "string", default: USUAL_URL },
+      from: { type: "string", default: "//Bob" },
+      json: { type: "boolean", default: false },
+      "max-tokens": { type: "string" },
+      responders: { type: "string" },
+      committee: { type: "string" },
+      "min-quality": { type: "string" },
+      budget: { type: "string" },
+    },
+  } as const,
+  USAGE,
+);
+const [question, more] = positionals;
+if (question === undefined) fail(`the question is missing; usage: ${USAGE}`, 2);
+if (more !== undefined) fail(`"${more}" is a second question: put one into quotes; usage: ${USAGE}`, 2);
+if (!options.from.startsWith("//")) fail(`--from takes a development account such as //Bob, not "${options.from}"`, 2);
+const wishes = {
+  maxTokens: countOf("--max-tokens", options["max-tokens"]),
+  responders: countOf("--responders", options.responders),
+  committee: countOf("--committee", options.committee),
+  minQuality: numberOf("--min-quality", options["min-quality"]),
+  budget: unitsOf("--budget", options.budget),
 };
+const { poq } = await descriptors();
+// After the types are known to be there: this file imports them.
+const { ask, best, bill, follow, REASON, terms } = await import("./poq.ts");
+
 const POQ = 10n ** 12n;
 const amount = (units: bigint) => `${units / POQ}.${String(units % POQ).padStart(12, "0")} POQ`;
 
@@ -44,24 +51,10 @@ const key = sr25519CreateDerive(DEV_MINI_SECRET)(options.from);
 const signer = getPolkadotSigner(key.publicKey, "Sr25519", key.sign);
 const requester = ss58Address(key.publicKey);
 
-// Later losses of the connection mend themselves; a node that never answers is a mistake.
-const answers = Promise.withResolvers<void>();
-const client = createWsClient(options.url, {
-  onStatusChanged: ({ type }) => {
-    if (type === WsEvent.CONNECTED) answers.resolve();
-    if (type === WsEvent.ERROR) answers.reject(new Error(`no node answers at ${options.url}; \`poq-node --dev\` starts one`));
-  },
-});
+const client = await connect(options.url);
 try {
-  await answers.promise;
   const api = client.getTypedApi(poq);
-  const wanted = await terms(api, requester, question, {
-    maxTokens: number(options["max-tokens"]),
-    responders: number(options.responders),
-    committee: number(options.committee),
-    minQuality: number(options["min-quality"]),
-    budget: options.budget === undefined ? undefined : BigInt(options.budget),
-  });
+  const wanted = await terms(api, requester, question, wishes);
   console.error(`${amount(wanted.budget)} go on hold`);
   const { id, transactionFee } = await ask(api, signer, question, wanted);
   console.error(`request ${id} is on the chain; the transaction cost ${amount(transactionFee)}`);

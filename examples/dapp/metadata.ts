@@ -5,14 +5,14 @@
 //   node metadata.ts [ws://127.0.0.1:9944]
 
 import { readFileSync } from "node:fs";
-import { poq } from "#descriptors";
 import { getDynamicBuilder, getLookupFn } from "@polkadot-api/metadata-builders";
 import { decAnyMetadata, unifyMetadata, type UnifiedMetadata, type V14Lookup } from "@polkadot-api/substrate-bindings";
-import { createWsClient } from "polkadot-api/ws";
+import { connect, descriptors, USUAL_URL } from "./cli.ts";
 
 const PALLET = "ProofOfQuality";
 
-const client = createWsClient(process.argv[2] ?? "ws://127.0.0.1:9944");
+const { poq } = await descriptors();
+const client = await connect(process.argv[2] ?? USUAL_URL);
 const { hash } = await client.getFinalizedBlock();
 const raw = await client.getMetadata(hash);
 client.destroy();

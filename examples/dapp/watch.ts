@@ -2,12 +2,12 @@
 //
 //   node watch.ts [ws://127.0.0.1:9944]
 
-import { poq } from "#descriptors";
-import { createWsClient } from "polkadot-api/ws";
-import { text } from "./poq.ts";
+import { connect, descriptors, USUAL_URL } from "./cli.ts";
 import { printable } from "./printable.ts";
 
-const client = createWsClient(process.argv[2] ?? "ws://127.0.0.1:9944");
+const { poq } = await descriptors();
+const { text } = await import("./poq.ts");
+const client = await connect(process.argv[2] ?? USUAL_URL);
 const { event, query } = client.getTypedApi(poq);
 
 // Best blocks: at once, but a fork can take them back ("drop").
