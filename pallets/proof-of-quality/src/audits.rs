@@ -104,16 +104,51 @@ impl<MaxReference: Get<u32>, MaxDecoys: Get<u32>> AnswerKey<MaxReference, MaxDec
 }
 
 /// Whether `text` contains `words` not as a part of longer words. Case of ASCII letters does not matter.
+///
+/// In one pass over both, by the algorithm of Knuth, Morris and Pratt: compared place by place, a long answer of one letter would
+/// take a tenth of a block.
 fn contains_words(text: &[u8], words: &[u8]) -> bool {
     let is_word = |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte >= 0x80);
-    let starts_in_word = |at: usize| at.checked_sub(1).is_some_and(|before| is_word(text.get(before)));
-    let length = words.len();
-    length > 0
-        && text.windows(length).enumerate().any(|(at, window)| {
-            window.eq_ignore_ascii_case(words)
-                && !(is_word(words.first()) && starts_in_word(at))
-                && !(is_word(words.last()) && is_word(text.get(at.saturating_add(length))))
-        })
+    let borders = borders(words);
+    let mut matched = 0;
+    for (at, byte) in text.iter().enumerate() {
+        matched = extend(words, &borders, matched, byte);
+        if matched < words.len() || matched == 0 {
+            continue;
+        }
+        let end = at.saturating_add(1);
+        let before = end.checked_sub(matched).and_then(|start| start.checked_sub(1));
+        let starts_in_word = before.is_some_and(|before| is_word(text.get(before)));
+        let ends_in_word = is_word(text.get(end));
+        if !(is_word(words.first()) && starts_in_word) && !(is_word(words.last()) && ends_in_word) {
+            return true;
+        }
+    }
+    false
+}
+
+/// For each beginning of `words`, by its length less one: the length of the longest shorter beginning that it ends with.
+fn borders(words: &[u8]) -> Vec<usize> {
+    let mut borders = Vec::with_capacity(words.len());
+    for (at, byte) in words.iter().enumerate() {
+        let border = match at.checked_sub(1).and_then(|before| borders.get(before)) {
+            Some(before) => extend(words, &borders, *before, byte),
+            None => 0,
+        };
+        borders.push(border);
+    }
+    borders
+}
+
+/// Length of the longest beginning of `words` that a text ends with, after `byte`, if before it was `matched`.
+fn extend(words: &[u8], borders: &[usize], mut matched: usize, byte: &u8) -> usize {
+    loop {
+        if words.get(matched).is_some_and(|next| next.eq_ignore_ascii_case(byte)) {
+            return matched.saturating_add(1);
+        }
+        let Some(shorter) = matched.checked_sub(1).and_then(|last| borders.get(last)) else { return 0 };
+        matched = *shorter;
+    }
 }
 
 /// Reveals the answer key of a request.
@@ -309,6 +344,44 @@ mod tests {
         assert!(!contains("Lima", ""));
         assert!(contains("It is 42!", "42!"));
         assert!(!contains("Limaé", "Lima"), "letters beyond ASCII are letters");
+    }
+
+    /// The same, place by place.
+    fn contains_words_by_trying(text: &[u8], words: &[u8]) -> bool {
+        let is_word = |at: Option<usize>| {
+            at.and_then(|at| text.get(at)).is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte >= 0x80)
+        };
+        !words.is_empty()
+            && (0..text.len()).any(|start| {
+                let end = start + words.len();
+                text.get(start..end).is_some_and(|found| found.eq_ignore_ascii_case(words))
+                    && !(is_word(Some(start)) && is_word(start.checked_sub(1)))
+                    && !(is_word(Some(end - 1)) && is_word(Some(end)))
+            })
+    }
+
+    #[test]
+    fn one_pass_finds_what_trying_every_place_finds() {
+        // Few letters, so that beginnings repeat and matches overlap; `n` in this base is a text.
+        let letters = b"aA b";
+        let text = |mut n: usize| {
+            let mut text = Vec::new();
+            while n > 0 {
+                text.push(letters[n % letters.len()]);
+                n /= letters.len();
+            }
+            text
+        };
+        let mut found = 0;
+        for words in (0..200).map(text) {
+            for text in (0..20_000).step_by(7).map(text) {
+                let expected = contains_words_by_trying(&text, &words);
+                assert_eq!(contains_words(&text, &words), expected, "{words:?} in {text:?}");
+                found += usize::from(expected);
+            }
+        }
+        assert!(found > 10_000, "{found}");
+        assert!(contains_words(&[&[b'a'; 500][..], b" ", &[b'a'; 255], b" "].concat(), &[b'a'; 255]));
     }
 
     #[test]

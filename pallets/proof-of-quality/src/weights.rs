@@ -3,15 +3,15 @@
 //!
 //! | | |
 //! |---|---|
-//! | date | 2026-11-28 |
+//! | date | 2026-11-30 |
 //! | processor | AMD EPYC |
 //! | frame-benchmarking-cli | 64.0.0 |
-//! | steps, repeats | 16, 12 |
+//! | steps, repeats | 20, 20 |
 //!
 //! The command:
 //!
 //! ```text
-//! frame-omni-bencher v1 benchmark pallet --runtime poq_runtime.wasm --genesis-builder runtime --genesis-builder-preset development --pallet pallet_proof_of_quality --extrinsic * --steps 16 --repeat 12 --template weights.hbs --output weights.rs
+//! frame-omni-bencher v1 benchmark pallet --runtime poq_runtime.wasm --genesis-builder runtime --genesis-builder-preset development --pallet pallet_proof_of_quality --extrinsic * --steps 20 --repeat 20 --template weights.hbs --output weights.rs
 //! ```
 
 #![allow(unused_variables, reason = "not every component makes a difference")]
@@ -91,12 +91,6 @@ pub trait WeightInfo {
     fn prune(n: u32) -> Weight;
 }
 
-/// A candidate's key in a draw, in picoseconds: a hash and a logarithm. Counted by hand, with room to spare, until it is measured.
-const CANDIDATE: u64 = 3_000_000;
-
-/// Checking a worker key's signature, in picoseconds. Counted by hand, as above.
-const CONSENT: u64 = 60_000_000;
-
 /// The measured weights, with the database weights of the runtime `T`.
 pub type SubstrateWeight<T> = Measured<<T as frame_system::Config>::DbWeight>;
 
@@ -106,18 +100,18 @@ pub struct Measured<Db>(PhantomData<Db>);
 impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
     fn register_model() -> Weight {
         // Storage: `ProofOfQuality::Models` (r:1 w:1)
-        // Proof: `ProofOfQuality::Models` (`max_values`: None, `max_size`: Some(156), added: 2631, mode: `MaxEncodedLen`)
-        // Least time: 6_820 ns. Proof, as recorded: 88 bytes.
-        Weight::from_parts(7_501_000, 3_621)
+        // Proof: `ProofOfQuality::Models` (`max_values`: None, `max_size`: Some(160), added: 2635, mode: `MaxEncodedLen`)
+        // Least time: 10_025 ns. Proof, as recorded: 88 bytes.
+        Weight::from_parts(11_036_000, 3_625)
             .saturating_add(Db::get().reads(1))
             .saturating_add(Db::get().writes(1))
     }
 
     fn retire_model() -> Weight {
         // Storage: `ProofOfQuality::Models` (r:1 w:1)
-        // Proof: `ProofOfQuality::Models` (`max_values`: None, `max_size`: Some(156), added: 2631, mode: `MaxEncodedLen`)
-        // Least time: 7_181 ns. Proof, as recorded: 252 bytes.
-        Weight::from_parts(7_861_000, 3_621)
+        // Proof: `ProofOfQuality::Models` (`max_values`: None, `max_size`: Some(160), added: 2635, mode: `MaxEncodedLen`)
+        // Least time: 10_516 ns. Proof, as recorded: 256 bytes.
+        Weight::from_parts(11_487_000, 3_625)
             .saturating_add(Db::get().reads(1))
             .saturating_add(Db::get().writes(1))
     }
@@ -126,107 +120,108 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Storage: `ProofOfQuality::Workers` (r:1 w:0)
         // Proof: `ProofOfQuality::Workers` (`max_values`: None, `max_size`: Some(80), added: 2555, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Operators` (r:1 w:1)
-        // Proof: `ProofOfQuality::Operators` (`max_values`: None, `max_size`: Some(17562), added: 20037, mode: `MaxEncodedLen`)
+        // Proof: `ProofOfQuality::Operators` (`max_values`: None, `max_size`: Some(17578), added: 20053, mode: `MaxEncodedLen`)
         // Storage: `System::Account` (r:1 w:1)
         // Proof: `System::Account` (`max_values`: None, `max_size`: Some(128), added: 2603, mode: `MaxEncodedLen`)
         // Storage: `Balances::Holds` (r:1 w:1)
         // Proof: `Balances::Holds` (`max_values`: None, `max_size`: Some(103), added: 2578, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Models` (r:16 w:0)
-        // Proof: `ProofOfQuality::Models` (`max_values`: None, `max_size`: Some(156), added: 2631, mode: `MaxEncodedLen`)
+        // Proof: `ProofOfQuality::Models` (`max_values`: None, `max_size`: Some(160), added: 2635, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Rosters` (r:16 w:16)
-        // Proof: `ProofOfQuality::Rosters` (`max_values`: None, `max_size`: Some(11298), added: 13773, mode: `MaxEncodedLen`)
-        // Least time: 223_463 ns. Proof, as recorded: 192180 bytes.
-        Weight::from_parts(234_820_000, 221_358)
+        // Proof: `ProofOfQuality::Rosters` (`max_values`: None, `max_size`: Some(12578), added: 15053, mode: `MaxEncodedLen`)
+        // Least time: 334_627 ns. Proof, as recorded: 196297 bytes.
+        Weight::from_parts(351_011_000, 241_838)
             .saturating_add(Db::get().reads(36))
             .saturating_add(Db::get().writes(19))
     }
 
     fn register() -> Weight {
-        // Storage: `ProofOfQuality::Operators` (r:2 w:1)
-        // Proof: `ProofOfQuality::Operators` (`max_values`: None, `max_size`: Some(17562), added: 20037, mode: `MaxEncodedLen`)
-        // Storage: `ProofOfQuality::Models` (r:16 w:0)
-        // Proof: `ProofOfQuality::Models` (`max_values`: None, `max_size`: Some(156), added: 2631, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Workers` (r:1 w:2)
         // Proof: `ProofOfQuality::Workers` (`max_values`: None, `max_size`: Some(80), added: 2555, mode: `MaxEncodedLen`)
+        // Storage: `System::BlockHash` (r:1 w:0)
+        // Proof: `System::BlockHash` (`max_values`: None, `max_size`: Some(44), added: 2519, mode: `MaxEncodedLen`)
+        // Storage: `ProofOfQuality::Operators` (r:2 w:1)
+        // Proof: `ProofOfQuality::Operators` (`max_values`: None, `max_size`: Some(17578), added: 20053, mode: `MaxEncodedLen`)
+        // Storage: `ProofOfQuality::Models` (r:16 w:0)
+        // Proof: `ProofOfQuality::Models` (`max_values`: None, `max_size`: Some(160), added: 2635, mode: `MaxEncodedLen`)
         // Storage: `System::Account` (r:2 w:2)
         // Proof: `System::Account` (`max_values`: None, `max_size`: Some(128), added: 2603, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Rosters` (r:32 w:32)
-        // Proof: `ProofOfQuality::Rosters` (`max_values`: None, `max_size`: Some(11298), added: 13773, mode: `MaxEncodedLen`)
-        // Least time: 359_666 ns. Proof, as recorded: 372703 bytes.
-        Weight::from_parts(405_194_000, 441_726)
-            .saturating_add(Weight::from_parts(CONSENT, 0))
-            .saturating_add(Db::get().reads(53))
+        // Proof: `ProofOfQuality::Rosters` (`max_values`: None, `max_size`: Some(12578), added: 15053, mode: `MaxEncodedLen`)
+        // Least time: 656_034 ns. Proof, as recorded: 381569 bytes.
+        Weight::from_parts(730_024_000, 482_686)
+            .saturating_add(Db::get().reads(54))
             .saturating_add(Db::get().writes(37))
     }
 
     fn chill() -> Weight {
         // Storage: `ProofOfQuality::Operators` (r:1 w:1)
-        // Proof: `ProofOfQuality::Operators` (`max_values`: None, `max_size`: Some(17562), added: 20037, mode: `MaxEncodedLen`)
+        // Proof: `ProofOfQuality::Operators` (`max_values`: None, `max_size`: Some(17578), added: 20053, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Rosters` (r:16 w:16)
-        // Proof: `ProofOfQuality::Rosters` (`max_values`: None, `max_size`: Some(11298), added: 13773, mode: `MaxEncodedLen`)
-        // Least time: 129_744 ns. Proof, as recorded: 190365 bytes.
-        Weight::from_parts(143_084_000, 221_358)
+        // Proof: `ProofOfQuality::Rosters` (`max_values`: None, `max_size`: Some(12578), added: 15053, mode: `MaxEncodedLen`)
+        // Least time: 205_475 ns. Proof, as recorded: 194477 bytes.
+        Weight::from_parts(220_467_000, 241_838)
             .saturating_add(Db::get().reads(17))
             .saturating_add(Db::get().writes(17))
     }
 
     fn resume() -> Weight {
         // Storage: `ProofOfQuality::Operators` (r:1 w:1)
-        // Proof: `ProofOfQuality::Operators` (`max_values`: None, `max_size`: Some(17562), added: 20037, mode: `MaxEncodedLen`)
+        // Proof: `ProofOfQuality::Operators` (`max_values`: None, `max_size`: Some(17578), added: 20053, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Models` (r:16 w:0)
-        // Proof: `ProofOfQuality::Models` (`max_values`: None, `max_size`: Some(156), added: 2631, mode: `MaxEncodedLen`)
+        // Proof: `ProofOfQuality::Models` (`max_values`: None, `max_size`: Some(160), added: 2635, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Rosters` (r:16 w:16)
-        // Proof: `ProofOfQuality::Rosters` (`max_values`: None, `max_size`: Some(11298), added: 13773, mode: `MaxEncodedLen`)
-        // Least time: 185_697 ns. Proof, as recorded: 190967 bytes.
-        Weight::from_parts(199_598_000, 221_358)
+        // Proof: `ProofOfQuality::Rosters` (`max_values`: None, `max_size`: Some(12578), added: 15053, mode: `MaxEncodedLen`)
+        // Least time: 340_576 ns. Proof, as recorded: 195788 bytes.
+        Weight::from_parts(360_706_000, 241_838)
             .saturating_add(Db::get().reads(33))
             .saturating_add(Db::get().writes(17))
     }
 
     fn set_capacity() -> Weight {
         // Storage: `ProofOfQuality::Operators` (r:1 w:1)
-        // Proof: `ProofOfQuality::Operators` (`max_values`: None, `max_size`: Some(17562), added: 20037, mode: `MaxEncodedLen`)
-        // Least time: 11_027 ns. Proof, as recorded: 9373 bytes.
-        Weight::from_parts(11_978_000, 21_027)
+        // Proof: `ProofOfQuality::Operators` (`max_values`: None, `max_size`: Some(17578), added: 20053, mode: `MaxEncodedLen`)
+        // Least time: 17_616 ns. Proof, as recorded: 9389 bytes.
+        Weight::from_parts(19_189_000, 21_043)
             .saturating_add(Db::get().reads(1))
             .saturating_add(Db::get().writes(1))
     }
 
     fn unbond() -> Weight {
         // Storage: `ProofOfQuality::Operators` (r:1 w:1)
-        // Proof: `ProofOfQuality::Operators` (`max_values`: None, `max_size`: Some(17562), added: 20037, mode: `MaxEncodedLen`)
+        // Proof: `ProofOfQuality::Operators` (`max_values`: None, `max_size`: Some(17578), added: 20053, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Models` (r:16 w:0)
-        // Proof: `ProofOfQuality::Models` (`max_values`: None, `max_size`: Some(156), added: 2631, mode: `MaxEncodedLen`)
+        // Proof: `ProofOfQuality::Models` (`max_values`: None, `max_size`: Some(160), added: 2635, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Rosters` (r:16 w:16)
-        // Proof: `ProofOfQuality::Rosters` (`max_values`: None, `max_size`: Some(11298), added: 13773, mode: `MaxEncodedLen`)
-        // Least time: 174_760 ns. Proof, as recorded: 191671 bytes.
-        Weight::from_parts(185_126_000, 221_358)
+        // Proof: `ProofOfQuality::Rosters` (`max_values`: None, `max_size`: Some(12578), added: 15053, mode: `MaxEncodedLen`)
+        // Least time: 266_065 ns. Proof, as recorded: 195788 bytes.
+        Weight::from_parts(292_504_000, 241_838)
             .saturating_add(Db::get().reads(33))
             .saturating_add(Db::get().writes(17))
     }
 
     fn withdraw() -> Weight {
         // Storage: `ProofOfQuality::Operators` (r:1 w:1)
-        // Proof: `ProofOfQuality::Operators` (`max_values`: None, `max_size`: Some(17562), added: 20037, mode: `MaxEncodedLen`)
+        // Proof: `ProofOfQuality::Operators` (`max_values`: None, `max_size`: Some(17578), added: 20053, mode: `MaxEncodedLen`)
         // Storage: `System::Account` (r:2 w:2)
         // Proof: `System::Account` (`max_values`: None, `max_size`: Some(128), added: 2603, mode: `MaxEncodedLen`)
         // Storage: `Balances::Holds` (r:1 w:1)
         // Proof: `Balances::Holds` (`max_values`: None, `max_size`: Some(103), added: 2578, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Rosters` (r:16 w:16)
-        // Proof: `ProofOfQuality::Rosters` (`max_values`: None, `max_size`: Some(11298), added: 13773, mode: `MaxEncodedLen`)
+        // Proof: `ProofOfQuality::Rosters` (`max_values`: None, `max_size`: Some(12578), added: 15053, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Workers` (r:0 w:1)
         // Proof: `ProofOfQuality::Workers` (`max_values`: None, `max_size`: Some(80), added: 2555, mode: `MaxEncodedLen`)
-        // Least time: 164_756 ns. Proof, as recorded: 182153 bytes.
-        Weight::from_parts(172_858_000, 221_358)
+        // Least time: 250_261 ns. Proof, as recorded: 186969 bytes.
+        Weight::from_parts(261_769_000, 241_838)
             .saturating_add(Db::get().reads(20))
             .saturating_add(Db::get().writes(21))
     }
 
     fn request_inference(b: u32, g: u32) -> Weight {
         // Storage: `ProofOfQuality::Models` (r:9 w:0)
-        // Proof: `ProofOfQuality::Models` (`max_values`: None, `max_size`: Some(156), added: 2631, mode: `MaxEncodedLen`)
+        // Proof: `ProofOfQuality::Models` (`max_values`: None, `max_size`: Some(160), added: 2635, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Rosters` (r:9 w:0)
-        // Proof: `ProofOfQuality::Rosters` (`max_values`: None, `max_size`: Some(11298), added: 13773, mode: `MaxEncodedLen`)
+        // Proof: `ProofOfQuality::Rosters` (`max_values`: None, `max_size`: Some(12578), added: 15053, mode: `MaxEncodedLen`)
         // Storage: `System::Account` (r:1 w:1)
         // Proof: `System::Account` (`max_values`: None, `max_size`: Some(128), added: 2603, mode: `MaxEncodedLen`)
         // Storage: `Balances::Holds` (r:1 w:1)
@@ -236,16 +231,14 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Storage: `ProofOfQuality::Prompts` (r:0 w:1)
         // Proof: `ProofOfQuality::Prompts` (`max_values`: None, `max_size`: Some(8210), added: 10685, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Requests` (r:0 w:1)
-        // Proof: `ProofOfQuality::Requests` (`max_values`: None, `max_size`: Some(600), added: 3075, mode: `MaxEncodedLen`)
+        // Proof: `ProofOfQuality::Requests` (`max_values`: None, `max_size`: Some(644), added: 3119, mode: `MaxEncodedLen`)
         // `b` was measured from 1 to 8192.
         // `g` was measured from 1 to 8.
-        // Least time: 93_039 ns. Proof, as recorded: 12210 + 11376 g bytes.
-        Weight::from_parts(73_721_032, 14_763)
-            // Standard error: 31.
-            .saturating_add(Weight::from_parts(378, 0).saturating_mul(b.into()))
-            // Standard error: 33_580.
-            .saturating_add(Weight::from_parts(19_903_641, 0).saturating_mul(g.into()))
-            .saturating_add(Weight::from_parts(0, 13_773).saturating_mul(g.into()))
+        // Least time: 131_886 ns. Proof, as recorded: 12477 + 11632 g bytes.
+        Weight::from_parts(111_460_813, 16_043)
+            // Standard error: 115_057.
+            .saturating_add(Weight::from_parts(30_952_369, 0).saturating_mul(g.into()))
+            .saturating_add(Weight::from_parts(0, 15_053).saturating_mul(g.into()))
             .saturating_add(Db::get().reads(4))
             .saturating_add(Db::get().reads(2).saturating_mul(g.into()))
             .saturating_add(Db::get().writes(5))
@@ -255,13 +248,13 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Storage: `ProofOfQuality::Workers` (r:1 w:0)
         // Proof: `ProofOfQuality::Workers` (`max_values`: None, `max_size`: Some(80), added: 2555, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Requests` (r:1 w:1)
-        // Proof: `ProofOfQuality::Requests` (`max_values`: None, `max_size`: Some(600), added: 3075, mode: `MaxEncodedLen`)
+        // Proof: `ProofOfQuality::Requests` (`max_values`: None, `max_size`: Some(644), added: 3119, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Responses` (r:1 w:1)
         // Proof: `ProofOfQuality::Responses` (`max_values`: None, `max_size`: Some(993), added: 3468, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Agenda` (r:0 w:2)
         // Proof: `ProofOfQuality::Agenda` (`max_values`: None, `max_size`: Some(28), added: 2503, mode: `MaxEncodedLen`)
-        // Least time: 35_673 ns. Proof, as recorded: 1875 bytes.
-        Weight::from_parts(38_888_000, 4_458)
+        // Least time: 50_675 ns. Proof, as recorded: 1919 bytes.
+        Weight::from_parts(56_433_000, 4_458)
             .saturating_add(Db::get().reads(3))
             .saturating_add(Db::get().writes(4))
     }
@@ -270,7 +263,7 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Storage: `ProofOfQuality::Workers` (r:1 w:0)
         // Proof: `ProofOfQuality::Workers` (`max_values`: None, `max_size`: Some(80), added: 2555, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Requests` (r:1 w:1)
-        // Proof: `ProofOfQuality::Requests` (`max_values`: None, `max_size`: Some(600), added: 3075, mode: `MaxEncodedLen`)
+        // Proof: `ProofOfQuality::Requests` (`max_values`: None, `max_size`: Some(644), added: 3119, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Responses` (r:1 w:1)
         // Proof: `ProofOfQuality::Responses` (`max_values`: None, `max_size`: Some(993), added: 3468, mode: `MaxEncodedLen`)
         // Storage: `System::BlockHash` (r:1 w:0)
@@ -280,10 +273,10 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Storage: `ProofOfQuality::Outputs` (r:0 w:1)
         // Proof: `ProofOfQuality::Outputs` (`max_values`: None, `max_size`: Some(16416), added: 18891, mode: `MaxEncodedLen`)
         // `b` was measured from 1 to 16384.
-        // Least time: 47_631 ns. Proof, as recorded: 1737 bytes.
-        Weight::from_parts(52_038_537, 4_458)
-            // Standard error: 8.
-            .saturating_add(Weight::from_parts(13_333, 0).saturating_mul(b.into()))
+        // Least time: 64_346 ns. Proof, as recorded: 1781 bytes.
+        Weight::from_parts(71_477_519, 4_458)
+            // Standard error: 10.
+            .saturating_add(Weight::from_parts(14_276, 0).saturating_mul(b.into()))
             .saturating_add(Db::get().reads(4))
             .saturating_add(Db::get().writes(5))
     }
@@ -292,16 +285,16 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Storage: `ProofOfQuality::Workers` (r:1 w:0)
         // Proof: `ProofOfQuality::Workers` (`max_values`: None, `max_size`: Some(80), added: 2555, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Requests` (r:1 w:1)
-        // Proof: `ProofOfQuality::Requests` (`max_values`: None, `max_size`: Some(600), added: 3075, mode: `MaxEncodedLen`)
+        // Proof: `ProofOfQuality::Requests` (`max_values`: None, `max_size`: Some(644), added: 3119, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Committees` (r:1 w:1)
         // Proof: `ProofOfQuality::Committees` (`max_values`: None, `max_size`: Some(8279), added: 10754, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Agenda` (r:0 w:2)
         // Proof: `ProofOfQuality::Agenda` (`max_values`: None, `max_size`: Some(28), added: 2503, mode: `MaxEncodedLen`)
         // `k` was measured from 1 to 63.
-        // Least time: 39_999 ns. Proof, as recorded: 1045 + 101 k bytes.
-        Weight::from_parts(45_571_559, 11_744)
-            // Standard error: 8_321.
-            .saturating_add(Weight::from_parts(652_708, 0).saturating_mul(k.into()))
+        // Least time: 53_229 ns. Proof, as recorded: 1117 + 99 k bytes.
+        Weight::from_parts(56_381_256, 11_744)
+            // Standard error: 5_960.
+            .saturating_add(Weight::from_parts(584_123, 0).saturating_mul(k.into()))
             .saturating_add(Db::get().reads(3))
             .saturating_add(Db::get().writes(4))
     }
@@ -310,7 +303,7 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Storage: `ProofOfQuality::Workers` (r:1 w:0)
         // Proof: `ProofOfQuality::Workers` (`max_values`: None, `max_size`: Some(80), added: 2555, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Requests` (r:1 w:1)
-        // Proof: `ProofOfQuality::Requests` (`max_values`: None, `max_size`: Some(600), added: 3075, mode: `MaxEncodedLen`)
+        // Proof: `ProofOfQuality::Requests` (`max_values`: None, `max_size`: Some(644), added: 3119, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Committees` (r:1 w:1)
         // Proof: `ProofOfQuality::Committees` (`max_values`: None, `max_size`: Some(8279), added: 10754, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Responses` (r:1 w:0)
@@ -320,10 +313,10 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Storage: `ProofOfQuality::Agenda` (r:0 w:2)
         // Proof: `ProofOfQuality::Agenda` (`max_values`: None, `max_size`: Some(28), added: 2503, mode: `MaxEncodedLen`)
         // `k` was measured from 1 to 63.
-        // Least time: 52_258 ns. Proof, as recorded: 1827 + 101 k bytes.
-        Weight::from_parts(54_249_239, 11_744)
-            // Standard error: 16_151.
-            .saturating_add(Weight::from_parts(1_454_280, 0).saturating_mul(k.into()))
+        // Least time: 70_204 ns. Proof, as recorded: 1899 + 99 k bytes.
+        Weight::from_parts(72_876_188, 11_744)
+            // Standard error: 9_756.
+            .saturating_add(Weight::from_parts(1_265_660, 0).saturating_mul(k.into()))
             .saturating_add(Db::get().reads(5))
             .saturating_add(Db::get().writes(4))
     }
@@ -332,25 +325,27 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Storage: `ProofOfQuality::Workers` (r:1 w:0)
         // Proof: `ProofOfQuality::Workers` (`max_values`: None, `max_size`: Some(80), added: 2555, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Requests` (r:1 w:1)
-        // Proof: `ProofOfQuality::Requests` (`max_values`: None, `max_size`: Some(600), added: 3075, mode: `MaxEncodedLen`)
+        // Proof: `ProofOfQuality::Requests` (`max_values`: None, `max_size`: Some(644), added: 3119, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Committees` (r:1 w:1)
         // Proof: `ProofOfQuality::Committees` (`max_values`: None, `max_size`: Some(8279), added: 10754, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Agenda` (r:0 w:2)
         // Proof: `ProofOfQuality::Agenda` (`max_values`: None, `max_size`: Some(28), added: 2503, mode: `MaxEncodedLen`)
-        // Least time: 91_216 ns. Proof, as recorded: 7461 bytes.
-        Weight::from_parts(110_575_000, 11_744)
+        // Least time: 80_550 ns. Proof, as recorded: 7473 bytes.
+        Weight::from_parts(98_687_000, 11_744)
             .saturating_add(Db::get().reads(3))
             .saturating_add(Db::get().writes(4))
     }
 
     fn set_parameters() -> Weight {
-        // Least time: 4_356 ns. Proof, as recorded: 0 bytes.
-        Weight::from_parts(5_088_000, 0)
+        // Least time: 6_289 ns. Proof, as recorded: 0 bytes.
+        Weight::from_parts(7_340_000, 0)
     }
 
     fn reveal_audit(n: u32, k: u32) -> Weight {
+        // Storage: `ProofOfQuality::Auditors` (r:1 w:0)
+        // Proof: `ProofOfQuality::Auditors` (`max_values`: Some(1), `max_size`: Some(513), added: 1008, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Requests` (r:1 w:1)
-        // Proof: `ProofOfQuality::Requests` (`max_values`: None, `max_size`: Some(600), added: 3075, mode: `MaxEncodedLen`)
+        // Proof: `ProofOfQuality::Requests` (`max_values`: None, `max_size`: Some(644), added: 3119, mode: `MaxEncodedLen`)
         // Storage: `System::BlockHash` (r:1 w:0)
         // Proof: `System::BlockHash` (`max_values`: None, `max_size`: Some(44), added: 2519, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Prompts` (r:1 w:0)
@@ -359,30 +354,34 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Proof: `ProofOfQuality::Responses` (`max_values`: None, `max_size`: Some(993), added: 3468, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Outputs` (r:8 w:0)
         // Proof: `ProofOfQuality::Outputs` (`max_values`: None, `max_size`: Some(16416), added: 18891, mode: `MaxEncodedLen`)
-        // Storage: `ProofOfQuality::Committees` (r:1 w:0)
+        // Storage: `ProofOfQuality::Committees` (r:2 w:0)
         // Proof: `ProofOfQuality::Committees` (`max_values`: None, `max_size`: Some(8279), added: 10754, mode: `MaxEncodedLen`)
-        // Storage: `ProofOfQuality::Operators` (r:71 w:71)
-        // Proof: `ProofOfQuality::Operators` (`max_values`: None, `max_size`: Some(17562), added: 20037, mode: `MaxEncodedLen`)
-        // Storage: `Balances::Holds` (r:63 w:63)
+        // Storage: `ProofOfQuality::Operators` (r:134 w:134)
+        // Proof: `ProofOfQuality::Operators` (`max_values`: None, `max_size`: Some(17578), added: 20053, mode: `MaxEncodedLen`)
+        // Storage: `ProofOfQuality::LatestAuditSlashes` (r:1 w:1)
+        // Proof: `ProofOfQuality::LatestAuditSlashes` (`max_values`: Some(1), `max_size`: Some(20), added: 515, mode: `MaxEncodedLen`)
+        // Storage: `Balances::Holds` (r:126 w:126)
         // Proof: `Balances::Holds` (`max_values`: None, `max_size`: Some(103), added: 2578, mode: `MaxEncodedLen`)
-        // Storage: `System::Account` (r:71 w:71)
+        // Storage: `System::Account` (r:134 w:134)
         // Proof: `System::Account` (`max_values`: None, `max_size`: Some(128), added: 2603, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Models` (r:9 w:0)
-        // Proof: `ProofOfQuality::Models` (`max_values`: None, `max_size`: Some(156), added: 2631, mode: `MaxEncodedLen`)
+        // Proof: `ProofOfQuality::Models` (`max_values`: None, `max_size`: Some(160), added: 2635, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Rosters` (r:9 w:9)
-        // Proof: `ProofOfQuality::Rosters` (`max_values`: None, `max_size`: Some(11298), added: 13773, mode: `MaxEncodedLen`)
+        // Proof: `ProofOfQuality::Rosters` (`max_values`: None, `max_size`: Some(12578), added: 15053, mode: `MaxEncodedLen`)
         // `n` was measured from 1 to 8.
-        // `k` was measured from 1 to 63.
-        // Least time: 7_207_860 ns. Proof, as recorded: 35451 + 9668 k + 21259 n bytes.
-        Weight::from_parts(7_285_557_000, 14_763)
-            // Standard error: 24_004_775.
-            .saturating_add(Weight::from_parts(3_670_302_986, 0).saturating_mul(n.into()))
-            .saturating_add(Weight::from_parts(0, 20_037).saturating_mul(k.into()))
-            .saturating_add(Weight::from_parts(0, 20_037).saturating_mul(n.into()))
-            .saturating_add(Db::get().reads(7))
+        // `k` was measured from 1 to 126.
+        // Least time: 5_870_797 ns. Proof, as recorded: 36623 + 9658 k + 21510 n bytes.
+        Weight::from_parts(5_944_026_000, 22_498)
+            // Standard error: 25_924_558.
+            .saturating_add(Weight::from_parts(313_370_225, 0).saturating_mul(n.into()))
+            // Standard error: 1_637_607.
+            .saturating_add(Weight::from_parts(44_356_532, 0).saturating_mul(k.into()))
+            .saturating_add(Weight::from_parts(0, 20_053).saturating_mul(k.into()))
+            .saturating_add(Weight::from_parts(0, 20_053).saturating_mul(n.into()))
+            .saturating_add(Db::get().reads(10))
             .saturating_add(Db::get().reads(5).saturating_mul(n.into()))
             .saturating_add(Db::get().reads(3).saturating_mul(k.into()))
-            .saturating_add(Db::get().writes(2))
+            .saturating_add(Db::get().writes(3))
             .saturating_add(Db::get().writes(3).saturating_mul(n.into()))
             .saturating_add(Db::get().writes(3).saturating_mul(k.into()))
     }
@@ -390,30 +389,30 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
     fn agenda_block() -> Weight {
         // Storage: `ProofOfQuality::Agenda` (r:2 w:0)
         // Proof: `ProofOfQuality::Agenda` (`max_values`: None, `max_size`: Some(28), added: 2503, mode: `MaxEncodedLen`)
-        // Least time: 5_658 ns. Proof, as recorded: 90 bytes.
-        Weight::from_parts(6_119_000, 5_996).saturating_add(Db::get().reads(2))
+        // Least time: 8_002 ns. Proof, as recorded: 90 bytes.
+        Weight::from_parts(8_693_000, 5_996).saturating_add(Db::get().reads(2))
     }
 
     fn agenda_item() -> Weight {
         // Storage: `ProofOfQuality::Agenda` (r:2 w:0)
         // Proof: `ProofOfQuality::Agenda` (`max_values`: None, `max_size`: Some(28), added: 2503, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Requests` (r:1 w:0)
-        // Proof: `ProofOfQuality::Requests` (`max_values`: None, `max_size`: Some(600), added: 3075, mode: `MaxEncodedLen`)
-        // Least time: 12_348 ns. Proof, as recorded: 599 bytes.
-        Weight::from_parts(22_404_000, 5_996).saturating_add(Db::get().reads(3))
+        // Proof: `ProofOfQuality::Requests` (`max_values`: None, `max_size`: Some(644), added: 3119, mode: `MaxEncodedLen`)
+        // Least time: 21_552 ns. Proof, as recorded: 643 bytes.
+        Weight::from_parts(31_758_000, 5_996).saturating_add(Db::get().reads(3))
     }
 
     fn draw_inference_nodes(c: u32, n: u32, l: u32) -> Weight {
         // Storage: `ProofOfQuality::Requests` (r:1 w:1)
-        // Proof: `ProofOfQuality::Requests` (`max_values`: None, `max_size`: Some(600), added: 3075, mode: `MaxEncodedLen`)
+        // Proof: `ProofOfQuality::Requests` (`max_values`: None, `max_size`: Some(644), added: 3119, mode: `MaxEncodedLen`)
         // Storage: `Babe::AuthorVrfRandomness` (r:1 w:0)
         // Proof: `Babe::AuthorVrfRandomness` (`max_values`: Some(1), `max_size`: Some(33), added: 528, mode: `MaxEncodedLen`)
         // Storage: `Babe::EpochConfig` (r:1 w:0)
         // Proof: `Babe::EpochConfig` (`max_values`: Some(1), `max_size`: Some(17), added: 512, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Rosters` (r:8 w:4)
-        // Proof: `ProofOfQuality::Rosters` (`max_values`: None, `max_size`: Some(11298), added: 13773, mode: `MaxEncodedLen`)
+        // Proof: `ProofOfQuality::Rosters` (`max_values`: None, `max_size`: Some(12578), added: 15053, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Operators` (r:16 w:8)
-        // Proof: `ProofOfQuality::Operators` (`max_values`: None, `max_size`: Some(17562), added: 20037, mode: `MaxEncodedLen`)
+        // Proof: `ProofOfQuality::Operators` (`max_values`: None, `max_size`: Some(17578), added: 20053, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Agenda` (r:0 w:3)
         // Proof: `ProofOfQuality::Agenda` (`max_values`: None, `max_size`: Some(28), added: 2503, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Responses` (r:0 w:1)
@@ -421,17 +420,14 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // `c` was measured from 16 to 2048.
         // `n` was measured from 5 to 8.
         // `l` was measured from 0 to 8.
-        // Least time: 208_171 ns. Proof, as recorded: 1416 + 44 c + 9372 l + 9372 n bytes.
-        Weight::from_parts(8_783_482, 111_174)
-            .saturating_add(Weight::from_parts(CANDIDATE, 0).saturating_mul(c.into()))
-            // Standard error: 523.
-            .saturating_add(Weight::from_parts(146_903, 0).saturating_mul(c.into()))
-            // Standard error: 306_731.
-            .saturating_add(Weight::from_parts(11_390_845, 0).saturating_mul(n.into()))
-            // Standard error: 125_951.
-            .saturating_add(Weight::from_parts(15_002_757, 0).saturating_mul(l.into()))
-            .saturating_add(Weight::from_parts(0, 20_037).saturating_mul(l.into()))
-            .saturating_add(Weight::from_parts(0, 20_037).saturating_mul(n.into()))
+        // Least time: 305_283 ns. Proof, as recorded: 1460 + 45 c + 9387 l + 9388 n bytes.
+        Weight::from_parts(324_201_000, 121_414)
+            // Standard error: 6_925.
+            .saturating_add(Weight::from_parts(1_471_487, 0).saturating_mul(c.into()))
+            // Standard error: 1_663_039.
+            .saturating_add(Weight::from_parts(16_644_315, 0).saturating_mul(l.into()))
+            .saturating_add(Weight::from_parts(0, 20_053).saturating_mul(l.into()))
+            .saturating_add(Weight::from_parts(0, 20_053).saturating_mul(n.into()))
             .saturating_add(Db::get().reads(11))
             .saturating_add(Db::get().reads(1).saturating_mul(n.into()))
             .saturating_add(Db::get().reads(1).saturating_mul(l.into()))
@@ -442,15 +438,15 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
 
     fn draw_inference_nodes_of_one_model(c: u32, n: u32, l: u32) -> Weight {
         // Storage: `ProofOfQuality::Requests` (r:1 w:1)
-        // Proof: `ProofOfQuality::Requests` (`max_values`: None, `max_size`: Some(600), added: 3075, mode: `MaxEncodedLen`)
+        // Proof: `ProofOfQuality::Requests` (`max_values`: None, `max_size`: Some(644), added: 3119, mode: `MaxEncodedLen`)
         // Storage: `Babe::AuthorVrfRandomness` (r:1 w:0)
         // Proof: `Babe::AuthorVrfRandomness` (`max_values`: Some(1), `max_size`: Some(33), added: 528, mode: `MaxEncodedLen`)
         // Storage: `Babe::EpochConfig` (r:1 w:0)
         // Proof: `Babe::EpochConfig` (`max_values`: Some(1), `max_size`: Some(17), added: 512, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Rosters` (r:1 w:1)
-        // Proof: `ProofOfQuality::Rosters` (`max_values`: None, `max_size`: Some(11298), added: 13773, mode: `MaxEncodedLen`)
+        // Proof: `ProofOfQuality::Rosters` (`max_values`: None, `max_size`: Some(12578), added: 15053, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Operators` (r:16 w:8)
-        // Proof: `ProofOfQuality::Operators` (`max_values`: None, `max_size`: Some(17562), added: 20037, mode: `MaxEncodedLen`)
+        // Proof: `ProofOfQuality::Operators` (`max_values`: None, `max_size`: Some(17578), added: 20053, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Agenda` (r:0 w:3)
         // Proof: `ProofOfQuality::Agenda` (`max_values`: None, `max_size`: Some(28), added: 2503, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Responses` (r:0 w:1)
@@ -458,15 +454,16 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // `c` was measured from 16 to 256.
         // `n` was measured from 1 to 8.
         // `l` was measured from 0 to 8.
-        // Least time: 101_001 ns. Proof, as recorded: 898 + 44 c + 9372 l + 9371 n bytes.
-        Weight::from_parts(102_893_000, 14_763)
-            .saturating_add(Weight::from_parts(CANDIDATE, 0).saturating_mul(c.into()))
-            // Standard error: 126_265.
-            .saturating_add(Weight::from_parts(8_361_751, 0).saturating_mul(n.into()))
-            // Standard error: 120_448.
-            .saturating_add(Weight::from_parts(7_145_083, 0).saturating_mul(l.into()))
-            .saturating_add(Weight::from_parts(0, 20_037).saturating_mul(l.into()))
-            .saturating_add(Weight::from_parts(0, 20_037).saturating_mul(n.into()))
+        // Least time: 267_977 ns. Proof, as recorded: 946 + 45 c + 9387 l + 9387 n bytes.
+        Weight::from_parts(271_793_000, 16_043)
+            // Standard error: 10_867.
+            .saturating_add(Weight::from_parts(798_951, 0).saturating_mul(c.into()))
+            // Standard error: 346_250.
+            .saturating_add(Weight::from_parts(3_892_719, 0).saturating_mul(n.into()))
+            // Standard error: 326_794.
+            .saturating_add(Weight::from_parts(4_430_130, 0).saturating_mul(l.into()))
+            .saturating_add(Weight::from_parts(0, 20_053).saturating_mul(l.into()))
+            .saturating_add(Weight::from_parts(0, 20_053).saturating_mul(n.into()))
             .saturating_add(Db::get().reads(4))
             .saturating_add(Db::get().reads(1).saturating_mul(n.into()))
             .saturating_add(Db::get().reads(1).saturating_mul(l.into()))
@@ -476,39 +473,39 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
 
     fn close_answering(n: u32) -> Weight {
         // Storage: `ProofOfQuality::Requests` (r:1 w:1)
-        // Proof: `ProofOfQuality::Requests` (`max_values`: None, `max_size`: Some(600), added: 3075, mode: `MaxEncodedLen`)
+        // Proof: `ProofOfQuality::Requests` (`max_values`: None, `max_size`: Some(644), added: 3119, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Responses` (r:1 w:1)
         // Proof: `ProofOfQuality::Responses` (`max_values`: None, `max_size`: Some(993), added: 3468, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Agenda` (r:0 w:2)
         // Proof: `ProofOfQuality::Agenda` (`max_values`: None, `max_size`: Some(28), added: 2503, mode: `MaxEncodedLen`)
         // `n` was measured from 1 to 8.
-        // Least time: 14_902 ns. Proof, as recorded: 625 + 86 n bytes.
-        Weight::from_parts(16_589_342, 4_458)
-            // Standard error: 5_796.
-            .saturating_add(Weight::from_parts(357_171, 0).saturating_mul(n.into()))
+        // Least time: 21_723 ns. Proof, as recorded: 669 + 86 n bytes.
+        Weight::from_parts(23_727_447, 4_458)
+            // Standard error: 6_293.
+            .saturating_add(Weight::from_parts(336_511, 0).saturating_mul(n.into()))
             .saturating_add(Db::get().reads(2))
             .saturating_add(Db::get().writes(4))
     }
 
     fn close_revealing_answers(n: u32) -> Weight {
         // Storage: `ProofOfQuality::Requests` (r:1 w:1)
-        // Proof: `ProofOfQuality::Requests` (`max_values`: None, `max_size`: Some(600), added: 3075, mode: `MaxEncodedLen`)
+        // Proof: `ProofOfQuality::Requests` (`max_values`: None, `max_size`: Some(644), added: 3119, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Responses` (r:1 w:1)
         // Proof: `ProofOfQuality::Responses` (`max_values`: None, `max_size`: Some(993), added: 3468, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Agenda` (r:0 w:2)
         // Proof: `ProofOfQuality::Agenda` (`max_values`: None, `max_size`: Some(28), added: 2503, mode: `MaxEncodedLen`)
         // `n` was measured from 1 to 8.
-        // Least time: 14_932 ns. Proof, as recorded: 561 + 118 n bytes.
-        Weight::from_parts(16_154_187, 4_458)
-            // Standard error: 3_416.
-            .saturating_add(Weight::from_parts(248_581, 0).saturating_mul(n.into()))
+        // Least time: 21_582 ns. Proof, as recorded: 605 + 118 n bytes.
+        Weight::from_parts(23_646_727, 4_458)
+            // Standard error: 6_501.
+            .saturating_add(Weight::from_parts(434_293, 0).saturating_mul(n.into()))
             .saturating_add(Db::get().reads(2))
             .saturating_add(Db::get().writes(4))
     }
 
     fn draw_committee(c: u32, k: u32, l: u32) -> Weight {
         // Storage: `ProofOfQuality::Requests` (r:1 w:1)
-        // Proof: `ProofOfQuality::Requests` (`max_values`: None, `max_size`: Some(600), added: 3075, mode: `MaxEncodedLen`)
+        // Proof: `ProofOfQuality::Requests` (`max_values`: None, `max_size`: Some(644), added: 3119, mode: `MaxEncodedLen`)
         // Storage: `Babe::AuthorVrfRandomness` (r:1 w:0)
         // Proof: `Babe::AuthorVrfRandomness` (`max_values`: Some(1), `max_size`: Some(33), added: 528, mode: `MaxEncodedLen`)
         // Storage: `Babe::EpochConfig` (r:1 w:0)
@@ -516,9 +513,9 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Storage: `ProofOfQuality::Responses` (r:1 w:0)
         // Proof: `ProofOfQuality::Responses` (`max_values`: None, `max_size`: Some(993), added: 3468, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Rosters` (r:1 w:1)
-        // Proof: `ProofOfQuality::Rosters` (`max_values`: None, `max_size`: Some(11298), added: 13773, mode: `MaxEncodedLen`)
+        // Proof: `ProofOfQuality::Rosters` (`max_values`: None, `max_size`: Some(12578), added: 15053, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Operators` (r:71 w:63)
-        // Proof: `ProofOfQuality::Operators` (`max_values`: None, `max_size`: Some(17562), added: 20037, mode: `MaxEncodedLen`)
+        // Proof: `ProofOfQuality::Operators` (`max_values`: None, `max_size`: Some(17578), added: 20053, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Agenda` (r:0 w:3)
         // Proof: `ProofOfQuality::Agenda` (`max_values`: None, `max_size`: Some(28), added: 2503, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Committees` (r:0 w:1)
@@ -526,15 +523,16 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // `c` was measured from 71 to 256.
         // `k` was measured from 1 to 63.
         // `l` was measured from 0 to 8.
-        // Least time: 118_227 ns. Proof, as recorded: 2069 + 44 c + 9370 k + 9374 l bytes.
-        Weight::from_parts(122_783_000, 14_763)
-            .saturating_add(Weight::from_parts(CANDIDATE, 0).saturating_mul(c.into()))
-            // Standard error: 48_533.
-            .saturating_add(Weight::from_parts(11_754_988, 0).saturating_mul(k.into()))
-            // Standard error: 366_462.
-            .saturating_add(Weight::from_parts(8_689_362, 0).saturating_mul(l.into()))
-            .saturating_add(Weight::from_parts(0, 20_037).saturating_mul(k.into()))
-            .saturating_add(Weight::from_parts(0, 20_037).saturating_mul(l.into()))
+        // Least time: 414_475 ns. Proof, as recorded: 2145 + 45 c + 9386 k + 9386 l bytes.
+        Weight::from_parts(424_030_000, 16_043)
+            // Standard error: 45_303.
+            .saturating_add(Weight::from_parts(438_954, 0).saturating_mul(c.into()))
+            // Standard error: 166_591.
+            .saturating_add(Weight::from_parts(14_302_828, 0).saturating_mul(k.into()))
+            // Standard error: 1_248_273.
+            .saturating_add(Weight::from_parts(3_781_189, 0).saturating_mul(l.into()))
+            .saturating_add(Weight::from_parts(0, 20_053).saturating_mul(k.into()))
+            .saturating_add(Weight::from_parts(0, 20_053).saturating_mul(l.into()))
             .saturating_add(Db::get().reads(5))
             .saturating_add(Db::get().reads(1).saturating_mul(k.into()))
             .saturating_add(Db::get().reads(1).saturating_mul(l.into()))
@@ -544,7 +542,7 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
 
     fn draw_committee_again(c: u32, k: u32, l: u32) -> Weight {
         // Storage: `ProofOfQuality::Requests` (r:1 w:1)
-        // Proof: `ProofOfQuality::Requests` (`max_values`: None, `max_size`: Some(600), added: 3075, mode: `MaxEncodedLen`)
+        // Proof: `ProofOfQuality::Requests` (`max_values`: None, `max_size`: Some(644), added: 3119, mode: `MaxEncodedLen`)
         // Storage: `Babe::AuthorVrfRandomness` (r:1 w:0)
         // Proof: `Babe::AuthorVrfRandomness` (`max_values`: Some(1), `max_size`: Some(33), added: 528, mode: `MaxEncodedLen`)
         // Storage: `Babe::EpochConfig` (r:1 w:0)
@@ -554,23 +552,24 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Storage: `ProofOfQuality::Committees` (r:1 w:1)
         // Proof: `ProofOfQuality::Committees` (`max_values`: None, `max_size`: Some(8279), added: 10754, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Rosters` (r:1 w:1)
-        // Proof: `ProofOfQuality::Rosters` (`max_values`: None, `max_size`: Some(11298), added: 13773, mode: `MaxEncodedLen`)
+        // Proof: `ProofOfQuality::Rosters` (`max_values`: None, `max_size`: Some(12578), added: 15053, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Operators` (r:71 w:63)
-        // Proof: `ProofOfQuality::Operators` (`max_values`: None, `max_size`: Some(17562), added: 20037, mode: `MaxEncodedLen`)
+        // Proof: `ProofOfQuality::Operators` (`max_values`: None, `max_size`: Some(17578), added: 20053, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Agenda` (r:0 w:3)
         // Proof: `ProofOfQuality::Agenda` (`max_values`: None, `max_size`: Some(28), added: 2503, mode: `MaxEncodedLen`)
         // `c` was measured from 71 to 256.
         // `k` was measured from 1 to 63.
         // `l` was measured from 0 to 8.
-        // Least time: 143_784 ns. Proof, as recorded: 6091 + 44 c + 9370 k + 9374 l bytes.
-        Weight::from_parts(149_272_000, 14_763)
-            .saturating_add(Weight::from_parts(CANDIDATE, 0).saturating_mul(c.into()))
-            // Standard error: 51_276.
-            .saturating_add(Weight::from_parts(11_930_245, 0).saturating_mul(k.into()))
-            // Standard error: 387_174.
-            .saturating_add(Weight::from_parts(5_158_177, 0).saturating_mul(l.into()))
-            .saturating_add(Weight::from_parts(0, 20_037).saturating_mul(k.into()))
-            .saturating_add(Weight::from_parts(0, 20_037).saturating_mul(l.into()))
+        // Least time: 422_988 ns. Proof, as recorded: 6167 + 45 c + 9386 k + 9386 l bytes.
+        Weight::from_parts(439_603_000, 16_043)
+            // Standard error: 47_942.
+            .saturating_add(Weight::from_parts(453_969, 0).saturating_mul(c.into()))
+            // Standard error: 176_295.
+            .saturating_add(Weight::from_parts(15_512_361, 0).saturating_mul(k.into()))
+            // Standard error: 1_320_983.
+            .saturating_add(Weight::from_parts(263_681, 0).saturating_mul(l.into()))
+            .saturating_add(Weight::from_parts(0, 20_053).saturating_mul(k.into()))
+            .saturating_add(Weight::from_parts(0, 20_053).saturating_mul(l.into()))
             .saturating_add(Db::get().reads(6))
             .saturating_add(Db::get().reads(1).saturating_mul(k.into()))
             .saturating_add(Db::get().reads(1).saturating_mul(l.into()))
@@ -580,23 +579,23 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
 
     fn close_scoring(k: u32) -> Weight {
         // Storage: `ProofOfQuality::Requests` (r:1 w:1)
-        // Proof: `ProofOfQuality::Requests` (`max_values`: None, `max_size`: Some(600), added: 3075, mode: `MaxEncodedLen`)
+        // Proof: `ProofOfQuality::Requests` (`max_values`: None, `max_size`: Some(644), added: 3119, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Committees` (r:1 w:1)
         // Proof: `ProofOfQuality::Committees` (`max_values`: None, `max_size`: Some(8279), added: 10754, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Agenda` (r:0 w:2)
         // Proof: `ProofOfQuality::Agenda` (`max_values`: None, `max_size`: Some(28), added: 2503, mode: `MaxEncodedLen`)
         // `k` was measured from 1 to 63.
-        // Least time: 16_394 ns. Proof, as recorded: 654 + 79 k bytes.
-        Weight::from_parts(18_358_987, 11_744)
-            // Standard error: 2_302.
-            .saturating_add(Weight::from_parts(174_164, 0).saturating_mul(k.into()))
+        // Least time: 24_987 ns. Proof, as recorded: 698 + 79 k bytes.
+        Weight::from_parts(30_628_975, 11_744)
+            // Standard error: 7_501.
+            .saturating_add(Weight::from_parts(482_643, 0).saturating_mul(k.into()))
             .saturating_add(Db::get().reads(2))
             .saturating_add(Db::get().writes(4))
     }
 
     fn settle(n: u32, k: u32) -> Weight {
         // Storage: `ProofOfQuality::Requests` (r:1 w:1)
-        // Proof: `ProofOfQuality::Requests` (`max_values`: None, `max_size`: Some(600), added: 3075, mode: `MaxEncodedLen`)
+        // Proof: `ProofOfQuality::Requests` (`max_values`: None, `max_size`: Some(644), added: 3119, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Committees` (r:1 w:1)
         // Proof: `ProofOfQuality::Committees` (`max_values`: None, `max_size`: Some(8279), added: 10754, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Responses` (r:1 w:1)
@@ -604,27 +603,27 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Storage: `ProofOfQuality::Spreads` (r:1 w:1)
         // Proof: `ProofOfQuality::Spreads` (`max_values`: None, `max_size`: Some(36), added: 2511, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Models` (r:9 w:0)
-        // Proof: `ProofOfQuality::Models` (`max_values`: None, `max_size`: Some(156), added: 2631, mode: `MaxEncodedLen`)
+        // Proof: `ProofOfQuality::Models` (`max_values`: None, `max_size`: Some(160), added: 2635, mode: `MaxEncodedLen`)
+        // Storage: `ProofOfQuality::Operators` (r:71 w:71)
+        // Proof: `ProofOfQuality::Operators` (`max_values`: None, `max_size`: Some(17578), added: 20053, mode: `MaxEncodedLen`)
         // Storage: `System::Account` (r:72 w:72)
         // Proof: `System::Account` (`max_values`: None, `max_size`: Some(128), added: 2603, mode: `MaxEncodedLen`)
-        // Storage: `ProofOfQuality::Operators` (r:71 w:71)
-        // Proof: `ProofOfQuality::Operators` (`max_values`: None, `max_size`: Some(17562), added: 20037, mode: `MaxEncodedLen`)
         // Storage: `Balances::Holds` (r:1 w:1)
         // Proof: `Balances::Holds` (`max_values`: None, `max_size`: Some(103), added: 2578, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Rosters` (r:9 w:9)
-        // Proof: `ProofOfQuality::Rosters` (`max_values`: None, `max_size`: Some(11298), added: 13773, mode: `MaxEncodedLen`)
+        // Proof: `ProofOfQuality::Rosters` (`max_values`: None, `max_size`: Some(12578), added: 15053, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Agenda` (r:0 w:2)
         // Proof: `ProofOfQuality::Agenda` (`max_values`: None, `max_size`: Some(28), added: 2503, mode: `MaxEncodedLen`)
         // `n` was measured from 1 to 8.
         // `k` was measured from 1 to 63.
-        // Least time: 489_460 ns. Proof, as recorded: 11404 + 9595 k + 21175 n bytes.
-        Weight::from_parts(40_979_867, 14_763)
-            // Standard error: 849_457.
-            .saturating_add(Weight::from_parts(52_887_636, 0).saturating_mul(n.into()))
-            // Standard error: 104_022.
-            .saturating_add(Weight::from_parts(33_181_088, 0).saturating_mul(k.into()))
-            .saturating_add(Weight::from_parts(0, 20_037).saturating_mul(k.into()))
-            .saturating_add(Weight::from_parts(0, 20_037).saturating_mul(n.into()))
+        // Least time: 676_554 ns. Proof, as recorded: 11780 + 9611 k + 21436 n bytes.
+        Weight::from_parts(69_775_928, 16_043)
+            // Standard error: 4_767_886.
+            .saturating_add(Weight::from_parts(90_123_369, 0).saturating_mul(n.into()))
+            // Standard error: 575_733.
+            .saturating_add(Weight::from_parts(45_697_940, 0).saturating_mul(k.into()))
+            .saturating_add(Weight::from_parts(0, 20_053).saturating_mul(k.into()))
+            .saturating_add(Weight::from_parts(0, 20_053).saturating_mul(n.into()))
             .saturating_add(Db::get().reads(8))
             .saturating_add(Db::get().reads(4).saturating_mul(n.into()))
             .saturating_add(Db::get().reads(2).saturating_mul(k.into()))
@@ -635,7 +634,7 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
 
     fn settle_of_one_model(n: u32, k: u32) -> Weight {
         // Storage: `ProofOfQuality::Requests` (r:1 w:1)
-        // Proof: `ProofOfQuality::Requests` (`max_values`: None, `max_size`: Some(600), added: 3075, mode: `MaxEncodedLen`)
+        // Proof: `ProofOfQuality::Requests` (`max_values`: None, `max_size`: Some(644), added: 3119, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Committees` (r:1 w:1)
         // Proof: `ProofOfQuality::Committees` (`max_values`: None, `max_size`: Some(8279), added: 10754, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Responses` (r:1 w:1)
@@ -643,27 +642,27 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Storage: `ProofOfQuality::Spreads` (r:1 w:1)
         // Proof: `ProofOfQuality::Spreads` (`max_values`: None, `max_size`: Some(36), added: 2511, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Models` (r:2 w:0)
-        // Proof: `ProofOfQuality::Models` (`max_values`: None, `max_size`: Some(156), added: 2631, mode: `MaxEncodedLen`)
+        // Proof: `ProofOfQuality::Models` (`max_values`: None, `max_size`: Some(160), added: 2635, mode: `MaxEncodedLen`)
+        // Storage: `ProofOfQuality::Operators` (r:71 w:71)
+        // Proof: `ProofOfQuality::Operators` (`max_values`: None, `max_size`: Some(17578), added: 20053, mode: `MaxEncodedLen`)
         // Storage: `System::Account` (r:72 w:72)
         // Proof: `System::Account` (`max_values`: None, `max_size`: Some(128), added: 2603, mode: `MaxEncodedLen`)
-        // Storage: `ProofOfQuality::Operators` (r:71 w:71)
-        // Proof: `ProofOfQuality::Operators` (`max_values`: None, `max_size`: Some(17562), added: 20037, mode: `MaxEncodedLen`)
         // Storage: `Balances::Holds` (r:1 w:1)
         // Proof: `Balances::Holds` (`max_values`: None, `max_size`: Some(103), added: 2578, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Rosters` (r:2 w:2)
-        // Proof: `ProofOfQuality::Rosters` (`max_values`: None, `max_size`: Some(11298), added: 13773, mode: `MaxEncodedLen`)
+        // Proof: `ProofOfQuality::Rosters` (`max_values`: None, `max_size`: Some(12578), added: 15053, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Agenda` (r:0 w:2)
         // Proof: `ProofOfQuality::Agenda` (`max_values`: None, `max_size`: Some(28), added: 2503, mode: `MaxEncodedLen`)
         // `n` was measured from 1 to 8.
         // `k` was measured from 1 to 63.
-        // Least time: 396_151 ns. Proof, as recorded: 22346 + 9595 k + 9830 n bytes.
-        Weight::from_parts(13_161_743, 28_536)
-            // Standard error: 469_145.
-            .saturating_add(Weight::from_parts(44_041_053, 0).saturating_mul(n.into()))
-            // Standard error: 57_450.
-            .saturating_add(Weight::from_parts(33_824_853, 0).saturating_mul(k.into()))
-            .saturating_add(Weight::from_parts(0, 20_037).saturating_mul(k.into()))
-            .saturating_add(Weight::from_parts(0, 20_037).saturating_mul(n.into()))
+        // Least time: 681_451 ns. Proof, as recorded: 22902 + 9611 k + 9846 n bytes.
+        Weight::from_parts(30_492_033, 31_096)
+            // Standard error: 2_281_962.
+            .saturating_add(Weight::from_parts(71_305_243, 0).saturating_mul(n.into()))
+            // Standard error: 275_552.
+            .saturating_add(Weight::from_parts(45_656_002, 0).saturating_mul(k.into()))
+            .saturating_add(Weight::from_parts(0, 20_053).saturating_mul(k.into()))
+            .saturating_add(Weight::from_parts(0, 20_053).saturating_mul(n.into()))
             .saturating_add(Db::get().reads(10))
             .saturating_add(Db::get().reads(2).saturating_mul(n.into()))
             .saturating_add(Db::get().reads(2).saturating_mul(k.into()))
@@ -674,98 +673,100 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
 
     fn settle_with_absentees(n: u32, k: u32) -> Weight {
         // Storage: `ProofOfQuality::Requests` (r:1 w:1)
-        // Proof: `ProofOfQuality::Requests` (`max_values`: None, `max_size`: Some(600), added: 3075, mode: `MaxEncodedLen`)
+        // Proof: `ProofOfQuality::Requests` (`max_values`: None, `max_size`: Some(644), added: 3119, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Committees` (r:1 w:1)
         // Proof: `ProofOfQuality::Committees` (`max_values`: None, `max_size`: Some(8279), added: 10754, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Responses` (r:1 w:1)
         // Proof: `ProofOfQuality::Responses` (`max_values`: None, `max_size`: Some(993), added: 3468, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Spreads` (r:1 w:1)
         // Proof: `ProofOfQuality::Spreads` (`max_values`: None, `max_size`: Some(36), added: 2511, mode: `MaxEncodedLen`)
-        // Storage: `ProofOfQuality::Models` (r:9 w:0)
-        // Proof: `ProofOfQuality::Models` (`max_values`: None, `max_size`: Some(156), added: 2631, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Operators` (r:71 w:71)
-        // Proof: `ProofOfQuality::Operators` (`max_values`: None, `max_size`: Some(17562), added: 20037, mode: `MaxEncodedLen`)
+        // Proof: `ProofOfQuality::Operators` (`max_values`: None, `max_size`: Some(17578), added: 20053, mode: `MaxEncodedLen`)
         // Storage: `Balances::Holds` (r:39 w:39)
         // Proof: `Balances::Holds` (`max_values`: None, `max_size`: Some(103), added: 2578, mode: `MaxEncodedLen`)
         // Storage: `System::Account` (r:72 w:72)
         // Proof: `System::Account` (`max_values`: None, `max_size`: Some(128), added: 2603, mode: `MaxEncodedLen`)
+        // Storage: `ProofOfQuality::Models` (r:2 w:0)
+        // Proof: `ProofOfQuality::Models` (`max_values`: None, `max_size`: Some(160), added: 2635, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Rosters` (r:9 w:9)
-        // Proof: `ProofOfQuality::Rosters` (`max_values`: None, `max_size`: Some(11298), added: 13773, mode: `MaxEncodedLen`)
+        // Proof: `ProofOfQuality::Rosters` (`max_values`: None, `max_size`: Some(12578), added: 15053, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Agenda` (r:0 w:2)
         // Proof: `ProofOfQuality::Agenda` (`max_values`: None, `max_size`: Some(28), added: 2503, mode: `MaxEncodedLen`)
         // `n` was measured from 1 to 8.
         // `k` was measured from 1 to 63.
-        // Least time: 621_757 ns. Proof, as recorded: 13295 + 9627 k + 20993 n bytes.
-        Weight::from_parts(23_646_630, 14_763)
-            // Standard error: 1_502_794.
-            .saturating_add(Weight::from_parts(76_666_871, 0).saturating_mul(n.into()))
-            // Standard error: 184_027.
-            .saturating_add(Weight::from_parts(44_465_267, 0).saturating_mul(k.into()))
-            .saturating_add(Weight::from_parts(0, 20_037).saturating_mul(k.into()))
-            .saturating_add(Weight::from_parts(0, 20_037).saturating_mul(n.into()))
+        // Least time: 722_773 ns. Proof, as recorded: 13700 + 9643 k + 21196 n bytes.
+        Weight::from_parts(106_664_254, 21_614)
+            // Standard error: 2_625_202.
+            .saturating_add(Weight::from_parts(72_763_645, 0).saturating_mul(n.into()))
+            // Standard error: 316_999.
+            .saturating_add(Weight::from_parts(51_481_103, 0).saturating_mul(k.into()))
+            .saturating_add(Weight::from_parts(0, 20_053).saturating_mul(k.into()))
+            .saturating_add(Weight::from_parts(0, 20_053).saturating_mul(n.into()))
             .saturating_add(Db::get().reads(7))
-            .saturating_add(Db::get().reads(5).saturating_mul(n.into()))
-            .saturating_add(Db::get().reads(2).saturating_mul(k.into()))
-            .saturating_add(Db::get().writes(8))
+            .saturating_add(Db::get().reads(4).saturating_mul(n.into()))
+            .saturating_add(Db::get().reads(3).saturating_mul(k.into()))
+            .saturating_add(Db::get().writes(7))
             .saturating_add(Db::get().writes(4).saturating_mul(n.into()))
-            .saturating_add(Db::get().writes(2).saturating_mul(k.into()))
+            .saturating_add(Db::get().writes(3).saturating_mul(k.into()))
     }
 
     fn dismiss_committee(k: u32) -> Weight {
         // Storage: `ProofOfQuality::Requests` (r:1 w:1)
-        // Proof: `ProofOfQuality::Requests` (`max_values`: None, `max_size`: Some(600), added: 3075, mode: `MaxEncodedLen`)
+        // Proof: `ProofOfQuality::Requests` (`max_values`: None, `max_size`: Some(644), added: 3119, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Committees` (r:1 w:1)
         // Proof: `ProofOfQuality::Committees` (`max_values`: None, `max_size`: Some(8279), added: 10754, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Operators` (r:63 w:63)
-        // Proof: `ProofOfQuality::Operators` (`max_values`: None, `max_size`: Some(17562), added: 20037, mode: `MaxEncodedLen`)
+        // Proof: `ProofOfQuality::Operators` (`max_values`: None, `max_size`: Some(17578), added: 20053, mode: `MaxEncodedLen`)
         // Storage: `Balances::Holds` (r:63 w:63)
         // Proof: `Balances::Holds` (`max_values`: None, `max_size`: Some(103), added: 2578, mode: `MaxEncodedLen`)
-        // Storage: `System::Account` (r:64 w:64)
+        // Storage: `System::Account` (r:63 w:63)
         // Proof: `System::Account` (`max_values`: None, `max_size`: Some(128), added: 2603, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Rosters` (r:1 w:1)
-        // Proof: `ProofOfQuality::Rosters` (`max_values`: None, `max_size`: Some(11298), added: 13773, mode: `MaxEncodedLen`)
+        // Proof: `ProofOfQuality::Rosters` (`max_values`: None, `max_size`: Some(12578), added: 15053, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Agenda` (r:0 w:2)
         // Proof: `ProofOfQuality::Agenda` (`max_values`: None, `max_size`: Some(28), added: 2503, mode: `MaxEncodedLen`)
         // `k` was measured from 1 to 63.
-        // Least time: 98_867 ns. Proof, as recorded: 13076 + 9680 k bytes.
-        Weight::from_parts(43_231_666, 14_763)
-            // Standard error: 71_075.
-            .saturating_add(Weight::from_parts(41_100_184, 0).saturating_mul(k.into()))
-            .saturating_add(Weight::from_parts(0, 20_037).saturating_mul(k.into()))
-            .saturating_add(Db::get().reads(4))
+        // Least time: 105_656 ns. Proof, as recorded: 13136 + 9697 k bytes.
+        Weight::from_parts(45_733_206, 16_043)
+            // Standard error: 120_449.
+            .saturating_add(Weight::from_parts(57_991_076, 0).saturating_mul(k.into()))
+            .saturating_add(Weight::from_parts(0, 20_053).saturating_mul(k.into()))
+            .saturating_add(Db::get().reads(3))
             .saturating_add(Db::get().reads(3).saturating_mul(k.into()))
-            .saturating_add(Db::get().writes(6))
+            .saturating_add(Db::get().writes(5))
             .saturating_add(Db::get().writes(3).saturating_mul(k.into()))
     }
 
     fn refund(n: u32, k: u32) -> Weight {
         // Storage: `ProofOfQuality::Requests` (r:1 w:1)
-        // Proof: `ProofOfQuality::Requests` (`max_values`: None, `max_size`: Some(600), added: 3075, mode: `MaxEncodedLen`)
+        // Proof: `ProofOfQuality::Requests` (`max_values`: None, `max_size`: Some(644), added: 3119, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Committees` (r:1 w:1)
         // Proof: `ProofOfQuality::Committees` (`max_values`: None, `max_size`: Some(8279), added: 10754, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Responses` (r:1 w:1)
         // Proof: `ProofOfQuality::Responses` (`max_values`: None, `max_size`: Some(993), added: 3468, mode: `MaxEncodedLen`)
-        // Storage: `ProofOfQuality::Operators` (r:70 w:70)
-        // Proof: `ProofOfQuality::Operators` (`max_values`: None, `max_size`: Some(17562), added: 20037, mode: `MaxEncodedLen`)
-        // Storage: `Balances::Holds` (r:70 w:70)
+        // Storage: `ProofOfQuality::Operators` (r:71 w:71)
+        // Proof: `ProofOfQuality::Operators` (`max_values`: None, `max_size`: Some(17578), added: 20053, mode: `MaxEncodedLen`)
+        // Storage: `Balances::Holds` (r:71 w:71)
         // Proof: `Balances::Holds` (`max_values`: None, `max_size`: Some(103), added: 2578, mode: `MaxEncodedLen`)
-        // Storage: `System::Account` (r:71 w:71)
+        // Storage: `System::Account` (r:72 w:72)
         // Proof: `System::Account` (`max_values`: None, `max_size`: Some(128), added: 2603, mode: `MaxEncodedLen`)
+        // Storage: `ProofOfQuality::Models` (r:1 w:0)
+        // Proof: `ProofOfQuality::Models` (`max_values`: None, `max_size`: Some(160), added: 2635, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Rosters` (r:9 w:9)
-        // Proof: `ProofOfQuality::Rosters` (`max_values`: None, `max_size`: Some(11298), added: 13773, mode: `MaxEncodedLen`)
+        // Proof: `ProofOfQuality::Rosters` (`max_values`: None, `max_size`: Some(12578), added: 15053, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Agenda` (r:0 w:2)
         // Proof: `ProofOfQuality::Agenda` (`max_values`: None, `max_size`: Some(28), added: 2503, mode: `MaxEncodedLen`)
         // `n` was measured from 1 to 8.
         // `k` was measured from 0 to 63.
-        // Least time: 455_269 ns. Proof, as recorded: 12690 + 9666 k + 20941 n bytes.
-        Weight::from_parts(486_505_000, 11_744)
-            // Standard error: 1_303_614.
-            .saturating_add(Weight::from_parts(18_470_512, 0).saturating_mul(n.into()))
-            // Standard error: 165_583.
-            .saturating_add(Weight::from_parts(37_283_281, 0).saturating_mul(k.into()))
-            .saturating_add(Weight::from_parts(0, 20_037).saturating_mul(k.into()))
-            .saturating_add(Weight::from_parts(0, 20_037).saturating_mul(n.into()))
-            .saturating_add(Db::get().reads(5))
+        // Least time: 620_992 ns. Proof, as recorded: 13441 + 9682 k + 21207 n bytes.
+        Weight::from_parts(67_375_863, 12_495)
+            // Standard error: 2_879_415.
+            .saturating_add(Weight::from_parts(81_462_974, 0).saturating_mul(n.into()))
+            // Standard error: 341_570.
+            .saturating_add(Weight::from_parts(57_808_604, 0).saturating_mul(k.into()))
+            .saturating_add(Weight::from_parts(0, 20_053).saturating_mul(k.into()))
+            .saturating_add(Weight::from_parts(0, 20_053).saturating_mul(n.into()))
+            .saturating_add(Db::get().reads(6))
             .saturating_add(Db::get().reads(4).saturating_mul(n.into()))
             .saturating_add(Db::get().reads(3).saturating_mul(k.into()))
             .saturating_add(Db::get().writes(7))
@@ -775,7 +776,7 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
 
     fn prune(n: u32) -> Weight {
         // Storage: `ProofOfQuality::Requests` (r:1 w:1)
-        // Proof: `ProofOfQuality::Requests` (`max_values`: None, `max_size`: Some(600), added: 3075, mode: `MaxEncodedLen`)
+        // Proof: `ProofOfQuality::Requests` (`max_values`: None, `max_size`: Some(644), added: 3119, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Responses` (r:1 w:1)
         // Proof: `ProofOfQuality::Responses` (`max_values`: None, `max_size`: Some(993), added: 3468, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Agenda` (r:0 w:1)
@@ -787,10 +788,10 @@ impl<Db: Get<RuntimeDbWeight>> WeightInfo for Measured<Db> {
         // Storage: `ProofOfQuality::Prompts` (r:0 w:1)
         // Proof: `ProofOfQuality::Prompts` (`max_values`: None, `max_size`: Some(8210), added: 10685, mode: `MaxEncodedLen`)
         // `n` was measured from 1 to 8.
-        // Least time: 21_412 ns. Proof, as recorded: 597 + 86 n bytes.
-        Weight::from_parts(26_213_704, 4_458)
-            // Standard error: 92_169.
-            .saturating_add(Weight::from_parts(1_423_596, 0).saturating_mul(n.into()))
+        // Least time: 33_019 ns. Proof, as recorded: 641 + 86 n bytes.
+        Weight::from_parts(41_325_886, 4_458)
+            // Standard error: 61_346.
+            .saturating_add(Weight::from_parts(2_067_014, 0).saturating_mul(n.into()))
             .saturating_add(Db::get().reads(2))
             .saturating_add(Db::get().writes(6))
             .saturating_add(Db::get().writes(1).saturating_mul(n.into()))
@@ -802,7 +803,7 @@ impl<Db: Get<RuntimeDbWeight>> Measured<Db> {
     /// the little time that comes on top is that of a deeper trie and a colder cache.
     pub fn settle_among_open(o: u32) -> Weight {
         // Storage: `ProofOfQuality::Requests` (r:1 w:1)
-        // Proof: `ProofOfQuality::Requests` (`max_values`: None, `max_size`: Some(600), added: 3075, mode: `MaxEncodedLen`)
+        // Proof: `ProofOfQuality::Requests` (`max_values`: None, `max_size`: Some(644), added: 3119, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Committees` (r:1 w:1)
         // Proof: `ProofOfQuality::Committees` (`max_values`: None, `max_size`: Some(8279), added: 10754, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Responses` (r:1 w:1)
@@ -810,22 +811,22 @@ impl<Db: Get<RuntimeDbWeight>> Measured<Db> {
         // Storage: `ProofOfQuality::Spreads` (r:1 w:1)
         // Proof: `ProofOfQuality::Spreads` (`max_values`: None, `max_size`: Some(36), added: 2511, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Models` (r:9 w:0)
-        // Proof: `ProofOfQuality::Models` (`max_values`: None, `max_size`: Some(156), added: 2631, mode: `MaxEncodedLen`)
+        // Proof: `ProofOfQuality::Models` (`max_values`: None, `max_size`: Some(160), added: 2635, mode: `MaxEncodedLen`)
+        // Storage: `ProofOfQuality::Operators` (r:71 w:71)
+        // Proof: `ProofOfQuality::Operators` (`max_values`: None, `max_size`: Some(17578), added: 20053, mode: `MaxEncodedLen`)
         // Storage: `System::Account` (r:72 w:72)
         // Proof: `System::Account` (`max_values`: None, `max_size`: Some(128), added: 2603, mode: `MaxEncodedLen`)
-        // Storage: `ProofOfQuality::Operators` (r:71 w:71)
-        // Proof: `ProofOfQuality::Operators` (`max_values`: None, `max_size`: Some(17562), added: 20037, mode: `MaxEncodedLen`)
         // Storage: `Balances::Holds` (r:1 w:1)
         // Proof: `Balances::Holds` (`max_values`: None, `max_size`: Some(103), added: 2578, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Rosters` (r:9 w:9)
-        // Proof: `ProofOfQuality::Rosters` (`max_values`: None, `max_size`: Some(11298), added: 13773, mode: `MaxEncodedLen`)
+        // Proof: `ProofOfQuality::Rosters` (`max_values`: None, `max_size`: Some(12578), added: 15053, mode: `MaxEncodedLen`)
         // Storage: `ProofOfQuality::Agenda` (r:0 w:2)
         // Proof: `ProofOfQuality::Agenda` (`max_values`: None, `max_size`: Some(28), added: 2503, mode: `MaxEncodedLen`)
         // `o` was measured from 0 to 1000.
-        // Least time: 2_427_882 ns. Proof, as recorded: 786118 bytes.
-        Weight::from_parts(2_618_059_974, 1_423_617)
-            // Standard error: 15_113.
-            .saturating_add(Weight::from_parts(179_533, 0).saturating_mul(o.into()))
+        // Least time: 3_346_849 ns. Proof, as recorded: 789611 bytes.
+        Weight::from_parts(3_439_123_476, 1_424_753)
+            // Standard error: 14_833.
+            .saturating_add(Weight::from_parts(357_519, 0).saturating_mul(o.into()))
             .saturating_add(Db::get().reads(166))
             .saturating_add(Db::get().writes(159))
     }
