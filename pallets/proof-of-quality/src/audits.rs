@@ -120,7 +120,8 @@ fn contains_words(text: &[u8], words: &[u8]) -> bool {
         let before = end.checked_sub(matched).and_then(|start| start.checked_sub(1));
         let starts_in_word = before.is_some_and(|before| is_word(text.get(before)));
         let ends_in_word = is_word(text.get(end));
-        if !(is_word(words.first()) && starts_in_word) && !(is_word(words.last()) && ends_in_word) {
+        let is_a_part = is_word(words.first()) && starts_in_word || is_word(words.last()) && ends_in_word;
+        if !is_a_part {
             return true;
         }
     }
