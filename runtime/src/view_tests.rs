@@ -116,7 +116,7 @@ fn parameters_that_are_no_fractions_are_not_understood_and_the_rest_is_checked()
 fn pages_have_an_end_wherever_they_begin() {
     on_chain(|| {
         for count in EXTREMES {
-            for after in [None, Some([0; 32]), Some([0xff; 32])] {
+            for after in [None, Some([0u8; 32]), Some([0xff; 32])] {
                 let operators = call("operators", &(after, count).encode()).unwrap();
                 let operators = Vec::<AccountId>::decode(&mut &operators[..]).unwrap();
                 assert!(operators.len() <= count.min(MOST_ON_A_PAGE) as usize, "{after:?} {count}");
