@@ -1,4 +1,4 @@
-//! What the rooms of `poq-bench` share: figures and their statistics.
+//! Figures and statistics, shared by the commands of `poq-bench`.
 
 pub mod report;
 pub mod samples;

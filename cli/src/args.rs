@@ -318,7 +318,7 @@ pub struct Requests {
     pub count: usize,
 }
 
-/// What is done with keys in files.
+/// Subcommands of `poq key`.
 #[derive(Debug, Subcommand)]
 pub enum Key {
     /// Write a new secret phrase of 12 words into a new file that only you can read, and print the address

@@ -16,18 +16,26 @@ use poq_client::{
 };
 use std::{
     collections::HashSet,
+    future::Future,
     io::{self, BufRead, IsTerminal, Write},
+    pin::pin,
     time::Duration,
 };
 use subxt::utils::AccountId32;
 use subxt_signer::sr25519::Keypair;
-use tokio::time::{timeout_at, Instant};
+use tokio::{
+    signal::unix::{signal, Signal, SignalKind},
+    time::{timeout, timeout_at, Instant},
+};
 
 /// Answers wanted if nothing is said.
 const RESPONDERS: usize = 2;
 
 /// Quality validators wanted if nothing is said, where the chain does not want more.
 const COMMITTEE: usize = 5;
+
+/// Longest wait for a request's state after the user stopped waiting for its end.
+const LAST_LOOK: Duration = Duration::from_secs(5);
 
 /// `poq ask`.
 pub async fn run(mut client: Client, mut ask: Ask, shared: &Shared) -> Result<Outcome, Failure> {
@@ -51,10 +59,14 @@ pub async fn run(mut client: Client, mut ask: Ask, shared: &Shared) -> Result<Ou
     terms.audit = sealed.as_ref().map_or(terms.audit, Sealed::commitment);
 
     progress.wait("the question goes to the chain");
-    let Ok(asked) = timeout_at(deadline, client.ask(&ask.prompt, terms, &signer)).await else {
+    // Listens from before the question is sent: an interrupt must not lose the number of a paid request.
+    let mut ctrl_c = signal(SignalKind::interrupt())
+        .map_err(|error| Failure::Input(format!("cannot listen for Ctrl-C: {error}")))?;
+    let sending = until_in_block(client.ask(&ask.prompt, terms, &signer), &mut ctrl_c);
+    let Ok(Some((asked, is_interrupted))) = timeout_at(deadline, sending).await else {
         drop(progress);
         render::error_line(
-            "the question is in no block yet; `poq watch` shows if it gets into one. --timeout waits longer.",
+            "the question is in no block yet; `poq requests` shows if it gets into one. --timeout waits longer.",
         );
         tell(sealed.as_ref());
         return Ok(Outcome::TimedOut);
@@ -66,7 +78,8 @@ pub async fn run(mut client: Client, mut ask: Ask, shared: &Shared) -> Result<Ou
     if let Some(sealed) = &mut sealed {
         sealed.note(asked.id);
     }
-    let last = follow(&mut client, &asked, deadline, &mut progress).await;
+    let deadline = if is_interrupted { Instant::now() } else { deadline };
+    let last = follow(&mut client, &asked, deadline, &mut progress, &mut ctrl_c).await;
     drop(progress);
     let outcome = match last {
         Ok(last) => conclude(&client, last, &asked, sealed.as_ref(), &names, shared.json).await,
@@ -191,12 +204,35 @@ async fn confirm(client: &Client, ask: &Ask, budget: u128) -> Result<(), Failure
     }
 }
 
+/// Waits for the question to be in a block, through one Ctrl-C; returns what came of it, and whether there was that Ctrl-C. `None`
+/// after a second one.
+async fn until_in_block(
+    sending: impl Future<Output = Result<Asked, Error>>,
+    ctrl_c: &mut Signal,
+) -> Option<(Result<Asked, Error>, bool)> {
+    let mut sending = pin!(sending);
+    let mut is_interrupted = false;
+    loop {
+        tokio::select! {
+            asked = &mut sending => return Some((asked, is_interrupted)),
+            Some(()) = ctrl_c.recv() => {
+                if is_interrupted {
+                    return None;
+                }
+                is_interrupted = true;
+                render::note_line("the question is on its way; waiting for its number. Ctrl-C again stops that.");
+            }
+        }
+    }
+}
+
 /// Follows the request until it is over, the deadline has come, or the user interrupts; returns how it last stood.
 async fn follow(
     client: &mut Client,
     asked: &Asked,
     deadline: Instant,
     progress: &mut Progress,
+    ctrl_c: &mut Signal,
 ) -> Result<Option<RequestView>, Error> {
     let mut last = None;
     let hear = |news: News<'_>| match news {
@@ -208,13 +244,17 @@ async fn follow(
     };
     let followed = tokio::select! {
         followed = timeout_at(deadline, client.follow(asked, hear)) => followed.ok(),
-        // Who stops waiting still learns the number of what was paid for.
-        _ = tokio::signal::ctrl_c() => None,
+        Some(()) = ctrl_c.recv() => None,
     };
     match followed {
         Some(Ok(closed)) => Ok(Some(closed)),
         Some(Err(error)) => Err(error),
-        None => Ok(last),
+        None if last.is_some() => Ok(last),
+        // Stopped before the first news: a script still wants the request as JSON.
+        None => {
+            let asking = async { client.best().await?.request(asked.id).await };
+            Ok(timeout(LAST_LOOK, asking).await.ok().and_then(Result::ok).flatten())
+        }
     }
 }
 

@@ -30,7 +30,7 @@ pub async fn run(client: &Client, wanted: Requests, as_json: bool) -> Result<Out
         if found.len() >= wanted.count {
             break;
         }
-        // What is closed is forgotten after a while.
+        // `None`: the chain has forgotten a closed request.
         let request = at.request(id).await?;
         found.extend(request.filter(|request| account.is_none_or(|account| request.requester == account)));
     }

@@ -26,7 +26,7 @@ use tokio::task::JoinSet;
 /// How many tasks sign with one account at a time.
 const TASKS: u8 = 24;
 
-/// What each of them transfers: enough for an account to live.
+/// Amount of each transfer: enough for an account to live.
 const AMOUNT: u128 = 1_000_000_000_000;
 
 #[test]

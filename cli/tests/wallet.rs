@@ -54,11 +54,12 @@ fn a_new_account_is_made_funded_asked_with_and_found_again() {
     node.assert_invariants();
 }
 
-/// Who stops waiting learns the number of the request, and finds it in the list.
+/// An interrupted `poq ask` prints the number of its request, which the list shows too.
 fn interrupted(node: &Node, file: &str, address: &str) {
-    // Long enough for a place in a block, and no engine answers.
-    let other = node.poq(&["ask", "Of another account", "--timeout", "20"]);
+    // No engine answers.
+    let other = node.poq(&["ask", "Of another account", "--timeout", "5"]);
     assert_eq!(other.status.code(), Some(5), "{}", text(&other.stderr));
+    wait_for("the other's request", || (!node.json(&["requests"]).as_array()?.is_empty()).then_some(()));
     let asking =
         node.poq_in_background(&["--suri-file", file, "ask", "What is the capital of Peru?", "--json"]);
     let listed = wait_for("the request in the list", || {

@@ -26,7 +26,7 @@ use rayon::prelude::*;
 use report::Results;
 use std::{fs, path::PathBuf};
 
-/// What is played.
+/// Options of `poq-bench adversaries`.
 #[derive(clap::Args)]
 pub struct Args {
     /// Play the small grid: shorter games, two shares, the default rule

@@ -35,7 +35,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use poq_benches::report::Report;
 use std::{path::PathBuf, time::Duration};
 
-/// What is measured, and with what.
+/// Options of `poq-bench chain`.
 #[derive(clap::Args)]
 pub struct Args {
     /// Measure only this, and leave the other figures in the results as they are (may be repeated)

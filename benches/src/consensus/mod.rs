@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use timing::{in_turns, time, Rounds};
 use wasm::Module;
 
-/// With what it is measured.
+/// Options of `poq-bench consensus`.
 #[derive(clap::Args)]
 pub struct Args {
     /// The Wasm of poq-bench-consensus, as scripts/bench.sh makes it

@@ -13,7 +13,7 @@ use anyhow::Context as _;
 use poq_benches::report::{figures, runs, Figure, Runs};
 use std::{fs, path::PathBuf};
 
-/// From what the page is made.
+/// Options of `poq-bench report`.
 #[derive(clap::Args)]
 pub struct Args {
     /// The figures, as the benches write them, with runs.json beside
