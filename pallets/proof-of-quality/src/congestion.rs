@@ -57,8 +57,8 @@ pub(crate) fn raise<T: Config>(models: &[ModelId], offered: Permill) {
 }
 
 /// Weight of [`raise`] for so many models.
-pub(crate) fn raise_weight<T: Config>(models: usize) -> Weight {
-    T::DbWeight::get().reads_writes(models as u64, models as u64)
+pub(crate) fn raise_weight<T: Config>(models: u32) -> Weight {
+    T::DbWeight::get().reads_writes(models.into(), models.into())
 }
 
 /// The invariants of all surcharges.

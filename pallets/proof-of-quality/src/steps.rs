@@ -140,23 +140,221 @@ pub(crate) fn step<T: Config>(id: RequestId, listed: BlockNumberFor<T>, now: Blo
         unexpected::<T>(UnexpectedKind::AgendaWithoutRequest);
         return Weight::zero();
     };
-    let (from, most) = (request.phase, most_weight::<T>(&request));
+    let (from, step, sizes) = (request.phase, Step::of(&request.phase), Sizes::of::<T>(&request));
+    let most = step.weight::<T>(&sizes, Path::Heaviest);
     let mut missing = 0;
-    match from {
-        Phase::Requested => missing = draws::draw_inference_nodes::<T>(id, &mut request, now),
-        Phase::Answering { .. } => close_answering::<T>(id, &mut request, now),
-        Phase::RevealingAnswers { .. } => close_revealing_answers::<T>(id, &mut request, now),
-        Phase::Selecting => missing = draws::draw_committee::<T>(id, &mut request, now),
-        Phase::Scoring { .. } => close_scoring::<T>(id, &mut request, now),
-        Phase::RevealingScores { .. } => missing = close_revealing_scores::<T>(id, &mut request, now),
-        Phase::Settled { .. } | Phase::Refunded { .. } => {
+    match step {
+        Step::DrawInferenceNodes => missing = draws::draw_inference_nodes::<T>(id, &mut request, now),
+        Step::CloseAnswering => close_answering::<T>(id, &mut request, now),
+        Step::CloseRevealingAnswers => close_revealing_answers::<T>(id, &mut request, now),
+        Step::DrawCommittee => missing = draws::draw_committee::<T>(id, &mut request, now),
+        Step::CloseScoring => close_scoring::<T>(id, &mut request, now),
+        Step::CloseRevealingScores => missing = close_revealing_scores::<T>(id, &mut request, now),
+        Step::Prune => {
             requests::forget::<T>(id, &request);
             return most;
         }
-    }
-    let spent = spent_weight::<T>(&from, &request, missing, most);
+    };
+    let path = Path::between(&from, &request.phase, missing);
     requests::put::<T>(id, request);
-    spent
+    step.weight::<T>(&sizes, path).min(most)
+}
+
+/// The largest weight of the next step of a request. It depends on the sizes of the request and of the rosters that it is drawn
+/// from, and on nothing else that is stored.
+pub(crate) fn most_weight<T: Config>(request: &Request<T>) -> Weight {
+    Step::of(&request.phase).weight::<T>(&Sizes::of::<T>(request), Path::Heaviest)
+}
+
+/// The least weight of the step that led a request from one state to another.
+#[cfg(test)]
+pub(crate) fn least_spent<T: Config>(before: &Request<T>, after: &Request<T>) -> Weight {
+    let path = Path::between(&before.phase, &after.phase, 0);
+    Step::of(&before.phase).weight::<T>(&Sizes::of::<T>(before), path).min(most_weight::<T>(before))
+}
+
+/// The largest weight of any step of any request, its place on the agenda included.
+pub(crate) fn dearest_step<T: Config>() -> Weight {
+    let mut most = Weight::zero();
+    for step in Step::ALL {
+        for models in [1, T::MaxModelsPerRequest::get()] {
+            for round in [0, LAST_ROUND] {
+                let rosters = if step == Step::DrawCommittee { 1 } else { models };
+                let sizes = Sizes {
+                    candidates: T::MaxOperatorsPerModel::get().saturating_mul(rosters),
+                    models,
+                    responders: T::MaxResponders::get(),
+                    committee: T::MaxCommittee::get(),
+                    round,
+                };
+                most = most.max(step.weight::<T>(&sizes, Path::Heaviest));
+            }
+        }
+    }
+    most.saturating_add(T::WeightInfo::agenda_item())
+}
+
+/// Sizes that the weight of a step depends on.
+struct Sizes {
+    /// Places in the rosters that are drawn from; 0 where nothing is drawn.
+    candidates: u32,
+    models: u32,
+    responders: u32,
+    committee: u32,
+    /// Committees dismissed so far, `0..=LAST_ROUND`.
+    round: u8,
+}
+
+impl Sizes {
+    fn of<T: Config>(request: &Request<T>) -> Self {
+        let candidates = match request.phase {
+            Phase::Requested => {
+                request.generators.iter().map(rosters::size::<T>).fold(0, u32::saturating_add)
+            }
+            Phase::Selecting => rosters::size::<T>(&request.evaluator),
+            _ => 0,
+        };
+        Self {
+            candidates,
+            models: request.generators.len() as u32,
+            responders: request.responders,
+            committee: request.committee,
+            round: request.round,
+        }
+    }
+}
+
+/// Ways through a step, by their weight. `missing` counts candidates examined but not drawn, or operators absent from a
+/// settlement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Path {
+    /// To the next phase.
+    Onward { missing: u32 },
+    /// A draw to be tried again in a later block.
+    Again { missing: u32 },
+    /// The way of the largest weight. Charged for every way that was not measured by itself, such as refunds.
+    Heaviest,
+}
+
+impl Path {
+    /// The way that led from one phase to another.
+    fn between<B>(from: &Phase<B>, to: &Phase<B>, missing: u32) -> Self {
+        match (from, to) {
+            (Phase::Requested, Phase::Requested) | (Phase::Selecting, Phase::Selecting) => {
+                Self::Again { missing }
+            }
+            (Phase::Requested, Phase::Answering { .. } | Phase::RevealingAnswers { .. })
+            | (Phase::Answering { .. }, Phase::RevealingAnswers { .. })
+            | (Phase::RevealingAnswers { .. }, Phase::Selecting)
+            | (Phase::Selecting, Phase::Scoring { .. })
+            | (Phase::Scoring { .. }, Phase::RevealingScores { .. })
+            | (Phase::RevealingScores { .. }, Phase::Settled { .. }) => Self::Onward { missing },
+            _ => Self::Heaviest,
+        }
+    }
+
+    /// Weight of a step that weighs `onward` on the way to the next phase, and at most one of `others` besides.
+    fn or_heaviest<const N: usize>(self, onward: Weight, others: [Weight; N]) -> Weight {
+        match self {
+            Self::Heaviest => others.into_iter().fold(onward, Weight::max),
+            _ => onward,
+        }
+    }
+}
+
+/// Weight of a draw of `wanted` operators of `models`, where `draw` gives it for a number of candidates examined but not drawn.
+fn draw_weight<T: Config>(
+    path: Path,
+    models: u32,
+    wanted: u32,
+    refund: Weight,
+    draw: impl Fn(u32) -> Weight,
+) -> Weight {
+    let raise = congestion::raise_weight::<T>(models);
+    match path {
+        Path::Onward { missing } => draw(missing),
+        Path::Again { missing } => draw(missing).saturating_add(raise),
+        Path::Heaviest => draw(most_looks(wanted)).saturating_add(refund).saturating_add(raise),
+    }
+}
+
+/// Steps of a request. One ends each phase.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Step {
+    DrawInferenceNodes,
+    CloseAnswering,
+    CloseRevealingAnswers,
+    DrawCommittee,
+    CloseScoring,
+    CloseRevealingScores,
+    Prune,
+}
+
+impl Step {
+    const ALL: [Self; 7] = [
+        Self::DrawInferenceNodes,
+        Self::CloseAnswering,
+        Self::CloseRevealingAnswers,
+        Self::DrawCommittee,
+        Self::CloseScoring,
+        Self::CloseRevealingScores,
+        Self::Prune,
+    ];
+
+    /// The step that ends `phase`.
+    fn of<B>(phase: &Phase<B>) -> Self {
+        match phase {
+            Phase::Requested => Self::DrawInferenceNodes,
+            Phase::Answering { .. } => Self::CloseAnswering,
+            Phase::RevealingAnswers { .. } => Self::CloseRevealingAnswers,
+            Phase::Selecting => Self::DrawCommittee,
+            Phase::Scoring { .. } => Self::CloseScoring,
+            Phase::RevealingScores { .. } => Self::CloseRevealingScores,
+            Phase::Settled { .. } | Phase::Refunded { .. } => Self::Prune,
+        }
+    }
+
+    /// Weight of this step on `path`. A draw may find only at its end that it has to be tried again or that the request has to be
+    /// refunded, so its heaviest way is the sum of all three.
+    fn weight<T: Config>(self, sizes: &Sizes, path: Path) -> Weight {
+        let Sizes { candidates, models, responders: n, committee: k, round } = *sizes;
+        match self {
+            Self::DrawInferenceNodes => {
+                draw_weight::<T>(path, models, n, T::WeightInfo::refund(0, 0), |looks| match models {
+                    1 => T::WeightInfo::draw_inference_nodes_of_one_model(candidates, n, looks),
+                    _ => T::WeightInfo::draw_inference_nodes(candidates, n, looks),
+                })
+            }
+            Self::CloseAnswering => {
+                path.or_heaviest(T::WeightInfo::close_answering(n), [T::WeightInfo::refund(n, 0)])
+            }
+            Self::CloseRevealingAnswers => {
+                path.or_heaviest(T::WeightInfo::close_revealing_answers(n), [T::WeightInfo::refund(n, 0)])
+            }
+            Self::DrawCommittee => {
+                draw_weight::<T>(path, 1, k, T::WeightInfo::refund(n, 0), |looks| match round {
+                    0 => T::WeightInfo::draw_committee(candidates, k, looks),
+                    _ => T::WeightInfo::draw_committee_again(candidates, k, looks),
+                })
+            }
+            Self::CloseScoring => path.or_heaviest(
+                T::WeightInfo::close_scoring(k),
+                [T::WeightInfo::dismiss_committee(k), T::WeightInfo::refund(n, k)],
+            ),
+            Self::CloseRevealingScores => {
+                let settled = match models {
+                    1 => T::WeightInfo::settle_of_one_model(n, k),
+                    _ => T::WeightInfo::settle(n, k),
+                };
+                let with_absentees = settled.max(T::WeightInfo::settle_with_absentees(n, k));
+                let usual = if path == (Path::Onward { missing: 0 }) { settled } else { with_absentees };
+                path.or_heaviest(usual, [T::WeightInfo::dismiss_committee(k), T::WeightInfo::refund(n, k)])
+            }
+            // Committees that were not drawn need no removal.
+            Self::Prune => T::WeightInfo::prune(n)
+                .saturating_sub(T::DbWeight::get().writes(LAST_ROUND.saturating_sub(round).into())),
+        }
+    }
 }
 
 fn close_answering<T: Config>(id: RequestId, request: &mut Request<T>, now: BlockNumberFor<T>) {
@@ -220,123 +418,4 @@ fn redraw_or_refund<T: Config>(id: RequestId, request: &mut Request<T>, now: Blo
     // The new committee's seed must not have been known to those who decided to stay away.
     request.fixed_at = now;
     requests::enter::<T>(id, request, Phase::Selecting, phases::first_draw::<T>(now));
-}
-
-/// The most that the next step of a request can weigh: what it usually comes to or a refund, whichever is more, and
-/// for a draw, which may find too few only at its end, both. It depends on the sizes of the request and of the rosters
-/// that it is drawn from, and on nothing else that is stored.
-pub(crate) fn most_weight<T: Config>(request: &Request<T>) -> Weight {
-    let (n, k) = (request.responders, request.committee);
-    match request.phase {
-        Phase::Requested => inference_draw_weight::<T>(request, most_looks(n))
-            .saturating_add(T::WeightInfo::refund(0, 0))
-            .saturating_add(congestion::raise_weight::<T>(request.generators.len())),
-        Phase::Answering { .. } => T::WeightInfo::close_answering(n).max(T::WeightInfo::refund(n, 0)),
-        Phase::RevealingAnswers { .. } => {
-            T::WeightInfo::close_revealing_answers(n).max(T::WeightInfo::refund(n, 0))
-        }
-        Phase::Selecting => committee_draw_weight::<T>(request, most_looks(k))
-            .saturating_add(T::WeightInfo::refund(n, 0))
-            .saturating_add(congestion::raise_weight::<T>(1)),
-        Phase::Scoring { .. } => T::WeightInfo::close_scoring(k)
-            .max(T::WeightInfo::dismiss_committee(k))
-            .max(T::WeightInfo::refund(n, k)),
-        Phase::RevealingScores { .. } => settlement_weight::<T>(request)
-            .max(T::WeightInfo::settle_with_absentees(n, k))
-            .max(T::WeightInfo::dismiss_committee(k))
-            .max(T::WeightInfo::refund(n, k)),
-        Phase::Settled { .. } | Phase::Refunded { .. } => {
-            let not_drawn = LAST_ROUND.saturating_sub(request.round);
-            T::WeightInfo::prune(n).saturating_sub(T::DbWeight::get().writes(not_drawn.into()))
-        }
-    }
-}
-
-/// Weight of a step that began in the phase `from`: that of the path taken, if it was measured by itself, otherwise `most`.
-/// `missing` counts candidates examined but not drawn, or members absent from a settlement.
-pub(crate) fn spent_weight<T: Config>(
-    from: &Phase<BlockNumberFor<T>>,
-    request: &Request<T>,
-    missing: u32,
-    most: Weight,
-) -> Weight {
-    let (n, k) = (request.responders, request.committee);
-    let spent = match (from, &request.phase) {
-        (Phase::Requested, Phase::Requested) => inference_draw_weight::<T>(request, missing)
-            .saturating_add(congestion::raise_weight::<T>(request.generators.len())),
-        (Phase::Requested, Phase::Answering { .. } | Phase::RevealingAnswers { .. }) => {
-            inference_draw_weight::<T>(request, missing)
-        }
-        (Phase::Answering { .. }, Phase::RevealingAnswers { .. }) => T::WeightInfo::close_answering(n),
-        (Phase::RevealingAnswers { .. }, Phase::Selecting) => T::WeightInfo::close_revealing_answers(n),
-        (Phase::Selecting, Phase::Selecting) => {
-            committee_draw_weight::<T>(request, missing).saturating_add(congestion::raise_weight::<T>(1))
-        }
-        (Phase::Selecting, Phase::Scoring { .. }) => committee_draw_weight::<T>(request, missing),
-        (Phase::Scoring { .. }, Phase::RevealingScores { .. }) => T::WeightInfo::close_scoring(k),
-        (Phase::RevealingScores { .. }, Phase::Settled { .. }) if missing == 0 => {
-            settlement_weight::<T>(request)
-        }
-        (Phase::RevealingScores { .. }, Phase::Settled { .. }) => {
-            settlement_weight::<T>(request).max(T::WeightInfo::settle_with_absentees(n, k))
-        }
-        _ => most,
-    };
-    spent.min(most)
-}
-
-/// A settlement of this request from which nobody is absent.
-fn settlement_weight<T: Config>(request: &Request<T>) -> Weight {
-    let (n, k) = (request.responders, request.committee);
-    match request.generators.len() {
-        1 => T::WeightInfo::settle_of_one_model(n, k),
-        _ => T::WeightInfo::settle(n, k),
-    }
-}
-
-/// A draw of inference nodes for this request, from rosters as they are, that examines `looks` others without drawing them.
-fn inference_draw_weight<T: Config>(request: &Request<T>, looks: u32) -> Weight {
-    let sizes = request.generators.iter().map(rosters::size::<T>);
-    let candidates = sizes.fold(0u32, |sum, size| sum.saturating_add(size));
-    match request.generators.len() {
-        1 => T::WeightInfo::draw_inference_nodes_of_one_model(candidates, request.responders, looks),
-        _ => T::WeightInfo::draw_inference_nodes(candidates, request.responders, looks),
-    }
-}
-
-/// A draw of a committee for this request, from the roster as it is, that examines `looks` others without drawing them.
-fn committee_draw_weight<T: Config>(request: &Request<T>, looks: u32) -> Weight {
-    let candidates = rosters::size::<T>(&request.evaluator);
-    match request.round {
-        0 => T::WeightInfo::draw_committee(candidates, request.committee, looks),
-        _ => T::WeightInfo::draw_committee_again(candidates, request.committee, looks),
-    }
-}
-
-/// The most that any step of any request can weigh.
-pub(crate) fn dearest_step<T: Config>() -> Weight {
-    let (n, k, roster) = (T::MaxResponders::get(), T::MaxCommittee::get(), T::MaxOperatorsPerModel::get());
-    let candidates = roster.saturating_mul(T::MaxModelsPerRequest::get());
-    [
-        T::WeightInfo::draw_inference_nodes(candidates, n, most_looks(n))
-            .max(T::WeightInfo::draw_inference_nodes_of_one_model(roster, n, most_looks(n)))
-            .saturating_add(T::WeightInfo::refund(0, 0))
-            .saturating_add(congestion::raise_weight::<T>(T::MaxModelsPerRequest::get() as usize)),
-        T::WeightInfo::close_answering(n),
-        T::WeightInfo::close_revealing_answers(n),
-        T::WeightInfo::draw_committee(roster, k, most_looks(k))
-            .max(T::WeightInfo::draw_committee_again(roster, k, most_looks(k)))
-            .saturating_add(T::WeightInfo::refund(n, 0))
-            .saturating_add(congestion::raise_weight::<T>(1)),
-        T::WeightInfo::close_scoring(k),
-        T::WeightInfo::settle(n, k),
-        T::WeightInfo::settle_of_one_model(n, k),
-        T::WeightInfo::settle_with_absentees(n, k),
-        T::WeightInfo::dismiss_committee(k),
-        T::WeightInfo::refund(n, k),
-        T::WeightInfo::prune(n),
-    ]
-    .into_iter()
-    .fold(Weight::zero(), |most, weight| most.max(weight))
-    .saturating_add(T::WeightInfo::agenda_item())
 }

@@ -115,13 +115,10 @@ fn a_chain_that_takes_the_pallet_in_late_does_not_walk_through_its_past() {
 
 /// What the steps weigh that turned the requests of `before` into those of now.
 fn work_since(before: &[(RequestId, Request<Test>)]) -> Weight {
-    let spent = before.iter().map(|(id, request)| {
-        let most = steps::most_weight::<Test>(request);
-        match Requests::<Test>::get(id) {
-            Some(after) if (after.phase, after.due) == (request.phase, request.due) => Weight::zero(),
-            Some(after) => steps::spent_weight::<Test>(&request.phase, &after, 0, most),
-            None => most,
-        }
+    let spent = before.iter().map(|(id, request)| match Requests::<Test>::get(id) {
+        Some(after) if (after.phase, after.due) == (request.phase, request.due) => Weight::zero(),
+        Some(after) => steps::least_spent::<Test>(request, &after),
+        None => steps::most_weight::<Test>(request),
     });
     spent.fold(Weight::zero(), |sum, spent| sum.saturating_add(spent))
 }
