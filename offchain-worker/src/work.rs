@@ -1,6 +1,7 @@
 //! What the engine is asked to do and what comes of it: the same for every front (jobs, chat, rerank) and every
 //! backend (llama.cpp and ONNX Runtime here, servers elsewhere).
 
+use poq_primitives::conversation;
 use serde::{Deserialize, Serialize};
 
 /// The highest score, in parts per million.
@@ -34,6 +35,17 @@ pub struct Message {
     pub role: Role,
     /// What is said.
     pub content: String,
+}
+
+impl From<conversation::Message> for Message {
+    fn from(message: conversation::Message) -> Self {
+        let role = match message.role {
+            conversation::Role::System => Role::System,
+            conversation::Role::User => Role::User,
+            conversation::Role::Assistant => Role::Assistant,
+        };
+        Self { role, content: message.content }
+    }
 }
 
 /// Ask a generator to go on with a conversation.

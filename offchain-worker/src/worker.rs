@@ -5,9 +5,12 @@ use crate::{
     limits::{Cancel, Unfinished},
     metrics::WorkKind,
     queue::{Queue, Work},
-    work::{Caller, Generation, Message, Role, Scoring},
+    work::{Caller, Generation, Message, Scoring},
 };
-use poq_primitives::job::{GenerateJob, Job, JobResult, ScoreJob};
+use poq_primitives::{
+    conversation,
+    job::{GenerateJob, Job, JobResult, ScoreJob},
+};
 use std::{
     future::Future,
     sync::Arc,
@@ -76,7 +79,7 @@ fn kind_of(job: &Job) -> WorkKind {
 fn generation_of(job: &GenerateJob) -> Generation {
     Generation {
         model: job.model.clone(),
-        messages: vec![Message { role: Role::User, content: job.prompt.clone() }],
+        messages: conversation::decode(&job.prompt).into_iter().map(Message::from).collect(),
         max_tokens: job.max_tokens,
         max_bytes: job.max_bytes,
         temperature: job.temperature_milli as f32 / 1000.0,
@@ -89,7 +92,7 @@ fn generation_of(job: &GenerateJob) -> Generation {
 fn scoring_of(job: &ScoreJob) -> Scoring {
     Scoring {
         model: job.model.clone(),
-        question: job.prompt.clone(),
+        question: conversation::question(&job.prompt).into_owned(),
         answers: job.responses.clone(),
         alone: true,
     }
@@ -105,5 +108,28 @@ fn report(work: &Work, outcome: &Result<JobResult, Unfinished>, took: Duration) 
         }
         Err(Unfinished::Cancelled) => tracing::info!(%id, ms, "cancelled"),
         Err(Unfinished::Died(how)) => tracing::warn!(%id, ms, how, "the model's process died"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::work::Role;
+
+    #[test]
+    fn a_prompt_that_is_a_conversation_keeps_its_roles() {
+        let prompt = "\u{1e}sBe brief.\u{1e}uHi\u{1e}aYes?\u{1e}uWhy?";
+        let job = GenerateJob {
+            model: "m".into(),
+            prompt: prompt.into(),
+            max_tokens: 1,
+            max_bytes: 1,
+            temperature_milli: 0,
+            seed: 0,
+        };
+        let roles: Vec<_> = generation_of(&job).messages.into_iter().map(|message| message.role).collect();
+        assert_eq!(roles, [Role::System, Role::User, Role::Assistant, Role::User]);
+        let job = ScoreJob { model: "m".into(), prompt: prompt.into(), responses: vec!["r".into()] };
+        assert!(scoring_of(&job).question.starts_with("Why?\n\nSystem: Be brief."));
     }
 }

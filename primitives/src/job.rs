@@ -50,7 +50,8 @@ pub enum Job {
 pub struct GenerateJob {
     /// SHA-256 of the model's GGUF file, 64 lower-case hex digits.
     pub model: String,
-    /// The question, as the requester wrote it; the engine applies the model's chat template.
+    /// The prompt, as the requester wrote it: a question or a [`conversation`](crate::conversation). The engine applies the model's chat
+    /// template.
     pub prompt: String,
     /// Most tokens to generate, at least 1.
     pub max_tokens: u32,
@@ -68,7 +69,7 @@ pub struct GenerateJob {
 pub struct ScoreJob {
     /// The evaluator's id: SHA-256 of its manifest, 64 lower-case hex digits.
     pub model: String,
-    /// The question.
+    /// The prompt. Answers are judged by its [`question`](crate::conversation::question).
     pub prompt: String,
     /// The answers, at least one.
     pub responses: Vec<String>,

@@ -1,4 +1,4 @@
-//! Types that pallet, node, engine and clients share: jobs, commitments, keys, problems.
+//! Types that pallet, node, engine and clients share: jobs, conversations, commitments, keys, problems.
 //!
 //! `no_std`, small and free of chain types, so that an engine does not compile a chain and a chain does not compile an
 //! engine.
@@ -8,6 +8,7 @@
 extern crate alloc;
 
 pub mod commitment;
+pub mod conversation;
 pub mod job;
 pub mod keys;
 pub mod problem;
