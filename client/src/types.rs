@@ -10,7 +10,8 @@ use chain::{
         sp_runtime,
     },
 };
-use subxt::{events::Events, SubstrateConfig};
+use crate::Error;
+use subxt::{events::Events, metadata::Metadata, SubstrateConfig};
 
 pub use chain::Call as RootCall;
 pub use pallet::{
@@ -18,7 +19,7 @@ pub use pallet::{
     duties::{Outcome, RefundReason, Role, Work, Workload},
     models::{ModelKind, Reward},
     pallet::Call as PalletCall,
-    requests::{Audit, Request as StoredRequest, Sampling},
+    requests::{Audit, Member as StoredMember, Request as StoredRequest, Response as StoredResponse, Sampling},
     standing::Standing,
     views::{CandidateView, DutyView, MemberView, ModelView, OperatorView, RequestView, ResponseView},
 };
@@ -64,7 +65,15 @@ pub use sp_runtime::{DispatchError, MultiSignature as Signature};
 pub mod chain {}
 
 // The macro reads the file at compile time, and this tells cargo so.
-const _: &[u8] = include_bytes!("../metadata.scale");
+const METADATA: &[u8] = include_bytes!("../metadata.scale");
+
+/// The metadata that these types were generated from: those of the runtime of this release.
+///
+/// # Errors
+/// [`Error::Undecodable`]: never, as a test shows.
+pub fn metadata() -> Result<Metadata, Error> {
+    Metadata::decode_from(METADATA).map_err(Error::of)
+}
 
 /// Parts per million, 0 to 1,000,000.
 pub type Parts = u32;

@@ -1,0 +1,202 @@
+//! Receipts: what a node says of a request made into a file, and such a file checked without a node.
+
+use crate::{
+    amount::{part, Amount},
+    args::{MakeReceipt, Verify},
+    failure::{Failure, Outcome},
+    render,
+    request::fraction,
+};
+use poq_client::{
+    types::{Phase, StoredMember},
+    Client,
+};
+use poq_receipt::{collect, digest, verify, Anchor, Answer, Bytes, Error, Receipt, Verified};
+use serde::Deserialize;
+use serde_json::{json, Value};
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{self, Read as _},
+    path::Path,
+};
+
+/// `poq receipt`.
+pub async fn make(client: &Client, wanted: &MakeReceipt) -> Result<Outcome, Failure> {
+    let anchor = match (&wanted.chain, wanted.anchor) {
+        (Some(file), _) => Anchor::Specification(genesis_state(file)?),
+        (None, Some(hash)) => Anchor::Block(hash),
+        (None, None) => Anchor::Genesis,
+    };
+    let receipt = collect(client, wanted.id, anchor).await.map_err(|error| match error {
+        Error::Client(error) => error.into(),
+        other => Failure::Input(other.to_string()),
+    })?;
+    let json = serde_json::to_string_pretty(&receipt).map_err(|error| Failure::Unexpected(error.to_string()))?;
+    render::line(json)?;
+    Ok(Outcome::Done)
+}
+
+/// Keys and values of the genesis block in a raw chain specification.
+fn genesis_state(file: &Path) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, Failure> {
+    #[derive(Deserialize)]
+    struct Specification {
+        genesis: Genesis,
+    }
+    #[derive(Deserialize)]
+    struct Genesis {
+        raw: Raw,
+    }
+    #[derive(Deserialize)]
+    struct Raw {
+        top: BTreeMap<String, Bytes>,
+    }
+    let fails = |why: String| {
+        let file = file.display();
+        Failure::Input(format!(
+            "{file} is no raw chain specification ({why}); `poq-node export-chain-spec --raw` writes one"
+        ))
+    };
+    let text = fs::read_to_string(file)
+        .map_err(|error| Failure::Input(format!("cannot read {}: {error}", file.display())))?;
+    let specification: Specification = serde_json::from_str(&text).map_err(|error| fails(error.to_string()))?;
+    let entries = specification.genesis.raw.top.into_iter().map(|(key, value)| {
+        let key = key.strip_prefix("0x").and_then(|digits| hex::decode(digits).ok());
+        key.map(|key| (key, value.0)).ok_or_else(|| fails("a key is not hex".into()))
+    });
+    entries.collect()
+}
+
+/// `poq verify`.
+pub fn check(wanted: &Verify, as_json: bool) -> Result<Outcome, Failure> {
+    let receipt = Receipt::parse(&read(&wanted.file)?).map_err(|error| Failure::Input(error.to_string()))?;
+    let proven = verify(&receipt, wanted.anchor).map_err(|error| Failure::Input(error.to_string()))?;
+    let found = wanted.answer.as_deref().map(|answer| find(&proven, answer)).transpose()?;
+    if as_json {
+        render::json(&to_json(&proven, found))?;
+        return Ok(Outcome::Done);
+    }
+    show(&proven, wanted.anchor)?;
+    if let Some(index) = found {
+        render::line(format!("The text is answer {index}."))?;
+    }
+    Ok(Outcome::Done)
+}
+
+fn read(file: &Path) -> Result<String, Failure> {
+    let mut text = String::new();
+    let read = if file == Path::new("-") {
+        io::stdin().read_to_string(&mut text)
+    } else {
+        fs::File::open(file).and_then(|mut file| file.read_to_string(&mut text))
+    };
+    read.map_err(|error| Failure::Input(format!("cannot read {}: {error}", file.display())))?;
+    Ok(text)
+}
+
+/// Index of the answer that is this text.
+fn find(proven: &Verified, text: &str) -> Result<usize, Failure> {
+    let wanted = digest(text);
+    let found = proven.answers.iter().position(|answer| answer.output == Some(wanted));
+    found.ok_or_else(|| {
+        Failure::Input(format!(
+            "no answer of request {} is this text ({} bytes, digest 0x{}); white space counts",
+            proven.id,
+            text.len(),
+            hex::encode(wanted)
+        ))
+    })
+}
+
+fn show(proven: &Verified, anchor: [u8; 32]) -> Result<(), Failure> {
+    let end = match proven.request.phase {
+        Phase::Settled { at, .. } => format!("was settled in block {at}"),
+        Phase::Refunded { at, reason } => format!("was refunded in block {at}: {}", reason.meaning()),
+        // Such a receipt is refused.
+        _ => "is open".to_owned(),
+    };
+    render::line(format!("Proven: request {} {end}.", proven.id))?;
+    render::line(format!(
+        "Block {} is final, by the votes of GRANDPA's voters since block 0x{}.",
+        proven.block,
+        hex::encode(anchor)
+    ))?;
+    render::line(format!("Requester {}, digest of the question 0x{}", proven.request.requester, hex::encode(proven.prompt)))?;
+    if !proven.answers.is_empty() {
+        render::line(answers(proven))?;
+    }
+    for members in &proven.committees {
+        render::line(committee(members))?;
+    }
+    Ok(())
+}
+
+fn answers(proven: &Verified) -> String {
+    let mut table = render::table(&[">Answer", "By", ">Quality", ">Paid", "Digest of the text"]);
+    for (index, Answer { response, output }) in proven.answers.iter().enumerate() {
+        let is_best = matches!(proven.request.phase, Phase::Settled { best, .. } if best as usize == index);
+        table.add_row([
+            format!("{}{index}", if is_best { "* " } else { "" }),
+            response.operator.to_string(),
+            response.quality.map(part).unwrap_or_default(),
+            Amount(response.paid).to_string(),
+            output.map_or_else(|| response.work.meaning(), |digest| format!("0x{}", hex::encode(digest))),
+        ]);
+    }
+    table.to_string()
+}
+
+fn committee(members: &[StoredMember]) -> String {
+    let mut table = render::table(&["Quality validator", ">Scores", ">Agreement", ">Paid"]);
+    for member in members {
+        table.add_row([
+            member.operator.to_string(),
+            member.scores.iter().map(|score| part(*score)).collect::<Vec<_>>().join(" "),
+            member.agreement.map(part).unwrap_or_default(),
+            Amount(member.paid).to_string(),
+        ]);
+    }
+    table.to_string()
+}
+
+fn to_json(proven: &Verified, found: Option<usize>) -> Value {
+    let hash = |bytes: [u8; 32]| format!("0x{}", hex::encode(bytes));
+    let (best, reason) = match proven.request.phase {
+        Phase::Settled { best, .. } => (Some(best), None),
+        Phase::Refunded { reason, .. } => (None, Some(format!("{reason:?}"))),
+        _ => (None, None),
+    };
+    let answer = |Answer { response, output }: &Answer| {
+        json!({
+            "operator": response.operator.to_string(),
+            "model": hash(response.model),
+            "quality": response.quality.map(fraction),
+            "paid": response.paid.to_string(),
+            "digest": output.map(hash),
+        })
+    };
+    let member = |member: &StoredMember| {
+        json!({
+            "operator": member.operator.to_string(),
+            "scores": member.scores.iter().map(|score| fraction(*score)).collect::<Vec<_>>(),
+            "agreement": member.agreement.map(fraction),
+            "paid": member.paid.to_string(),
+        })
+    };
+    let committees = proven.committees.iter().map(|members| members.iter().map(member).collect::<Vec<_>>());
+    json!({
+        "request": proven.id,
+        "state": proven.request.phase.name(),
+        "refund_reason": reason,
+        "requester": proven.request.requester.to_string(),
+        "block": proven.block,
+        "block_hash": hash(proven.hash),
+        "time": proven.time,
+        "budget": proven.request.budget.total().to_string(),
+        "prompt_digest": hash(proven.prompt),
+        "best": best,
+        "answers": proven.answers.iter().map(answer).collect::<Vec<_>>(),
+        "committees": committees.collect::<Vec<_>>(),
+        "answer": found,
+    })
+}
