@@ -1,11 +1,12 @@
 //! Small disks, to fill.
 
-use anyhow::{ensure, Context as _, Result};
+use anyhow::{Context as _, Result};
+use harness::programs;
 use rustix::fs::{fallocate, FallocateFlags};
 use std::{
+    ffi::OsStr,
     fs::{self, File},
     path::{Path, PathBuf},
-    process::{Command, Stdio},
 };
 
 /// The file that takes all the room.
@@ -31,8 +32,8 @@ impl Disk {
     pub fn mount(path: &Path, mebibytes: u32) -> Result<Self> {
         fs::create_dir_all(path).with_context(|| format!("cannot make {}", path.display()))?;
         let options = format!("size={mebibytes}m,mode=700");
-        let mut mount = Command::new("mount");
-        run(mount.args(["-t", "tmpfs", "-o", &options, NAME]).arg(path))?;
+        let words = ["-t", "tmpfs", "-o", &options, NAME].map(OsStr::new);
+        programs::run("mount", &[&words[..], &[path.as_os_str()]].concat())?;
         Ok(Self { path: path.to_owned() })
     }
 
@@ -83,12 +84,5 @@ pub fn unmount_below(folder: &Path) -> Result<()> {
 
 /// Lazily: a process that was killed a moment ago may still hold a file.
 fn unmount(path: &Path) -> Result<()> {
-    run(Command::new("umount").arg("--lazy").arg(path))
-}
-
-fn run(command: &mut Command) -> Result<()> {
-    let output = command.stdin(Stdio::null()).output().with_context(|| format!("cannot run {command:?}"))?;
-    let error = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "{command:?} failed: {}", error.trim());
-    Ok(())
+    programs::run("umount", &["--lazy".as_ref(), path.as_os_str()]).map(|_| ())
 }

@@ -2,6 +2,7 @@
 
 use anyhow::{bail, ensure, Context as _, Result};
 use clap::{Parser, Subcommand};
+use harness::programs;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::{
     env,
@@ -12,9 +13,11 @@ use std::{
     time::Duration,
 };
 use testnet::{
-    chaos, members,
+    chaos,
+    ending::Ending,
+    members,
     network::{Network, Options, Place},
-    process, programs, show,
+    show,
 };
 
 /// A network of real nodes on this machine: four block authors and seven operators, each with its own data, keys and engine.
@@ -154,7 +157,7 @@ async fn up(place: &Folder, rpc_port: u16, port: u16, models: PathBuf) -> Result
         folder.display()
     ))?;
 
-    let mut ending = process::Ending::listen()?;
+    let mut ending = Ending::listen()?;
     let bar = bar(network.nodes().len());
     let started = tokio::select! {
         biased;
@@ -177,7 +180,7 @@ async fn up(place: &Folder, rpc_port: u16, port: u16, models: PathBuf) -> Result
 }
 
 async fn start(network: &Network, bar: &ProgressBar) -> Result<()> {
-    network.nodes().iter().try_for_each(testnet::node::Node::start)?;
+    network.nodes().iter().try_for_each(|node| node.start())?;
     network.wait_until_up(|up| bar.set_position(up as u64)).await
 }
 

@@ -3,17 +3,15 @@
 use crate::{
     asking::Heights,
     members::{self, Member},
-    node::{Address, Node, Setup},
-    programs,
+    node::Node,
     wires::Wires,
 };
 use anyhow::{bail, ensure, Context as _, Result};
+use harness::{ports, programs, Address, Setup, Signal};
 use serde::{Deserialize, Serialize};
 use std::{
     fs,
-    net::{Ipv4Addr, SocketAddr, TcpListener},
     path::{Path, PathBuf},
-    process::{Command, Stdio},
     time::{Duration, Instant},
 };
 use tokio::time::sleep;
@@ -48,30 +46,21 @@ impl Place {
         Ok(Self::Loopback(ports))
     }
 
-    /// Any ports that are free now.
+    /// Any ports that are free now, one of each kind for each member.
     ///
     /// # Errors
-    /// If there are none.
+    /// If the system has none.
     pub fn free_ports() -> Result<Self> {
-        let bind = |_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
-        // All at once, so that none is given twice.
-        let held: Vec<_> = (0..members::all().len().saturating_mul(2)).map(bind).collect::<Result<_, _>>()?;
-        let ports: Vec<_> = held.iter().map(TcpListener::local_addr).collect::<Result<_, _>>()?;
-        let pairs = ports.chunks_exact(2).filter_map(|pair| match pair {
-            [rpc, p2p] => Some((rpc.port(), p2p.port())),
-            _ => None,
-        });
-        Ok(Self::Loopback(pairs.collect()))
+        let count = members::all().len();
+        let mut rpc = ports::free(count.saturating_mul(2))?;
+        let p2p = rpc.split_off(count);
+        Ok(Self::Loopback(rpc.into_iter().zip(p2p).collect()))
     }
 
     fn addresses(&self) -> Vec<Address> {
-        let on_loopback = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         match self {
             Self::Wires(wires) => wires.addresses(),
-            Self::Loopback(ports) => ports
-                .iter()
-                .map(|(rpc, p2p)| Address { rpc: on_loopback(*rpc), p2p: on_loopback(*p2p), namespace: None })
-                .collect(),
+            Self::Loopback(ports) => ports.iter().map(|(rpc, p2p)| Address::loopback(*rpc, *p2p)).collect(),
         }
     }
 }
@@ -108,22 +97,20 @@ impl Options {
     }
 }
 
-/// The nodes of a network.
+/// The nodes of a network. They end with this value, unless they were detached.
 #[derive(Debug)]
 pub struct Network {
     nodes: Vec<Node>,
+    spec: PathBuf,
     // Removes the namespaces when it is dropped; after the nodes, which live in them.
     wires: Option<Wires>,
-    detached: bool,
 }
 
-/// What another run of this program has to know of a network.
+/// The facts that another run of this program needs to find the nodes of a network.
 #[derive(Debug, Serialize, Deserialize)]
 struct Saved {
     program: PathBuf,
-    models: PathBuf,
     ports: Vec<(u16, u16)>,
-    bootnodes: Vec<String>,
 }
 
 impl Network {
@@ -141,23 +128,15 @@ impl Network {
         let addresses = place.addresses();
         ensure!(addresses.len() >= members.len(), "there are more members than addresses");
         let nodes = members.into_iter().zip(addresses).map(|(member, address)| {
-            let setup = Setup {
-                program: program.clone(),
-                spec: spec.clone(),
-                models: models.clone(),
-                folder: folder.join("nodes").join(&member.name),
-                address,
-                bootnodes: Vec::new(),
-                options: Vec::new(),
-                environment: Vec::new(),
-            };
-            Node::new(member, setup)
+            let setup = setup(&program, &folder, &member, address);
+            Node::new(member, setup, &spec, &models)
         });
+        let nodes = nodes.collect();
         let wires = match place {
             Place::Wires(wires) => Some(wires),
             Place::Loopback(_) => None,
         };
-        Ok(Self { nodes: nodes.collect(), wires, detached: false })
+        Ok(Self { nodes, spec, wires })
     }
 
     /// Gives every node its keys, and the addresses of the authors. Before this, disks can be mounted and options set.
@@ -169,8 +148,9 @@ impl Network {
         let authors = self.nodes.iter().zip(&peers).filter(|(node, _)| node.member.is_author());
         let all: Vec<String> = authors.take(BOOTNODES).map(|(node, peer)| node.multiaddress(peer)).collect();
         for (node, peer) in self.nodes.iter_mut().zip(&peers) {
-            node.insert_keys()?;
-            node.setup.bootnodes = all.iter().filter(|address| !address.ends_with(peer)).cloned().collect();
+            node.insert_keys(&self.spec)?;
+            let others = all.iter().filter(|address| !address.ends_with(peer));
+            node.setup.add(others.flat_map(|address| ["--bootnodes", address]));
         }
         Ok(())
     }
@@ -180,7 +160,7 @@ impl Network {
     /// # Errors
     /// If a node ends, or the network does not come up.
     pub async fn start(&self) -> Result<()> {
-        self.nodes.iter().try_for_each(Node::start)?;
+        self.nodes.iter().try_for_each(|node| node.start())?;
         self.wait_until_up(|_| {}).await
     }
 
@@ -198,7 +178,7 @@ impl Network {
                     "{} ended: {} (its log: {})",
                     node.name(),
                     node.last_words(),
-                    node.log().display()
+                    node.log_file().display()
                 );
                 if !is_up(node).await {
                     waiting.push(node.name());
@@ -237,14 +217,14 @@ impl Network {
     pub fn stop(&self) -> Result<()> {
         // All are told before any is waited for.
         for node in &self.nodes {
-            node.signal(rustix::process::Signal::TERM);
+            node.signal(Signal::TERM);
         }
-        self.nodes.iter().try_for_each(Node::stop)
+        self.nodes.iter().try_for_each(|node| node.stop())
     }
 
     /// Lets the nodes run on when this value is gone.
     pub fn detach(&mut self) {
-        self.detached = true;
+        self.nodes.iter_mut().for_each(|node| node.detach());
     }
 
     /// Writes down what [`Network::open`] needs.
@@ -253,18 +233,9 @@ impl Network {
     /// If the file cannot be written.
     pub fn save(&self, folder: &Path) -> Result<()> {
         let Some(first) = self.nodes.first() else { return Ok(()) };
-        let mut bootnodes: Vec<String> =
-            self.nodes.iter().flat_map(|node| node.setup.bootnodes.clone()).collect();
-        bootnodes.sort();
-        bootnodes.dedup();
-        let ports =
-            self.nodes.iter().map(|node| (node.setup.address.rpc.port(), node.setup.address.p2p.port()));
-        let saved = Saved {
-            program: first.setup.program.clone(),
-            models: first.setup.models.clone(),
-            ports: ports.collect(),
-            bootnodes,
-        };
+        let addresses = self.nodes.iter().map(|node| &node.setup.address);
+        let ports = addresses.map(|address| (address.rpc.port(), address.p2p.port())).collect();
+        let saved = Saved { program: first.setup.program.clone(), ports };
         let path = folder.join(SAVED);
         let json = serde_json::to_vec_pretty(&saved)?;
         fs::write(&path, json).with_context(|| format!("cannot write {}", path.display()))
@@ -283,30 +254,16 @@ impl Network {
         let saved: Saved = serde_json::from_slice(&fs::read(&path)?).with_context(broken)?;
         let addresses = Place::Loopback(saved.ports).addresses();
         let nodes = members::all().into_iter().zip(addresses).map(|(member, address)| {
-            let setup = Setup {
-                program: saved.program.clone(),
-                spec: folder.join(CHAIN),
-                models: saved.models.clone(),
-                folder: folder.join("nodes").join(&member.name),
-                address,
-                bootnodes: saved.bootnodes.clone(),
-                options: Vec::new(),
-                environment: Vec::new(),
-            };
-            Node::new(member, setup)
+            let setup = setup(&saved.program, folder, &member, address);
+            Node::found(member, setup)
         });
-        Ok(Some(Self { nodes: nodes.collect(), wires: None, detached: true }))
+        Ok(Some(Self { nodes: nodes.collect(), spec: folder.join(CHAIN), wires: None }))
     }
 }
 
-impl Drop for Network {
-    fn drop(&mut self) {
-        if !self.detached {
-            for node in &self.nodes {
-                let _already_gone = node.kill();
-            }
-        }
-    }
+/// How the node of a member is run in the network's folder.
+fn setup(program: &Path, folder: &Path, member: &Member, address: Address) -> Setup {
+    Setup { address, ..Setup::new(program, folder.join("nodes").join(&member.name)) }
 }
 
 /// The file of what a network is.
@@ -324,12 +281,8 @@ fn write_spec(program: &Path, spec: &Spec, folder: &Path) -> Result<PathBuf> {
         }
         Spec::BuiltIn(_) if file.exists() => {}
         Spec::BuiltIn(name) => {
-            let mut command = Command::new(program);
-            command.args(["export-chain-spec", "--raw", "--chain", name, "--output"]).arg(&file);
-            let output = command.stdin(Stdio::null()).output();
-            let output = output.with_context(|| format!("cannot run {}", program.display()))?;
-            let error = String::from_utf8_lossy(&output.stderr);
-            ensure!(output.status.success(), "the chain's specification cannot be made: {}", error.trim());
+            let spec = programs::chain_spec(program, name, true)?;
+            fs::write(&file, spec).with_context(|| format!("cannot write {}", file.display()))?;
         }
     }
     Ok(file)
@@ -337,6 +290,6 @@ fn write_spec(program: &Path, spec: &Spec, folder: &Path) -> Result<PathBuf> {
 
 /// Whether a node has a finalized block, and an engine if it needs one.
 async fn is_up(node: &Node) -> bool {
-    let engine = !node.member.is_operator() || node.engine_answers();
+    let engine = !node.member.is_operator() || node.engine_that_answers().is_some();
     engine && Heights::of(&node.url()).await.is_ok_and(|heights| heights.finalized > 0)
 }

@@ -1,9 +1,10 @@
 //! Tables.
 
-use crate::{asking::Heights, network::Network, node::Node, process};
+use crate::{asking::Heights, network::Network, node::Node};
 use comfy_table::{
     presets, Attribute, Cell, CellAlignment, ContentArrangement, LineStyle, Table, TableStyle,
 };
+use harness::process;
 use serde::Serialize;
 use std::io::IsTerminal as _;
 

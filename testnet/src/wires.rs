@@ -10,17 +10,14 @@
 //!              switch: near │ far ──── data ── 10.77.0.N └────────┘
 //! ```
 
-use crate::process;
 use anyhow::{ensure, Context as _, Result};
-use rustix::process::{geteuid, Signal};
+use harness::{process, programs, Address, Signal};
+use rustix::process::geteuid;
 use std::{
     env,
     fs::File,
     net::{IpAddr, Ipv4Addr, SocketAddr},
-    process::{Command, Stdio},
 };
-
-use crate::node::Address;
 
 const NEEDS_ROOT: &str =
     "network namespaces need root: run this as root (nothing outside of the namespaces is touched)";
@@ -200,16 +197,12 @@ fn exists(namespace: &str) -> bool {
 }
 
 fn ip(words: &[&str]) -> Result<()> {
-    let output = Command::new("ip").args(words).stdin(Stdio::null()).output();
-    let output = output.context("cannot run `ip`: install iproute2")?;
-    let error = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "`ip {}` failed: {}", words.join(" "), error.trim());
-    Ok(())
+    programs::run("ip", words).map(|_| ()).context("links need `ip`, of Debian's package iproute2")
 }
 
 fn ip_says(words: &[&str]) -> String {
-    let output = Command::new("ip").args(words).stdin(Stdio::null()).output();
-    output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default()
+    let said = programs::run("ip", words).unwrap_or_default();
+    String::from_utf8_lossy(&said).into_owned()
 }
 
 #[cfg(test)]

@@ -52,7 +52,7 @@ async fn start() -> (tempfile::TempDir, Network) {
     let folder = tempfile::Builder::new().prefix("poq-abuse-").tempdir().unwrap();
     let options = Options::new(folder.path(), Place::free_ports().unwrap());
     let mut network = Network::create(options, members::all()).await.unwrap();
-    network.nodes_mut()[0].setup.options = ["--state-pruning", "archive"].map(str::to_owned).into();
+    network.nodes_mut()[0].setup.add(["--state-pruning", "archive"]);
     network.equip().unwrap();
     network.start().await.expect("the network comes up");
     (folder, network)
@@ -141,9 +141,7 @@ fn engine_of(node: &Node) -> (String, String) {
     let log = node.log_since_start().unwrap();
     let (_, rest) = log.rsplit_once("The engine answers at ").expect("the engine answers");
     let address = rest.split_whitespace().next().unwrap().to_owned();
-    let chains = fs::read_dir(node.base().join("chains")).unwrap();
-    let token =
-        chains.filter_map(|chain| fs::read_to_string(chain.unwrap().path().join("engine/token")).ok()).next();
+    let token = fs::read_to_string(node.chain_folder().unwrap().join("engine/token"));
     (address, token.expect("the engine has a token").trim().to_owned())
 }
 

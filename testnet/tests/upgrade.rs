@@ -11,6 +11,7 @@
     reason = "these are tests"
 )]
 
+use harness::programs;
 use poq_client::{
     keypair,
     types::{
@@ -31,7 +32,6 @@ use testnet::{
     ledger::{issuance, variant, Ledger},
     members,
     network::{Network, Options, Place, Spec},
-    programs,
 };
 
 /// Every state of an open request.
@@ -211,7 +211,7 @@ async fn upgrade_in_the_middle() -> BTreeSet<String> {
     let options =
         Options { spec: Spec::File(spec), ..Options::new(folder.path(), Place::free_ports().unwrap()) };
     let mut network = Network::create(options, members::all()).await.unwrap();
-    network.nodes_mut()[0].setup.options = ["--state-pruning", "archive"].map(str::to_owned).into();
+    network.nodes_mut()[0].setup.add(["--state-pruning", "archive"]);
     network.equip().unwrap();
     network.start().await.expect("the network comes up with the old runtime");
     let archive = Client::connect(&network.nodes()[0].url()).await.unwrap();

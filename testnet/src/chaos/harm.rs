@@ -4,12 +4,12 @@ use super::{
     plan::{name, Fault, Kind},
     world::World,
 };
-use crate::{asking::wait, members::Part, node::Node, process};
+use crate::{asking::wait, members::Part, node::Node};
 use anyhow::{Context as _, Result};
+use harness::{process, Signal};
 use poq_client::types::{DutyView, Role};
 use rand::{seq::SliceRandom as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
-use rustix::process::Signal;
 use std::{collections::BTreeMap, time::Duration};
 use subxt::utils::AccountId32;
 use tokio::{

@@ -9,7 +9,7 @@ pub mod plan;
 mod verdict;
 mod world;
 
-use crate::{clock::Clock, disk, process, wires::Wires};
+use crate::{clock::Clock, disk, ending::Ending, wires::Wires};
 use anyhow::{ensure, Context as _, Result};
 use flow::Flow;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -66,7 +66,7 @@ pub struct Args {
 /// # Errors
 /// If the network cannot be made, or does not answer any more. What the chaos found is no error but the exit code.
 pub async fn main(args: Args) -> Result<ExitCode> {
-    let mut ending = process::Ending::listen()?;
+    let mut ending = Ending::listen()?;
     let verdict = tokio::select! {
         biased;
         () = ending.heard() => anyhow::bail!("interrupted; the network is gone"),

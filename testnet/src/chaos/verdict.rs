@@ -183,7 +183,7 @@ async fn forks(world: &World, archive: &Client, number: u64) -> Vec<String> {
 fn panics(world: &World) -> Vec<String> {
     let mut problems = Vec::new();
     for node in world.network.nodes() {
-        let log = fs::read_to_string(node.log()).unwrap_or_default();
+        let log = node.log().unwrap_or_default();
         let lines: Vec<&str> = log.lines().filter(|line| line.contains("panicked")).collect();
         if let Some(first) = lines.first() {
             problems.push(format!("{} panicked {} times, first: {}", node.name(), lines.len(), first.trim()));

@@ -85,7 +85,7 @@ impl World {
         let mut clocks = Vec::new();
         for (index, node) in network.nodes_mut().iter_mut().enumerate() {
             if index == ARCHIVE {
-                node.setup.options = ["--state-pruning", "archive"].map(str::to_owned).into();
+                node.setup.add(["--state-pruning", "archive"]);
             }
             disks.push(Disk::mount(&node.base(), DISK)?);
             let jumps = |fault: &Fault| fault.kind == Kind::JumpClock && fault.nodes.contains(&index);
