@@ -125,6 +125,12 @@ pub async fn wait_until_closed(client: &Client, id: u64) -> Result<RequestView> 
     wait("the request's end", || async { Ok(client.best().await?.request(id).await?.filter(closed)) }).await
 }
 
+/// Waits until no request is open in the newest finalized block.
+pub async fn wait_until_all_closed(client: &Client) -> Result<()> {
+    let none_open = || async { Ok((client.finalized().await?.open_requests().await? == 0).then_some(())) };
+    wait("the end of all requests", none_open).await
+}
+
 /// Waits until the node has finalized the block of this number.
 ///
 /// # Errors

@@ -139,16 +139,12 @@ impl Ledger {
                 let work = fields.at("work").and_then(variant).unwrap_or_default();
                 self.enter_report(block, request(), operator, work);
             }
-            ("ProofOfQuality", "Settled") => {
+            ("ProofOfQuality", "Settled" | "Refunded") => {
+                let reason = fields.at("reason").and_then(variant);
+                let end = reason.map_or(End::Settled, |reason| End::Refunded(reason.to_owned()));
                 let parts = amount("paid").saturating_add(amount("fee")).saturating_add(amount("refund"));
                 add(&mut self.request_fees, amount("fee"));
-                self.close(block, request(), parts, End::Settled);
-            }
-            ("ProofOfQuality", "Refunded") => {
-                let reason = fields.at("reason").and_then(variant).unwrap_or_default().to_owned();
-                let parts = amount("paid").saturating_add(amount("fee")).saturating_add(amount("refund"));
-                add(&mut self.request_fees, amount("fee"));
-                self.close(block, request(), parts, End::Refunded(reason));
+                self.close(block, request(), parts, end);
             }
             ("ProofOfQuality", "Slashed") => add(&mut self.slashed, amount("amount")),
             ("ProofOfQuality", "Compensated") => add(&mut self.compensated, amount("amount")),

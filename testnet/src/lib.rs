@@ -9,9 +9,7 @@
 //! use testnet::{asking, members, network::{Network, Options, Place}};
 //!
 //! let options = Options::new("/tmp/some-folder", Place::free_ports()?);
-//! let mut network = Network::create(options, members::all()).await?;
-//! network.equip()?;
-//! network.start().await?;
+//! let network = Network::launch(options, members::all()).await?;
 //! let client = Client::connect(&network.nodes()[0].url()).await?;
 //! let request = asking::ask(&client, "What is the capital of Peru?", "//Bob").await?;
 //! let closed = asking::wait_until_closed(&client, request).await?;
@@ -30,4 +28,5 @@ pub mod members;
 pub mod network;
 pub mod node;
 pub mod show;
+pub mod terminal;
 pub mod wires;

@@ -3,11 +3,11 @@
 use anyhow::{bail, ensure, Context as _, Result};
 use clap::{Parser, Subcommand};
 use harness::programs;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::ProgressBar;
 use std::{
     env,
     fs::{self, File},
-    io::{self, IsTerminal as _, Write as _},
+    io::{self, Write as _},
     path::{Path, PathBuf},
     process::ExitCode,
     time::Duration,
@@ -18,6 +18,7 @@ use testnet::{
     members,
     network::{Network, Options, Place},
     show,
+    terminal::{bar, folder_or_cached, say},
 };
 
 /// A network of real nodes on this machine: four block authors and seven operators, each with its own data, keys and engine.
@@ -88,13 +89,7 @@ impl Folder {
     }
 
     fn path(&self) -> Result<PathBuf> {
-        if let Some(folder) = &self.folder {
-            return Ok(std::path::absolute(folder)?);
-        }
-        let cache = env::var_os("POQ_CACHE").map(PathBuf::from);
-        let home = || Some(PathBuf::from(env::var_os("HOME")?).join(".cache/proof-of-quality"));
-        let cache = cache.or_else(home).context("there is no home folder: say --folder DIR")?;
-        Ok(cache.join("network"))
+        folder_or_cached(self.folder.as_deref(), "network")
     }
 }
 
@@ -158,7 +153,8 @@ async fn up(place: &Folder, rpc_port: u16, port: u16, models: PathBuf) -> Result
     ))?;
 
     let mut ending = Ending::listen()?;
-    let bar = bar(network.nodes().len());
+    let bar = bar(network.nodes().len(), "{bar:40} {pos} of {len} nodes are up, {elapsed}");
+    bar.enable_steady_tick(Duration::from_millis(200));
     let started = tokio::select! {
         biased;
         () = ending.heard() => Err(anyhow::anyhow!("interrupted; nothing runs")),
@@ -272,24 +268,4 @@ async fn status(place: &Folder, json: bool) -> Result<()> {
         say(&format!("\nNothing runs; `{}` goes on where it was.", place.hint("up")))?;
     }
     Ok(())
-}
-
-/// A bar for nodes that are up, on a terminal only.
-fn bar(nodes: usize) -> ProgressBar {
-    let target =
-        if io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-    let bar = ProgressBar::with_draw_target(Some(nodes as u64), target);
-    if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos} of {len} nodes are up, {elapsed}") {
-        bar.set_style(style);
-    }
-    bar.enable_steady_tick(Duration::from_millis(200));
-    bar
-}
-
-/// Writes a line (or lines) of output.
-fn say(text: &str) -> Result<()> {
-    match writeln!(io::stdout(), "{text}") {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
-        _ => Ok(()),
-    }
 }

@@ -139,6 +139,20 @@ impl Network {
         Ok(Self { nodes, spec, wires })
     }
 
+    /// Makes and starts a network whose first node keeps the state of every block.
+    ///
+    /// # Errors
+    /// As [`Network::create`], [`Network::equip`] and [`Network::start`].
+    pub async fn launch(options: Options, members: Vec<Member>) -> Result<Self> {
+        let mut network = Self::create(options, members).await?;
+        if let Some(first) = network.nodes.first_mut() {
+            first.setup.add(ARCHIVE);
+        }
+        network.equip()?;
+        network.start().await?;
+        Ok(network)
+    }
+
     /// Gives every node its keys, and the addresses of the authors. Before this, disks can be mounted and options set.
     ///
     /// # Errors
@@ -265,6 +279,9 @@ impl Network {
 fn setup(program: &Path, folder: &Path, member: &Member, address: Address) -> Setup {
     Setup { address, ..Setup::new(program, folder.join("nodes").join(&member.name)) }
 }
+
+/// Options of a node that keeps the state of every block.
+pub const ARCHIVE: [&str; 2] = ["--state-pruning", "archive"];
 
 /// The file of what a network is.
 const SAVED: &str = "network.json";

@@ -9,14 +9,18 @@ pub mod plan;
 mod verdict;
 mod world;
 
-use crate::{clock::Clock, disk, ending::Ending, wires::Wires};
+use crate::{
+    clock::Clock,
+    disk,
+    ending::Ending,
+    terminal::{bar, folder_or_cached, say},
+    wires::Wires,
+};
 use anyhow::{ensure, Context as _, Result};
 use flow::Flow;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::ProgressBar;
 use plan::{Fault, Kind};
 use std::{
-    env,
-    io::{self, IsTerminal as _, Write as _},
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
@@ -70,17 +74,13 @@ pub async fn main(args: Args) -> Result<ExitCode> {
     let verdict = tokio::select! {
         biased;
         () = ending.heard() => anyhow::bail!("interrupted; the network is gone"),
-        verdict = run(args, Arc::new(say)) => verdict?,
+        verdict = run(args, Arc::new(|line: &str| drop(say(line)))) => verdict?,
     };
     for problem in &verdict.problems {
-        say(&format!("PROBLEM: {problem}"));
+        say(&format!("PROBLEM: {problem}"))?;
     }
-    say(&verdict.to_string());
+    say(&verdict.to_string())?;
     Ok(if verdict.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-fn say(line: &str) {
-    let _nobody_reads = writeln!(io::stdout(), "{line}");
 }
 
 /// Makes a network, hurts it, and says what came of it; `tell` hears what happens.
@@ -88,8 +88,7 @@ fn say(line: &str) {
 /// # Errors
 /// If the network cannot be made, or does not answer any more.
 pub async fn run(args: Args, tell: Tell) -> Result<Verdict> {
-    let folder = args.folder.clone().map_or_else(default_folder, Ok)?;
-    let folder = std::path::absolute(folder)?;
+    let folder = folder_or_cached(args.folder.as_deref(), "chaos")?;
     // First of all: two runs at a time would be in each other's way.
     let wires = Wires::lay(u8::try_from(crate::members::all().len())?)?;
     make_empty(&folder)?;
@@ -101,7 +100,7 @@ pub async fn run(args: Args, tell: Tell) -> Result<Verdict> {
     }
 
     tell("starting four block authors and seven operators, each in a network namespace and on a disk of its own");
-    let bar = bar();
+    let bar = bar(faults.len(), "{bar:40} {pos} of {len} faults are over, {elapsed}");
     let shown = bar.clone();
     let said = tell.clone();
     let above_bar: Tell = Arc::new(move |line| shown.suspend(|| said(line)));
@@ -135,7 +134,6 @@ async fn storm(
         futures::future::join_all(harms).await;
         world.happened(None, "the last fault is over".into());
     };
-    bar.set_length(faults.len() as u64);
     let ticking = async {
         loop {
             bar.tick();
@@ -171,12 +169,6 @@ fn kinds(only: &[Kind], folder: &Path, tell: &Tell) -> Result<Vec<Kind>> {
     Ok(kinds)
 }
 
-fn default_folder() -> Result<PathBuf> {
-    let cache = env::var_os("POQ_CACHE").map(PathBuf::from);
-    let home = || Some(PathBuf::from(env::var_os("HOME")?).join(".cache/proof-of-quality"));
-    Ok(cache.or_else(home).context("there is no home folder: say --folder DIR")?.join("chaos"))
-}
-
 /// An empty folder; what an earlier run left there is removed, and nothing else.
 fn make_empty(folder: &Path) -> Result<()> {
     if folder.exists() {
@@ -186,15 +178,4 @@ fn make_empty(folder: &Path) -> Result<()> {
         std::fs::remove_dir_all(folder).with_context(|| format!("cannot remove {}", folder.display()))?;
     }
     std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))
-}
-
-/// A bar of faults, on a terminal only.
-fn bar() -> ProgressBar {
-    let terminal = io::stderr().is_terminal();
-    let target = if terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-    let bar = ProgressBar::with_draw_target(None, target);
-    if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos} of {len} faults are over, {elapsed}") {
-        bar.set_style(style);
-    }
-    bar
 }

@@ -1,5 +1,6 @@
 //! Faults from a seed.
 
+use crate::members;
 use rand::{seq::SliceRandom as _, Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
@@ -95,12 +96,9 @@ impl fmt::Display for Fault {
     }
 }
 
-/// The name of a node, as in [`crate::members::all`].
+/// Name of a node by its index.
 pub fn name(node: usize) -> String {
-    match ["alice", "bob", "charlie", "dave"].get(node) {
-        Some(name) => (*name).to_owned(),
-        None => format!("operator-{}", node.saturating_sub(AUTHORS)),
-    }
+    members::all().get(node).map_or_else(|| format!("node {node}"), |member| member.name.clone())
 }
 
 /// The faults of `seed` for a network of `nodes` nodes, in the order of time. Every kind comes before any comes again.
@@ -173,13 +171,6 @@ mod tests {
                 assert!(!spares || !fault.nodes.contains(&ARCHIVE), "{fault}");
                 assert!(fault.nodes.iter().all(|node| *node < 11), "{fault}");
             }
-        }
-    }
-
-    #[test]
-    fn names_are_those_of_the_members() {
-        for (index, member) in crate::members::all().iter().enumerate() {
-            assert_eq!(name(index), member.name);
         }
     }
 }

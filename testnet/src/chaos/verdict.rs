@@ -5,7 +5,7 @@ use super::{
     world::{Happened, World},
 };
 use crate::{
-    asking::{check_invariants, wait, wait_until_finalized, Heights},
+    asking::{check_invariants, wait, wait_until_all_closed, wait_until_finalized, Heights},
     ledger::{issuance, End, Ledger},
 };
 use anyhow::{Context as _, Result};
@@ -14,13 +14,9 @@ use poq_runtime::currency::POQ;
 use serde::Serialize;
 use serde_json::json;
 use std::{fmt, fs, path::Path, time::Duration};
-use tokio::time::sleep;
 
-/// How long requests have to become final, and to end, after the last fault.
+/// Time that requests have to become final after the last fault.
 const PATIENCE: Duration = Duration::from_secs(600);
-
-/// How often to look.
-const POLL: Duration = Duration::from_secs(2);
 
 /// How many more blocks finality has to reach, to be called alive.
 const FINALITY: u64 = 5;
@@ -147,14 +143,8 @@ async fn quiet(world: &World) -> Result<()> {
         wait(&format!("finality at {} (block {goal})", node.name()), reached).await?;
     }
     world.happened(None, format!("every node has finalized block {goal}"));
-    let deadline = tokio::time::Instant::now().checked_add(PATIENCE).context("a patience without end")?;
-    while tokio::time::Instant::now() < deadline {
-        if archive.finalized().await?.open_requests().await? == 0 {
-            return Ok(());
-        }
-        sleep(POLL).await;
-    }
-    // Which ones, the ledger says.
+    // The ledger lists requests that do not end.
+    let _some_are_stuck = wait_until_all_closed(&archive).await;
     Ok(())
 }
 

@@ -8,7 +8,7 @@ use crate::{
     clock::Clock,
     disk::Disk,
     members,
-    network::{Network, Options, Place},
+    network::{Network, Options, Place, ARCHIVE as ARCHIVE_OPTIONS},
     node::Node,
     wires::Wires,
 };
@@ -85,7 +85,7 @@ impl World {
         let mut clocks = Vec::new();
         for (index, node) in network.nodes_mut().iter_mut().enumerate() {
             if index == ARCHIVE {
-                node.setup.add(["--state-pruning", "archive"]);
+                node.setup.add(ARCHIVE_OPTIONS);
             }
             disks.push(Disk::mount(&node.base(), DISK)?);
             let jumps = |fault: &Fault| fault.kind == Kind::JumpClock && fault.nodes.contains(&index);
