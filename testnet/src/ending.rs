@@ -13,9 +13,6 @@ pub struct Ending {
 
 impl Ending {
     /// Begins to listen.
-    ///
-    /// # Errors
-    /// If signals cannot be listened to.
     pub fn listen() -> Result<Self> {
         Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
     }

@@ -1,4 +1,4 @@
-//! Networks of real nodes on one machine: to use, to upgrade, to hurt.
+//! Networks of real nodes on one machine, for use and for tests of upgrades and faults.
 //!
 //! A network is four block authors and seven operators, each a process of its own with its own data, keys and engine, as they
 //! would be on eleven machines. `poq-testnet` is the program around it; tests use the library:

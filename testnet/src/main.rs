@@ -1,4 +1,4 @@
-//! `poq-testnet`: a network of eleven nodes on this machine, to use or to hurt.
+//! `poq-testnet`: a network of eleven nodes on this machine, and another one for tests with faults.
 
 use anyhow::{bail, ensure, Context as _, Result};
 use clap::{Parser, Subcommand};
@@ -40,17 +40,17 @@ Examples:
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Start the network, in the background
+    /// Start the network in the background, or continue where it was stopped
     Up {
         #[command(flatten)]
         place: Folder,
-        /// RPC port of the first node; the others have the next ones
+        /// RPC port of the first node; the others have the ports after it
         #[arg(long, value_name = "PORT", default_value_t = 9944)]
         rpc_port: u16,
-        /// Port of the first node for other nodes; the others have the next ones
+        /// Port of the first node for other nodes; the others have the ports after it
         #[arg(long, value_name = "PORT", default_value_t = 30333)]
         port: u16,
-        /// Folder with the demo's models
+        /// Folder with the demo models
         #[arg(long, value_name = "DIR", env = "POQ_MODELS", default_value = "models")]
         models: PathBuf,
     },
@@ -58,7 +58,7 @@ enum Command {
     Down {
         #[command(flatten)]
         place: Folder,
-        /// Remove its data, too
+        /// Also remove its data
         #[arg(long)]
         forget: bool,
     },
@@ -66,11 +66,11 @@ enum Command {
     Status {
         #[command(flatten)]
         place: Folder,
-        /// For scripts
+        /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// Hurt a network of its own, at random moments from a seed, and see whether anything is lost (as root)
+    /// Cause faults in a network of its own, at random moments from a seed, and check that nothing is lost (as root)
     Chaos(chaos::Args),
 }
 
@@ -82,7 +82,7 @@ struct Folder {
 }
 
 impl Folder {
-    /// `poq-testnet COMMAND` for this folder, called as this program was: what a hint prints works where that did.
+    /// The command line `poq-testnet COMMAND` for this folder, with the program's path as it was called, so that a hint can be copied.
     fn hint(&self, command: &str) -> String {
         let folder = self.folder.iter().map(|folder| format!(" --folder {}", quoted(folder)));
         format!("{} {command}{}", quoted(&called()), folder.collect::<String>())
@@ -93,7 +93,7 @@ impl Folder {
     }
 }
 
-/// This program, as it was called.
+/// Path of this program, as it was called.
 fn called() -> PathBuf {
     env::args_os().next().map_or_else(|| "poq-testnet".into(), PathBuf::from)
 }
@@ -125,7 +125,7 @@ async fn run(args: Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Holds off another `up` or `down` on the same folder.
+/// A lock that keeps out another `up` or `down` on the same folder.
 fn take_turn(folder: &Path) -> Result<File> {
     fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let path = folder.join("turn");
@@ -161,7 +161,7 @@ async fn up(place: &Folder, rpc_port: u16, port: u16, models: PathBuf) -> Result
         started = start(&network, &bar) => started,
     };
     bar.finish_and_clear();
-    // On an error the nodes end with the value.
+    // On an error the nodes end with `network`.
     started?;
     network.detach();
     say(&show::table(&show::statuses(&network).await).trim_fmt())?;

@@ -1,4 +1,4 @@
-//! All nodes together: creating, starting, waiting, stopping.
+//! A network of nodes: created, started, awaited, stopped.
 
 use crate::{
     asking::Heights,
@@ -16,29 +16,26 @@ use std::{
 };
 use tokio::time::sleep;
 
-/// How long to wait for a network: far more than it takes, because machines are busy.
+/// Longest wait for a network. Far more than it takes, because machines are busy.
 const PATIENCE: Duration = Duration::from_secs(420);
 
-/// How often to look.
+/// Time between two looks.
 const POLL: Duration = Duration::from_millis(500);
 
-/// How many authors everybody is told of. One is not enough: it may be the one that is down.
+/// Number of authors that each node is told of. One is not enough, because it may be down.
 const BOOTNODES: usize = 4;
 
-/// Where the nodes of a network can be reached.
+/// Addresses of the nodes of a network.
 #[derive(Debug)]
 pub enum Place {
-    /// On this machine's loopback, each with a port for RPC and one for other nodes.
+    /// Pairs of ports on this machine's loopback: for RPC and for other nodes.
     Loopback(Vec<(u16, u16)>),
-    /// In namespaces of their own.
+    /// A network namespace for each node.
     Wires(Wires),
 }
 
 impl Place {
-    /// Ports from these on, one of each kind for each member.
-    ///
-    /// # Errors
-    /// If there are not so many ports.
+    /// Consecutive ports from these on, one of each kind for each member.
     pub fn ports_from(rpc: u16, p2p: u16) -> Result<Self> {
         let count = u16::try_from(members::all().len())?;
         let ports = (0..count).map(|index| Some((rpc.checked_add(index)?, p2p.checked_add(index)?)));
@@ -47,9 +44,6 @@ impl Place {
     }
 
     /// Any ports that are free now, one of each kind for each member.
-    ///
-    /// # Errors
-    /// If the system has none.
     pub fn free_ports() -> Result<Self> {
         let count = members::all().len();
         let mut rpc = ports::free(count.saturating_mul(2))?;
@@ -68,24 +62,24 @@ impl Place {
 /// The chain that a network runs.
 #[derive(Clone, Debug)]
 pub enum Spec {
-    /// One that comes with the node, by its name.
+    /// The name of a chain that comes with the node.
     BuiltIn(String),
-    /// One in a file, as `poq-node export-chain-spec` writes it, raw or not.
+    /// A file as `poq-node export-chain-spec` writes it, raw or not.
     File(PathBuf),
 }
 
-/// How a network is made.
+/// Options of a network.
 #[derive(Debug)]
 pub struct Options {
-    /// The folder of all that it leaves on disk.
+    /// Folder of everything that it writes.
     pub folder: PathBuf,
-    /// Where its nodes are.
+    /// Addresses of its nodes.
     pub place: Place,
-    /// Which chain it runs.
+    /// The chain that it runs.
     pub spec: Spec,
     /// The program of its nodes; `None` for the one beside this program.
     pub program: Option<PathBuf>,
-    /// The folder of the demo's models.
+    /// Folder with the demo models.
     pub models: PathBuf,
 }
 
@@ -114,10 +108,7 @@ struct Saved {
 }
 
 impl Network {
-    /// Makes data folders and keys for `members`; starts nothing.
-    ///
-    /// # Errors
-    /// If a program or the models are missing, or files cannot be written.
+    /// Makes the network's folder and the chain's specification; starts nothing.
     pub async fn create(options: Options, members: Vec<Member>) -> Result<Self> {
         let Options { folder, place, spec, program, models } = options;
         let folder = std::path::absolute(folder)?;
@@ -153,10 +144,7 @@ impl Network {
         Ok(network)
     }
 
-    /// Gives every node its keys, and the addresses of the authors. Before this, disks can be mounted and options set.
-    ///
-    /// # Errors
-    /// If a program fails or a file cannot be written.
+    /// Gives every node its keys and the addresses of the authors. Disks can be mounted and options set before.
     pub fn equip(&mut self) -> Result<()> {
         let peers: Vec<String> = self.nodes.iter().map(Node::make_network_key).collect::<Result<_>>()?;
         let authors = self.nodes.iter().zip(&peers).filter(|(node, _)| node.member.is_author());
@@ -172,7 +160,7 @@ impl Network {
     /// Starts all nodes and waits until the chain finalizes and every engine answers.
     ///
     /// # Errors
-    /// If a node ends, or the network does not come up.
+    /// As [`Network::wait_until_up`].
     pub async fn start(&self) -> Result<()> {
         self.nodes.iter().try_for_each(|node| node.start())?;
         self.wait_until_up(|_| {}).await
@@ -181,7 +169,7 @@ impl Network {
     /// Waits until every node has a finalized block and every engine answers; `tell` hears how many nodes do.
     ///
     /// # Errors
-    /// If a node ends meanwhile, or it takes too long.
+    /// If a node ends meanwhile, or it takes more than 420 seconds.
     pub async fn wait_until_up(&self, tell: impl Fn(usize)) -> Result<()> {
         let deadline = Instant::now().checked_add(PATIENCE).context("a patience without end")?;
         loop {
@@ -225,11 +213,8 @@ impl Network {
     }
 
     /// Ends all nodes.
-    ///
-    /// # Errors
-    /// If one cannot be ended.
     pub fn stop(&self) -> Result<()> {
-        // All are told before any is waited for.
+        // All get the signal before any is awaited.
         for node in &self.nodes {
             node.signal(Signal::TERM);
         }
@@ -241,10 +226,7 @@ impl Network {
         self.nodes.iter_mut().for_each(|node| node.detach());
     }
 
-    /// Writes down what [`Network::open`] needs.
-    ///
-    /// # Errors
-    /// If the file cannot be written.
+    /// Saves what [`Network::open`] reads.
     pub fn save(&self, folder: &Path) -> Result<()> {
         let Some(first) = self.nodes.first() else { return Ok(()) };
         let addresses = self.nodes.iter().map(|node| &node.setup.address);
@@ -256,9 +238,6 @@ impl Network {
     }
 
     /// The network whose data lies in `folder`; `None` if there is none.
-    ///
-    /// # Errors
-    /// If what is there cannot be read.
     pub fn open(folder: &Path) -> Result<Option<Self>> {
         let path = folder.join(SAVED);
         if !path.exists() {
@@ -275,7 +254,7 @@ impl Network {
     }
 }
 
-/// How the node of a member is run in the network's folder.
+/// Setup of a member's node in the network's folder.
 fn setup(program: &Path, folder: &Path, member: &Member, address: Address) -> Setup {
     Setup { address, ..Setup::new(program, folder.join("nodes").join(&member.name)) }
 }
@@ -283,13 +262,13 @@ fn setup(program: &Path, folder: &Path, member: &Member, address: Address) -> Se
 /// Options of a node that keeps the state of every block.
 pub const ARCHIVE: [&str; 2] = ["--state-pruning", "archive"];
 
-/// The file of what a network is.
+/// File with the facts that [`Network::open`] needs.
 const SAVED: &str = "network.json";
 
-/// The file of the chain's specification.
+/// File with the chain's specification.
 const CHAIN: &str = "chain.json";
 
-/// Writes the chain's specification, once; returns where it is.
+/// Writes the chain's specification, unless it is there; returns its path.
 fn write_spec(program: &Path, spec: &Spec, folder: &Path) -> Result<PathBuf> {
     let file = folder.join(CHAIN);
     match spec {

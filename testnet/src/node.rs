@@ -1,4 +1,4 @@
-//! One node of a network: the options, keys and identity that make it a member's.
+//! One node of a network, with options, keys and identity of its member.
 
 use crate::members::Member;
 use anyhow::{Context as _, Result};
@@ -74,9 +74,6 @@ impl Node {
     }
 
     /// Makes its folder and its network key, once; returns its peer id.
-    ///
-    /// # Errors
-    /// If files cannot be written or the program does not run.
     pub fn make_network_key(&self) -> Result<String> {
         fs::create_dir_all(self.base()).with_context(|| format!("cannot make {}", self.base().display()))?;
         let file = self.node_key();
@@ -89,12 +86,9 @@ impl Node {
     }
 
     /// Inserts the keys of its member.
-    ///
-    /// # Errors
-    /// If files cannot be written or the program refuses.
     pub fn insert_keys(&self, spec: &Path) -> Result<()> {
         self.member.keys().into_iter().try_for_each(|key| {
-            // Written out: a path alone would be refused, as it is where a phrase was forgotten.
+            // With the phrase, because `key insert` refuses a path alone: a phrase may have been forgotten.
             let uri = format!("{}{}", subxt_signer::DEV_PHRASE, key.uri);
             self.insert_key(spec, key.kind, key.scheme, &uri)
         })

@@ -1,4 +1,4 @@
-//! Output of the commands: lines, bars, and the folder that they speak of.
+//! Lines and bars on the terminal, and the default folders.
 
 use anyhow::{Context as _, Result};
 use indicatif::{ProgressBar, ProgressStyle};
