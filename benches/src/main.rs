@@ -5,6 +5,7 @@ mod chain;
 mod consensus;
 mod engine;
 mod results;
+mod wasm;
 
 use clap::Parser;
 

@@ -94,7 +94,7 @@ fn error_of(result: Result<Included, Error>) -> Error {
 
 #[tokio::test]
 async fn errors_say_what_they_are_and_a_node_that_comes_back_is_found_again() {
-    let mut node = Node::start_with(&["--engine", "off"]);
+    let node = Node::start_with(&["--engine", "off"]);
     let client = node.client().await;
     let at = client.best().await.unwrap();
     let bob = keypair("//Bob").unwrap();
@@ -114,7 +114,7 @@ async fn errors_say_what_they_are_and_a_node_that_comes_back_is_found_again() {
     assert!(matches!(unknown, Err(Error::Undecodable(_))), "{unknown:?}");
     assert_eq!(poq_client::keypair("no secret").err(), Some(Error::NoSecret));
 
-    node.kill();
+    node.kill().unwrap();
     let gone = client.best().await.map(|at| at.number());
     assert!(matches!(gone, Err(Error::Unreachable(_))), "{gone:?}");
     let gone = Client::connect(&node.url()).await.map(|client| client.genesis());

@@ -5,69 +5,30 @@
 mod common;
 
 use common::{parse, text, Node};
+use harness::{programs::write_secret, Engine};
 use serde_json::Value;
 use std::{
     fs,
-    io::{BufRead as _, BufReader},
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
 };
 use tempfile::TempDir;
 
 const TOKEN: &str = "the-token-of-this-test-only";
 
-/// An engine of its own, which ends with this value.
-struct Engine {
-    process: Child,
-    url: String,
-}
-
-impl Engine {
-    fn start(folder: &Path, token: &Path) -> Self {
-        let program = Path::new(env!("CARGO_BIN_EXE_poq")).with_file_name("poq-worker");
-        let mut process = Command::new(program)
-            .args(["engine-child", "--demo-models", "--listen", "127.0.0.1:0", "--token-file"])
-            .arg(token)
-            .arg("--models")
-            .arg(folder.join("models"))
-            .arg("--data")
-            .arg(folder.join("data"))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("the engine starts");
-        let line = BufReader::new(process.stdout.take().unwrap()).lines().next().unwrap().unwrap();
-        let said: Value = parse(line.as_bytes());
-        Self { process, url: format!("http://{}", said["listening"].as_str().unwrap()) }
-    }
-}
-
-impl Drop for Engine {
-    fn drop(&mut self) {
-        // It ends when its standard input does.
-        drop(self.process.stdin.take());
-        let _ended = self.process.wait();
-    }
-}
-
 fn token_file(folder: &TempDir) -> PathBuf {
     let file = folder.path().join("token");
-    fs::write(&file, format!("{TOKEN}\n")).unwrap();
-    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+    write_secret(&file, &format!("{TOKEN}\n")).unwrap();
     file
 }
 
 #[test]
 fn a_node_works_with_the_engine_it_was_told_of() {
-    let folder = tempfile::tempdir().unwrap();
-    let token = token_file(&folder);
-    let engine = Engine::start(folder.path(), &token);
+    let engine = Engine::start(TOKEN).unwrap();
     let node = Node::start_with(&["--engine", "off"]);
-    let token = token.to_str().unwrap();
-    let told = node.json(&["operator", "engine", &engine.url, "--token-file", token]);
-    assert_eq!(told["engine"], engine.url);
+    let token = engine.token_file();
+    let told = node.json(&["operator", "engine", engine.url(), "--token-file", token.to_str().unwrap()]);
+    assert_eq!(told["engine"], engine.url());
     let asked = node.json(&["ask", "What is the capital of Peru?"]);
     assert_eq!(asked["answer"], "The capital of Peru is Lima.");
     node.assert_invariants();

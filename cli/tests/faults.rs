@@ -4,7 +4,8 @@
 
 mod common;
 
-use common::{amount, kill, parse, register_hasty_generator, runs, text, total, wait_for, Node};
+use common::{amount, parse, register_hasty_generator, text, total, wait_for, Node};
+use harness::{process, Signal};
 use serde_json::Value;
 
 /// A question, with more patience than any timeout on the chain.
@@ -21,12 +22,12 @@ fn assert_over(request: &Value) {
 #[test]
 fn an_engine_killed_in_the_middle_does_not_strand_a_request() {
     let node = Node::start();
-    let engine = node.wait_for_engine(None);
+    let engine = node.wait_for_engine(None).unwrap();
     let people = ["alice", "bob", "charlie", "dave", "eve", "ferdie"];
     let asks = people.map(|person| node.poq_in_background(&[&ASK[..], &["--from", person]].concat()));
     wait_for("a draw", || node.request(0).filter(|request| request["state"] != "requested"));
-    assert!(kill("KILL", &[engine]));
-    node.wait_for_engine(Some(engine));
+    process::send(engine, Signal::KILL);
+    node.wait_for_engine(Some(engine)).unwrap();
 
     for ask in asks {
         let output = ask.wait_with_output().unwrap();
@@ -40,12 +41,12 @@ fn an_engine_killed_in_the_middle_does_not_strand_a_request() {
 
 #[test]
 fn a_node_killed_in_the_middle_does_not_strand_a_request() {
-    let mut node = Node::start();
-    let engine = node.wait_for_engine(None);
+    let node = Node::start();
+    let engine = node.wait_for_engine(None).unwrap();
     let ask = node.poq_in_background(&ASK);
     node.wait_until_in_work(0);
-    node.kill();
-    wait_for("the end of the orphaned engine", || (!runs(engine)).then_some(()));
+    node.kill().expect("the node ends, and its orphaned engine");
+    assert!(!process::runs(engine));
     node.restart();
 
     assert_over(&node.wait_until_closed(0));
@@ -112,8 +113,10 @@ async fn without_a_word_a_request_is_refunded_and_silence_is_slashed() {
 
 #[test]
 fn ctrl_c_stops_the_node_and_its_engine() {
-    let mut node = Node::start();
-    let engine = node.wait_for_engine(None);
-    node.ctrl_c(engine);
-    wait_for("the engine's end", || (!runs(engine)).then_some(()));
+    let node = Node::start();
+    let engine = node.wait_for_engine(None).unwrap();
+    // A terminal sends it to all processes.
+    process::send(engine, Signal::INT);
+    node.end(Signal::INT).expect("both end");
+    assert!(!process::runs(engine));
 }

@@ -8,7 +8,7 @@ use common::{text, Node};
 
 #[test]
 fn health_is_an_exit_code_and_one_line() {
-    let mut node = Node::start_with(&["--engine", "off"]);
+    let node = Node::start_with(&["--engine", "off"]);
     let health = node.json(&["health", "--block-age", "300"]);
     assert_eq!(health["healthy"], true, "{health}");
     assert!(
@@ -25,7 +25,7 @@ fn health_is_an_exit_code_and_one_line() {
     assert!(said.starts_with("error: Unhealthy: finality is "), "{said}");
     assert_eq!(said.lines().count(), 1, "{said}");
 
-    node.kill();
+    node.kill().unwrap();
     let output = node.poq(&["health"]);
     assert_eq!(output.status.code(), Some(3), "{}", text(&output.stderr));
 }

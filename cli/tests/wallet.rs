@@ -4,7 +4,8 @@
 
 mod common;
 
-use common::{amount, kill, parse, text, wait_for, Node};
+use common::{amount, parse, text, wait_for, Node};
+use harness::{process, Signal};
 use std::{fs, os::unix::fs::PermissionsExt as _};
 
 const POQ: u128 = 1_000_000_000_000;
@@ -67,7 +68,7 @@ fn interrupted(node: &Node, file: &str, address: &str) {
     });
     assert_eq!(listed["prompt"], "What is the capital of Peru?");
     assert_eq!(listed["requester"], address);
-    assert!(kill("INT", &[asking.id()]), "it waits");
+    process::send(asking.id(), Signal::INT);
     let output = asking.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(5), "{}", text(&output.stderr));
     assert_eq!(parse(&output.stdout)["request"], listed["request"]);

@@ -4,13 +4,10 @@
 
 mod common;
 
-use common::{text, wait_for, Node, DEV_PHRASE};
+use common::{program, text, wait_for, Node, DEV_PHRASE};
 use serde_json::Value;
 use std::{
-    fs::{self, File},
-    net::TcpListener,
-    path::Path,
-    process::{Child, Command, Stdio},
+    fs,
     time::{Duration, Instant},
 };
 use subxt::rpcs::client::{rpc_params, RpcClient};
@@ -56,9 +53,9 @@ fn why_says_what_is_wrong_and_what_to_do_first() {
     let people = text(&node.poq(&["why", "operator-3", "--node", &url]).stdout);
     assert!(people.contains("It earns nothing: it cannot be drawn: it is chilled."), "{people}");
     assert!(people.lines().last().unwrap().starts_with("First thing to do: `poq --suri-file"), "{people}");
-    wait_for("the line of the log", || node.log().contains("Mend this (chilled)").then_some(()));
+    wait_for("the line of the log", || node.log().unwrap().contains("Mend this (chilled)").then_some(()));
     node.json(&["--from", "operator-3", "operator", "resume"]);
-    wait_for("the line of the log", || node.log().contains("Mended (chilled)").then_some(()));
+    wait_for("the line of the log", || node.log().unwrap().contains("Mended (chilled)").then_some(()));
 
     // A worker key that the node does not have.
     let folder = tempfile::tempdir().unwrap();
@@ -90,58 +87,19 @@ fn why_says_what_is_wrong_and_what_to_do_first() {
 /// Peer id of the node key 0…01.
 const PEER: &str = "12D3KooWEyoppNCUx8Yx66oV9fJnriXwCcXwDDUA2kj6vnc6iDEp";
 
-/// A second node of the same chain, which does not author.
-struct Second {
-    process: Child,
-    url: String,
-    folder: tempfile::TempDir,
-}
-
-impl Second {
-    /// Listens for peers on `port`, knows the node at `peer`, and works with the worker key of `uri`.
-    fn start(port: u16, peer: &str, uri: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let program = Path::new(env!("CARGO_BIN_EXE_poq")).with_file_name("poq-node");
-        let base = folder.path().join("data");
-        let suri = folder.path().join("suri");
-        fs::write(&suri, format!("{DEV_PHRASE}{uri}")).unwrap();
-        let insert =
-            ["key", "insert", "--chain", "dev", "--key-type", "poq!", "--scheme", "sr25519", "--suri"];
-        let inserted =
-            Command::new(&program).args(insert).arg(&suri).arg("--base-path").arg(&base).output().unwrap();
-        assert!(inserted.status.success(), "{}", text(&inserted.stderr));
-        let rpc = free_port();
-        let models = concat!(env!("CARGO_MANIFEST_DIR"), "/../models");
-        let key = format!("{:064x}", 1);
-        let log = File::create(folder.path().join("log")).unwrap();
-        let process = Command::new(&program)
-            .args(["--chain", "dev", "--no-prometheus", "--no-telemetry", "--no-mdns", "--models", models])
-            .args(["--port", &port.to_string(), "--rpc-port", &rpc.to_string(), "--node-key", &key])
-            .args(["--bootnodes", peer])
-            .arg("--base-path")
-            .arg(&base)
-            .env_remove("POQ_ENGINE")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .unwrap();
-        Self { process, url: format!("ws://127.0.0.1:{rpc}"), folder }
-    }
-
-    fn log(&self) -> String {
-        fs::read_to_string(self.folder.path().join("log")).unwrap()
-    }
-}
-
-impl Drop for Second {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-        if std::thread::panicking() {
-            eprintln!("--- the second node's log ---\n{}", self.log());
-        }
-    }
+/// A second node of the same chain, which does not author. It listens for peers on `port`, knows the node at `peer`, and works
+/// with the worker key of `uri`.
+fn second(port: u16, peer: &str, uri: &str) -> harness::Node {
+    let models = concat!(env!("CARGO_MANIFEST_DIR"), "/../models");
+    let key = format!("{:064x}", 1);
+    let options = ["--chain", "dev", "--models", models, "--node-key", &key, "--bootnodes", peer];
+    let mut node = harness::Node::temporary(program(), options).unwrap();
+    node.setup.name = "the second node".into();
+    node.setup.address = harness::Address::loopback(0, port);
+    node.insert_key("dev", "poq!", "sr25519", &format!("{DEV_PHRASE}{uri}")).unwrap();
+    node.start().unwrap();
+    node.wait_for_rpc().unwrap();
+    node
 }
 
 /// Where a node listens for peers.
@@ -155,47 +113,43 @@ fn address_of(url: &str) -> String {
     tokio::runtime::Runtime::new().unwrap().block_on(ask)
 }
 
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
 /// Longer than a node waits until it takes blocks for younger than itself.
 const CERTAINTY: Duration = Duration::from_secs(45);
 
 #[test]
 fn two_processes_with_one_worker_key_are_told_and_a_restart_is_not_one() {
     const SAID: &str = "Mend this (two_processes)";
-    let port = free_port();
+    let port = harness::ports::free_one().unwrap();
     let peer = format!("/ip4/127.0.0.1/tcp/{port}/p2p/{PEER}");
-    let mut node = Node::start_with(&["--reserved-nodes", &peer]);
-    let engine = node.wait_for_engine(None);
+    let node = Node::start_with(&["--reserved-nodes", &peer]);
+    let engine = node.wait_for_engine(None).unwrap();
 
     // A node that is killed in the middle of work and started again finds reports in blocks that it does not remember.
     let ask = node.poq_in_background(&["ask", "What is the capital of Peru?", "--timeout", "600"]);
     node.wait_until_in_work(0);
-    node.kill();
+    node.kill().unwrap();
     node.restart();
-    node.wait_for_engine(Some(engine));
+    node.wait_for_engine(Some(engine)).unwrap();
     ask.wait_with_output().unwrap();
     let restarted = Instant::now();
     while restarted.elapsed() < CERTAINTY {
         node.json(&["ask", "What colour is the sky?", "--timeout", "600"]);
     }
-    assert!(!node.log().contains(SAID), "a restart is no second process");
+    assert!(!node.log().unwrap().contains(SAID), "a restart is no second process");
 
     // Both work for operator-2 now, who is in every committee.
-    let second = Second::start(port, &address_of(&node.url()), "//PoQ//worker//2");
+    let second = second(port, &address_of(&node.url()), "//PoQ//worker//2");
     let questions = ["What is the capital of Peru?", "What colour is the sky?", "What is 2 plus 3?"];
     let mut questions = questions.iter().cycle();
     wait_for("the line about two processes", || {
         node.poq(&["ask", questions.next().unwrap(), "--timeout", "600", "--json"]);
-        (second.log().contains(SAID) || node.log().contains(SAID)).then_some(())
+        (second.log().unwrap().contains(SAID) || node.log().unwrap().contains(SAID)).then_some(())
     });
     let worker = node.operator("operator-2")["worker"].as_str().unwrap().to_owned();
-    let said = if second.log().contains(SAID) {
-        (second.log(), second.url.clone())
+    let said = if second.log().unwrap().contains(SAID) {
+        (second.log().unwrap(), second.url())
     } else {
-        (node.log(), node.url())
+        (node.log().unwrap(), node.url())
     };
     let line = said.0.lines().find(|line| line.contains(SAID)).unwrap().to_owned();
     assert!(line.contains(&worker) && line.contains("stop one"), "{line}");

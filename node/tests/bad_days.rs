@@ -4,8 +4,9 @@
 
 mod common;
 
-use common::{program, text, wait_for, Node};
-use serde_json::{json, Value};
+use common::{local_spec, program, text, wait_for, Node};
+use harness::Signal;
+use serde_json::json;
 use std::{fs, path::Path};
 
 /// Runs a node that ends of itself; returns what it said.
@@ -26,9 +27,7 @@ fn an_unsafe_rpc_for_others_is_refused() {
 fn specifications(folder: &Path) -> [String; 2] {
     let path = |name: &str| folder.join(name).to_str().unwrap().to_owned();
     let (right, wrong) = (path("right.json"), path("wrong.json"));
-    let output = program().args(["export-chain-spec", "--chain", "local", "--raw"]).output().unwrap();
-    assert!(output.status.success(), "{}", text(&output.stderr));
-    let mut spec: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let mut spec = local_spec();
     fs::write(&right, spec.to_string()).unwrap();
     let sudo = format!("0x{}", common::hex(&frame_support::storage::storage_prefix(b"Sudo", b"Key")));
     let key = &mut spec["genesis"]["raw"]["top"][&sudo];
@@ -42,9 +41,9 @@ fn specifications(folder: &Path) -> [String; 2] {
 fn data_of_another_chain_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let [right, wrong] = specifications(folder.path());
-    let mut node = Node::start(&["--chain", &right]);
+    let node = Node::start(&["--chain", &right]);
     wait_for("its genesis", || node.call("chain_getBlockHash", json!([0])).is_string().then_some(()));
-    node.end("-TERM");
+    node.end_by(Signal::TERM);
     let base = node.base().to_str().unwrap().to_owned();
     let said = refused(&[
         "--chain",
@@ -73,14 +72,11 @@ fn the_command_of_other_nodes_is_named_as_it_is_here() {
 
 #[test]
 fn an_orderly_stop_is_no_failure() {
-    for (signal, options) in [("-TERM", &["--dev"][..]), ("-INT", &["--chain", "local"])] {
-        let mut node = Node::start(options);
+    for (signal, options) in [(Signal::TERM, &["--dev"][..]), (Signal::INT, &["--chain", "local"])] {
+        let node = Node::start(options);
         wait_for("its genesis", || node.call("chain_getBlockHash", json!([0])).is_string().then_some(()));
-        assert!(node.end(signal).success(), "{signal}");
-        let log = node.whole_log();
-        let is_failure =
-            |line: &&String| ["Essential task", "panicked"].iter().any(|word| line.contains(word));
-        let failures: Vec<_> = log.iter().filter(is_failure).collect();
-        assert!(failures.is_empty(), "{failures:?}");
+        assert!(node.end_by(signal).success(), "{signal:?}");
+        let failures = ["Essential task", "panicked"].map(|word| node.count_lines(&[word]));
+        assert_eq!(failures, [0, 0]);
     }
 }

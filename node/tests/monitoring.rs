@@ -51,7 +51,7 @@ fn every_metric_of_the_dashboard_and_the_alerts_exists() {
     let node = Node::dev(&["--prometheus-port", &port]);
     let address: SocketAddr = format!("127.0.0.1:{port}").parse().unwrap();
     let (engine, token) = wait_for("the engine", || {
-        let found = node.engine()?;
+        let found = node.engine_endpoint()?;
         std::net::TcpStream::connect(found.0).ok().map(|_| found)
     });
     // The watch has looked, and found the engine.

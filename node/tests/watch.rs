@@ -65,8 +65,8 @@ fn an_operator_whose_engine_lacks_its_model_is_told() {
     let models = tempfile::tempdir().unwrap();
     let node = Node::start(&[&AUTHOR[..], &["--models", models.path().to_str().unwrap()]].concat());
     node.wait_for_line(&["no_worker_key"]);
-    node.insert_key("poq!", "//PoQ//worker//0");
-    node.insert_key("babe", "//Stranger");
+    node.insert_key_by_rpc("poq!", "//PoQ//worker//0");
+    node.insert_key_by_rpc("babe", "//Stranger");
     let line = node.wait_for_line(&["not_an_author", "BABE"]);
     assert!(line.contains("knows none of this node's BABE keys"), "{line}");
     let line = node.wait_for_line(&["model_missing", "poq-demo-strong"]);
@@ -90,7 +90,7 @@ fn an_operator_whose_engine_lacks_its_model_is_told() {
 #[test]
 fn off_chain_workers_that_are_off_are_said() {
     let node = Node::start(&["--chain", "local", "--offchain-worker", "never"]);
-    node.insert_key("poq!", "//PoQ//worker//1");
+    node.insert_key_by_rpc("poq!", "//PoQ//worker//1");
     let line = node.wait_for_line(&["no_offchain_workers"]);
     assert!(line.contains("without --offchain-worker"), "{line}");
 }

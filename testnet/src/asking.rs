@@ -1,4 +1,4 @@
-//! Questions to a network, and waiting for what takes blocks.
+//! Questions to a network, and waiting for events that take blocks.
 
 use anyhow::{anyhow, Context as _, Result};
 use poq_client::{
@@ -11,28 +11,28 @@ use poq_client::{
 use std::{future::Future, time::Duration};
 use tokio::time::{sleep, timeout, Instant};
 
-/// How long a node may take for one answer.
+/// Time that a node has to answer once.
 pub const DEADLINE: Duration = Duration::from_secs(10);
 
-/// How long to wait for something that takes blocks.
+/// Longest wait for an event that takes blocks.
 const PATIENCE: Duration = Duration::from_secs(600);
 
-/// How often to look.
+/// Time between two looks.
 const POLL: Duration = Duration::from_millis(500);
 
-/// How far a node is.
+/// Progress of a node.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Heights {
     /// Number of its best block.
     pub best: u64,
     /// Number of its newest finalized block.
     pub finalized: u64,
-    /// The nodes that it is connected to.
+    /// Number of connected nodes.
     pub peers: u64,
 }
 
 impl Heights {
-    /// How far the node at `url` is.
+    /// The progress of the node at `url`.
     ///
     /// # Errors
     /// If it does not answer within 10 seconds.
@@ -46,7 +46,7 @@ impl Heights {
     }
 }
 
-/// What a request says and how many shall work on it.
+/// A prompt, and the number of operators wanted for it.
 #[derive(Clone, Debug)]
 pub struct Question {
     /// The prompt.
@@ -57,17 +57,17 @@ pub struct Question {
     pub committee: u32,
 }
 
-/// The models that questions go to.
+/// Models that questions ask for.
 #[derive(Clone, Debug)]
 pub struct Models {
-    /// Any of these may answer.
+    /// The generators allowed to answer.
     pub generators: Vec<ModelId>,
-    /// Scores.
+    /// The evaluator.
     pub evaluator: ModelId,
 }
 
 impl Models {
-    /// All models of the chain that take work.
+    /// All models of the chain that are not retired.
     ///
     /// # Errors
     /// If the node does not answer, or the chain has no evaluator.
@@ -81,7 +81,7 @@ impl Models {
         Ok(Self { generators: of(ModelKind::Generator).collect(), evaluator })
     }
 
-    /// What `question` asks for, with the budget that the chain estimates.
+    /// Terms of a request for `question`, with the budget that the chain estimates.
     ///
     /// # Errors
     /// If the chain has not enough operators for it, or the node does not answer.
@@ -101,11 +101,8 @@ impl Models {
     }
 }
 
-/// Asks a question with two answers and a committee of five, signed by the key of the secret URI `from`; returns the request's
+/// Asks for two answers and a committee of five, signed by the key of the secret URI `from`; returns the request's
 /// number once it is final.
-///
-/// # Errors
-/// If the chain refuses it, or the node does not answer.
 pub async fn ask(client: &Client, prompt: &str, from: &str) -> Result<u64> {
     let question = Question { prompt: prompt.to_owned(), responders: 2, committee: 5 };
     let at = client.best().await?;
@@ -116,35 +113,35 @@ pub async fn ask(client: &Client, prompt: &str, from: &str) -> Result<u64> {
     Ok(event.request)
 }
 
-/// Waits until a request is over.
-///
-/// # Errors
-/// If it does not end.
+/// Waits until a request is settled or refunded.
 pub async fn wait_until_closed(client: &Client, id: u64) -> Result<RequestView> {
     let closed = |request: &RequestView| request.phase.closed_at().is_some();
     wait("the request's end", || async { Ok(client.best().await?.request(id).await?.filter(closed)) }).await
 }
 
+/// Waits until no request is open in the newest finalized block.
+pub async fn wait_until_all_closed(client: &Client) -> Result<()> {
+    let none_open = || async { Ok((client.finalized().await?.open_requests().await? == 0).then_some(())) };
+    wait("the end of all requests", none_open).await
+}
+
 /// Waits until the node has finalized the block of this number.
-///
-/// # Errors
-/// If it does not.
 pub async fn wait_until_finalized(client: &Client, number: u64) -> Result<()> {
     wait("finality", || async { Ok((client.finalized().await?.number() >= number).then_some(())) }).await
 }
 
-/// Fails unless all holds that must hold between the chain's stored values.
+/// Has the chain check its invariants.
 ///
 /// # Errors
-/// What does not hold, or that the node does not answer.
+/// The broken invariant, or that the node does not answer.
 pub async fn check_invariants(at: &At) -> Result<()> {
     at.check_invariants().await?.map_err(|error| anyhow!("an invariant does not hold: {error}"))
 }
 
-/// Asks again and again until there is an answer. A node that does not answer is asked again, too.
+/// Calls `check` until it returns a value, also after errors.
 ///
 /// # Errors
-/// If there is none for ten minutes: the last error, if that is why.
+/// The last error, if there is no value within 600 seconds.
 pub async fn wait<T, F: Future<Output = Result<Option<T>>>>(
     what: &str,
     mut check: impl FnMut() -> F,

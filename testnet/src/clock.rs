@@ -1,4 +1,4 @@
-//! Clocks, to put wrong: libfaketime between a node and the system's clock.
+//! Clocks that can be set wrong: libfaketime between a node and the system's clock.
 
 use anyhow::{Context as _, Result};
 use std::{
@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The clock of one node. Time goes on at its usual pace; only what the wall clock says is moved.
+/// The wall clock of one node. It runs at the usual pace, with an offset.
 #[derive(Clone, Debug)]
 pub struct Clock {
     file: PathBuf,
@@ -16,10 +16,7 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// A right clock, whose offset is kept in `file`; `None` where libfaketime is not installed (Debian's package `faketime`).
-    ///
-    /// # Errors
-    /// If the file cannot be written.
+    /// A clock with offset 0, which is stored in `file`; `None` if libfaketime is not installed (Debian's package `faketime`).
     pub fn new(file: &Path) -> Result<Option<Self>> {
         let folders = [
             format!("/usr/lib/{ARCH}-linux-gnu/faketime"),
@@ -33,24 +30,21 @@ impl Clock {
         Ok(Some(clock))
     }
 
-    /// Puts the clock so many seconds ahead of the true time, or behind it.
-    ///
-    /// # Errors
-    /// If the file cannot be written.
+    /// Sets the offset from the true time, in seconds; a negative one sets the clock back.
     pub fn put(&self, seconds: i64) -> Result<()> {
-        // At once or not at all: a node reads the file whenever it likes.
+        // Renamed, not written in place: the node may read the file at any time.
         let next = self.file.with_extension("next");
         fs::write(&next, format!("{seconds:+}\n"))
             .and_then(|()| fs::rename(&next, &self.file))
             .with_context(|| format!("cannot write {}", self.file.display()))
     }
 
-    /// What a process needs in its environment to go by this clock.
+    /// Environment variables that make a process use this clock.
     pub fn environment(&self) -> Vec<(String, OsString)> {
         let pairs: [(&str, OsString); 5] = [
             ("LD_PRELOAD", self.library.clone().into()),
             ("FAKETIME_TIMESTAMP_FILE", self.file.clone().into()),
-            // Look into the file at most once a second, and leave monotonic clocks and files alone.
+            // Reads the file at most once a second; leaves monotonic clocks and times of files alone.
             ("FAKETIME_CACHE_DURATION", "1".into()),
             ("FAKETIME_DONT_FAKE_MONOTONIC", "1".into()),
             ("NO_FAKE_STAT", "1".into()),

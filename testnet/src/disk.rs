@@ -1,46 +1,40 @@
-//! Small disks, to fill.
+//! Small disks that can be filled.
 
-use anyhow::{ensure, Context as _, Result};
+use anyhow::{Context as _, Result};
+use harness::programs;
 use rustix::fs::{fallocate, FallocateFlags};
 use std::{
+    ffi::OsStr,
     fs::{self, File},
     path::{Path, PathBuf},
-    process::{Command, Stdio},
 };
 
-/// The file that takes all the room.
+/// Name of the file that fills a disk.
 const BALLAST: &str = "ballast";
 
-/// What disks are called in the list of mounts.
+/// Name of these disks in the list of mounts.
 const NAME: &str = "poq-disk";
 
-/// How much is taken at a time, in bytes: most of it in large pieces, the rest by pages.
+/// Sizes of the pieces that a disk is filled with, in bytes: large ones first, then pages for the rest.
 const PIECES: [u64; 2] = [1024 * 1024, 4096];
 
-/// A file system in memory, of a size of its own. It is unmounted when it is dropped.
+/// A file system in memory. It is unmounted with this value.
 #[derive(Debug)]
 pub struct Disk {
     path: PathBuf,
 }
 
 impl Disk {
-    /// Mounts a disk of so many mebibytes at `path`.
-    ///
-    /// # Errors
-    /// If this user may not, or the folder cannot be made.
+    /// Mounts a disk of `mebibytes` at `path`. Needs root.
     pub fn mount(path: &Path, mebibytes: u32) -> Result<Self> {
         fs::create_dir_all(path).with_context(|| format!("cannot make {}", path.display()))?;
         let options = format!("size={mebibytes}m,mode=700");
-        let mut mount = Command::new("mount");
-        run(mount.args(["-t", "tmpfs", "-o", &options, NAME]).arg(path))?;
+        let words = ["-t", "tmpfs", "-o", &options, NAME].map(OsStr::new);
+        programs::run("mount", &[&words[..], &[path.as_os_str()]].concat())?;
         Ok(Self { path: path.to_owned() })
     }
 
-    /// Takes all the room there is, piece by piece: who asks for all at once gets nothing if another one writes meanwhile.
-    /// Returns how much that was, in bytes.
-    ///
-    /// # Errors
-    /// If a file cannot be made.
+    /// Fills the disk; returns the bytes taken. Piece by piece, because a claim for all of it fails if another process writes meanwhile.
     pub fn fill(&self) -> Result<u64> {
         let file = File::create(self.path.join(BALLAST)).context("cannot fill a disk")?;
         let mut taken = 0u64;
@@ -52,10 +46,7 @@ impl Disk {
         Ok(taken)
     }
 
-    /// Gives the room back.
-    ///
-    /// # Errors
-    /// If the file cannot be removed.
+    /// Frees the bytes taken by [`Disk::fill`].
     pub fn free(&self) -> Result<()> {
         let ballast = self.path.join(BALLAST);
         if ballast.exists() {
@@ -71,24 +62,14 @@ impl Drop for Disk {
     }
 }
 
-/// Unmounts the disks below `folder` that a run left there which was killed.
-///
-/// # Errors
-/// If one cannot be unmounted.
+/// Unmounts the disks below `folder` that a killed run left mounted.
 pub fn unmount_below(folder: &Path) -> Result<()> {
     let mounts = fs::read_to_string("/proc/mounts").context("cannot read /proc/mounts")?;
     let disks = mounts.lines().filter_map(|line| line.strip_prefix(NAME)?.split_whitespace().next());
     disks.map(Path::new).filter(|path| path.starts_with(folder)).try_for_each(unmount)
 }
 
-/// Lazily: a process that was killed a moment ago may still hold a file.
+/// Unmounts lazily, because a process that was just killed may still hold a file.
 fn unmount(path: &Path) -> Result<()> {
-    run(Command::new("umount").arg("--lazy").arg(path))
-}
-
-fn run(command: &mut Command) -> Result<()> {
-    let output = command.stdin(Stdio::null()).output().with_context(|| format!("cannot run {command:?}"))?;
-    let error = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "{command:?} failed: {}", error.trim());
-    Ok(())
+    programs::run("umount", &["--lazy".as_ref(), path.as_os_str()]).map(|_| ())
 }

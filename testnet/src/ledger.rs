@@ -1,4 +1,4 @@
-//! What must hold when all is over, read from the events of every block.
+//! The books of a chain, read from the events of every block, and the faults found in them.
 
 use crate::members;
 use anyhow::{Context as _, Result};
@@ -10,38 +10,38 @@ use subxt::{
     ext::scale_value::{Composite, Primitive, ValueDef},
 };
 
-/// What became of a request.
+/// The end of a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum End {
-    /// Paid for by quality.
+    /// Settled.
     Settled,
-    /// The budget went back, for this reason.
+    /// Refunded, for this reason.
     Refunded(String),
 }
 
-/// The life of a request.
+/// A request from its first to its last block.
 #[derive(Clone, Debug, Serialize)]
 pub struct Life {
-    /// Who asked, as hex.
+    /// The requester's account, as hex.
     pub requester: String,
-    /// What was on hold.
+    /// The budget, in the smallest unit.
     pub budget: u128,
-    /// The block that it was made in.
+    /// The block that made it.
     pub made: u64,
-    /// The block that it ended in, and how.
+    /// The block that ended it, and how it ended.
     pub ended: Option<(u64, End)>,
-    /// Which committee is at work.
+    /// Number of the committee at work.
     #[serde(skip)]
     round: u128,
 }
 
-/// A duty that was not done.
+/// A duty that was not fulfilled.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Missed {
-    /// The block in which that was found.
+    /// The block that closed the duty.
     pub block: u64,
-    /// Whose it was: a member's name, or an account as hex.
+    /// The operator: a member's name, or an account as hex.
     pub operator: String,
     /// The request.
     pub request: u64,
@@ -49,42 +49,39 @@ pub struct Missed {
     pub outcome: String,
 }
 
-/// The books of a chain from its first block on.
+/// The books of a chain from its first block on. Amounts are in the smallest unit.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Ledger {
-    /// How many blocks were read.
+    /// Number of blocks read.
     pub blocks: u64,
     /// The requests, by number.
     pub requests: BTreeMap<u64, Life>,
-    /// Fees of transactions; burnt.
+    /// Fees of transactions, which are burnt.
     pub transaction_fees: u128,
-    /// Fees of requests; burnt.
+    /// Fees of requests, which are burnt.
     pub request_fees: u128,
-    /// Stake that was taken.
+    /// Slashed stake.
     pub slashed: u128,
-    /// The part of it that went to those who were harmed; the rest is burnt.
+    /// The part of it that compensated others; the rest is burnt.
     pub compensated: u128,
-    /// Balances too small to keep; burnt.
+    /// Balances below the existential deposit, which are burnt.
     pub dust: u128,
-    /// How duties ended, and how often.
+    /// Number of closed duties, by outcome.
     pub duties: BTreeMap<String, u64>,
-    /// The duties that were not done.
+    /// The duties that were not fulfilled.
     pub missed: Vec<Missed>,
-    /// How often work was reported.
+    /// Number of reports of work.
     pub reports: u64,
-    /// Transactions in blocks that failed.
+    /// Number of failed transactions in blocks.
     pub failed_transactions: u64,
-    /// What must not be: duties reported twice, books that do not add up, events that cannot happen.
+    /// Broken rules: duties reported twice, sums that do not add up, events that cannot happen.
     pub faults: Vec<String>,
     #[serde(skip)]
     reported: BTreeSet<(String, u64, u128, String)>,
 }
 
 impl Ledger {
-    /// Reads the blocks from the first to the number `last`. The node must keep the state of all.
-    ///
-    /// # Errors
-    /// If the node does not answer.
+    /// Reads the blocks 1 to `last` from a node that keeps the state of every block.
     pub async fn read(client: &Client, last: u64) -> Result<Self> {
         let mut ledger = Self::default();
         for number in 1..=last {
@@ -139,16 +136,12 @@ impl Ledger {
                 let work = fields.at("work").and_then(variant).unwrap_or_default();
                 self.enter_report(block, request(), operator, work);
             }
-            ("ProofOfQuality", "Settled") => {
+            ("ProofOfQuality", "Settled" | "Refunded") => {
+                let reason = fields.at("reason").and_then(variant);
+                let end = reason.map_or(End::Settled, |reason| End::Refunded(reason.to_owned()));
                 let parts = amount("paid").saturating_add(amount("fee")).saturating_add(amount("refund"));
                 add(&mut self.request_fees, amount("fee"));
-                self.close(block, request(), parts, End::Settled);
-            }
-            ("ProofOfQuality", "Refunded") => {
-                let reason = fields.at("reason").and_then(variant).unwrap_or_default().to_owned();
-                let parts = amount("paid").saturating_add(amount("fee")).saturating_add(amount("refund"));
-                add(&mut self.request_fees, amount("fee"));
-                self.close(block, request(), parts, End::Refunded(reason));
+                self.close(block, request(), parts, end);
             }
             ("ProofOfQuality", "Slashed") => add(&mut self.slashed, amount("amount")),
             ("ProofOfQuality", "Compensated") => add(&mut self.compensated, amount("amount")),
@@ -200,7 +193,7 @@ impl Ledger {
         }
     }
 
-    /// What was burnt.
+    /// Sum of everything burnt.
     pub fn burnt(&self) -> u128 {
         let slashed = self.slashed.saturating_sub(self.compensated);
         [self.transaction_fees, self.request_fees, slashed, self.dust]
@@ -208,7 +201,7 @@ impl Ledger {
             .fold(0, |sum, part| sum.saturating_add(*part))
     }
 
-    /// How many requests ended in a way that `is` says.
+    /// Number of requests whose end satisfies `is`.
     pub fn ended(&self, is: impl Fn(&End) -> bool) -> usize {
         self.requests.values().filter(|life| life.ended.as_ref().is_some_and(|(_, end)| is(end))).count()
     }
@@ -219,10 +212,7 @@ impl Ledger {
     }
 }
 
-/// All units that there are at a block.
-///
-/// # Errors
-/// If the node does not answer.
+/// Total issuance at a block, in the smallest unit.
 pub async fn issuance(at: &At) -> Result<u128> {
     Ok(at.value(storage().balances().total_issuance()).await?)
 }

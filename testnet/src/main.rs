@@ -1,20 +1,24 @@
-//! `poq-testnet`: a network of eleven nodes on this machine, to use or to hurt.
+//! `poq-testnet`: a network of eleven nodes on this machine, and another one for tests with faults.
 
 use anyhow::{bail, ensure, Context as _, Result};
 use clap::{Parser, Subcommand};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use harness::programs;
+use indicatif::ProgressBar;
 use std::{
     env,
     fs::{self, File},
-    io::{self, IsTerminal as _, Write as _},
+    io::{self, Write as _},
     path::{Path, PathBuf},
     process::ExitCode,
     time::Duration,
 };
 use testnet::{
-    chaos, members,
+    chaos,
+    ending::Ending,
+    members,
     network::{Network, Options, Place},
-    process, programs, show,
+    show,
+    terminal::{bar, folder_or_cached, say},
 };
 
 /// A network of real nodes on this machine: four block authors and seven operators, each with its own data, keys and engine.
@@ -36,17 +40,17 @@ Examples:
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Start the network, in the background
+    /// Start the network in the background, or continue where it was stopped
     Up {
         #[command(flatten)]
         place: Folder,
-        /// RPC port of the first node; the others have the next ones
+        /// RPC port of the first node; the others have the ports after it
         #[arg(long, value_name = "PORT", default_value_t = 9944)]
         rpc_port: u16,
-        /// Port of the first node for other nodes; the others have the next ones
+        /// Port of the first node for other nodes; the others have the ports after it
         #[arg(long, value_name = "PORT", default_value_t = 30333)]
         port: u16,
-        /// Folder with the demo's models
+        /// Folder with the demo models
         #[arg(long, value_name = "DIR", env = "POQ_MODELS", default_value = "models")]
         models: PathBuf,
     },
@@ -54,7 +58,7 @@ enum Command {
     Down {
         #[command(flatten)]
         place: Folder,
-        /// Remove its data, too
+        /// Also remove its data
         #[arg(long)]
         forget: bool,
     },
@@ -62,11 +66,11 @@ enum Command {
     Status {
         #[command(flatten)]
         place: Folder,
-        /// For scripts
+        /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// Hurt a network of its own, at random moments from a seed, and see whether anything is lost (as root)
+    /// Cause faults in a network of its own, at random moments from a seed, and check that nothing is lost (as root)
     Chaos(chaos::Args),
 }
 
@@ -78,24 +82,18 @@ struct Folder {
 }
 
 impl Folder {
-    /// `poq-testnet COMMAND` for this folder, called as this program was: what a hint prints works where that did.
+    /// The command line `poq-testnet COMMAND` for this folder, with the program's path as it was called, so that a hint can be copied.
     fn hint(&self, command: &str) -> String {
         let folder = self.folder.iter().map(|folder| format!(" --folder {}", quoted(folder)));
         format!("{} {command}{}", quoted(&called()), folder.collect::<String>())
     }
 
     fn path(&self) -> Result<PathBuf> {
-        if let Some(folder) = &self.folder {
-            return Ok(std::path::absolute(folder)?);
-        }
-        let cache = env::var_os("POQ_CACHE").map(PathBuf::from);
-        let home = || Some(PathBuf::from(env::var_os("HOME")?).join(".cache/proof-of-quality"));
-        let cache = cache.or_else(home).context("there is no home folder: say --folder DIR")?;
-        Ok(cache.join("network"))
+        folder_or_cached(self.folder.as_deref(), "network")
     }
 }
 
-/// This program, as it was called.
+/// Path of this program, as it was called.
 fn called() -> PathBuf {
     env::args_os().next().map_or_else(|| "poq-testnet".into(), PathBuf::from)
 }
@@ -127,7 +125,7 @@ async fn run(args: Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Holds off another `up` or `down` on the same folder.
+/// A lock that keeps out another `up` or `down` on the same folder.
 fn take_turn(folder: &Path) -> Result<File> {
     fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let path = folder.join("turn");
@@ -154,15 +152,16 @@ async fn up(place: &Folder, rpc_port: u16, port: u16, models: PathBuf) -> Result
         folder.display()
     ))?;
 
-    let mut ending = process::Ending::listen()?;
-    let bar = bar(network.nodes().len());
+    let mut ending = Ending::listen()?;
+    let bar = bar(network.nodes().len(), "{bar:40} {pos} of {len} nodes are up, {elapsed}");
+    bar.enable_steady_tick(Duration::from_millis(200));
     let started = tokio::select! {
         biased;
         () = ending.heard() => Err(anyhow::anyhow!("interrupted; nothing runs")),
         started = start(&network, &bar) => started,
     };
     bar.finish_and_clear();
-    // On an error the nodes end with the value.
+    // On an error the nodes end with `network`.
     started?;
     network.detach();
     say(&show::table(&show::statuses(&network).await).trim_fmt())?;
@@ -177,7 +176,7 @@ async fn up(place: &Folder, rpc_port: u16, port: u16, models: PathBuf) -> Result
 }
 
 async fn start(network: &Network, bar: &ProgressBar) -> Result<()> {
-    network.nodes().iter().try_for_each(testnet::node::Node::start)?;
+    network.nodes().iter().try_for_each(|node| node.start())?;
     network.wait_until_up(|up| bar.set_position(up as u64)).await
 }
 
@@ -269,24 +268,4 @@ async fn status(place: &Folder, json: bool) -> Result<()> {
         say(&format!("\nNothing runs; `{}` goes on where it was.", place.hint("up")))?;
     }
     Ok(())
-}
-
-/// A bar for nodes that are up, on a terminal only.
-fn bar(nodes: usize) -> ProgressBar {
-    let target =
-        if io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-    let bar = ProgressBar::with_draw_target(Some(nodes as u64), target);
-    if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos} of {len} nodes are up, {elapsed}") {
-        bar.set_style(style);
-    }
-    bar.enable_steady_tick(Duration::from_millis(200));
-    bar
-}
-
-/// Writes a line (or lines) of output.
-fn say(text: &str) -> Result<()> {
-    match writeln!(io::stdout(), "{text}") {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
-        _ => Ok(()),
-    }
 }

@@ -1,20 +1,20 @@
-//! Who is in the network: the authors and operators that the chain `local` knows from its genesis.
+//! Members of a network: the authors and operators in the genesis of the chain `local`.
 
 use poq_runtime::demo::{Operator, Role, OPERATORS};
 
-/// The authors of the chain `local`, by the names of their keys.
+/// Names of the development keys of the authors of `local`.
 const AUTHORS: [&str; 4] = ["Alice", "Bob", "Charlie", "Dave"];
 
-/// One who runs a node.
+/// A block author or an operator, each with a node of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
-    /// What its node is called: `alice`, `operator-3`.
+    /// Name of its node: `alice`, `operator-3`.
     pub name: String,
-    /// What its node is for.
+    /// Task of its node.
     pub part: Part,
 }
 
-/// What a node is for.
+/// Task of a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Part {
     /// Authors blocks and votes on finality.
@@ -22,7 +22,7 @@ pub enum Part {
         /// Secret URI of its session keys.
         uri: String,
     },
-    /// Does an operator's work, with an engine.
+    /// Works for an operator, with an engine.
     Operator {
         /// Secret URI of its worker key.
         uri: String,
@@ -38,7 +38,7 @@ pub enum Part {
 pub struct Key<'a> {
     /// `sr25519` or `ed25519`.
     pub scheme: &'static str,
-    /// Four letters.
+    /// Key type: four letters.
     pub kind: &'static str,
     /// Secret URI.
     pub uri: &'a str,
@@ -56,7 +56,7 @@ impl Member {
         }
     }
 
-    /// For people.
+    /// Role, for people.
     pub fn role(&self) -> &'static str {
         match self.part {
             Part::Author { .. } => "block author",
@@ -70,7 +70,7 @@ impl Member {
         matches!(self.part, Part::Author { .. })
     }
 
-    /// Whether it does an operator's work.
+    /// Whether it is an operator.
     pub fn is_operator(&self) -> bool {
         !self.is_author()
     }

@@ -1,46 +1,41 @@
-//! All nodes together: creating, starting, waiting, stopping.
+//! A network of nodes: created, started, awaited, stopped.
 
 use crate::{
     asking::Heights,
     members::{self, Member},
-    node::{Address, Node, Setup},
-    programs,
+    node::Node,
     wires::Wires,
 };
 use anyhow::{bail, ensure, Context as _, Result};
+use harness::{ports, programs, Address, Setup, Signal};
 use serde::{Deserialize, Serialize};
 use std::{
     fs,
-    net::{Ipv4Addr, SocketAddr, TcpListener},
     path::{Path, PathBuf},
-    process::{Command, Stdio},
     time::{Duration, Instant},
 };
 use tokio::time::sleep;
 
-/// How long to wait for a network: far more than it takes, because machines are busy.
+/// Longest wait for a network. Far more than it takes, because machines are busy.
 const PATIENCE: Duration = Duration::from_secs(420);
 
-/// How often to look.
+/// Time between two looks.
 const POLL: Duration = Duration::from_millis(500);
 
-/// How many authors everybody is told of. One is not enough: it may be the one that is down.
+/// Number of authors that each node is told of. One is not enough, because it may be down.
 const BOOTNODES: usize = 4;
 
-/// Where the nodes of a network can be reached.
+/// Addresses of the nodes of a network.
 #[derive(Debug)]
 pub enum Place {
-    /// On this machine's loopback, each with a port for RPC and one for other nodes.
+    /// Pairs of ports on this machine's loopback: for RPC and for other nodes.
     Loopback(Vec<(u16, u16)>),
-    /// In namespaces of their own.
+    /// A network namespace for each node.
     Wires(Wires),
 }
 
 impl Place {
-    /// Ports from these on, one of each kind for each member.
-    ///
-    /// # Errors
-    /// If there are not so many ports.
+    /// Consecutive ports from these on, one of each kind for each member.
     pub fn ports_from(rpc: u16, p2p: u16) -> Result<Self> {
         let count = u16::try_from(members::all().len())?;
         let ports = (0..count).map(|index| Some((rpc.checked_add(index)?, p2p.checked_add(index)?)));
@@ -48,30 +43,18 @@ impl Place {
         Ok(Self::Loopback(ports))
     }
 
-    /// Any ports that are free now.
-    ///
-    /// # Errors
-    /// If there are none.
+    /// Any ports that are free now, one of each kind for each member.
     pub fn free_ports() -> Result<Self> {
-        let bind = |_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
-        // All at once, so that none is given twice.
-        let held: Vec<_> = (0..members::all().len().saturating_mul(2)).map(bind).collect::<Result<_, _>>()?;
-        let ports: Vec<_> = held.iter().map(TcpListener::local_addr).collect::<Result<_, _>>()?;
-        let pairs = ports.chunks_exact(2).filter_map(|pair| match pair {
-            [rpc, p2p] => Some((rpc.port(), p2p.port())),
-            _ => None,
-        });
-        Ok(Self::Loopback(pairs.collect()))
+        let count = members::all().len();
+        let mut rpc = ports::free(count.saturating_mul(2))?;
+        let p2p = rpc.split_off(count);
+        Ok(Self::Loopback(rpc.into_iter().zip(p2p).collect()))
     }
 
     fn addresses(&self) -> Vec<Address> {
-        let on_loopback = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         match self {
             Self::Wires(wires) => wires.addresses(),
-            Self::Loopback(ports) => ports
-                .iter()
-                .map(|(rpc, p2p)| Address { rpc: on_loopback(*rpc), p2p: on_loopback(*p2p), namespace: None })
-                .collect(),
+            Self::Loopback(ports) => ports.iter().map(|(rpc, p2p)| Address::loopback(*rpc, *p2p)).collect(),
         }
     }
 }
@@ -79,24 +62,24 @@ impl Place {
 /// The chain that a network runs.
 #[derive(Clone, Debug)]
 pub enum Spec {
-    /// One that comes with the node, by its name.
+    /// The name of a chain that comes with the node.
     BuiltIn(String),
-    /// One in a file, as `poq-node export-chain-spec` writes it, raw or not.
+    /// A file as `poq-node export-chain-spec` writes it, raw or not.
     File(PathBuf),
 }
 
-/// How a network is made.
+/// Options of a network.
 #[derive(Debug)]
 pub struct Options {
-    /// The folder of all that it leaves on disk.
+    /// Folder of everything that it writes.
     pub folder: PathBuf,
-    /// Where its nodes are.
+    /// Addresses of its nodes.
     pub place: Place,
-    /// Which chain it runs.
+    /// The chain that it runs.
     pub spec: Spec,
     /// The program of its nodes; `None` for the one beside this program.
     pub program: Option<PathBuf>,
-    /// The folder of the demo's models.
+    /// Folder with the demo models.
     pub models: PathBuf,
 }
 
@@ -108,29 +91,24 @@ impl Options {
     }
 }
 
-/// The nodes of a network.
+/// The nodes of a network. They end with this value, unless they were detached.
 #[derive(Debug)]
 pub struct Network {
     nodes: Vec<Node>,
+    spec: PathBuf,
     // Removes the namespaces when it is dropped; after the nodes, which live in them.
     wires: Option<Wires>,
-    detached: bool,
 }
 
-/// What another run of this program has to know of a network.
+/// The facts that another run of this program needs to find the nodes of a network.
 #[derive(Debug, Serialize, Deserialize)]
 struct Saved {
     program: PathBuf,
-    models: PathBuf,
     ports: Vec<(u16, u16)>,
-    bootnodes: Vec<String>,
 }
 
 impl Network {
-    /// Makes data folders and keys for `members`; starts nothing.
-    ///
-    /// # Errors
-    /// If a program or the models are missing, or files cannot be written.
+    /// Makes the network's folder and the chain's specification; starts nothing.
     pub async fn create(options: Options, members: Vec<Member>) -> Result<Self> {
         let Options { folder, place, spec, program, models } = options;
         let folder = std::path::absolute(folder)?;
@@ -141,36 +119,40 @@ impl Network {
         let addresses = place.addresses();
         ensure!(addresses.len() >= members.len(), "there are more members than addresses");
         let nodes = members.into_iter().zip(addresses).map(|(member, address)| {
-            let setup = Setup {
-                program: program.clone(),
-                spec: spec.clone(),
-                models: models.clone(),
-                folder: folder.join("nodes").join(&member.name),
-                address,
-                bootnodes: Vec::new(),
-                options: Vec::new(),
-                environment: Vec::new(),
-            };
-            Node::new(member, setup)
+            let setup = setup(&program, &folder, &member, address);
+            Node::new(member, setup, &spec, &models)
         });
+        let nodes = nodes.collect();
         let wires = match place {
             Place::Wires(wires) => Some(wires),
             Place::Loopback(_) => None,
         };
-        Ok(Self { nodes: nodes.collect(), wires, detached: false })
+        Ok(Self { nodes, spec, wires })
     }
 
-    /// Gives every node its keys, and the addresses of the authors. Before this, disks can be mounted and options set.
+    /// Makes and starts a network whose first node keeps the state of every block.
     ///
     /// # Errors
-    /// If a program fails or a file cannot be written.
+    /// As [`Network::create`], [`Network::equip`] and [`Network::start`].
+    pub async fn launch(options: Options, members: Vec<Member>) -> Result<Self> {
+        let mut network = Self::create(options, members).await?;
+        if let Some(first) = network.nodes.first_mut() {
+            first.setup.add(ARCHIVE);
+        }
+        network.equip()?;
+        network.start().await?;
+        Ok(network)
+    }
+
+    /// Gives every node its keys and the addresses of the authors. Disks can be mounted and options set before.
     pub fn equip(&mut self) -> Result<()> {
         let peers: Vec<String> = self.nodes.iter().map(Node::make_network_key).collect::<Result<_>>()?;
         let authors = self.nodes.iter().zip(&peers).filter(|(node, _)| node.member.is_author());
         let all: Vec<String> = authors.take(BOOTNODES).map(|(node, peer)| node.multiaddress(peer)).collect();
         for (node, peer) in self.nodes.iter_mut().zip(&peers) {
-            node.insert_keys()?;
-            node.setup.bootnodes = all.iter().filter(|address| !address.ends_with(peer)).cloned().collect();
+            node.insert_keys(&self.spec)?;
+            let others = all.iter().filter(|address| !address.ends_with(peer));
+            node.setup.add(others.flat_map(|address| ["--bootnodes", address]));
         }
         Ok(())
     }
@@ -178,16 +160,16 @@ impl Network {
     /// Starts all nodes and waits until the chain finalizes and every engine answers.
     ///
     /// # Errors
-    /// If a node ends, or the network does not come up.
+    /// As [`Network::wait_until_up`].
     pub async fn start(&self) -> Result<()> {
-        self.nodes.iter().try_for_each(Node::start)?;
+        self.nodes.iter().try_for_each(|node| node.start())?;
         self.wait_until_up(|_| {}).await
     }
 
     /// Waits until every node has a finalized block and every engine answers; `tell` hears how many nodes do.
     ///
     /// # Errors
-    /// If a node ends meanwhile, or it takes too long.
+    /// If a node ends meanwhile, or it takes more than 420 seconds.
     pub async fn wait_until_up(&self, tell: impl Fn(usize)) -> Result<()> {
         let deadline = Instant::now().checked_add(PATIENCE).context("a patience without end")?;
         loop {
@@ -198,7 +180,7 @@ impl Network {
                     "{} ended: {} (its log: {})",
                     node.name(),
                     node.last_words(),
-                    node.log().display()
+                    node.log_file().display()
                 );
                 if !is_up(node).await {
                     waiting.push(node.name());
@@ -231,49 +213,31 @@ impl Network {
     }
 
     /// Ends all nodes.
-    ///
-    /// # Errors
-    /// If one cannot be ended.
     pub fn stop(&self) -> Result<()> {
-        // All are told before any is waited for.
+        // All get the signal before any is awaited.
         for node in &self.nodes {
-            node.signal(rustix::process::Signal::TERM);
+            node.signal(Signal::TERM);
         }
-        self.nodes.iter().try_for_each(Node::stop)
+        self.nodes.iter().try_for_each(|node| node.stop())
     }
 
     /// Lets the nodes run on when this value is gone.
     pub fn detach(&mut self) {
-        self.detached = true;
+        self.nodes.iter_mut().for_each(|node| node.detach());
     }
 
-    /// Writes down what [`Network::open`] needs.
-    ///
-    /// # Errors
-    /// If the file cannot be written.
+    /// Saves what [`Network::open`] reads.
     pub fn save(&self, folder: &Path) -> Result<()> {
         let Some(first) = self.nodes.first() else { return Ok(()) };
-        let mut bootnodes: Vec<String> =
-            self.nodes.iter().flat_map(|node| node.setup.bootnodes.clone()).collect();
-        bootnodes.sort();
-        bootnodes.dedup();
-        let ports =
-            self.nodes.iter().map(|node| (node.setup.address.rpc.port(), node.setup.address.p2p.port()));
-        let saved = Saved {
-            program: first.setup.program.clone(),
-            models: first.setup.models.clone(),
-            ports: ports.collect(),
-            bootnodes,
-        };
+        let addresses = self.nodes.iter().map(|node| &node.setup.address);
+        let ports = addresses.map(|address| (address.rpc.port(), address.p2p.port())).collect();
+        let saved = Saved { program: first.setup.program.clone(), ports };
         let path = folder.join(SAVED);
         let json = serde_json::to_vec_pretty(&saved)?;
         fs::write(&path, json).with_context(|| format!("cannot write {}", path.display()))
     }
 
     /// The network whose data lies in `folder`; `None` if there is none.
-    ///
-    /// # Errors
-    /// If what is there cannot be read.
     pub fn open(folder: &Path) -> Result<Option<Self>> {
         let path = folder.join(SAVED);
         if !path.exists() {
@@ -283,39 +247,28 @@ impl Network {
         let saved: Saved = serde_json::from_slice(&fs::read(&path)?).with_context(broken)?;
         let addresses = Place::Loopback(saved.ports).addresses();
         let nodes = members::all().into_iter().zip(addresses).map(|(member, address)| {
-            let setup = Setup {
-                program: saved.program.clone(),
-                spec: folder.join(CHAIN),
-                models: saved.models.clone(),
-                folder: folder.join("nodes").join(&member.name),
-                address,
-                bootnodes: saved.bootnodes.clone(),
-                options: Vec::new(),
-                environment: Vec::new(),
-            };
-            Node::new(member, setup)
+            let setup = setup(&saved.program, folder, &member, address);
+            Node::found(member, setup)
         });
-        Ok(Some(Self { nodes: nodes.collect(), wires: None, detached: true }))
+        Ok(Some(Self { nodes: nodes.collect(), spec: folder.join(CHAIN), wires: None }))
     }
 }
 
-impl Drop for Network {
-    fn drop(&mut self) {
-        if !self.detached {
-            for node in &self.nodes {
-                let _already_gone = node.kill();
-            }
-        }
-    }
+/// Setup of a member's node in the network's folder.
+fn setup(program: &Path, folder: &Path, member: &Member, address: Address) -> Setup {
+    Setup { address, ..Setup::new(program, folder.join("nodes").join(&member.name)) }
 }
 
-/// The file of what a network is.
+/// Options of a node that keeps the state of every block.
+pub const ARCHIVE: [&str; 2] = ["--state-pruning", "archive"];
+
+/// File with the facts that [`Network::open`] needs.
 const SAVED: &str = "network.json";
 
-/// The file of the chain's specification.
+/// File with the chain's specification.
 const CHAIN: &str = "chain.json";
 
-/// Writes the chain's specification, once; returns where it is.
+/// Writes the chain's specification, unless it is there; returns its path.
 fn write_spec(program: &Path, spec: &Spec, folder: &Path) -> Result<PathBuf> {
     let file = folder.join(CHAIN);
     match spec {
@@ -324,12 +277,8 @@ fn write_spec(program: &Path, spec: &Spec, folder: &Path) -> Result<PathBuf> {
         }
         Spec::BuiltIn(_) if file.exists() => {}
         Spec::BuiltIn(name) => {
-            let mut command = Command::new(program);
-            command.args(["export-chain-spec", "--raw", "--chain", name, "--output"]).arg(&file);
-            let output = command.stdin(Stdio::null()).output();
-            let output = output.with_context(|| format!("cannot run {}", program.display()))?;
-            let error = String::from_utf8_lossy(&output.stderr);
-            ensure!(output.status.success(), "the chain's specification cannot be made: {}", error.trim());
+            let spec = programs::chain_spec(program, name, true)?;
+            fs::write(&file, spec).with_context(|| format!("cannot write {}", file.display()))?;
         }
     }
     Ok(file)
@@ -337,6 +286,6 @@ fn write_spec(program: &Path, spec: &Spec, folder: &Path) -> Result<PathBuf> {
 
 /// Whether a node has a finalized block, and an engine if it needs one.
 async fn is_up(node: &Node) -> bool {
-    let engine = !node.member.is_operator() || node.engine_answers();
+    let engine = !node.member.is_operator() || node.engine_that_answers().is_some();
     engine && Heights::of(&node.url()).await.is_ok_and(|heights| heights.finalized > 0)
 }

@@ -1,41 +1,42 @@
-//! Tables.
+//! Status of a network, as a table or JSON.
 
-use crate::{asking::Heights, network::Network, node::Node, process};
+use crate::{asking::Heights, network::Network, node::Node};
 use comfy_table::{
     presets, Attribute, Cell, CellAlignment, ContentArrangement, LineStyle, Table, TableStyle,
 };
+use harness::process;
 use serde::Serialize;
 use std::io::IsTerminal as _;
 
-/// A line below the names of the columns, and no other.
+/// A line below the heads and no other.
 const STYLE: TableStyle = presets::NOTHING.header_separator(LineStyle::none().fill('─').junction('─'));
 
-/// What there is to say of a node.
+/// Status of a node.
 #[derive(Clone, Debug, Serialize)]
 pub struct Status {
-    /// What it is called.
+    /// Name.
     pub name: String,
-    /// What it is for.
+    /// Role.
     pub role: &'static str,
-    /// Where it answers.
+    /// URL of its RPC.
     pub url: String,
-    /// Its process, if it runs.
+    /// Id of its process, if it runs.
     pub process: Option<u32>,
     /// Memory of that process, in bytes.
     pub memory: u64,
-    /// The process of its engine, if it runs.
+    /// Id of its engine's process, if it runs.
     pub engine: Option<u32>,
-    /// Memory of the engine and of the processes of its models, in bytes, one for each process.
+    /// Memory of the engine's process and of the process of each loaded model, in bytes.
     pub engine_memory: Vec<u64>,
-    /// Its best block; `None` if it does not answer.
+    /// Number of its best block; `None` if it does not answer.
     pub best: Option<u64>,
-    /// Its newest finalized block.
+    /// Number of its newest finalized block.
     pub finalized: Option<u64>,
-    /// The nodes that it is connected to.
+    /// Number of connected nodes.
     pub peers: Option<u64>,
 }
 
-/// How the nodes of a network are.
+/// Status of each node of a network.
 pub async fn statuses(network: &Network) -> Vec<Status> {
     futures::future::join_all(network.nodes().iter().map(status)).await
 }
@@ -91,7 +92,7 @@ pub fn table(statuses: &[Status]) -> Table {
     table
 }
 
-/// A table with these columns; those whose name begins with `>` hold numbers.
+/// An empty table. Columns whose name begins with `>` are aligned to the right.
 pub fn empty(columns: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_style(STYLE).set_content_arrangement(ContentArrangement::Dynamic);

@@ -1,4 +1,4 @@
-//! Network namespaces and links between them, to cut and to heal.
+//! Network namespaces, and links between them that can be cut.
 //!
 //! Each node lives in a namespace of its own with two links. By *data* nodes reach each other: all these links end in a switch
 //! (a namespace with two bridges, `near` and `far`). To cut a network in two is to move some links to the other bridge. By
@@ -10,43 +10,40 @@
 //!              switch: near │ far ──── data ── 10.77.0.N └────────┘
 //! ```
 
-use crate::process;
 use anyhow::{ensure, Context as _, Result};
-use rustix::process::{geteuid, Signal};
+use harness::{process, programs, Address, Signal};
+use rustix::process::geteuid;
 use std::{
     env,
     fs::File,
     net::{IpAddr, Ipv4Addr, SocketAddr},
-    process::{Command, Stdio},
 };
-
-use crate::node::Address;
 
 const NEEDS_ROOT: &str =
     "network namespaces need root: run this as root (nothing outside of the namespaces is touched)";
 
-/// What all names begin with. There is one such network on a machine at a time.
+/// Prefix of all names. There is one such network on a machine at a time.
 const PREFIX: &str = "poq-wires";
 
-/// Where nodes answer RPC, in their namespaces.
+/// RPC port of each node in its namespace.
 const RPC_PORT: u16 = 9944;
 
-/// Where nodes listen for each other.
+/// Port of each node for other nodes.
 const P2P_PORT: u16 = 30333;
 
-/// Namespaces with links. Everything is removed when it is dropped, with the processes that live in it.
+/// Namespaces with links. Namespaces, links and processes end with this value.
 #[derive(Debug)]
 pub struct Wires {
     count: u8,
-    // One at a time, whoever runs it.
+    // Locked by one process at a time.
     _turn: File,
 }
 
 impl Wires {
-    /// Whether this user may make network namespaces here.
+    /// Checks that this user may make network namespaces.
     ///
     /// # Errors
-    /// Why not, in words.
+    /// The reason why not.
     pub fn are_allowed() -> Result<()> {
         ensure!(geteuid().is_root(), NEEDS_ROOT);
         let name = format!("{PREFIX}-try-{}", std::process::id());
@@ -54,7 +51,7 @@ impl Wires {
         ip(&["netns", "del", &name])
     }
 
-    /// Lays links for `count` nodes. What an earlier run that was killed left behind is removed first.
+    /// Lays links for `count` nodes, after removing the remains of a killed run.
     ///
     /// # Errors
     /// If this user may not, if another such network is there, or if the kernel cannot.
@@ -106,7 +103,7 @@ impl Wires {
         ip(&["-n", &namespace, "link", "set", "manage", "up"])
     }
 
-    /// Where nodes can be reached.
+    /// Addresses of the nodes.
     pub fn addresses(&self) -> Vec<Address> {
         let address = |node| Address {
             rpc: SocketAddr::new(IpAddr::V4(manage_address(node, 2)), RPC_PORT),
@@ -116,18 +113,12 @@ impl Wires {
         (0..self.count).map(address).collect()
     }
 
-    /// Cuts the nodes `away` off from the others. Packets between the two sides are lost without a word.
-    ///
-    /// # Errors
-    /// If the kernel cannot.
+    /// Cuts the nodes `away` off from the others. Packets between the two sides are dropped silently.
     pub fn cut(&self, away: &[usize]) -> Result<()> {
         self.plug(|node| if away.contains(&usize::from(node)) { "far" } else { "near" })
     }
 
-    /// Makes the network whole again.
-    ///
-    /// # Errors
-    /// If the kernel cannot.
+    /// Reconnects all nodes.
     pub fn heal(&self) -> Result<()> {
         self.plug(|_| "near")
     }
@@ -138,7 +129,7 @@ impl Wires {
             .try_for_each(|node| ip(&["-n", &switch, "link", "set", &port(node), "master", bridge(node)]))
     }
 
-    /// Removes all there is, be it of this run or of one that was killed.
+    /// Removes all namespaces with the prefix, of this run or of a killed one.
     fn remove(&self) {
         for namespace in (0..=u8::MAX).map(namespace).chain([switch()]).filter(|name| exists(name)) {
             for id in
@@ -146,7 +137,7 @@ impl Wires {
             {
                 process::send(id, Signal::KILL);
             }
-            // The links go with it.
+            // Its links end with it.
             let _gone = ip(&["netns", "delete", &namespace]);
         }
     }
@@ -200,16 +191,12 @@ fn exists(namespace: &str) -> bool {
 }
 
 fn ip(words: &[&str]) -> Result<()> {
-    let output = Command::new("ip").args(words).stdin(Stdio::null()).output();
-    let output = output.context("cannot run `ip`: install iproute2")?;
-    let error = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "`ip {}` failed: {}", words.join(" "), error.trim());
-    Ok(())
+    programs::run("ip", words).map(|_| ()).context("links need `ip`, of Debian's package iproute2")
 }
 
 fn ip_says(words: &[&str]) -> String {
-    let output = Command::new("ip").args(words).stdin(Stdio::null()).output();
-    output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default()
+    let said = programs::run("ip", words).unwrap_or_default();
+    String::from_utf8_lossy(&said).into_owned()
 }
 
 #[cfg(test)]

@@ -26,7 +26,10 @@ use subxt::{
     ext::scale_value::Composite,
 };
 use testnet::{
-    asking::{self, check_invariants, wait, wait_until_closed, Heights, Models, Question},
+    asking::{
+        self, check_invariants, wait_until_all_closed, wait_until_closed, wait_until_finalized, Heights,
+        Models, Question,
+    },
     ledger::Ledger,
     members,
     network::{Network, Options, Place},
@@ -51,10 +54,7 @@ const OVERSIZE: usize = 17 * 1024 * 1024;
 async fn start() -> (tempfile::TempDir, Network) {
     let folder = tempfile::Builder::new().prefix("poq-abuse-").tempdir().unwrap();
     let options = Options::new(folder.path(), Place::free_ports().unwrap());
-    let mut network = Network::create(options, members::all()).await.unwrap();
-    network.nodes_mut()[0].setup.options = ["--state-pruning", "archive"].map(str::to_owned).into();
-    network.equip().unwrap();
-    network.start().await.expect("the network comes up");
+    let network = Network::launch(options, members::all()).await.expect("the network comes up");
     (folder, network)
 }
 
@@ -141,9 +141,7 @@ fn engine_of(node: &Node) -> (String, String) {
     let log = node.log_since_start().unwrap();
     let (_, rest) = log.rsplit_once("The engine answers at ").expect("the engine answers");
     let address = rest.split_whitespace().next().unwrap().to_owned();
-    let chains = fs::read_dir(node.base().join("chains")).unwrap();
-    let token =
-        chains.filter_map(|chain| fs::read_to_string(chain.unwrap().path().join("engine/token")).ok()).next();
+    let token = fs::read_to_string(node.chain_folder().unwrap().join("engine/token"));
     (address, token.expect("the engine has a token").trim().to_owned())
 }
 
@@ -183,13 +181,8 @@ async fn floods_stop_neither_blocks_nor_honest_work() {
         assert!(!log.contains("panicked"), "{}: {}", node.name(), node.last_words());
     }
     let archive = Client::connect(&nodes[0].url()).await.unwrap();
-    wait("the end of all requests", || async {
-        let at = archive.finalized().await?;
-        let open = at.open_requests().await?;
-        Ok((at.number() > before.best + 10 && open == 0).then_some(()))
-    })
-    .await
-    .unwrap();
+    wait_until_finalized(&archive, before.best + 11).await.unwrap();
+    wait_until_all_closed(&archive).await.unwrap();
     let last = archive.finalized().await.unwrap();
     check_invariants(&last).await.unwrap();
     let ledger = Ledger::read(&archive, last.number()).await.unwrap();

@@ -22,9 +22,7 @@ async fn who_makes_two_blocks_for_a_slot_authors_no_more() {
     let twin = Member { name: "bob-again".into(), ..authors[1].clone() };
     authors.push(twin);
     let options = Options::new(folder.path(), Place::free_ports().unwrap());
-    let mut network = Network::create(options, authors).await.unwrap();
-    network.equip().unwrap();
-    network.start().await.expect("the network comes up");
+    let network = Network::launch(options, authors).await.expect("the network comes up");
 
     let bob = keypair("//Bob").unwrap().public_key().to_account_id();
     let client = Client::connect(&network.nodes()[0].url()).await.unwrap();

@@ -11,6 +11,7 @@
     reason = "these are tests"
 )]
 
+use harness::programs;
 use poq_client::{
     keypair,
     types::{
@@ -27,11 +28,10 @@ use subxt::{
     ext::{scale_decode::DecodeAsType, scale_value::Composite},
 };
 use testnet::{
-    asking::{self, check_invariants, wait, wait_until_closed, Models, Question},
+    asking::{self, check_invariants, wait, wait_until_all_closed, wait_until_closed, Models, Question},
     ledger::{issuance, variant, Ledger},
     members,
     network::{Network, Options, Place, Spec},
-    programs,
 };
 
 /// Every state of an open request.
@@ -210,10 +210,8 @@ async fn upgrade_in_the_middle() -> BTreeSet<String> {
     write_spec(&spec);
     let options =
         Options { spec: Spec::File(spec), ..Options::new(folder.path(), Place::free_ports().unwrap()) };
-    let mut network = Network::create(options, members::all()).await.unwrap();
-    network.nodes_mut()[0].setup.options = ["--state-pruning", "archive"].map(str::to_owned).into();
-    network.equip().unwrap();
-    network.start().await.expect("the network comes up with the old runtime");
+    let network = Network::launch(options, members::all()).await;
+    let network = network.expect("the network comes up with the old runtime");
     let archive = Client::connect(&network.nodes()[0].url()).await.unwrap();
     assert_eq!(version(&archive).await, 2);
 
@@ -240,11 +238,7 @@ async fn upgrade_in_the_middle() -> BTreeSet<String> {
     let late = late.expect("the new one takes requests");
     let late = wait_until_closed(&client, late).await.unwrap();
     assert!(matches!(late.phase, Phase::Settled { .. }), "{:?}", late.phase);
-    wait("the end of all requests", || async {
-        Ok((archive.finalized().await?.open_requests().await? == 0).then_some(()))
-    })
-    .await
-    .unwrap();
+    wait_until_all_closed(&archive).await.unwrap();
 
     let archive = Client::connect(&network.nodes()[0].url()).await.unwrap();
     let last = archive.finalized().await.unwrap();

@@ -24,7 +24,7 @@ use frame_system::{
     EnsureRoot,
 };
 use pallet_proof_of_quality::{
-    consensus::Weighted, driver, Aggregation, AnswerKey, AnswerKeyOf, Config, CreditOf, EnsureAuditor, Event,
+    consensus::Weighted, Aggregation, AnswerKey, AnswerKeyOf, Config, CreditOf, EnsureAuditor, Event,
     GenesisConfig, GenesisModel, GenesisOperator, ModelId, ModelKind, Parameters, Price, Report,
     ReportKindOf, RequestId, Reward, Sampling, Standing, Terms, Windows, Workload,
 };
@@ -36,7 +36,7 @@ use sp_runtime::{
     generic,
     testing::TestXt,
     traits::{BlakeTwo256, IdentityLookup, Verify},
-    BuildStorage, FixedU64, PerThing, Permill,
+    BuildStorage, PerThing, Permill,
 };
 
 pub type AccountId = sr25519::Public;
@@ -169,8 +169,6 @@ parameter_types! {
     pub static Capacity: Workload = AMPLE;
     /// Of this thread's chain: the most operators that serve a model.
     pub static Places: u32 = MOST_PLACES;
-    pub const MaxAlpha: FixedU64 = FixedU64::from_u32(2);
-    pub const MaxBeta: FixedU64 = FixedU64::from_u32(1);
     pub const DefaultParameters: Parameters<Balance, u64> = PARAMETERS;
     pub const NoLimit: Weight = Weight::MAX;
 }
@@ -210,22 +208,17 @@ impl OnUnbalanced<CreditOf<Chain>> for Count {
     }
 }
 
+#[derive_impl(pallet_proof_of_quality::config_preludes::SolochainDefaultConfig)]
 impl Config for Chain {
     type Currency = Balances;
-    type RuntimeHoldReason = RuntimeHoldReason;
     type ModelOrigin = EnsureRoot<AccountId>;
     type ParameterOrigin = EnsureRoot<AccountId>;
     type AuditOrigin = EnsureAuditor<Chain>;
     type DefaultParameters = DefaultParameters;
     type Randomness = SeedOfBlock;
     type Aggregation = Switched;
-    type WorkerCrypto = driver::crypto::WorkerCrypto;
     type FeeHandler = Count;
     type SlashHandler = Count;
-    type MaxPromptLength = ConstU32<64>;
-    type MaxOutputLength = ConstU32<64>;
-    type MaxTokens = ConstU32<100>;
-    type MaxNameLength = ConstU32<16>;
     type MaxResponders = ConstU32<RESPONDERS>;
     type MaxCommittee = ConstU32<COMMITTEE>;
     type MaxModelsPerRequest = ConstU32<1>;
@@ -234,19 +227,12 @@ impl Config for Chain {
     type MaxDuties = ConstU32<32>;
     type DefaultCapacity = Capacity;
     type MaxAuditors = ConstU32<1>;
-    type MaxDecoys = ConstU32<1>;
     type ChillPatience = ConstU64<10>;
-    type BlockMillis = ConstU64<6_000>;
     type MaxReports = ConstU32<1>;
     type RecentDuties = ConstU32<1>;
-    type MaxReferenceLength = ConstU32<16>;
-    type MaxAlpha = MaxAlpha;
-    type MaxBeta = MaxBeta;
     type SeedPatience = ConstU64<10>;
     type Retention = ConstU64<{ AUDIT_WINDOW + 1 }>;
-    type MaxWindow = ConstU64<10>;
     type AgendaWeight = NoLimit;
-    type DriverDepth = ConstU64<0>;
     type WeightInfo = pallet_proof_of_quality::weights::SubstrateWeight<Chain>;
 }
 

@@ -6,7 +6,7 @@
 use super::{
     cast::Cast,
     players::Size,
-    world::{Stage, Wasm, World},
+    world::{self, Stage, World},
     Args,
 };
 use anyhow::{Context as _, Result};
@@ -28,7 +28,7 @@ const MOST_NODES: usize = 33;
 /// Measures all blocks.
 pub fn measure(args: &Args, report: &mut Report) -> Result<()> {
     let bar = args.bar("blocks");
-    let wasm = Wasm::new()?;
+    let wasm = world::runtime()?;
     for (open, operators) in SWEEPS {
         bar.set_message(format!("{open} open requests, {operators} operators"));
         bar.tick();

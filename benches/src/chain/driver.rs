@@ -6,9 +6,10 @@
 use super::{
     cast::{self, Cast, Part},
     players::Size,
-    world::{Stage, Wasm, World},
+    world::{self, Stage, World},
     Args,
 };
+use crate::wasm::Wasm;
 use anyhow::{ensure, Context as _, Result};
 use codec::Encode as _;
 use poq_benches::report::{Figure, Report};
@@ -23,6 +24,7 @@ use sp_core::{
         DbExternalities as _, Externalities, HttpError, HttpRequestId, HttpRequestStatus, OffchainDbExt,
         OffchainWorkerExt, OpaqueNetworkState, StorageKind, Timestamp, TransactionPoolExt,
     },
+    traits::CallContext,
     OpaquePeerId,
 };
 use sp_keystore::{testing::MemoryKeystore, Keystore as _, KeystoreExt};
@@ -43,7 +45,7 @@ const DUTIES: [u64; 4] = [0, 1, 100, 1_000];
 /// Measures all numbers of duties.
 pub fn measure(args: &Args, report: &mut Report) -> Result<()> {
     let bar = args.bar("driver");
-    let wasm = Wasm::new()?;
+    let wasm = world::runtime()?;
     for duties in DUTIES {
         bar.set_message(format!("{duties} duties"));
         bar.tick();
@@ -86,7 +88,7 @@ fn runs(wasm: &Wasm, world: &mut World) -> Result<(Vec<f64>, usize)> {
         world.state.register_extension(TransactionPoolExt::new(pool));
         let mut ext = world.state.ext();
         let begun = Instant::now();
-        wasm.call(&mut ext, "OffchainWorkerApi_offchain_worker", &header, false)?;
+        wasm.call(&mut ext, "OffchainWorkerApi_offchain_worker", &header, CallContext::Offchain)?;
         if time > 0 {
             took.push(begun.elapsed().as_secs_f64() * 1e3);
         }

@@ -93,7 +93,7 @@ enum What {
 impl Args {
     /// The node's program.
     fn node(&self) -> Result<PathBuf> {
-        self.node.clone().map_or_else(|| testnet::programs::find("poq-node"), Ok)
+        self.node.clone().map_or_else(|| harness::programs::find("poq-node"), Ok)
     }
 
     /// How long a load is measured.

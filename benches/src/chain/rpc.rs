@@ -9,28 +9,13 @@ use frame_system::{
 };
 use poq_client::{At, Client, Error};
 use poq_runtime::{Hash, RuntimeEvent, UncheckedExtrinsic, VERSION};
-use std::time::{Duration, Instant};
-use tokio::time::sleep;
-
-/// How long a node may take to answer for the first time.
-const PATIENCE: Duration = Duration::from_secs(90);
-
-/// How long to wait before asking it again.
-const PAUSE: Duration = Duration::from_millis(200);
 
 /// What a block consumed, by class of extrinsic.
 pub type BlockWeight = PerDispatchClass<Weight>;
 
-/// Connects to the node at `url`, once it answers.
+/// A connection to the node at `url`, whose runtime must be the one that this program was built with.
 pub async fn connect(url: &str) -> Result<Client> {
-    let begun = Instant::now();
-    let client = loop {
-        match Client::connect(url).await {
-            Ok(client) => break client,
-            Err(error) if begun.elapsed() > PATIENCE => return Err(error.into()),
-            Err(_) => sleep(PAUSE).await,
-        }
-    };
+    let client = Client::connect(url).await?;
     let spec = client.best().await?.spec_version();
     ensure!(
         spec == VERSION.spec_version,

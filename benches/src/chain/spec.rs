@@ -1,11 +1,12 @@
 //! The chain that a measurement runs: one that comes with the node, with other operators in its genesis.
 
 use super::cast::{Cast, Operator, CAPACITY};
-use anyhow::{ensure, Context as _, Result};
+use anyhow::{Context as _, Result};
+use harness::programs;
 use poq_runtime::{currency::POQ, AccountId, Runtime};
 use serde_json::{json, Value};
 use sp_core::Pair as _;
-use std::{fs, path::Path, process::Command};
+use std::{fs, path::Path};
 
 /// What each account has at the beginning.
 const ENDOWMENT: u128 = 10_000_000 * POQ;
@@ -48,11 +49,8 @@ impl Models {
 
 /// Writes the specification of `chain` (`dev` or `local`) with `cast` in the place of the demo's operators.
 pub fn write(program: &Path, chain: &str, cast: &Cast, file: &Path) -> Result<()> {
-    let output = Command::new(program).args(["export-chain-spec", "--chain", chain]).output();
-    let output = output.with_context(|| format!("cannot run {}", program.display()))?;
-    let error = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "the chain's specification cannot be made: {}", error.trim());
-    let mut spec: Value = serde_json::from_slice(&output.stdout).context("the specification is not JSON")?;
+    let spec = programs::chain_spec(program, chain, false)?;
+    let mut spec: Value = serde_json::from_slice(&spec).context("the specification is not JSON")?;
     let patch =
         spec.pointer_mut("/genesis/runtimeGenesis/patch").context("the specification has no patch")?;
     people(patch, cast)?;

@@ -10,6 +10,7 @@ use super::{
     sign::sign,
     spec::Models,
 };
+use crate::wasm::Wasm;
 use anyhow::{anyhow, bail, ensure, Context as _, Result};
 use codec::{Decode as _, Encode as _};
 use frame_support::{
@@ -25,17 +26,12 @@ use poq_runtime::{
     Executive, Hash, Header, Nonce, ProofOfQuality, ProofOfQualityConfig, Runtime, RuntimeCall,
     RuntimeGenesisConfig, RuntimeOrigin, SessionConfig, SessionKeys, System, UncheckedExtrinsic,
 };
-use sc_executor::WasmExecutor;
 use sp_consensus_babe::{
     digests::{PreDigest, SecondaryPlainPreDigest},
     BABE_ENGINE_ID,
 };
-use sp_core::{
-    crypto::UncheckedFrom,
-    sr25519,
-    traits::{CallContext, CodeExecutor as _, RuntimeCode, WrappedRuntimeCode},
-};
-use sp_io::{SubstrateHostFunctions, TestExternalities};
+use sp_core::{crypto::UncheckedFrom, sr25519, traits::CallContext};
+use sp_io::TestExternalities;
 use sp_keyring::{Ed25519Keyring, Sr25519Keyring};
 use sp_runtime::{
     traits::{BlakeTwo256, Hash as _},
@@ -288,7 +284,7 @@ impl World {
             let mut overlay = OverlayedChanges::default();
             let mut ext = Ext::new(&mut overlay, &self.state.backend, None);
             let begun = Instant::now();
-            wasm.call(&mut ext, "Core_execute_block", &block, true)?;
+            wasm.call(&mut ext, "Core_execute_block", &block, CallContext::Onchain { import: true })?;
             if time > 0 {
                 took.push(begun.elapsed());
             }
@@ -299,14 +295,16 @@ impl World {
     fn make(&self, wasm: &Wasm, number: u32, extrinsics: &[UncheckedExtrinsic]) -> Result<Header> {
         let mut overlay = OverlayedChanges::default();
         let mut ext = Ext::new(&mut overlay, &self.state.backend, None);
+        let mut call =
+            |function: &str, data: &[u8]| wasm.call(&mut ext, function, data, CallContext::Offchain);
         let header = header(number, BlakeTwo256::hash_of(&number));
-        wasm.call(&mut ext, "Core_initialize_block", &header.encode(), false)?;
+        call("Core_initialize_block", &header.encode())?;
         for extrinsic in extrinsics {
-            let applied = wasm.call(&mut ext, "BlockBuilder_apply_extrinsic", &extrinsic.encode(), false)?;
+            let applied = call("BlockBuilder_apply_extrinsic", &extrinsic.encode())?;
             let applied = ApplyExtrinsicResult::decode(&mut &applied[..])?;
             ensure!(matches!(applied, Ok(Ok(()))), "a transaction fails: {applied:?}");
         }
-        let header = wasm.call(&mut ext, "BlockBuilder_finalize_block", &[], false)?;
+        let header = call("BlockBuilder_finalize_block", &[])?;
         Ok(Header::decode(&mut &header[..])?)
     }
 }
@@ -451,36 +449,9 @@ fn genesis(cast: &Cast) -> Result<RuntimeGenesisConfig> {
     })
 }
 
-/// The chain's own Wasm, and what executes it in a node.
-pub struct Wasm {
-    executor: WasmExecutor<SubstrateHostFunctions>,
-    fetch: WrappedRuntimeCode<'static>,
-    hash: Vec<u8>,
-}
-
-impl Wasm {
-    /// Compiles it.
-    pub fn new() -> Result<Self> {
-        let code = poq_runtime::WASM_BINARY
-            .context("this program was built without the runtime: build it without SKIP_WASM_BUILD")?;
-        let hash = sp_io::hashing::blake2_256(code).to_vec();
-        Ok(Self { executor: WasmExecutor::builder().build(), fetch: WrappedRuntimeCode(code.into()), hash })
-    }
-
-    /// Calls one of its functions.
-    pub fn call<'a>(
-        &self,
-        ext: &'a mut (dyn sp_externalities::Externalities + 'a),
-        function: &str,
-        data: &[u8],
-        on_chain: bool,
-    ) -> Result<Vec<u8>> {
-        let code = RuntimeCode { code_fetcher: &self.fetch, heap_pages: None, hash: self.hash.clone() };
-        let context = match on_chain {
-            true => CallContext::Onchain { import: true },
-            false => CallContext::Offchain,
-        };
-        let (result, _) = self.executor.call(ext, &code, function, data, context);
-        result.map_err(|error| anyhow!("{function} fails: {error}"))
-    }
+/// The chain's own Wasm.
+pub fn runtime() -> Result<Wasm> {
+    let code = poq_runtime::WASM_BINARY;
+    code.map(Wasm::new)
+        .context("this program was built without the runtime: build it without SKIP_WASM_BUILD")
 }

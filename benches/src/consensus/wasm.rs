@@ -1,31 +1,25 @@
 //! The same code as Wasm, run as the node runs its runtime: by its executor, with its settings.
 
-use crate::consensus::timing::time;
-use anyhow::{anyhow, Context as _};
+use crate::{consensus::timing::time, wasm::Wasm};
+use anyhow::Context as _;
 use codec::{Decode as _, Encode as _};
 use poq_bench_consensus::{Case, Task};
-use sc_executor::WasmExecutor;
-use sp_core::traits::{CallContext, CodeExecutor as _, RuntimeCode, WrappedRuntimeCode};
-use sp_io::{hashing::blake2_256, SubstrateHostFunctions, TestExternalities};
-use std::{borrow::Cow, cell::RefCell, fs, path::Path, time::Duration};
+use sp_core::traits::CallContext;
+use sp_io::TestExternalities;
+use std::{cell::RefCell, fs, path::Path, time::Duration};
 
 /// The compiled module, ready to be called.
 pub struct Module {
-    executor: WasmExecutor<SubstrateHostFunctions>,
-    code: Vec<u8>,
-    hash: Vec<u8>,
+    wasm: Wasm,
     state: RefCell<TestExternalities>,
 }
 
 impl Module {
-    /// Reads what `scripts/bench.sh` has compiled.
+    /// Reads the file that `scripts/bench.sh` has compiled.
     pub fn read(path: &Path) -> anyhow::Result<Self> {
         let code =
             fs::read(path).with_context(|| format!("{}; scripts/bench.sh makes it", path.display()))?;
-        let hash = blake2_256(&code).to_vec();
-        // What a node takes if its operator says nothing.
-        let executor = WasmExecutor::builder().build();
-        Ok(Self { executor, code, hash, state: RefCell::default() })
+        Ok(Self { wasm: Wasm::new(code), state: RefCell::default() })
     }
 
     /// What comes out of so many rounds.
@@ -49,12 +43,8 @@ impl Module {
     }
 
     fn call(&self, input: &[u8]) -> anyhow::Result<Vec<u64>> {
-        let code = WrappedRuntimeCode(Cow::Borrowed(&self.code));
-        let code = RuntimeCode { code_fetcher: &code, heap_pages: None, hash: self.hash.clone() };
         let context = CallContext::Onchain { import: false };
-        let mut state = self.state.borrow_mut();
-        let (output, _) = self.executor.call(&mut state.ext(), &code, "run", input, context);
-        let output = output.map_err(|error| anyhow!("the Wasm fails: {error}"))?;
+        let output = self.wasm.call(&mut self.state.borrow_mut().ext(), "run", input, context)?;
         Ok(Vec::decode(&mut output.as_slice())?)
     }
 }

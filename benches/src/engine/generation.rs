@@ -1,18 +1,14 @@
 //! Generation, beside llama.cpp's own bench on the same file.
 
-use crate::engine::Args;
+use crate::engine::{scoring::Engine, Args};
 use anyhow::Context as _;
 use poq_benches::{
     report::{Figure, Report},
     samples::median,
 };
 use poq_worker::{
-    aborts::Aborts,
     config::Settings,
-    metrics::Metrics,
-    models::shelf::{Shelf, CACHE},
     pool::Pool,
-    runner::Program,
     work::{Generated, Generation, Message, Role},
 };
 use serde::Deserialize;
@@ -33,23 +29,18 @@ struct Test {
 
 /// Tokens per second of one stream, and of several at a time against one after another.
 pub async fn measure(args: &Args, report: &mut Report) -> anyhow::Result<()> {
-    let data = tempfile::tempdir()?;
     let models = args.gguf.parent().context("the GGUF has no folder")?;
-    let shelf = Arc::new(Shelf::new(models.to_owned(), data.path().join(CACHE)));
-    shelf.scan();
     let name = args.gguf.file_stem().context("the GGUF has no name")?.to_string_lossy();
-    let entry = shelf.named(&name).with_context(|| format!("no {name} in {}", models.display()))?;
-    let model = entry.id.clone().map_err(anyhow::Error::msg)?;
     let settings = Settings { threads: args.threads, parallel: STREAMS, context: 512, ..Settings::default() };
-    let program = Program { path: args.worker.clone(), arguments: vec!["model-runner".into()] };
-    let pool = Pool::new(shelf, settings, program, Aborts::open(data.path()), Metrics::new()?);
+    let engine = Engine::open(args, models, &name, settings)?;
+    let Engine { pool, model, .. } = &engine;
 
     let (mut ours, mut shown, mut theirs) = (Vec::new(), Vec::new(), Vec::new());
-    one_stream(&pool, &model, 0).await?;
+    one_stream(pool, model, 0).await?;
     for turn in 0..args.turns {
-        ours.push(one_stream(&pool, &model, turn as u32).await?);
+        ours.push(one_stream(pool, model, turn as u32).await?);
         theirs.push(llama_bench(args).await?);
-        shown.push(one_stream_shown(&pool, &model, turn as u32).await?);
+        shown.push(one_stream_shown(pool, model, turn as u32).await?);
     }
     let theirs = median(&theirs);
     let figure = Figure::of("engine/generation, one stream", &ours, "tokens/s");
@@ -60,8 +51,8 @@ pub async fn measure(args: &Args, report: &mut Report) -> anyhow::Result<()> {
 
     let (mut serial, mut parallel) = (Vec::new(), Vec::new());
     for turn in 0..args.turns {
-        serial.push(one_after_another(&pool, &model, turn as u32).await?);
-        parallel.push(at_a_time(&pool, &model, turn as u32).await?);
+        serial.push(one_after_another(pool, model, turn as u32).await?);
+        parallel.push(at_a_time(pool, model, turn as u32).await?);
     }
     let figure = Figure::of("engine/generation, 4 streams at a time", &parallel, "tokens/s");
     let ratio = median(&parallel) / median(&serial);

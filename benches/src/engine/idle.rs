@@ -2,9 +2,9 @@
 
 use crate::engine::Args;
 use anyhow::Context as _;
+use harness::process;
 use poq_benches::report::{Figure, Report};
-use poq_worker::runner::child::resident_bytes;
-use std::{fs, process::Stdio, time::Duration};
+use std::{process::Stdio, time::Duration};
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader},
     process::Command,
@@ -33,22 +33,12 @@ pub async fn measure(args: &Args, report: &mut Report) -> anyhow::Result<()> {
         }
     }
     sleep(Duration::from_secs(1)).await;
-    let before = ticks(pid)?;
+    let cpu_seconds = || process::cpu_seconds(pid).context("the engine is gone");
+    let before = cpu_seconds()?;
     sleep(WATCH).await;
-    let spent = ticks(pid)?.saturating_sub(before);
-    let bytes = resident_bytes(pid).context("no /proc")?;
-    report.add(Figure::new("engine/idle memory", bytes as f64 / f64::from(1 << 20), "MiB").at_most(80.0));
-    // A tick is a hundredth of a second.
-    let share = spent as f64 / (WATCH.as_secs_f64() * 100.0) * 100.0;
+    let share = (cpu_seconds()? - before) / WATCH.as_secs_f64() * 100.0;
+    let bytes = process::memory(pid) as f64;
+    report.add(Figure::new("engine/idle memory", bytes / f64::from(1 << 20), "MiB").at_most(80.0));
     report.add(Figure::new("engine/idle processor", share, "%").at_most(0.5));
     Ok(())
-}
-
-/// Processor time that the process has used, in ticks.
-fn ticks(pid: u32) -> anyhow::Result<u64> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    let (_, after_name) = stat.rsplit_once(')').context("an unknown /proc")?;
-    let mut fields = after_name.split_whitespace().skip(11);
-    let mut next = || -> anyhow::Result<u64> { Ok(fields.next().context("an unknown /proc")?.parse()?) };
-    Ok(next()?.saturating_add(next()?))
 }

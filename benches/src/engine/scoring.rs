@@ -73,7 +73,7 @@ pub async fn one_pair(args: &Args, report: &mut Report) -> anyhow::Result<()> {
     let work = scoring_of(&read(&file)?, true);
     for (weights, most) in [("fp32", 45.0), ("int8", 25.0)] {
         let name = format!("minilm-cross-{weights}");
-        let engine = Engine::open(args, &name).await?;
+        let engine = Engine::evaluator(args, &name)?;
         let (mut ours, mut theirs) = (Vec::new(), Vec::new());
         for _ in 0..args.turns {
             ours.push(engine.time(&work, Time::Runs(10)).await?);
@@ -92,7 +92,7 @@ pub async fn many_pairs(args: &Args, report: &mut Report) -> anyhow::Result<()> 
     let file = args.pairs.join("pairs-256.jsonl");
     let pairs = read(&file)?;
     let (work, name) = (scoring_of(&pairs, false), "minilm-cross-fp32");
-    let engine = Engine::open(args, name).await?;
+    let engine = Engine::evaluator(args, name)?;
     let folder = tempfile::tempdir()?;
     let same = folder.path().join("batches.jsonl");
     let lengths: Vec<usize> = pairs.iter().map(|pair| pair.tokens).collect();
@@ -117,28 +117,32 @@ pub async fn many_pairs(args: &Args, report: &mut Report) -> anyhow::Result<()> 
     Ok(())
 }
 
-/// An evaluator in its own process, as the engine runs it.
+/// A model in its own process, as the engine runs it.
 pub struct Engine {
-    pool: Arc<Pool>,
-    model: String,
+    /// The pool with this model alone.
+    pub pool: Arc<Pool>,
+    /// The model's id.
+    pub model: String,
     _data: tempfile::TempDir,
 }
 
 impl Engine {
-    /// Starts one with the model of that name.
-    pub async fn open(args: &Args, name: &str) -> anyhow::Result<Self> {
+    /// The model `name` of the folder `models`.
+    pub fn open(args: &Args, models: &Path, name: &str, settings: Settings) -> anyhow::Result<Self> {
         let data = tempfile::tempdir()?;
-        let shelf = Arc::new(Shelf::new(args.minilm.clone(), data.path().join(CACHE)));
+        let shelf = Arc::new(Shelf::new(models.to_owned(), data.path().join(CACHE)));
         shelf.scan();
-        let entry = shelf.named(name).with_context(|| format!("no {name} in {}", args.minilm.display()))?;
+        let entry = shelf.named(name).with_context(|| format!("no {name} in {}", models.display()))?;
         let model = entry.id.clone().map_err(anyhow::Error::msg)?;
-        let settings = Settings { score_threads: args.threads, ..Settings::default() };
         let program = Program { path: args.worker.clone(), arguments: vec!["model-runner".into()] };
-        Ok(Self {
-            pool: Pool::new(shelf, settings, program, Aborts::open(data.path()), Metrics::new()?),
-            model,
-            _data: data,
-        })
+        let pool = Pool::new(shelf, settings, program, Aborts::open(data.path()), Metrics::new()?);
+        Ok(Self { pool, model, _data: data })
+    }
+
+    /// The evaluator `name` of the folder `--minilm`.
+    pub fn evaluator(args: &Args, name: &str) -> anyhow::Result<Self> {
+        let settings = Settings { score_threads: args.threads, ..Settings::default() };
+        Self::open(args, &args.minilm, name, settings)
     }
 
     /// Median seconds, after a run that does not count.

@@ -36,7 +36,7 @@ pub async fn measure(args: &Args, report: &mut Report) -> anyhow::Result<()> {
     let turns = args.turns.min(3);
     for weights in ["fp32", "int8"] {
         let name = format!("minilm-cross-{weights}");
-        let engine = Engine::open(args, &name).await?;
+        let engine = Engine::evaluator(args, &name)?;
         let [mut ours, mut onnx, mut transformers]: [Times; 3] = Default::default();
         for _ in 0..turns {
             let mut times = Vec::new();

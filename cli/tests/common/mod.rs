@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test program uses its part")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "what fails here fails a test")]
 
+pub use harness::wait_for;
 use poq_client::{
     keypair,
     types::{chain::storage, ModelKind, PalletCall, Price, Reward, Windows},
@@ -10,88 +11,54 @@ use poq_client::{
 };
 use serde_json::Value;
 use std::{
-    fs::{self, File},
-    io::{Read, Seek, SeekFrom},
-    net::{TcpListener, TcpStream},
+    fs::File,
+    ops::Deref,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
-    thread::sleep,
-    time::{Duration, Instant},
 };
-use tempfile::TempDir;
-
-/// When to give up waiting for something. Generous: tests never measure time.
-pub const PATIENCE: Duration = Duration::from_secs(300);
-
-/// The phrase behind the development accounts: everybody's.
-pub const DEV_PHRASE: &str = "bottom drive obey lake curtain smoke basket hold race lonely fit walk";
-
-const POLL: Duration = Duration::from_millis(250);
-
-/// How much of the node's log a failed test prints.
-const LOG_TAIL_BYTES: u64 = 40_000;
+pub use subxt_signer::DEV_PHRASE;
 
 /// A node of a development chain of its own.
 pub struct Node {
-    process: Child,
-    port: u16,
-    options: Vec<String>,
-    folder: TempDir,
+    node: harness::Node,
     // One node at a time on this machine, whatever runs the tests.
     _turn: File,
+}
+
+impl Deref for Node {
+    type Target = harness::Node;
+
+    fn deref(&self) -> &Self::Target {
+        &self.node
+    }
 }
 
 impl Node {
     /// Starts a node with its engine, and waits until both answer.
     pub fn start() -> Self {
         let node = Self::start_with(&[]);
-        node.wait_for_engine(None);
+        node.wait_for_engine(None).unwrap();
         node
     }
 
-    /// Starts a node with these options besides the usual ones, and waits until it answers.
+    /// Starts a node with these options besides the usual ones, and waits for its first block.
     pub fn start_with(options: &[&str]) -> Self {
         let turn = take_turn();
-        let folder = tempfile::Builder::new().prefix("poq-test-").tempdir().expect("a folder");
-        let port = free_port();
-        let options: Vec<_> = options.iter().map(|option| (*option).to_owned()).collect();
-        let process = spawn(folder.path(), port, &options);
-        let mut node = Self { process, port, options, folder, _turn: turn };
-        node.wait_until_it_answers();
+        let options = [&["--dev", "--reserved-only"][..], options].concat();
+        let node = Self { node: harness::Node::temporary(program(), options).unwrap(), _turn: turn };
+        node.restart();
         node
     }
 
-    /// Starts the node again on its data, after [`Node::kill`].
-    pub fn restart(&mut self) {
-        self.process = spawn(self.folder.path(), self.port, &self.options);
-        self.wait_until_it_answers();
-    }
-
-    /// Kills the node, and nothing else, without a chance to clean up.
-    pub fn kill(&mut self) {
-        self.process.kill().expect("the node runs");
-        self.process.wait().expect("the node ends");
-    }
-
-    /// Sends what Ctrl-C in a terminal sends to a node and its engine, and waits for the node's end.
-    pub fn ctrl_c(&mut self, engine: u32) {
-        assert!(kill("INT", &[self.process.id(), engine]), "both run");
-        wait_for("the node's end", || self.process.try_wait().expect("can be asked"));
-    }
-
-    /// The process of the engine, once it is another than `not`.
-    pub fn wait_for_engine(&self, not: Option<u32>) -> u32 {
-        let ready = |log: &str, engine: u32| log.contains(&format!("(process {engine})"));
-        wait_for("an engine that answers", || {
-            let engine = self.engine().filter(|engine| Some(*engine) != not)?;
-            ready(&self.log(), engine).then_some(engine)
-        })
-    }
-
-    fn engine(&self) -> Option<u32> {
-        let processes = fs::read_dir("/proc").expect("Linux").filter_map(Result::ok);
-        let mut ids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-        ids.find(|id| parent_of(*id) == Some(self.process.id()))
+    /// Starts the node again on its data, if it does not run, and waits for its first block.
+    pub fn restart(&self) {
+        self.node.start().unwrap();
+        self.wait_for_rpc().unwrap();
+        wait_for("the first block", || {
+            let output = self.poq(&["status", "--json"]);
+            let status: Value = serde_json::from_slice(&output.stdout).ok()?;
+            (status["best_block"].as_u64()? > 0).then_some(())
+        });
     }
 
     /// Runs `poq` against this node.
@@ -155,41 +122,6 @@ impl Node {
     pub async fn client(&self) -> Client {
         Client::connect(&self.url()).await.expect("the node answers")
     }
-
-    /// Where it answers.
-    pub fn url(&self) -> String {
-        format!("ws://127.0.0.1:{}", self.port)
-    }
-
-    fn wait_until_it_answers(&mut self) {
-        let port = self.port;
-        wait_for("the node", || {
-            let ended = self.process.try_wait().expect("can be asked");
-            assert!(ended.is_none(), "the node ended: {}", ended.expect("is some"));
-            TcpStream::connect(("127.0.0.1", port)).ok()
-        });
-        wait_for("the first block", || {
-            let output = self.poq(&["status", "--json"]);
-            let status: Value = serde_json::from_slice(&output.stdout).ok()?;
-            (status["best_block"].as_u64()? > 0).then_some(())
-        });
-    }
-
-    /// All that it logged.
-    pub fn log(&self) -> String {
-        fs::read_to_string(log_path(self.folder.path())).expect("there is a log")
-    }
-}
-
-impl Drop for Node {
-    fn drop(&mut self) {
-        // The engine ends when its node does.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-        if std::thread::panicking() {
-            eprintln!("--- the end of the node's log ---\n{}", tail(&log_path(self.folder.path())));
-        }
-    }
 }
 
 /// All that an account has, on hold or not, in the best block.
@@ -215,37 +147,9 @@ pub async fn register_hasty_generator(client: &Client, name: &str) {
     client.sudo(call, &alice).await.expect("sudo registers a model");
 }
 
-fn spawn(folder: &Path, port: u16, options: &[String]) -> Child {
-    let program = Path::new(env!("CARGO_BIN_EXE_poq")).with_file_name("poq-node");
-    assert!(program.exists(), "there is no {}: run `make build` first", program.display());
-    let log = File::options().create(true).append(true).open(log_path(folder)).expect("a log");
-    Command::new(program)
-        .args(["--dev", "--no-prometheus", "--no-telemetry", "--no-mdns", "--reserved-only", "--port", "0"])
-        .args(["--rpc-port", &port.to_string()])
-        .arg("--base-path")
-        .arg(folder.join("data"))
-        .args(options)
-        .env_remove("POQ_ENGINE")
-        .env_remove("POQ_MODELS")
-        .stdin(Stdio::null())
-        .stdout(log.try_clone().expect("a log"))
-        .stderr(log)
-        .spawn()
-        .expect("the node starts")
-}
-
-fn log_path(folder: &Path) -> PathBuf {
-    folder.join("node.log")
-}
-
-fn tail(path: &Path) -> String {
-    let mut bytes = Vec::new();
-    let read = File::open(path).and_then(|mut file| {
-        let length = file.metadata()?.len();
-        file.seek(SeekFrom::Start(length.saturating_sub(LOG_TAIL_BYTES)))?;
-        file.read_to_end(&mut bytes)
-    });
-    read.map_or_else(|error| error.to_string(), |_| text(&bytes))
+/// The program `poq-node`.
+pub fn program() -> PathBuf {
+    harness::programs::find("poq-node").unwrap()
 }
 
 fn take_turn() -> File {
@@ -253,47 +157,6 @@ fn take_turn() -> File {
     let file = File::options().create(true).truncate(false).write(true).open(path).expect("a file to lock");
     file.lock().expect("can be locked");
     file
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a free port").port()
-}
-
-/// Sends a signal to processes. `false` if one of them is not there.
-pub fn kill(signal: &str, processes: &[u32]) -> bool {
-    let ids: Vec<_> = processes.iter().map(u32::to_string).collect();
-    // The shell's own kill is there where no other is.
-    let status = Command::new("sh").args(["-c", &format!("kill -{signal} {}", ids.join(" "))]).status();
-    status.expect("a shell").success()
-}
-
-/// Whether a process runs.
-pub fn runs(process: u32) -> bool {
-    stat(process).is_some_and(|(state, _)| state != "Z")
-}
-
-fn parent_of(process: u32) -> Option<u32> {
-    stat(process).map(|(_, parent)| parent)
-}
-
-/// State and parent of a process.
-fn stat(process: u32) -> Option<(String, u32)> {
-    let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
-    // The name, in parentheses, may hold anything.
-    let mut fields = stat.rsplit_once(") ")?.1.split(' ');
-    Some((fields.next()?.to_owned(), fields.next()?.parse().ok()?))
-}
-
-/// Waits until `check` returns something.
-pub fn wait_for<T>(what: &str, mut check: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        if let Some(found) = check() {
-            return found;
-        }
-        assert!(Instant::now() < deadline, "waited too long for {what}");
-        sleep(POLL);
-    }
 }
 
 /// Bytes as text.

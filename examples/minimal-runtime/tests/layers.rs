@@ -15,12 +15,13 @@ const PRIMITIVES: &str = "poq-primitives";
 const ENGINE: &str = "poq-worker";
 const CLIENT: &str = "poq-client";
 const CLI: &str = "poq-cli";
+const HARNESS: &str = "poq-harness";
 const TESTNET: &str = "poq-testnet";
 const TASK: &str = "poq-bench-consensus";
 const EXAMPLE: &str = env!("CARGO_PKG_NAME");
 
 /// Everything that each room may use, directly or not. Whoever is not named here may use anything and be used by nobody.
-const ROOMS: [(&str, &[&str]); 11] = [
+const ROOMS: [(&str, &[&str]); 12] = [
     (PRIMITIVES, &[]),
     (PALLET, &[PRIMITIVES]),
     (AUTHORS, &[]),
@@ -31,7 +32,8 @@ const ROOMS: [(&str, &[&str]); 11] = [
     (CLI, &[CLIENT, PRIMITIVES]),
     (EXAMPLE, &[PALLET, PRIMITIVES]),
     // What benches build on.
-    (TESTNET, &[CLIENT, RUNTIME, PALLET, PRIMITIVES, AUTHORS]),
+    (HARNESS, &[]),
+    (TESTNET, &[CLIENT, RUNTIME, PALLET, PRIMITIVES, AUTHORS, HARNESS]),
     (TASK, &[PALLET, PRIMITIVES]),
 ];
 

@@ -6,6 +6,7 @@ mod common;
 use codec::Encode;
 use common::{account, engine, pair, signed, Chain};
 use frame_support::traits::fungible::{Inspect, InspectHold};
+use harness::Engine;
 use pallet_proof_of_quality::{
     report_tags::PRIORITY, Call, Event, Phase, RefundReason, Report, ReportKind, RequestView, Sampling,
     Terms, Work,
@@ -147,11 +148,11 @@ fn transaction_fee(event: &RuntimeEvent) -> u128 {
 
 #[test]
 fn from_question_to_settlement_with_real_models() {
-    let engine = engine::Engine::start();
+    let engine = Engine::start(engine::TOKEN).unwrap();
     // Long windows: this test is not about time.
     let mut chain = asked(600);
     // [endpoint]
-    let endpoint = EngineEndpoint { url: engine.url.clone(), token: engine::TOKEN.into() };
+    let endpoint = EngineEndpoint { url: engine.url().into(), token: engine::TOKEN.into() };
     chain.set_local_storage(ENGINE_ENDPOINT_KEY, &endpoint.encode());
     // [end]
     let before = issued(&mut chain);

@@ -1,4 +1,4 @@
-//! A real node for a test: started as a user would, spoken to over RPC, its log read line by line.
+//! A real node for a test: started as a user starts it, asked over RPC, its log read line by line.
 
 #![allow(dead_code, reason = "each test program uses its part")]
 #![allow(
@@ -10,31 +10,33 @@
 )]
 
 use codec::Decode as _;
+use harness::Signal;
+pub use harness::{programs, wait_for};
 use poq_primitives::keys::{EngineEndpoint, ENGINE_ENDPOINT_KEY};
 use serde_json::{json, Value};
 use sp_core::{sr25519, Pair as _};
 use std::{
-    io::{BufRead as _, BufReader, Read as _, Write as _},
-    net::{SocketAddr, TcpListener, TcpStream},
-    path::{Path, PathBuf},
-    process::{Child, ChildStderr, Command, ExitStatus, Stdio},
-    sync::{Arc, Mutex},
-    thread::JoinHandle,
+    io::{Read as _, Write as _},
+    net::{SocketAddr, TcpStream},
+    ops::Deref,
+    path::PathBuf,
+    process::{Command, ExitStatus},
     time::Duration,
 };
-use tempfile::TempDir;
 use tungstenite::{client::IntoClientRequest as _, HandshakeError, Message, WebSocket};
 
-/// How long to wait for anything: far more than it takes, because test machines are busy.
+/// Longest wait for a message on a WebSocket: far more than it takes, because test machines are busy.
 const PATIENCE: Duration = Duration::from_secs(240);
 
-/// A node, which ends with the test.
-pub struct Node {
-    process: Child,
-    rpc: SocketAddr,
-    log: Arc<Mutex<Vec<String>>>,
-    reader: Option<JoinHandle<()>>,
-    folder: TempDir,
+/// A node that answers RPC, and ends with the test.
+pub struct Node(harness::Node);
+
+impl Deref for Node {
+    type Target = harness::Node;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
 }
 
 impl Node {
@@ -45,58 +47,21 @@ impl Node {
 
     /// A node with these options besides those that keep it to itself.
     pub fn start(options: &[&str]) -> Self {
-        Self::with_rpc(&["--rpc-port", "0"], options)
+        let node = harness::Node::temporary(PROGRAM, options).unwrap();
+        node.start().unwrap();
+        node.wait_for_rpc().unwrap();
+        Self(node)
     }
 
     /// A node that answers RPC at these endpoints; the first is where it is spoken to.
     pub fn with_doors(options: &[&str], endpoints: &[&str]) -> Self {
         let rpc = endpoints.iter().flat_map(|endpoint| ["--experimental-rpc-endpoint", endpoint]);
-        Self::with_rpc(&rpc.collect::<Vec<_>>(), options)
+        Self::start(&rpc.chain(options.iter().copied()).collect::<Vec<_>>())
     }
 
-    fn with_rpc(rpc: &[&str], options: &[&str]) -> Self {
-        let folder = TempDir::new().unwrap();
-        let mut command = program();
-        command.args(rpc).args(["--port", "0", "--no-mdns", "--no-telemetry", "--base-path"]);
-        if !options.contains(&"--prometheus-port") {
-            command.arg(folder.path()).arg("--no-prometheus");
-        } else {
-            command.arg(folder.path());
-        }
-        let mut process = command.args(options).stderr(Stdio::piped()).spawn().unwrap();
-        let log = Arc::default();
-        let reader = Some(read(process.stderr.take().unwrap(), Arc::clone(&log)));
-        let address = wait_for("the node's RPC", || {
-            let ended = process.try_wait().unwrap();
-            assert!(ended.is_none(), "the node ended: {ended:?}");
-            let lines = log.lock().unwrap();
-            let (_, rest) =
-                lines.iter().find_map(|line: &String| line.split_once("Running JSON-RPC server: addr="))?;
-            let end = rest.find([',', ' ']).unwrap_or(rest.len());
-            Some(rest[..end].parse().unwrap())
-        });
-        Self { process, rpc: address, log, reader, folder }
-    }
-
-    /// The folder of its data.
-    pub fn base(&self) -> &Path {
-        self.folder.path()
-    }
-
-    /// The folder of its chain.
+    /// Folder of its chain.
     pub fn chain(&self) -> PathBuf {
-        let mut chains = std::fs::read_dir(self.base().join("chains")).unwrap();
-        chains.next().unwrap().unwrap().path()
-    }
-
-    /// Its process.
-    pub fn id(&self) -> u32 {
-        self.process.id()
-    }
-
-    /// Where it answers RPC.
-    pub fn rpc(&self) -> SocketAddr {
-        self.rpc
+        self.chain_folder().unwrap()
     }
 
     /// The result of an RPC.
@@ -108,18 +73,18 @@ impl Node {
 
     /// The head and the body of the answer to an RPC by HTTP with these headers.
     pub fn post(&self, headers: &[(&str, &str)], method: &str, params: Value) -> (String, Value) {
-        let (head, answer) = post(self.rpc, headers, &call(method, params).to_string());
+        let (head, answer) = post(self.rpc(), headers, &call(method, params).to_string());
         let reply = serde_json::from_str(&answer).unwrap_or_else(|_| panic!("no JSON: {head} {answer}"));
         (head, reply)
     }
 
     /// A WebSocket whose handshake has these headers, or the HTTP status that refused it.
     pub fn websocket(&self, headers: &[(&'static str, &str)]) -> Result<Socket, u16> {
-        let mut request = format!("ws://{}/", self.rpc).into_client_request().unwrap();
+        let mut request = self.url().into_client_request().unwrap();
         for (name, value) in headers {
             request.headers_mut().insert(*name, value.parse().unwrap());
         }
-        let stream = TcpStream::connect(self.rpc).unwrap();
+        let stream = TcpStream::connect(self.rpc()).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         match tungstenite::client(request, stream) {
             Ok((socket, _)) => Ok(Socket(socket)),
@@ -136,7 +101,7 @@ impl Node {
     }
 
     /// Where the driver is told to find the engine, and its token.
-    pub fn engine(&self) -> Option<(SocketAddr, String)> {
+    pub fn engine_endpoint(&self) -> Option<(SocketAddr, String)> {
         let key = format!("0x{}", hex(ENGINE_ENDPOINT_KEY));
         let value = self.call("offchain_localStorageGet", json!(["PERSISTENT", key]));
         let bytes = sp_core::bytes::from_hex(value.as_str()?).unwrap();
@@ -146,39 +111,31 @@ impl Node {
     }
 
     /// Inserts the sr25519 key of a secret URI.
-    pub fn insert_key(&self, kind: &str, uri: &str) {
+    pub fn insert_key_by_rpc(&self, kind: &str, uri: &str) {
         let pair = sr25519::Pair::from_string(uri, None).unwrap();
         self.call("author_insertKey", json!([kind, uri, format!("0x{}", hex(&pair.public().0))]));
     }
 
-    /// All that was logged.
-    pub fn log(&self) -> Vec<String> {
-        self.log.lock().unwrap().clone()
+    /// The lines of its log with all these words.
+    fn lines(&self, words: &[&str]) -> Vec<String> {
+        let has_all = |line: &&str| words.iter().all(|word| line.contains(word));
+        self.log().unwrap().lines().filter(has_all).map(str::to_owned).collect()
     }
 
     /// The first line of the log with all these words, once it is there.
     pub fn wait_for_line(&self, words: &[&str]) -> String {
-        wait_for(&format!("a line with {words:?}"), || {
-            self.log().into_iter().find(|line| words.iter().all(|word| line.contains(word)))
-        })
+        wait_for(&format!("a line with {words:?}"), || self.lines(words).into_iter().next())
     }
 
     /// How many lines have all these words.
     pub fn count_lines(&self, words: &[&str]) -> usize {
-        self.log().iter().filter(|line| words.iter().all(|word| line.contains(word))).count()
+        self.lines(words).len()
     }
 
-    /// Ends the node as SIGTERM or SIGKILL would, and waits for its end.
-    pub fn end(&mut self, signal: &str) -> ExitStatus {
-        let killed = Command::new("kill").args([signal, &self.process.id().to_string()]).status().unwrap();
-        assert!(killed.success());
-        self.process.wait().unwrap()
-    }
-
-    /// All that was logged, to the end. The node and its engine have been told to stop.
-    pub fn whole_log(mut self) -> Vec<String> {
-        self.reader.take().unwrap().join().unwrap();
-        self.log()
+    /// Ends the node and its engine by this signal to the node.
+    pub fn end_by(&self, signal: Signal) -> ExitStatus {
+        self.end(signal).unwrap();
+        self.exit_status().unwrap()
     }
 }
 
@@ -217,30 +174,18 @@ pub fn call(method: &str, params: Value) -> Value {
     json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params})
 }
 
-impl Drop for Node {
-    fn drop(&mut self) {
-        let _already_gone = self.process.kill();
-        let _already_waited = self.process.wait();
-    }
-}
+/// The program.
+const PROGRAM: &str = env!("CARGO_BIN_EXE_poq-node");
 
 /// The program, without what the environment says of engines.
 pub fn program() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_poq-node"));
-    for name in ["POQ_ENGINE", "POQ_ENGINE_TOKEN_FILE", "POQ_MODELS", "POQ_CONFIG"] {
-        command.env_remove(name);
-    }
-    command
+    programs::command(PROGRAM)
 }
 
-/// Keeps the log, and passes it on to the test's own.
-fn read(stream: ChildStderr, log: Arc<Mutex<Vec<String>>>) -> JoinHandle<()> {
-    std::thread::spawn(move || {
-        for line in BufReader::new(stream).lines().map_while(Result::ok) {
-            eprintln!("{line}");
-            log.lock().unwrap().push(line);
-        }
-    })
+/// The specification of the chain `local`, raw.
+pub fn local_spec() -> Value {
+    let spec = programs::chain_spec(PROGRAM.as_ref(), "local", true).unwrap();
+    serde_json::from_slice(&spec).unwrap()
 }
 
 /// Sends a request that begins with `head`; returns the status line and the body of the answer.
@@ -287,7 +232,7 @@ fn unchunked(head: &str, body: &str) -> String {
 
 /// A port that nobody listens on.
 pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    harness::ports::free_one().unwrap()
 }
 
 /// Bytes in hex.
@@ -298,16 +243,4 @@ pub fn hex(bytes: &[u8]) -> String {
 /// Bytes as text.
 pub fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
-}
-
-/// Waits until `poll` returns something.
-pub fn wait_for<T>(what: &str, mut poll: impl FnMut() -> Option<T>) -> T {
-    let begun = std::time::Instant::now();
-    loop {
-        if let Some(value) = poll() {
-            return value;
-        }
-        assert!(begun.elapsed() < PATIENCE, "{what} does not come");
-        std::thread::sleep(Duration::from_millis(200));
-    }
 }

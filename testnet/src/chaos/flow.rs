@@ -1,7 +1,7 @@
 //! A steady flow of requests.
 //!
-//! All are signed before the first fault. Each is given to some node when its time has come, and to another one again and
-//! again until it is final: the nonce sees to it that it is made once.
+//! All are signed before the first fault. Each is sent to a random node when it is due, and to others until it is final. Its nonce
+//! ensures that it is made once.
 
 use super::world::World;
 use crate::asking::{Models, Question, DEADLINE};
@@ -16,7 +16,7 @@ use std::{
 use subxt::utils::AccountId32;
 use tokio::time::{sleep, timeout};
 
-/// Who asks. All have plenty at genesis. Each has its requests made one after the other.
+/// Secret URIs of the requesters, which are rich at genesis. The requests of each are in order of their nonces.
 const REQUESTERS: [&str; 11] = [
     "//Bob",
     "//Charlie",
@@ -31,13 +31,13 @@ const REQUESTERS: [&str; 11] = [
     "//Ferdie//stash",
 ];
 
-/// What is asked, one after the other.
+/// Countries whose capitals are asked for.
 const COUNTRIES: [&str; 8] = ["Peru", "Malaysia", "Norway", "Kenya", "Japan", "Chile", "Egypt", "Portugal"];
 
-/// How often to see what has become final.
+/// Time between two looks at the final requests.
 const ROUND: Duration = Duration::from_secs(2);
 
-/// How long a node has to get a transaction into a block before another one is given it, too.
+/// Time after which a transaction that is not final is sent to another node.
 const AGAIN: Duration = Duration::from_secs(10);
 
 /// One signed request.
@@ -54,19 +54,16 @@ struct Sender {
     delivered: usize,
 }
 
-/// Requests that are signed and wait for their time.
+/// Signed requests, each with the time at which it is due.
 pub struct Flow {
     senders: Vec<Sender>,
     rng: ChaCha8Rng,
-    /// How many are final.
+    /// Number of final requests.
     delivered: AtomicUsize,
 }
 
 impl Flow {
     /// Signs `requests` requests, due evenly over `duration`.
-    ///
-    /// # Errors
-    /// If the chain does not take such requests.
     pub async fn sign(world: &World, seed: u64, requests: usize, duration: Duration) -> Result<Self> {
         let mut rng = ChaCha8Rng::seed_from_u64(seed ^ 0x0f10_3f10);
         let client = world.anybody().await?;
@@ -95,15 +92,15 @@ impl Flow {
         Ok(Self { senders, rng, delivered: AtomicUsize::new(0) })
     }
 
-    /// How many requests are final.
+    /// Number of final requests.
     pub fn delivered(&self) -> usize {
         self.delivered.load(Ordering::Relaxed)
     }
 
-    /// Sends what is due until all is final.
+    /// Sends requests that are due until all are final.
     pub async fn run(&mut self, world: &World) {
         while self.senders.iter().any(|sender| sender.delivered < sender.letters.len()) {
-            // A node that fails now is asked again, or another one.
+            // On an error the next round asks another node.
             let _later = self.round(world).await;
             sleep(ROUND).await;
         }
@@ -113,7 +110,7 @@ impl Flow {
         let at = timeout(DEADLINE, world.anybody().await?.finalized()).await??;
         for sender in &mut self.senders {
             let nonce = usize::try_from(timeout(DEADLINE, at.nonce(&sender.account)).await??)?;
-            // One that lags behind knows less than another one knew.
+            // A node that lags behind may report a lower nonce.
             sender.delivered = sender.delivered.max(nonce);
         }
         self.delivered.store(self.senders.iter().map(|sender| sender.delivered).sum(), Ordering::Relaxed);
@@ -126,7 +123,7 @@ impl Flow {
                 }
                 let node = self.rng.random_range(0..world.network.nodes().len());
                 let Ok(client) = world.client(node).await else { continue };
-                // It may be there already, or not be next yet: what counts is what becomes final.
+                // An error is no loss: the request may be there already, or its nonce not be next yet.
                 let _seen_later = timeout(DEADLINE, client.send(&letter.transaction)).await;
                 letter.sent = Some(Instant::now());
             }

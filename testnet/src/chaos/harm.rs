@@ -1,15 +1,15 @@
-//! What a fault does, and how it is undone.
+//! Faults: caused, held, undone.
 
 use super::{
     plan::{name, Fault, Kind},
     world::World,
 };
-use crate::{asking::wait, members::Part, node::Node, process};
+use crate::{asking::wait, members::Part, node::Node};
 use anyhow::{Context as _, Result};
+use harness::{process, Signal};
 use poq_client::types::{DutyView, Role};
 use rand::{seq::SliceRandom as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
-use rustix::process::Signal;
 use std::{collections::BTreeMap, time::Duration};
 use subxt::utils::AccountId32;
 use tokio::{
@@ -17,13 +17,13 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-/// How long to wait for a committee at work.
+/// Longest wait for a committee at work.
 const COMMITTEE_PATIENCE: Duration = Duration::from_secs(40);
 
-/// How long a node that is being started may take until it can be hurt.
+/// Longest wait for the engine of a node that is starting.
 const START: Duration = Duration::from_secs(60);
 
-/// Does what `fault` says, waits, and undoes it.
+/// Causes a fault, holds it, and undoes it.
 pub async fn carry_out(world: &World, fault: &Fault) {
     if let Err(error) = harm(world, fault).await {
         world.happened(Some(fault.number), format!("could not be done as planned: {error:#}"));
@@ -85,7 +85,7 @@ async fn harm_one(world: &World, fault: &Fault, index: usize) -> Result<()> {
     }
 }
 
-/// The engine of a node; it may be starting still.
+/// The engine of a node that may still be starting.
 async fn engine_of(node: &Node) -> Result<u32> {
     let asked = wait("an engine", || async { Ok(block_in_place(|| node.engine())) });
     timeout(START, asked).await.context("it has no engine")?
@@ -114,7 +114,7 @@ async fn fill_disk(world: &World, fault: &Fault, index: usize) -> Result<()> {
     block_in_place(|| world.start_node(index))
 }
 
-/// Kills the nodes of most of those who score some request now, whichever comes first.
+/// Kills the nodes of the majority of a committee at work.
 async fn kill_majority(world: &World, fault: &Fault) -> Result<()> {
     let (request, mut committee) = committee_at_work(world).await;
     committee.shuffle(&mut ChaCha8Rng::seed_from_u64(fault.number as u64));
@@ -134,7 +134,7 @@ async fn kill_majority(world: &World, fault: &Fault) -> Result<()> {
     committee.iter().try_for_each(|index| block_in_place(|| world.start_node(*index)))
 }
 
-/// A request that is being scored, and the nodes of its committee; all who score, if there is none for long.
+/// A request that is being scored, and the nodes of its committee. After 40 seconds without one, the nodes of all quality validators.
 async fn committee_at_work(world: &World) -> (Option<u64>, Vec<usize>) {
     let asking = async {
         loop {
@@ -166,7 +166,7 @@ async fn find_committee(world: &World) -> Result<Option<(u64, Vec<usize>)>> {
     Ok(committees.into_iter().max_by_key(|(_, committee)| committee.len()))
 }
 
-/// Starts a node without its database. Keys, identity, the salt secret and the engine's jobs are files and stay.
+/// Starts a node without its database. Keys, identity, salt secret and the engine's jobs are files and stay.
 async fn start_anew(world: &World, index: usize, options: &[&str]) -> Result<()> {
     let node = world.node(index)?;
     block_in_place(|| node.stop())?;

@@ -1,7 +1,7 @@
-//! Chaos: faults from a seed, under a steady flow of requests, and what must hold when all is over.
+//! Chaos: faults from a seed under a steady flow of requests, and the checks at the end.
 //!
-//! The plan of faults is that of the seed: whom a fault hits, when it begins and how long it lasts. What the network makes of
-//! it depends on the machine too, so a second run hurts in the same places but need not find the same.
+//! The seed decides which node each fault hits, when it begins and how long it lasts. The effect also depends on the machine, so a
+//! second run causes the same faults but may find something else.
 
 mod flow;
 mod harm;
@@ -9,14 +9,18 @@ pub mod plan;
 mod verdict;
 mod world;
 
-use crate::{clock::Clock, disk, process, wires::Wires};
+use crate::{
+    clock::Clock,
+    disk,
+    ending::Ending,
+    terminal::{bar, folder_or_cached, say},
+    wires::Wires,
+};
 use anyhow::{ensure, Context as _, Result};
 use flow::Flow;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::ProgressBar;
 use plan::{Fault, Kind};
 use std::{
-    env,
-    io::{self, IsTerminal as _, Write as _},
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
@@ -26,37 +30,37 @@ use tokio::time::sleep;
 pub use verdict::Verdict;
 use world::World;
 
-/// Who hears, line by line, what happens.
+/// Receiver of progress messages.
 pub type Tell = Arc<dyn Fn(&str) + Send + Sync>;
 
-/// How long requests go on after the last fault has begun.
+/// Time for which requests continue after the beginning of the last fault.
 const AFTERMATH: Duration = Duration::from_secs(20);
 
-/// How often the bar moves.
+/// Time between two updates of the bar.
 const TICK: Duration = Duration::from_millis(500);
 
-/// What to do.
+/// Options of `poq-testnet chaos`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
-    /// What all that is random comes from
+    /// Seed of everything random
     #[arg(long, value_name = "N", env = "SEED", default_value_t = 1)]
     pub seed: u64,
-    /// How many requests to make
+    /// Number of requests
     #[arg(long, value_name = "N", env = "REQUESTS", default_value_t = 200)]
     pub requests: usize,
-    /// How many faults to cause
+    /// Number of faults
     #[arg(long, value_name = "N", env = "FAULTS", default_value_t = 50)]
     pub faults: usize,
-    /// Cause only faults of these kinds
+    /// Kinds of faults to cause [default: all]
     #[arg(long, value_name = "KIND", value_delimiter = ',', env = "ONLY")]
     pub only: Vec<Kind>,
-    /// Folder for data and logs [default: chaos, in the project's cache]; what an earlier run left there is removed
+    /// Folder for data and logs, emptied first [default: chaos, in the project's cache]
     #[arg(long, value_name = "DIR")]
     pub folder: Option<PathBuf>,
-    /// Where to write what happened, as JSON [default: report.json, in that folder]
+    /// File for a report in JSON [default: report.json, in that folder]
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
-    /// Folder with the demo's models
+    /// Folder with the demo models
     #[arg(long, value_name = "DIR", env = "POQ_MODELS", default_value = "models")]
     pub models: PathBuf,
 }
@@ -64,33 +68,25 @@ pub struct Args {
 /// `poq-testnet chaos`.
 ///
 /// # Errors
-/// If the network cannot be made, or does not answer any more. What the chaos found is no error but the exit code.
+/// If the network cannot be made, or stops answering. A bad verdict is no error but an exit code.
 pub async fn main(args: Args) -> Result<ExitCode> {
-    let mut ending = process::Ending::listen()?;
+    let mut ending = Ending::listen()?;
     let verdict = tokio::select! {
         biased;
         () = ending.heard() => anyhow::bail!("interrupted; the network is gone"),
-        verdict = run(args, Arc::new(say)) => verdict?,
+        verdict = run(args, Arc::new(|line: &str| drop(say(line)))) => verdict?,
     };
     for problem in &verdict.problems {
-        say(&format!("PROBLEM: {problem}"));
+        say(&format!("PROBLEM: {problem}"))?;
     }
-    say(&verdict.to_string());
+    say(&verdict.to_string())?;
     Ok(if verdict.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn say(line: &str) {
-    let _nobody_reads = writeln!(io::stdout(), "{line}");
-}
-
-/// Makes a network, hurts it, and says what came of it; `tell` hears what happens.
-///
-/// # Errors
-/// If the network cannot be made, or does not answer any more.
+/// Makes a network, causes the faults, and returns the verdict; `tell` receives progress messages.
 pub async fn run(args: Args, tell: Tell) -> Result<Verdict> {
-    let folder = args.folder.clone().map_or_else(default_folder, Ok)?;
-    let folder = std::path::absolute(folder)?;
-    // First of all: two runs at a time would be in each other's way.
+    let folder = folder_or_cached(args.folder.as_deref(), "chaos")?;
+    // First, because two runs at a time would disturb each other.
     let wires = Wires::lay(u8::try_from(crate::members::all().len())?)?;
     make_empty(&folder)?;
     let kinds = kinds(&args.only, &folder, &tell)?;
@@ -101,7 +97,7 @@ pub async fn run(args: Args, tell: Tell) -> Result<Verdict> {
     }
 
     tell("starting four block authors and seven operators, each in a network namespace and on a disk of its own");
-    let bar = bar();
+    let bar = bar(faults.len(), "{bar:40} {pos} of {len} faults are over, {elapsed}");
     let shown = bar.clone();
     let said = tell.clone();
     let above_bar: Tell = Arc::new(move |line| shown.suspend(|| said(line)));
@@ -118,7 +114,7 @@ pub async fn run(args: Args, tell: Tell) -> Result<Verdict> {
     Ok(verdict)
 }
 
-/// All faults, all requests, and the audit.
+/// Causes all faults, sends all requests, and reaches the verdict.
 async fn storm(
     world: &World,
     mut flow: Flow,
@@ -135,7 +131,6 @@ async fn storm(
         futures::future::join_all(harms).await;
         world.happened(None, "the last fault is over".into());
     };
-    bar.set_length(faults.len() as u64);
     let ticking = async {
         loop {
             bar.tick();
@@ -143,7 +138,7 @@ async fn storm(
         }
     };
     let work = async {
-        // Who sends gives up some time after the last fault: what is not final then is lost.
+        // Requests that are not final some time after the last fault count as lost.
         let sending = async {
             flow.run(world).await;
         };
@@ -160,7 +155,7 @@ async fn storm(
     }
 }
 
-/// The kinds of faults that this machine can do.
+/// The kinds of faults that this machine can cause.
 fn kinds(only: &[Kind], folder: &Path, tell: &Tell) -> Result<Vec<Kind>> {
     let mut kinds: Vec<Kind> = if only.is_empty() { Kind::ALL.to_vec() } else { only.to_vec() };
     if kinds.contains(&Kind::JumpClock) && Clock::new(&folder.join("clock"))?.is_none() {
@@ -171,13 +166,7 @@ fn kinds(only: &[Kind], folder: &Path, tell: &Tell) -> Result<Vec<Kind>> {
     Ok(kinds)
 }
 
-fn default_folder() -> Result<PathBuf> {
-    let cache = env::var_os("POQ_CACHE").map(PathBuf::from);
-    let home = || Some(PathBuf::from(env::var_os("HOME")?).join(".cache/proof-of-quality"));
-    Ok(cache.or_else(home).context("there is no home folder: say --folder DIR")?.join("chaos"))
-}
-
-/// An empty folder; what an earlier run left there is removed, and nothing else.
+/// Empties the folder of an earlier run, or makes it. A folder with other contents is refused.
 fn make_empty(folder: &Path) -> Result<()> {
     if folder.exists() {
         let ours = folder.join("chain.json").exists() || folder.read_dir()?.next().is_none();
@@ -186,15 +175,4 @@ fn make_empty(folder: &Path) -> Result<()> {
         std::fs::remove_dir_all(folder).with_context(|| format!("cannot remove {}", folder.display()))?;
     }
     std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))
-}
-
-/// A bar of faults, on a terminal only.
-fn bar() -> ProgressBar {
-    let terminal = io::stderr().is_terminal();
-    let target = if terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-    let bar = ProgressBar::with_draw_target(None, target);
-    if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos} of {len} faults are over, {elapsed}") {
-        bar.set_style(style);
-    }
-    bar
 }

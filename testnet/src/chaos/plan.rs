@@ -1,17 +1,18 @@
 //! Faults from a seed.
 
+use crate::members;
 use rand::{seq::SliceRandom as _, Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 use std::{collections::BTreeSet, fmt, time::Duration};
 
-/// The node that keeps the state of every block, for the audit at the end: its disk stays as it is.
+/// Index of the node that keeps the state of every block for the checks at the end. Its disk is never filled or wiped.
 pub const ARCHIVE: usize = 0;
 
-/// How many authors there are; their nodes come first.
+/// Number of authors; their nodes come first.
 const AUTHORS: usize = 4;
 
-/// The longest pause between two faults, in seconds; the shortest is a third of it.
+/// Longest pause between two faults, in seconds. The shortest is a third of it.
 const LONGEST_PAUSE: u64 = 15;
 
 /// A kind of fault.
@@ -24,17 +25,17 @@ pub enum Kind {
     KillEngine,
     /// `kill -9` of the nodes of the majority of a committee at work
     KillMajority,
-    /// A node is stopped and goes on
+    /// A node is stopped (SIGSTOP) for a while
     PauseNode,
-    /// An engine is stopped and goes on
+    /// An engine is stopped (SIGSTOP) for a while
     PauseEngine,
-    /// The network falls in two parts and grows together again
+    /// The network is cut in two parts for a while
     Partition,
     /// A node's disk is full for a while
     FillDisk,
-    /// A node's clock jumps, and back
+    /// A node's clock is wrong for a while
     JumpClock,
-    /// A node starts again without its database, and keeps little
+    /// A node starts again without its database, and with pruning
     RestartPruned,
     /// A node starts again without its database, by warp sync
     RestartWarp,
@@ -59,17 +60,17 @@ impl Kind {
 /// A fault that is planned.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Fault {
-    /// Its number, from 1.
+    /// Number, from 1.
     pub number: usize,
-    /// When it begins.
+    /// Begin, from the first request on.
     pub at: Duration,
-    /// How long it lasts.
+    /// Duration.
     pub hold: Duration,
-    /// What it does.
+    /// Kind.
     pub kind: Kind,
-    /// Whom it hits: indices of nodes. Empty for a majority, which is that of a committee at work then.
+    /// Indices of the nodes it hits; empty for [`Kind::KillMajority`], which takes a committee at work then.
     pub nodes: Vec<usize>,
-    /// By how many seconds a clock jumps.
+    /// Offset of the clock, in seconds; 0 for other kinds.
     pub seconds: i64,
 }
 
@@ -95,15 +96,12 @@ impl fmt::Display for Fault {
     }
 }
 
-/// The name of a node, as in [`crate::members::all`].
+/// Name of a node by its index.
 pub fn name(node: usize) -> String {
-    match ["alice", "bob", "charlie", "dave"].get(node) {
-        Some(name) => (*name).to_owned(),
-        None => format!("operator-{}", node.saturating_sub(AUTHORS)),
-    }
+    members::all().get(node).map_or_else(|| format!("node {node}"), |member| member.name.clone())
 }
 
-/// The faults of `seed` for a network of `nodes` nodes, in the order of time. Every kind comes before any comes again.
+/// The faults of `seed` for a network of `nodes` nodes, by time. All kinds come once before any comes again.
 pub fn plan(seed: u64, faults: usize, nodes: usize, kinds: &[Kind]) -> Vec<Fault> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut bag: Vec<Kind> = Vec::new();
@@ -134,7 +132,7 @@ fn targets(kind: Kind, nodes: usize, rng: &mut ChaCha8Rng) -> Vec<usize> {
         Kind::KillMajority => Vec::new(),
         Kind::KillNode | Kind::PauseNode | Kind::JumpClock => vec![rng.random_range(any)],
         Kind::FillDisk => vec![rng.random_range(ARCHIVE + 1..nodes)],
-        // An author that forgets its votes could vote twice: authors keep their databases.
+        // Authors keep their databases, because an author that forgets its votes could vote twice.
         Kind::KillEngine | Kind::PauseEngine | Kind::RestartPruned | Kind::RestartWarp => {
             vec![rng.random_range(operators)]
         }
@@ -173,13 +171,6 @@ mod tests {
                 assert!(!spares || !fault.nodes.contains(&ARCHIVE), "{fault}");
                 assert!(fault.nodes.iter().all(|node| *node < 11), "{fault}");
             }
-        }
-    }
-
-    #[test]
-    fn names_are_those_of_the_members() {
-        for (index, member) in crate::members::all().iter().enumerate() {
-            assert_eq!(name(index), member.name);
         }
     }
 }

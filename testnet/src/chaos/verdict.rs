@@ -1,11 +1,11 @@
-//! What must hold when all is over.
+//! Checks at the end of a run.
 
 use super::{
     plan::{Fault, ARCHIVE},
     world::{Happened, World},
 };
 use crate::{
-    asking::{check_invariants, wait, wait_until_finalized, Heights},
+    asking::{check_invariants, wait, wait_until_all_closed, wait_until_finalized, Heights},
     ledger::{issuance, End, Ledger},
 };
 use anyhow::{Context as _, Result};
@@ -14,48 +14,44 @@ use poq_runtime::currency::POQ;
 use serde::Serialize;
 use serde_json::json;
 use std::{fmt, fs, path::Path, time::Duration};
-use tokio::time::sleep;
 
-/// How long requests have to become final, and to end, after the last fault.
+/// Time that requests have to become final after the last fault.
 const PATIENCE: Duration = Duration::from_secs(600);
 
-/// How often to look.
-const POLL: Duration = Duration::from_secs(2);
-
-/// How many more blocks finality has to reach, to be called alive.
+/// Blocks that each node has to finalize after the last fault.
 const FINALITY: u64 = 5;
 
-/// How much of what is wrong with a log is told.
+/// Most lines quoted from one log.
 const LINES: usize = 3;
 
-/// What came of a run.
+/// Result of a run.
 #[derive(Clone, Debug, Serialize)]
 pub struct Verdict {
-    /// Requests that were asked.
+    /// Number of requests signed.
     pub requests: usize,
-    /// Requests that were settled.
+    /// Number settled.
     pub settled: usize,
-    /// Requests that were refunded.
+    /// Number refunded.
     pub refunded: usize,
-    /// Requests that are not on the chain.
+    /// Number that is not on the chain.
     pub lost: usize,
-    /// Requests that do not end.
+    /// Number that neither settled nor was refunded.
     pub stuck: usize,
-    /// Faults that were caused.
+    /// Number of faults caused.
     pub faults: usize,
-    /// Whatever else is not as it must be.
+    /// Everything else that is wrong.
     pub problems: Vec<String>,
-    /// What the blocks say.
+    /// The books, from all finalized blocks.
     pub ledger: Ledger,
 }
 
 impl Verdict {
-    /// Whether all is as it must be.
+    /// Whether nothing is wrong.
     pub fn is_good(&self) -> bool {
         self.lost == 0 && self.stuck == 0 && self.problems.is_empty()
     }
 
-    /// What it cost those who worked: how duties ended, and what was slashed.
+    /// One line on the operators' duties and slashes.
     pub fn toll(&self) -> String {
         let Ledger { blocks, duties, slashed, compensated, .. } = &self.ledger;
         let duties = duties.iter().map(|(outcome, times)| format!("{outcome} {times}")).collect::<Vec<_>>();
@@ -68,9 +64,6 @@ impl Verdict {
     }
 
     /// Writes the report.
-    ///
-    /// # Errors
-    /// If the file cannot be written.
     pub(super) fn write(&self, path: &Path, seed: u64, plan: &[Fault], events: &[Happened]) -> Result<()> {
         let plan: Vec<_> = plan
             .iter()
@@ -93,12 +86,12 @@ impl fmt::Display for Verdict {
     }
 }
 
-/// How long requests have to become final, from the first on.
+/// Time that requests have to become final, from the first on.
 pub fn patience(faults: &[Fault]) -> Duration {
     faults.last().map_or(Duration::ZERO, |fault| fault.at.saturating_add(fault.hold)).saturating_add(PATIENCE)
 }
 
-/// Waits until all is quiet, and looks.
+/// Waits until the network is idle, and checks it.
 pub async fn reach(world: &World, requests: usize, faults: usize) -> Result<Verdict> {
     let mut problems = Vec::new();
     if let Err(error) = quiet(world).await {
@@ -147,14 +140,8 @@ async fn quiet(world: &World) -> Result<()> {
         wait(&format!("finality at {} (block {goal})", node.name()), reached).await?;
     }
     world.happened(None, format!("every node has finalized block {goal}"));
-    let deadline = tokio::time::Instant::now().checked_add(PATIENCE).context("a patience without end")?;
-    while tokio::time::Instant::now() < deadline {
-        if archive.finalized().await?.open_requests().await? == 0 {
-            return Ok(());
-        }
-        sleep(POLL).await;
-    }
-    // Which ones, the ledger says.
+    // The ledger lists requests that do not end.
+    let _some_are_stuck = wait_until_all_closed(&archive).await;
     Ok(())
 }
 
@@ -179,11 +166,11 @@ async fn forks(world: &World, archive: &Client, number: u64) -> Vec<String> {
     problems
 }
 
-/// What the logs say of panics.
+/// Panics and broken files that the logs tell of.
 fn panics(world: &World) -> Vec<String> {
     let mut problems = Vec::new();
     for node in world.network.nodes() {
-        let log = fs::read_to_string(node.log()).unwrap_or_default();
+        let log = node.log().unwrap_or_default();
         let lines: Vec<&str> = log.lines().filter(|line| line.contains("panicked")).collect();
         if let Some(first) = lines.first() {
             problems.push(format!("{} panicked {} times, first: {}", node.name(), lines.len(), first.trim()));

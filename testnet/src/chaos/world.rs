@@ -1,4 +1,4 @@
-//! A network with small disks and clocks of its own, and somebody who starts again what has ended, as an init system would.
+//! A network with small disks, clocks of its own, and a supervisor that restarts nodes as an init system would.
 
 use super::{
     plan::{Fault, Kind, ARCHIVE},
@@ -8,7 +8,7 @@ use crate::{
     clock::Clock,
     disk::Disk,
     members,
-    network::{Network, Options, Place},
+    network::{Network, Options, Place, ARCHIVE as ARCHIVE_OPTIONS},
     node::Node,
     wires::Wires,
 };
@@ -26,28 +26,28 @@ use tokio::{task::block_in_place, time::sleep};
 /// Size of a node's disk, in mebibytes.
 const DISK: u32 = 384;
 
-/// How often to look for nodes that have ended.
+/// Time between two looks for nodes that have ended.
 const ROUND: Duration = Duration::from_secs(2);
 
-/// A node that ends so many times in a row gets a new database: the old one is broken.
+/// Number of ends by itself after which a node gets a new database, because the old one must be broken.
 const PATIENCE: u32 = 3;
 
-/// How long a node may take to answer while others may be asked.
+/// Time that a node has to answer before another is asked.
 const QUICK: Duration = Duration::from_secs(3);
 
-/// A network that is to be hurt, and all that hurts it.
+/// A network, with its disks, clocks and links.
 pub struct World {
     /// The nodes.
     pub network: Network,
     disks: Vec<Disk>,
     clocks: Vec<Option<Clock>>,
-    /// One for each node: held by the fault that it suffers.
+    /// A lock for each node, held by the fault that hits it.
     pub busy: Vec<tokio::sync::Mutex<()>>,
-    /// Held by the partition that there is.
+    /// A lock that is held by a partition.
     pub cut: tokio::sync::Mutex<()>,
-    /// Options that a node has got since it was first started.
+    /// Options that faults have added, by node.
     options: Vec<Mutex<Vec<String>>>,
-    /// How often in a row a node has ended by itself.
+    /// Number of ends that no fault caused, by node.
     deaths: Vec<Mutex<u32>>,
     events: Mutex<Vec<Happened>>,
     config: SubstrateConfig,
@@ -55,22 +55,22 @@ pub struct World {
     tell: Tell,
 }
 
-/// Something that happened, for the report.
+/// An event, for the report.
 #[derive(Clone, Debug, Serialize)]
 pub struct Happened {
     /// Seconds since the first request.
     pub seconds: f64,
-    /// The number of the fault that it belongs to, if any.
+    /// Number of the fault that caused it, if any.
     pub fault: Option<usize>,
-    /// What.
+    /// Description.
     pub what: String,
 }
 
 impl World {
-    /// Makes and starts the network for `plan`, with `wires` between its nodes; `tell` hears what happens.
+    /// Makes and starts the network for `plan`, with `wires` between its nodes; `tell` receives progress messages.
     ///
     /// # Errors
-    /// If this user may not, programs are missing, or the network does not come up.
+    /// If this user may not mount disks, programs are missing, or the network does not come up.
     pub async fn start(
         folder: &Path,
         wires: Wires,
@@ -85,7 +85,7 @@ impl World {
         let mut clocks = Vec::new();
         for (index, node) in network.nodes_mut().iter_mut().enumerate() {
             if index == ARCHIVE {
-                node.setup.options = ["--state-pruning", "archive"].map(str::to_owned).into();
+                node.setup.add(ARCHIVE_OPTIONS);
             }
             disks.push(Disk::mount(&node.base(), DISK)?);
             let jumps = |fault: &Fault| fault.kind == Kind::JumpClock && fault.nodes.contains(&index);
@@ -115,17 +115,11 @@ impl World {
     }
 
     /// The node with this index.
-    ///
-    /// # Errors
-    /// If there is none.
     pub fn node(&self, index: usize) -> Result<&Node> {
         self.network.nodes().get(index).context("no such node")
     }
 
     /// The disk of a node.
-    ///
-    /// # Errors
-    /// If there is no such node.
     pub fn disk(&self, index: usize) -> Result<&Disk> {
         self.disks.get(index).context("no such node")
     }
@@ -135,12 +129,12 @@ impl World {
         self.clocks.get(index)?.as_ref()
     }
 
-    /// Since the first request.
+    /// Time since the first request.
     pub fn elapsed(&self) -> Duration {
         self.began.elapsed()
     }
 
-    /// Writes down what happened, and says it.
+    /// Records an event and tells it.
     pub fn happened(&self, fault: Option<usize>, what: String) {
         let seconds = self.elapsed().as_secs_f64();
         let mark = fault.map_or("      ".into(), |number| format!("#{number:<5}"));
@@ -148,22 +142,19 @@ impl World {
         self.events.lock().unwrap_or_else(PoisonError::into_inner).push(Happened { seconds, fault, what });
     }
 
-    /// All that happened.
+    /// All events.
     pub fn events(&self) -> Vec<Happened> {
         self.events.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Starts a node with the options that it has got since.
-    ///
-    /// # Errors
-    /// If the program cannot be started.
+    /// Starts a node with the options that faults have added.
     pub fn start_node(&self, index: usize) -> Result<()> {
         let options = self.options.get(index).context("no such node")?;
         let options = options.lock().unwrap_or_else(PoisonError::into_inner).clone();
         self.node(index)?.start_with(&options.iter().map(String::as_str).collect::<Vec<_>>())
     }
 
-    /// Sets the options that a node is started with from now on.
+    /// Sets the options that are added at the next starts of a node.
     pub fn set_options(&self, index: usize, options: &[&str]) {
         if let Some(place) = self.options.get(index) {
             let options = options.iter().map(|option| (*option).to_owned()).collect();
@@ -174,17 +165,14 @@ impl World {
     /// A connection to one node.
     ///
     /// # Errors
-    /// If it does not answer soon.
+    /// If it does not answer within 3 seconds.
     pub async fn client(&self, index: usize) -> Result<Client> {
         let url = self.node(index)?.url();
         let connecting = Client::connect_with(&url, self.config.clone());
         Ok(tokio::time::timeout(QUICK, connecting).await.context("no answer")??)
     }
 
-    /// A connection to whoever answers first in the order of nodes, and its index.
-    ///
-    /// # Errors
-    /// If nobody answers.
+    /// A connection to the first node that answers.
     pub async fn anybody(&self) -> Result<Client> {
         let mut last = None;
         for index in 0..self.network.nodes().len() {
@@ -196,7 +184,7 @@ impl World {
         Err(last.context("there are no nodes")?.context("no node answers"))
     }
 
-    /// Starts again what has ended, for ever. A node that a fault holds is left to the fault.
+    /// Restarts nodes that have ended, for ever, except those that a fault holds.
     pub async fn supervise(&self) {
         loop {
             for index in 0..self.network.nodes().len() {

@@ -1,4 +1,4 @@
-//! What Linux knows of a process.
+//! Processes, as Linux shows them in `/proc`.
 
 use anyhow::{bail, Context as _, Result};
 use rustix::process::{kill_process, Pid, Signal};
@@ -8,23 +8,25 @@ use std::{
     thread::sleep,
     time::{Duration, Instant},
 };
-use tokio::signal::unix::{signal, SignalKind};
 
-/// How often to look whether a process is over.
+/// Time between two looks whether a process has ended.
 const POLL: Duration = Duration::from_millis(50);
 
-/// A process and what it was started with.
+/// Clock ticks in a second, on every Linux.
+const TICKS: f64 = 100.0;
+
+/// A process and its command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Process {
     /// Its id.
     pub id: u32,
-    /// The id of the one that started it.
+    /// Id of the process that started it.
     pub parent: u32,
     /// Its command line.
     pub arguments: Vec<String>,
 }
 
-/// All processes that run; those that are over and only wait to be looked at are left out.
+/// All processes that run. Those that have ended and wait for their parent to ask for the exit status are left out.
 pub fn all() -> Vec<Process> {
     let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
     let ids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
@@ -32,7 +34,7 @@ pub fn all() -> Vec<Process> {
 }
 
 fn read(id: u32) -> Option<Process> {
-    let (state, parent) = stat(id)?;
+    let (state, parent) = state_and_parent(id)?;
     if state == 'Z' || state == 'X' {
         return None;
     }
@@ -42,17 +44,28 @@ fn read(id: u32) -> Option<Process> {
     Some(Process { id, parent, arguments })
 }
 
-/// State and parent of a process.
-fn stat(id: u32) -> Option<(char, u32)> {
+/// Fields of `/proc/ID/stat` from the third, the state, on.
+fn stat(id: u32) -> Option<Vec<String>> {
     let stat = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
     // The name, in parentheses, may hold anything.
-    let mut fields = stat.rsplit_once(") ")?.1.split(' ');
-    Some((fields.next()?.chars().next()?, fields.next()?.parse().ok()?))
+    Some(stat.rsplit_once(") ")?.1.split_whitespace().map(str::to_owned).collect())
 }
 
-/// Whether a process runs (or is stopped, but there).
+fn state_and_parent(id: u32) -> Option<(char, u32)> {
+    let fields = stat(id)?;
+    Some((fields.first()?.chars().next()?, fields.get(1)?.parse().ok()?))
+}
+
+/// Whether a process runs. A stopped one (SIGSTOP) does, a zombie does not.
 pub fn runs(id: u32) -> bool {
-    stat(id).is_some_and(|(state, _)| state != 'Z' && state != 'X')
+    state_and_parent(id).is_some_and(|(state, _)| state != 'Z' && state != 'X')
+}
+
+/// Processor time that a process has used, in seconds.
+pub fn cpu_seconds(id: u32) -> Option<f64> {
+    let fields = stat(id)?;
+    let (user, system): (f64, f64) = (fields.get(11)?.parse().ok()?, fields.get(12)?.parse().ok()?);
+    Some((user + system) / TICKS)
 }
 
 /// The children of a process.
@@ -60,7 +73,7 @@ pub fn children(parent: u32) -> Vec<Process> {
     all().into_iter().filter(|process| process.parent == parent).collect()
 }
 
-/// Memory of a process that is in use now, in bytes.
+/// Memory of a process that is in use now, in bytes; 0 if there is no such process.
 pub fn memory(id: u32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
@@ -75,33 +88,7 @@ pub fn send(id: u32, signal: Signal) {
     }
 }
 
-/// Hears that somebody wants this program to end: Ctrl-C, or what `kill` and an init system send. From when it is made on,
-/// these do not end the program any more.
-#[derive(Debug)]
-pub struct Ending {
-    interrupt: tokio::signal::unix::Signal,
-    terminate: tokio::signal::unix::Signal,
-}
-
-impl Ending {
-    /// Begins to listen.
-    ///
-    /// # Errors
-    /// If signals cannot be listened to.
-    pub fn listen() -> Result<Self> {
-        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
-    }
-
-    /// Waits until it has been heard.
-    pub async fn heard(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
-    }
-}
-
-/// Waits until a process is over.
+/// Waits for the end of a process.
 ///
 /// # Errors
 /// If it still runs after `patience`.
@@ -142,9 +129,10 @@ mod tests {
         let id = child.id();
         assert!(runs(id) && children(std::process::id()).iter().any(|process| process.id == id));
         assert!(memory(id) > 0);
+        assert!(cpu_seconds(id).is_some());
         send(id, Signal::KILL);
         wait_for_end(id, Duration::from_secs(60)).unwrap();
-        assert!(!runs(id), "who is over and not waited for does not run");
+        assert!(!runs(id), "a zombie does not run");
         child.wait().unwrap();
     }
 }
