@@ -57,7 +57,10 @@ async fn a_receipt_is_checked_without_a_node() {
     let people = offline(&["verify", file, "--anchor", &genesis, "--answer", answer]);
     assert_eq!(people.status.code(), Some(0), "{}", text(&people.stderr));
     let shown = text(&people.stdout);
-    assert!(shown.contains("Proven: request 0 was settled") && shown.contains("The text is answer"), "{shown}");
+    assert!(
+        shown.contains("Proven: request 0 was settled") && shown.contains("The text is answer"),
+        "{shown}"
+    );
     let other = offline(&["verify", file, "--anchor", &genesis, "--answer", "Paris"]);
     assert_eq!(other.status.code(), Some(1));
     assert!(text(&other.stderr).contains("no answer of request 0 is this text"));

@@ -2,6 +2,7 @@
 //!
 //! Balances are in units (10^-12 POQ on the demo chain), parts in millionths ([`Parts`]), times in blocks.
 
+use crate::Error;
 use chain::{
     proof_of_quality::events::{Refunded, Settled},
     runtime_types::{
@@ -10,7 +11,6 @@ use chain::{
         sp_runtime,
     },
 };
-use crate::Error;
 use subxt::{events::Events, metadata::Metadata, SubstrateConfig};
 
 pub use chain::Call as RootCall;
@@ -19,7 +19,9 @@ pub use pallet::{
     duties::{Outcome, RefundReason, Role, Work, Workload},
     models::{ModelKind, Reward},
     pallet::Call as PalletCall,
-    requests::{Audit, Member as StoredMember, Request as StoredRequest, Response as StoredResponse, Sampling},
+    requests::{
+        Audit, Member as StoredMember, Request as StoredRequest, Response as StoredResponse, Sampling,
+    },
     standing::Standing,
     views::{CandidateView, DutyView, MemberView, ModelView, OperatorView, RequestView, ResponseView},
 };

@@ -67,6 +67,11 @@ impl Engine {
         &self.url
     }
 
+    /// Id of its process.
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// File with its token, which only its owner can read.
     pub fn token_file(&self) -> PathBuf {
         token_file(&self.folder)

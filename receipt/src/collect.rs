@@ -57,7 +57,9 @@ pub enum Error {
     #[error("the specification is not that of this chain: its state is not the one in the genesis block")]
     OtherChain,
     /// The anchor comes after the request's end.
-    #[error("block {anchor} is not before block {block}, in which the request is proven; name an earlier one")]
+    #[error(
+        "block {anchor} is not before block {block}, in which the request is proven; name an earlier one"
+    )]
     LateAnchor {
         /// Number of the anchor.
         anchor: u32,
@@ -102,7 +104,8 @@ pub async fn collect(client: &Client, id: u64, anchor: Anchor) -> Result<Receipt
 }
 
 fn request_keys(id: u64, round: u8, responses: usize) -> Vec<Vec<u8>> {
-    let single = [keys::storage_version(), keys::request(id), keys::time(), keys::prompt(id), keys::responses(id)];
+    let single =
+        [keys::storage_version(), keys::request(id), keys::time(), keys::prompt(id), keys::responses(id)];
     let outputs = (0..).take(responses).map(|index| keys::output(id, index));
     let committees = (0..=round).map(|round| keys::committee(id, round));
     single.into_iter().chain(outputs).chain(committees).collect()
@@ -126,7 +129,11 @@ struct ReadProof {
 }
 
 impl Node<'_> {
-    async fn ask<Answer: DeserializeOwned>(&self, method: &str, params: RpcParams) -> Result<Answer, RpcError> {
+    async fn ask<Answer: DeserializeOwned>(
+        &self,
+        method: &str,
+        params: RpcParams,
+    ) -> Result<Answer, RpcError> {
         self.0.raw().request(method, params).await
     }
 
@@ -208,6 +215,7 @@ fn from_specification(genesis: &Header, top: &BTreeMap<Vec<u8>, Vec<u8>>) -> Res
     if root != genesis.state_root {
         return Err(Error::OtherChain);
     }
-    let nodes: Vec<_> = nodes.drain().into_values().filter(|(_, count)| *count > 0).map(|(node, _)| Bytes(node)).collect();
+    let nodes: Vec<_> =
+        nodes.drain().into_values().filter(|(_, count)| *count > 0).map(|(node, _)| Bytes(node)).collect();
     Ok(State::new(root, &nodes)?)
 }

@@ -47,11 +47,13 @@ impl Voters {
         if ancestry.0.len() != justification.votes_ancestries.len() {
             return Err(fails("a header comes twice with the votes"));
         }
-        let result = validate_commit(commit, &voters, &ancestry).map_err(|_| fails("its votes do not hold"))?;
+        let result =
+            validate_commit(commit, &voters, &ancestry).map_err(|_| fails("its votes do not hold"))?;
         if !result.is_valid() || result.num_invalid_voters() > 0 || result.num_duplicated_precommits() > 0 {
             return Err(fails("its votes do not hold"));
         }
-        let lowest = commit.precommits.iter().map(|vote| &vote.precommit).min_by_key(|vote| vote.target_number);
+        let lowest =
+            commit.precommits.iter().map(|vote| &vote.precommit).min_by_key(|vote| vote.target_number);
         let base = lowest.map_or(commit.target_hash, |vote| vote.target_hash);
         let mut needed = HashSet::new();
         for vote in &commit.precommits {
@@ -63,7 +65,8 @@ impl Voters {
             }
             let target = vote.precommit.target_hash;
             if target != base {
-                let route = ancestry.ancestry(base, target).map_err(|_| fails("a vote is for another chain"))?;
+                let route =
+                    ancestry.ancestry(base, target).map_err(|_| fails("a vote is for another chain"))?;
                 needed.insert(target);
                 needed.extend(route);
             }

@@ -31,16 +31,14 @@ impl State {
     /// The value under `key`; `None` if the proof shows that there is none.
     pub fn value(&self, key: &[u8], what: &'static str) -> Result<Option<Vec<u8>>, Invalid> {
         let mut recorder = self.read.as_trie_recorder(self.root);
-        let trie =
-            TrieDBBuilder::<Layout>::new(&self.trie, &self.root).with_recorder(&mut recorder).build();
+        let trie = TrieDBBuilder::<Layout>::new(&self.trie, &self.root).with_recorder(&mut recorder).build();
         trie.get(key).map_err(|_| Invalid::Unproven(what))
     }
 
     /// The digest of the value under `key`, for which the value itself need not be there.
     pub fn digest(&self, key: &[u8], what: &'static str) -> Result<Option<[u8; 32]>, Invalid> {
         let mut recorder = self.read.as_trie_recorder(self.root);
-        let trie =
-            TrieDBBuilder::<Layout>::new(&self.trie, &self.root).with_recorder(&mut recorder).build();
+        let trie = TrieDBBuilder::<Layout>::new(&self.trie, &self.root).with_recorder(&mut recorder).build();
         let hash = trie.get_hash(key).map_err(|_| Invalid::Unproven(what))?;
         Ok(hash.map(|hash| hash.0))
     }

@@ -23,7 +23,10 @@ fn a_receipt_says_who_was_paid_for_what() {
     assert_eq!(proven.prompt, digest(QUESTION));
     assert_eq!(proven.answers[0].output, Some(digest(ANSWER)));
     assert_eq!((proven.answers[0].response.quality, proven.answers[0].response.paid), (Some(900_000), 40));
-    assert_eq!((proven.answers[1].output, proven.answers[1].response.work.clone()), (None, Work::NotRevealed));
+    assert_eq!(
+        (proven.answers[1].output, proven.answers[1].response.work.clone()),
+        (None, Work::NotRevealed)
+    );
     assert_eq!(proven.committees.len(), 1);
     assert_eq!(proven.committees[0].len(), 3);
 }
@@ -61,14 +64,21 @@ fn only_the_voters_of_the_time_make_a_block_final() {
     let refused = |why| Err(Invalid::NotFinal { block: 9, why });
     assert_eq!(voted(|block| justify(&SECOND, 1, block, None)), Ok(()));
     assert_eq!(voted(|block| justify(&FIRST, 1, block, None)), refused("its votes do not hold"));
-    assert_eq!(voted(|block| justify(&SECOND[..2], 1, block, None)), refused("its votes do not hold"), "two of three");
+    assert_eq!(
+        voted(|block| justify(&SECOND[..2], 1, block, None)),
+        refused("its votes do not hold"),
+        "two of three"
+    );
     assert_eq!(voted(|block| justify(&SECOND, 0, block, None)), refused("a vote is not signed by its voter"));
     let with_a_stranger = [&SECOND[..], &FIRST[..1]].concat();
     assert_eq!(voted(|block| justify(&with_a_stranger, 1, block, None)), refused("its votes do not hold"));
     let twice = [&SECOND[..], &SECOND[..1]].concat();
     assert_eq!(voted(|block| justify(&twice, 1, block, None)), refused("its votes do not hold"));
     let other = header(9, H256::repeat_byte(4), H256::repeat_byte(5), vec![]);
-    assert_eq!(voted(|_| justify(&SECOND, 1, &other, None)), refused("its justification is of another block"));
+    assert_eq!(
+        voted(|_| justify(&SECOND, 1, &other, None)),
+        refused("its justification is of another block")
+    );
 }
 
 #[test]

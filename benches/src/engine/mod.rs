@@ -6,6 +6,7 @@
 mod generation;
 mod idle;
 mod jobs;
+mod mixed;
 mod scoring;
 mod shapes;
 pub mod simulated;
@@ -80,6 +81,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
 async fn measure(args: &Args, report: &mut Report) -> anyhow::Result<()> {
     idle::measure(args, report).await.context("idle engine")?;
     jobs::measure(report).await.context("job round trip")?;
+    mixed::measure(report).await.context("mixed requests")?;
     scoring::one_pair(args, report).await.context("one pair")?;
     scoring::many_pairs(args, report).await.context("256 pairs")?;
     shapes::measure(args, report).await.context("scoring by length")?;

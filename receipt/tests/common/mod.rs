@@ -3,17 +3,20 @@
 use codec::Encode as _;
 use finality_grandpa::{Message, Precommit, SignedPrecommit};
 use poq_client::types::{
-    self, Audit, Budget, Parameters, Phase, Sampling, StoredMember, StoredRequest, StoredResponse, Windows, Work,
+    self, Audit, Budget, Parameters, Phase, Sampling, StoredMember, StoredRequest, StoredResponse, Windows,
+    Work,
 };
 use poq_receipt::{Bytes, Final, Header, Known, Receipt};
 use sp_consensus_grandpa::{
-    localized_payload, AuthorityId, AuthorityList, Commit, ConsensusLog, GrandpaJustification, ScheduledChange,
-    GRANDPA_ENGINE_ID,
+    localized_payload, AuthorityId, AuthorityList, Commit, ConsensusLog, GrandpaJustification,
+    ScheduledChange, GRANDPA_ENGINE_ID,
 };
 use sp_core::{Blake2Hasher, H256};
 use sp_keyring::Ed25519Keyring;
 use sp_runtime::{traits::Header as _, Digest, DigestItem};
-use sp_trie::{recorder::Recorder, LayoutV1, MemoryDB, Trie as _, TrieDBBuilder, TrieDBMutBuilder, TrieMut as _};
+use sp_trie::{
+    recorder::Recorder, LayoutV1, MemoryDB, Trie as _, TrieDBBuilder, TrieDBMutBuilder, TrieMut as _,
+};
 use std::collections::BTreeMap;
 use subxt::{
     ext::{scale_decode::DecodeAsType, scale_encode::EncodeAsType},
@@ -26,7 +29,8 @@ pub const ID: u64 = 7;
 
 /// The question, and the answer of the first of two inference nodes; the second one revealed nothing.
 pub const QUESTION: &str = "What is the capital of Peru, and on which river does it lie?";
-pub const ANSWER: &str = "Lima. It lies on the Rimac, which comes from the Andes and ends in the Pacific Ocean.";
+pub const ANSWER: &str =
+    "Lima. It lies on the Rimac, which comes from the Andes and ends in the Pacific Ocean.";
 
 /// The voters of the genesis block, and those from block 6 on.
 pub const FIRST: [Ed25519Keyring; 4] =
@@ -169,7 +173,9 @@ fn values(phase: Phase) -> Values {
         (of_request("Committees", Some(0_u8.encode())), encode("Committees", &committee)),
     ]);
     // Neighbours, so that the trie has some depth.
-    values.extend((0..=255_u8).map(|byte| (key("ProofOfQuality", "Operators", &[vec![byte; 32]]), vec![byte; 60])));
+    values.extend(
+        (0..=255_u8).map(|byte| (key("ProofOfQuality", "Operators", &[vec![byte; 32]]), vec![byte; 60])),
+    );
     values
 }
 
