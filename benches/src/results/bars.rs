@@ -1,4 +1,4 @@
-//! The bars that the design set before anything was measured.
+//! Targets of the design, set before anything was measured.
 
 use crate::results::{
     tables::{self, verdict},
@@ -6,7 +6,7 @@ use crate::results::{
 };
 use poq_benches::report::{number, Figure};
 
-/// What is to be reached, and how the names of the figures begin that say whether it is.
+/// Each target, and the beginnings of the names of its figures.
 const BARS: [(&str, &[&str]); 8] = [
     (
         "score one pair of 512 tokens, MiniLM-L6: <= 45 ms fp32, <= 25 ms int8",
@@ -44,7 +44,7 @@ const BARS: [(&str, &[&str]); 8] = [
     ("a driver run with nothing to do: <= 5 ms", &["driver/run with 0 duties"]),
 ];
 
-/// The table of the bars. What has no figure is "not measured".
+/// The table of targets. Without a figure a target is "not measured".
 pub fn table(results: &Results) -> String {
     let rows = BARS.iter().flat_map(|(bar, names)| {
         names.iter().enumerate().map(move |(at, name)| {

@@ -1,4 +1,4 @@
-//! The text with its places filled in.
+//! The text with its placeholders filled in.
 //!
 //! A line that holds nothing else: `<!-- bars -->` the table of the design, `<!-- runs -->` machine and versions,
 //! `<!-- room NAME -->` all figures of a room, `<!-- plot NAME -->` a plot, `<!-- picture FILE TITLE -->` one that a bench has
@@ -11,10 +11,10 @@ use anyhow::{bail, Context as _};
 use poq_benches::report::number;
 use std::path::Path;
 
-/// What stands where a figure is missing.
+/// Text in the place of a missing figure.
 const NOT_MEASURED: &str = "(not measured)";
 
-/// The page. Plots are written into `folder`. A place that nobody knows is an error; one whose figures are missing is not.
+/// The page. Plots are written into `folder`. An unknown placeholder is an error; missing figures are not.
 pub fn fill(text: &str, results: &Results, folder: &Path) -> anyhow::Result<String> {
     let mut page = String::from("<!-- Made by `make bench` of RESULTS.in.md; change that one. -->\n\n");
     for (at, line) in text.lines().enumerate() {
