@@ -3,11 +3,11 @@
 //! The text is written by a person, in `benches/RESULTS.in.md`. The page is that text with tables, plots and
 //! single figures filled in, so nothing is lost when it is made anew. See [`page`] for the placeholders.
 
-mod bars;
 mod chart;
 mod charts;
 mod page;
 mod tables;
+mod targets;
 
 use anyhow::Context as _;
 use poq_benches::report::{figures, runs, Figure, Runs};

@@ -7,7 +7,7 @@ use crate::results::{
 use poq_benches::report::{number, Figure};
 
 /// Each target, and the beginnings of the names of its figures.
-const BARS: [(&str, &[&str]); 8] = [
+const TARGETS: [(&str, &[&str]); 8] = [
     (
         "score one pair of 512 tokens, MiniLM-L6: <= 45 ms fp32, <= 25 ms int8",
         &["engine/one pair of 512 tokens, MiniLM-L6 fp32", "engine/one pair of 512 tokens, MiniLM-L6 int8"],
@@ -46,23 +46,23 @@ const BARS: [(&str, &[&str]); 8] = [
 
 /// The table of targets. Without a figure a target is "not measured".
 pub fn table(results: &Results) -> String {
-    let rows = BARS.iter().flat_map(|(bar, names)| {
+    let rows = TARGETS.iter().flat_map(|(target, names)| {
         names.iter().enumerate().map(move |(at, name)| {
-            let bar = if at == 0 { *bar } else { "" };
-            row(bar, name, results.begins(name))
+            let target = if at == 0 { *target } else { "" };
+            row(target, name, results.begins(name))
         })
     });
-    let heads = ["bar", "the figure", ">measured", "ratio", "met"];
+    let heads = ["target", "figure", ">measured", "ratio", "met"];
     tables::table(&heads, &rows.collect::<Vec<_>>())
 }
 
-fn row(bar: &str, name: &str, figure: Option<&Figure>) -> Vec<String> {
+fn row(target: &str, name: &str, figure: Option<&Figure>) -> Vec<String> {
     let Some(figure) = figure else {
-        return [bar, name, "", "", "not measured"].map(str::to_owned).to_vec();
+        return [target, name, "", "", "not measured"].map(str::to_owned).to_vec();
     };
     let ratio = figure.ratio.map(number).zip(figure.compared_with.as_ref());
     vec![
-        bar.to_owned(),
+        target.to_owned(),
         figure.name.clone(),
         format!("{} {}", number(figure.value), figure.unit),
         ratio.map(|(ratio, other)| format!("{ratio}x {other}")).unwrap_or_default(),
