@@ -58,7 +58,8 @@ async fn start() -> (tempfile::TempDir, Network) {
     (folder, network)
 }
 
-/// Sends reports that are not due, half of them by operators' own keys and half by strangers, all without balance; returns the number accepted.
+/// Sends reports that are not due, half of them by operators' own keys and half by strangers, all without balance; returns the
+/// number accepted.
 async fn flood_with_reports(url: &str) -> usize {
     let client = Client::connect(url).await.unwrap();
     let at = client.finalized().await.unwrap();
