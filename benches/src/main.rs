@@ -1,4 +1,4 @@
-//! `poq-bench`: everything that is claimed, measured or played.
+//! `poq-bench`: measurements, and attacks on the pallet.
 
 mod adversaries;
 mod chain;
@@ -9,7 +9,7 @@ mod wasm;
 
 use clap::Parser;
 
-/// Measures what this project claims, and plays attacks on the pallet
+/// Measure the engine, the chain and the rules of consensus, and play attacks on the pallet
 #[derive(Parser)]
 #[command(
     name = "poq-bench",
@@ -25,9 +25,9 @@ enum Command {
     Chain(Box<chain::Args>),
     /// Make RESULTS.md and its plots of results.json
     Report(results::Args),
-    /// Play attacks on the pallet, and report what they earn and what they break
+    /// Play attacks on the pallet, and report their income and the errors they cause
     Adversaries(adversaries::Args),
-    /// A runner that has every answer at once: it stands in for a model where everything but inference is measured
+    /// A runner that answers at once, for measurements of everything but inference
     #[command(hide = true)]
     SimulatedRunner,
 }

@@ -1,12 +1,11 @@
-//! What many times the same measurement comes to.
+//! Median and quartiles of repeated measurements.
 
-/// The middle one; of an even number the lower. NaN of nothing.
+/// The median; of an even number of samples the lower of the two in the middle. NaN without samples.
 pub fn median(samples: &[f64]) -> f64 {
     ranked(samples, samples.len().saturating_sub(1) / 2)
 }
 
-/// The lower and the upper quartile, each somebody's sample, rounded outwards: of up to four samples they are the least and
-/// the greatest.
+/// The lower and the upper quartile. Both are samples, chosen outwards: of up to four samples the least and the greatest.
 pub fn quartiles(samples: &[f64]) -> [f64; 2] {
     let last = samples.len().saturating_sub(1);
     [ranked(samples, last / 4), ranked(samples, (3 * last).div_ceil(4))]

@@ -1,4 +1,4 @@
-//! Wasm, run by the executor of a node, with its settings.
+//! Wasm, run by a node's executor with its default settings.
 
 use anyhow::{anyhow, Result};
 use sc_executor::WasmExecutor;

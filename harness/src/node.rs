@@ -267,9 +267,9 @@ impl Node {
     fn is_alive(&self) -> Result<()> {
         ensure!(
             self.is_running(),
-            "{} ended ({:?}); the end of its log:\n{}",
+            "{} ended ({}); the end of its log:\n{}",
             self.name(),
-            self.exit_status(),
+            self.exit_status().map(|status| status.to_string()).unwrap_or_default(),
             self.log_tail(logs::SHOWN)
         );
         Ok(())
@@ -465,7 +465,7 @@ mod tests {
         let node = Node::temporary("/bin/sh", ["-c", "nothing"]).unwrap();
         node.start().unwrap();
         let error = node.wait_for_rpc().unwrap_err().to_string();
-        assert!(error.starts_with("the node ended (Some(ExitStatus("), "{error}");
+        assert!(error.starts_with("the node ended (exit status: "), "{error}");
         assert!(!node.is_running() && node.exit_status().is_some());
         let missing = Node::temporary("/no/such/poq-node", [""; 0]).unwrap();
         assert_eq!(missing.start().unwrap_err().to_string(), "cannot start /no/such/poq-node");

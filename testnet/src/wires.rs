@@ -191,7 +191,7 @@ fn exists(namespace: &str) -> bool {
 }
 
 fn ip(words: &[&str]) -> Result<()> {
-    programs::run("ip", words).map(|_| ()).context("links need `ip`, of Debian's package iproute2")
+    programs::run("ip", words).map(|_| ()).context("links need `ip` (Debian's package iproute2)")
 }
 
 fn ip_says(words: &[&str]) -> String {

@@ -1,4 +1,4 @@
-//! Abuse: floods that cost next to nothing stop neither blocks nor honest work.
+//! Cheap floods stop neither blocks nor honest work.
 
 #![allow(
     clippy::unwrap_used,
@@ -36,19 +36,19 @@ use testnet::{
     node::Node,
 };
 
-/// Work reports that nobody asked for.
+/// Number of work reports that are not due.
 const REPORTS: usize = 10_000;
 
-/// Requests with the least budget that the chain takes.
+/// Number of requests with the least budget that the chain accepts.
 const REQUESTS: u64 = 100;
 
-/// Bodies that are too large, for each door.
+/// Number of oversized bodies sent to RPC, and to an engine.
 const BODIES: usize = 20;
 
-/// How many calls are under way at a time.
+/// Number of calls under way at a time.
 const ABREAST: usize = 16;
 
-/// Length of a body that no door takes, in bytes.
+/// Length of an oversized body, in bytes.
 const OVERSIZE: usize = 17 * 1024 * 1024;
 
 async fn start() -> (tempfile::TempDir, Network) {
@@ -58,7 +58,8 @@ async fn start() -> (tempfile::TempDir, Network) {
     (folder, network)
 }
 
-/// Reports that are not due, half of them by operators' own keys and half by strangers. None has any balance.
+/// Sends reports that are not due, half of them by operators' own keys and half by strangers, all without balance; returns the
+/// number accepted.
 async fn flood_with_reports(url: &str) -> usize {
     let client = Client::connect(url).await.unwrap();
     let at = client.finalized().await.unwrap();
@@ -67,7 +68,7 @@ async fn flood_with_reports(url: &str) -> usize {
             0 => Operator::worker_uri(number / 2 % OPERATORS.len()),
             _ => format!("//Stranger//{}", number % 64),
         };
-        // Unknown requests, wrong kinds, and those of others: a few of the many ways to be wrong.
+        // Unknown requests, wrong kinds, and duties of others.
         let kind = match number % 3 {
             0 => Value::named_variant("CommitOutput", [("commitment", Value::from_bytes([7; 32]))]),
             1 => Value::named_variant("CommitScores", [("commitment", Value::from_bytes([8; 32]))]),
@@ -87,7 +88,7 @@ async fn flood_with_reports(url: &str) -> usize {
     taken.buffer_unordered(ABREAST).filter(|taken| futures::future::ready(*taken)).count().await
 }
 
-/// Requests that pay for as little as the chain lets them.
+/// Sends requests with the least budget.
 async fn flood_with_requests(url: &str) {
     let client = Client::connect(url).await.unwrap();
     let at = client.best().await.unwrap();
@@ -101,7 +102,7 @@ async fn flood_with_requests(url: &str) {
     }
 }
 
-/// Bodies that are larger than anybody may send, to RPC and to an engine. Both say no and live on.
+/// Sends oversized bodies to RPC and to an engine. Both refuse and live on.
 fn flood_with_bodies(rpc: &str, engine: &str, token: &str) {
     let body = format!(
         r#"{{"jsonrpc":"2.0","id":1,"method":"author_submitExtrinsic","params":["0x{}"]}}"#,
@@ -122,7 +123,7 @@ fn flood_with_bodies(rpc: &str, engine: &str, token: &str) {
     }
 }
 
-/// The first line of the answer; nothing if the door is shut in the middle of the body.
+/// The first line of the answer; empty if the connection is closed in the middle of the body.
 fn post(address: &str, request: &str, headers: &str, body: &str) -> String {
     let mut stream = TcpStream::connect(address).expect("the door is there");
     stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
@@ -149,7 +150,7 @@ fn engine_of(node: &Node) -> (String, String) {
 async fn floods_stop_neither_blocks_nor_honest_work() {
     let (_folder, network) = start().await;
     let nodes = network.nodes();
-    // An author is flooded, because it is authors who make blocks.
+    // An author is flooded, because authors make the blocks.
     let (author, operator) = (&nodes[1], &nodes[5]);
     let before = Heights::of(&nodes[0].url()).await.unwrap();
     let honest = Client::connect(&nodes[4].url()).await.unwrap();

@@ -1,4 +1,4 @@
-//! Chaos in short: the same code as `make chaos`, with one fault of each kind that needs no more than this machine has.
+//! A short run of the code of `make chaos`, with four kinds of faults that need nothing installed.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "what fails here fails a test")]
 

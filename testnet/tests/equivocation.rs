@@ -1,4 +1,4 @@
-//! One author, two nodes with the same keys: both make a block for a slot. The others prove it, and the author is out.
+//! Two nodes with one author's keys make two blocks for a slot. The others prove it, and the author is removed.
 
 #![allow(
     clippy::unwrap_used,
@@ -33,7 +33,7 @@ async fn who_makes_two_blocks_for_a_slot_authors_no_more() {
     });
     let (at, authors) = found.await.unwrap();
     assert_eq!(authors.len(), 3, "the others stay");
-    // Not from the next session on, but at once.
+    // At once, not from the next session on.
     let disabled = at.value(storage().session().disabled_validators()).await.unwrap();
     assert_eq!(disabled.iter().map(|(place, _)| *place).collect::<Vec<_>>(), [1]);
     wait_until_finalized(&client, at.number() + 10).await.expect("the other three finalize");

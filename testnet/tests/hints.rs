@@ -1,4 +1,4 @@
-//! What the program tells people to type works as it is printed.
+//! Hints of the program work as they are printed.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "these are tests")]
 
@@ -21,7 +21,7 @@ fn a_hint_names_the_program_and_the_folder_as_they_were_given() {
     let said = String::from_utf8(said.stderr).unwrap();
     let hint = said.split('`').nth(1).unwrap_or_else(|| panic!("no hint: {said}"));
 
-    // What a shell makes of it.
+    // The words that a shell makes of it.
     let words = Command::new("sh").args(["-c", &format!("printf '%s\\n' {hint}")]).output().unwrap();
     let words = String::from_utf8(words.stdout).unwrap();
     let expected = [program.to_str().unwrap(), "up", "--folder", folder.to_str().unwrap()];

@@ -1,7 +1,7 @@
 //! A runtime upgrade of a running network, in the middle of its work.
 //!
-//! The network begins with the runtime of version 2, as it was built then (`tests/data/version-2`: the Wasm and the genesis
-//! of the chain `local`), and gets today's. What that upgrade migrates: block authors get sessions.
+//! The network begins with the runtime of version 2 as it was built then (`tests/data/version-2`: the Wasm and the genesis
+//! of the chain `local`), and is upgraded to today's. The upgrade migrates requests, and gives block authors sessions.
 
 #![allow(
     clippy::unwrap_used,
@@ -37,27 +37,27 @@ use testnet::{
 /// Every state of an open request.
 const STATES: [&str; 6] = ["Requested", "Answering", "Opening", "Selecting", "Scoring", "Revealing"];
 
-/// Time from one request to the next, until the upgrade: some in each block.
+/// Time between two requests until the upgrade: several in each block.
 const PAUSE: Duration = Duration::from_millis(700);
 
-/// An upgrade falls where it falls. A run counts if that was in the middle of requests in every state.
+/// Most runs until an upgrade comes in the middle of requests in every state.
 const RUNS: usize = 4;
 
-/// Which runtime's migrations have run, as the chain keeps it.
+/// Version of the runtime whose migrations have run, as the chain stores it.
 #[derive(DecodeAsType)]
 #[decode_as_type(crate_path = "subxt::ext::scale_decode")]
 struct LastUpgrade {
     spec_version: u32,
 }
 
-/// A request as version 2 keeps and shows it, as far as it matters here.
+/// The part of a request of version 2 that matters here.
 #[derive(DecodeAsType)]
 #[decode_as_type(crate_path = "subxt::ext::scale_decode")]
 struct Request {
     phase: Value,
 }
 
-/// A model as version 2 shows it, as far as it matters here.
+/// The part of a model of version 2 that matters here.
 #[derive(DecodeAsType)]
 #[decode_as_type(crate_path = "subxt::ext::scale_decode")]
 struct Model {
@@ -91,8 +91,8 @@ fn write_spec(path: &Path) {
     fs::write(path, spec.to_string()).unwrap();
 }
 
-/// The version whose migrations have run. A block that sets a code already *has* it, so that all that is read there by its rules is
-/// nonsense until the next one has migrated it.
+/// The version whose migrations have run. A block that sets a code already has its metadata, but its state is migrated by the next
+/// block only.
 async fn version(client: &Client) -> u32 {
     // A node that compiles a new runtime may take its time.
     let asked = || async {
@@ -112,7 +112,7 @@ async fn ask_until_upgraded(client: Client) {
     let mut nonce = 0;
     while version(&client).await < VERSION.spec_version {
         let transaction = at.sign(call.clone(), &bob, nonce).unwrap();
-        // The last ones may meet the new version, which does not take what was signed for the old one.
+        // The last ones may meet the new version, which refuses transactions signed for the old one.
         if client.send(&transaction).await.is_ok() {
             nonce += 1;
         }
@@ -148,7 +148,7 @@ async fn upgrade(client: &Client) {
     wait("the finality of the code", is_final).await.unwrap();
 }
 
-/// What `poq ask` says.
+/// Output of `poq ask`.
 async fn ask_by_program(url: &str) -> serde_json::Value {
     let mut poq = tokio::process::Command::new(programs::find("poq").unwrap());
     poq.args(["--url", url, "--from", "//Dave", "--json", "ask", "What is the capital of France?"]);
@@ -203,7 +203,7 @@ async fn requests_in_every_state_outlive_an_upgrade() {
     panic!("no upgrade fell into the middle of requests in every state");
 }
 
-/// Upgrades a network under requests and sees that nothing is lost; the states that the migration found.
+/// Upgrades a network under requests and checks that nothing is lost; returns the states that the migration found.
 async fn upgrade_in_the_middle() -> BTreeSet<String> {
     let folder = tempfile::Builder::new().prefix("poq-upgrade-").tempdir().unwrap();
     let spec = folder.path().join("version-2.json");
@@ -225,13 +225,13 @@ async fn upgrade_in_the_middle() -> BTreeSet<String> {
     asking.await.unwrap();
     let found = states_that_were_migrated(&archive).await;
 
-    // A connection of its own: this one knows the old types.
+    // A new connection, because `archive` knows the old types.
     let url = network.nodes()[4].url();
     // A node that compiles the new runtime, as all others do now, may take its time.
     let client = wait("a connection", || async { Ok(Some(Client::connect(&url).await?)) }).await.unwrap();
     let upgraded = || async { Ok((version(&client).await == VERSION.spec_version).then_some(())) };
     wait("the upgrade of the node that is asked", upgraded).await.unwrap();
-    // At once, before the upgrade is final: that is when what is signed for the old version is refused.
+    // Before the upgrade is final, when transactions signed for the old version are refused.
     let (by_program, late) =
         tokio::join!(ask_by_program(&url), asking::ask(&client, "What colour is the sky?", "//Charlie"));
     assert_eq!(by_program["state"], "settled", "{by_program}");

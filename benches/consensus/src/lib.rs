@@ -1,4 +1,4 @@
-//! What the consensus bench runs, natively and in Wasm: the same code, compiled for both.
+//! The code of the consensus bench, compiled both natively and as Wasm.
 //!
 //! `scripts/bench.sh` compiles it for `wasm32v1-none` as runtimes are compiled; `cargo build` makes no Wasm of it.
 
@@ -11,7 +11,7 @@ pub mod yuma;
 
 pub use task::{Case, Rule, Task};
 
-// What the bench calls; natively it is not there.
+// Entry point in Wasm.
 #[allow(missing_docs, reason = "the macro takes no documentation")]
 mod exports {
     #[cfg(not(feature = "std"))]

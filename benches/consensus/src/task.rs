@@ -1,4 +1,4 @@
-//! What is measured, on what.
+//! Tasks that are measured, and their data.
 
 use crate::yuma;
 use alloc::vec::Vec;
@@ -10,12 +10,12 @@ use pallet_proof_of_quality::{
 };
 use sp_runtime::Permill;
 
-/// What quality validators said, and with which weight.
+/// Scores and weights of quality validators.
 #[derive(Clone, Debug, Encode, Decode)]
 pub struct Case {
-    /// Of each quality validator: stake times trust, of some unit.
+    /// Weight of each quality validator: stake times trust, in some unit.
     pub weights: Vec<u64>,
-    /// For each answer the scores in millionths, in the order of the weights.
+    /// Scores of each answer, in millionths and in the order of the weights.
     pub answers: Vec<Vec<u32>>,
 }
 
@@ -32,14 +32,14 @@ pub enum Rule {
     WeightedMedian,
 }
 
-/// What is done with a case.
+/// A task on a case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Task {
     /// The consensus of the first answer's scores.
     Consensus(Rule),
-    /// Of the first answer's scores the consensus of all others, for everyone.
+    /// For each of the first answer's scores, the consensus of the others.
     LeaveOneOut(Rule),
-    /// What a settlement asks of the scores of all answers, under the default rule: the consensus of each, the consensus of
+    /// The consensus part of a settlement under the default rule: the consensus of each answer, the consensus of
     /// the others for everyone, everyone's agreement, and the median of their deviations.
     Settle,
     /// An epoch of Yuma, each answer in the place of a server.
@@ -50,7 +50,7 @@ impl Rule {
     /// All of them, the default first.
     pub const ALL: [Self; 4] = [Self::WeightedMedian, Self::Median, Self::TrimmedMean, Self::Mean];
 
-    /// What the pallet calls it.
+    /// Name in the pallet.
     pub fn name(self) -> &'static str {
         match self {
             Self::Mean => Mean::NAME,
@@ -119,17 +119,17 @@ pub struct Prepared {
     subnet: yuma::Subnet,
 }
 
-/// What a settlement knows of the scores.
+/// Input of a settlement.
 struct Settled {
     consensus: Vec<Option<Permill>>,
-    /// For each quality validator.
+    /// Weight of each quality validator.
     agreement: Vec<Permill>,
-    /// Of all: what the evaluator's scores differ by.
+    /// Spread of the evaluator's scores.
     spread: Option<Permill>,
 }
 
 impl Prepared {
-    /// Does it so many times, and says what came out the last time: the same natively and in Wasm. Nothing of no rounds.
+    /// Runs a task a number of times; returns the last result, which is the same natively and in Wasm. Empty without rounds.
     pub fn run(&self, task: Task, rounds: u32) -> Vec<u64> {
         let first = self.answers.first().map(Vec::as_slice).unwrap_or_default();
         match task {
@@ -156,7 +156,7 @@ impl Prepared {
     }
 
     fn settle(&self) -> Settled {
-        /// The greatest of the recommended parameters: which one it is costs nothing.
+        /// The largest recommended tolerance. Its value does not change the time.
         const TOLERANCE: Permill = Permill::from_percent(20);
         let consensus = self.answers.iter().map(|scores| WeightedMedian::consensus(scores)).collect();
         let others: Vec<_> =

@@ -17,12 +17,12 @@ const ONE: Fixed = 1 << 32;
 /// The share of stake that has to support a weight: the description's typical one half.
 const KAPPA: Fixed = ONE / 2;
 
-/// What a new bond counts in its moving average: the description's typical 10 %.
+/// Share of a new bond in its moving average: the description's typical 10 %.
 const ALPHA: Fixed = ONE / 10;
 
-/// What an epoch begins with.
+/// Input of an epoch.
 pub struct Subnet {
-    /// Of each validator; they sum up to one.
+    /// Stake of each validator; the sum is one.
     stake: Vec<Fixed>,
     /// For each server the weights that validators set on it. (By server, because each step but one goes by server.)
     weights: Vec<Vec<Fixed>>,
@@ -30,7 +30,7 @@ pub struct Subnet {
     bonds: Vec<Vec<Fixed>>,
 }
 
-/// What an epoch comes to.
+/// Result of an epoch.
 pub struct Epoch {
     /// For each server the greatest weight that half of the stake supports.
     pub consensus: Vec<Fixed>,
@@ -68,7 +68,7 @@ impl Subnet {
         Self { stake, weights, bonds }
     }
 
-    /// One epoch.
+    /// Computes one epoch.
     pub fn epoch(&self) -> Epoch {
         let preranks: Vec<Fixed> = self.weights.iter().map(|weights| dot(weights, &self.stake)).collect();
         let consensus: Vec<Fixed> = self.weights.iter().map(|weights| self.supported(weights)).collect();

@@ -1,9 +1,9 @@
-//! The attacks: what each does instead of honest work.
+//! The attacks, and the scores and answers of each.
 
 use crate::adversaries::world::{clamped, normal, Skill};
 use rand::Rng;
 
-/// Who attacks.
+/// Role of the attackers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Role {
     QualityValidator,
@@ -22,35 +22,35 @@ impl Role {
     }
 }
 
-/// What the attackers do.
+/// Behaviour of the attackers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Attack {
     /// Nothing wrong.
     Honest,
-    /// Always says 0.5, without running the evaluator.
+    /// Always scores 0.5, without running the evaluator.
     LazyConstant,
-    /// Always says the mean of all consensus scores so far, without running the evaluator.
+    /// Always scores the mean of all consensus scores so far, without running the evaluator.
     LazyPrior,
-    /// Says anything, without running the evaluator.
+    /// Scores at random, without running the evaluator.
     LazyRandom,
-    /// Says what the latest consensus was on the same inference node: commitments hide the scores of this request, so
+    /// Copies the latest consensus on the same inference node: commitments hide the scores of this request, so
     /// that there is nothing newer to copy.
     Copycat,
-    /// Says 0.3 too much.
+    /// Scores 0.3 too much.
     Boosting,
-    /// Says 0.3 too little.
+    /// Scores 0.3 too little.
     Sabotage,
     /// Adds an error with a standard deviation of 0.3.
     Noise,
-    /// Says 0.3 too little in every second request.
+    /// Scores 0.3 too little in every second request.
     Intermittent,
-    /// All attackers say the same lie, any number from 0 to 1.
+    /// All attackers give the same false score, any number from 0 to 1.
     Collusion,
-    /// Says 0.95 of the answers of five bad inference nodes that pay for it, and is honest on all others.
+    /// Scores 0.95 for the answers of five bad inference nodes that pay for it, and is honest on all others.
     Bribed,
     /// Is honest in the first half of the game and colludes in the second.
     Sleeper,
-    /// Says 0.1 too much.
+    /// Scores 0.1 too much.
     MildBias,
     /// Commits to its work like one who is lazy (a quality validator: the mean of all consensus scores so far; an inference node: a cheap
     /// model's answer), waits for what the others reveal, and reveals only if its own is close to that, or no worse. If not, it tries to
@@ -60,16 +60,16 @@ pub enum Attack {
     /// honest.
     ConditionalLiar,
     /// Colludes until an audit slashes it; then takes its stake out and comes back as a fresh account with as much stake as at first.
-    /// What all its accounts earned and lost is counted together.
+    /// Income and losses of all its accounts are counted together.
     Whitewash,
-    /// Owns all places of a full roster with the least stake each and says of every duty that it failed, so that others find no place. Played
+    /// Owns all places of a full roster with the least stake each and reports a failure for every duty, so that others find no place. Played
     /// by itself.
     Squatter,
     /// An inference node that runs a far worse model than it says.
     CheapModel,
     /// An inference node that gives the same answer to everything.
     CannedAnswer,
-    /// An inference node that commits to an answer and never shows it.
+    /// An inference node that commits to an answer and never reveals it.
     RefuseReveal,
     /// A requester that asks for a quality of 100%, which no answer has.
     FreeAnswers,
@@ -87,15 +87,15 @@ pub enum Attack {
     Busy,
 }
 
-/// What an attacker knows when it has to commit to a score.
+/// Knowledge of an attacker when it commits to a score.
 pub struct Sight {
-    /// What it would say if it were honest.
+    /// Its honest score.
     pub honest: f64,
     /// The mean of all consensus scores so far.
     pub prior: f64,
     /// The latest consensus on the same inference node.
     pub latest: f64,
-    /// What those who collude agreed on.
+    /// The score that colluders agreed on.
     pub plotted: f64,
     /// Whether the inference node pays for a good score.
     pub is_paid_for: bool,
@@ -111,9 +111,9 @@ pub struct Sight {
 
 const FAR: f64 = 0.3;
 const NEAR: f64 = 0.1;
-/// The least that a bribed quality validator says of who paid.
+/// Least score of a bribed quality validator for an answer that was paid for.
 const PAID_FOR: f64 = 0.95;
-/// What those who bribe are worth.
+/// Skill of inference nodes that bribe.
 const BRIBING: Skill = Skill { mean: 0.2, spread: 0.15 };
 
 impl Attack {
@@ -144,7 +144,7 @@ impl Attack {
         Self::Busy,
     ];
     pub const LAZY: [Self; 3] = [Self::LazyConstant, Self::LazyPrior, Self::LazyRandom];
-    /// Those that are played with unequal stakes too.
+    /// Attacks that are also played with unequal stakes.
     pub const OF_FEW: [Self; 8] = [
         Self::LazyConstant,
         Self::LazyPrior,
@@ -187,7 +187,7 @@ impl Attack {
         }
     }
 
-    /// What an attacking quality validator says of an answer.
+    /// Score of an attacking quality validator for an answer.
     pub fn score(self, sight: &Sight, is_second: bool, dice: &mut impl Rng) -> f64 {
         let honest = sight.honest;
         let score = match self {
@@ -212,7 +212,7 @@ impl Attack {
         clamped(score)
     }
 
-    /// What an attacking inference node can do; `None` if as much as an honest one.
+    /// Skill of an attacking inference node; `None` if that of an honest one.
     pub fn skill(self) -> Option<Skill> {
         match self {
             Self::CheapModel | Self::Folder => Some(Skill { mean: 0.15, spread: 0.15 }),
@@ -227,7 +227,7 @@ impl Attack {
         !matches!(self, Self::Bribed | Self::Squatter | Self::FreeCommittee | Self::SelfDealing)
     }
 
-    /// What the inference node at `place` can do if it pays for good scores.
+    /// Skill of the inference node at `place` if it pays for good scores.
     pub fn bribing(self, place: usize) -> Option<Skill> {
         (self == Self::Bribed && place.is_multiple_of(4)).then_some(BRIBING)
     }

@@ -1,4 +1,4 @@
-//! The books: what the chain says of money and duties, and what is measured of a game.
+//! The books: money and duties from the chain's events, and the measurements of a game.
 
 use crate::adversaries::{
     attacks::{Attack, Role},
@@ -15,7 +15,7 @@ use pallet_proof_of_quality::{
 };
 use sp_runtime::{PerThing, Permill};
 
-/// A mean that grows.
+/// A running mean.
 #[derive(Clone, Copy, Default)]
 pub struct Mean {
     sum: f64,
@@ -38,7 +38,7 @@ impl Mean {
 }
 
 impl Game {
-    /// Takes in what anybody can see of a settled request, and measures its error.
+    /// Records the public result of a settled request, and measures its error.
     pub fn look(&mut self, flight: &Flight) {
         let mut is_bribed = false;
         for response in Responses::<Chain>::get(flight.id) {
@@ -48,7 +48,7 @@ impl Game {
             let consensus = part(quality);
             self.prior.add(consensus);
             self.latest.insert(place, consensus);
-            // What is true of an audit is only right or wrong: another measure than the truth of an ordinary answer.
+            // Audits are left out: their truth is only right or wrong, another measure than that of an ordinary answer.
             if !flight.is_audit && flight.by == Asker::Honest {
                 let error = (consensus - self.answer(flight, place).truth).abs();
                 self.error.add(error);
@@ -63,7 +63,7 @@ impl Game {
         }
     }
 
-    /// Counts what a requester got for its money. Work of its own operators is none of it.
+    /// Counts the answers and scores that a requester got, without those of its own operators.
     pub fn take_delivery(&mut self, flight: &Flight, request: &Request<Chain>) {
         let Some(bought) = self.bought.get_mut(flight.by as usize) else { return };
         let is_own = |account: &chain::AccountId| {
@@ -112,7 +112,7 @@ impl Game {
         self.purses.get(&player).copied().unwrap_or_default()
     }
 
-    /// Books what the chain says of money and duties.
+    /// Books an event of money or duties.
     pub fn book(&mut self, event: Event<Chain>) -> Result<()> {
         let (who, request, entry) = match event {
             Event::DutyClosed { operator, duty } => {
@@ -201,14 +201,14 @@ impl Game {
     }
 }
 
-/// A part as a number.
+/// A `Permill` as a number from 0 to 1.
 pub fn part(part: Permill) -> f64 {
     f64::from(part.deconstruct()) / f64::from(Permill::ACCURACY)
 }
 
-/// Spearman's: how much the order of `a` is the order of `b`.
+/// Spearman's rank correlation of `a` and `b`.
 fn rank_correlation(a: &[f64], b: &[f64]) -> f64 {
-    // The mean of the places that equal values take.
+    // Equal values get the mean of their ranks.
     let ranks = |values: &[f64]| -> Vec<f64> {
         let rank = |value: &f64| {
             let less = values.iter().filter(|other| *other < value).count() as f64;

@@ -12,16 +12,16 @@ use crate::adversaries::{
 use anyhow::Result;
 use sp_state_machine::BasicExternalities;
 
-/// Windows of the game in which the error is looked at on its own.
+/// Number of windows of a game, each with an error of its own.
 pub const WINDOWS: u64 = 20;
 
 /// Blocks between two clean-ups of the state.
 const BLOCKS_AT_A_TIME: u64 = 100;
 
-/// Games with a requester as attacker have so many times fewer honest requests: the attacker's come on top.
+/// Factor by which games with an attacking requester have fewer honest requests, because the attacker's come on top.
 const SHORTER: u64 = 4;
 
-/// What is played.
+/// A cell of the grid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Cell {
     pub role: Role,
@@ -36,7 +36,7 @@ pub struct Cell {
     pub is_idle: bool,
 }
 
-/// How the stake of the attackers' role is spread; the other role always has equal stakes.
+/// Distribution of the stake in the attackers' role. The other role always has equal stakes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Stakes {
     /// Twenty operators with the same stake.
@@ -60,7 +60,7 @@ impl Cell {
         if !self.attack.is_plain_without_attackers() {
             return Self { is_idle: true, ..self };
         }
-        // Where stakes are equal it does not matter who would attack.
+        // With equal stakes the share of would-be attackers does not matter.
         let share = if self.stakes == Stakes::Equal { 0 } else { self.share };
         Self { attack: Attack::Honest, share, is_idle: true, ..self }
     }
@@ -80,7 +80,7 @@ impl Cell {
     }
 }
 
-/// What one side made of it. Money is in shares: 1 is what a perfect duty earns.
+/// Result of one side. Money is in shares: 1 is the pay of a perfect duty.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Side {
     /// All duties.
@@ -95,36 +95,36 @@ pub struct Side {
     pub stake: f64,
 }
 
-/// What one requester paid, for what. In shares.
+/// Expenses and deliveries of one requester, in shares.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Purchase {
     /// Requests.
     pub requests: u64,
     /// Those that were settled.
     pub settled: u64,
-    /// What left its account.
+    /// Net amount that left its account.
     pub spent: f64,
-    /// Answers shown by operators that are not its own, each by what a perfect one would have earned.
+    /// Answers revealed by operators that are not its own, each valued as a perfect one.
     pub answers: f64,
-    /// What those earned.
+    /// Pay for those.
     pub answers_paid: f64,
-    /// Scores revealed by operators that are not its own, each by what perfect ones would have earned.
+    /// Scores revealed by operators that are not its own, each valued as a perfect one.
     pub scores: f64,
-    /// What those earned.
+    /// Pay for those.
     pub scores_paid: f64,
     /// The chain's fees on requests for which anybody was drawn.
     pub fees: f64,
 }
 
-/// What came of a cell.
+/// Result of a cell.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Played {
     pub cell: Cell,
     pub attackers: Side,
     pub honest: Side,
-    /// What each honest operator made of all its duties.
+    /// Tally of each honest operator, over all its duties.
     pub honest_operators: Vec<(Player, Tally)>,
-    /// What the attacking and the honest requester bought.
+    /// Purchases of the attacking and the honest requester.
     pub bought: [Purchase; 2],
     /// Places in the evaluator's roster at the end: the attackers' and all others'.
     pub places: [u32; 2],
@@ -154,7 +154,7 @@ pub fn play(cell: Cell, seed: u64, rounds: u64) -> Result<Played> {
     }
     while !game.is_over() {
         state.execute_with(|| game.play(BLOCKS_AT_A_TIME))?;
-        // Keys that are gone stay in the way of iteration until the state is made anew.
+        // Removed keys slow down iteration until the state is made anew.
         state = BasicExternalities::new(state.into_storages());
     }
     state.execute_with(|| game.end())
@@ -227,7 +227,7 @@ mod tests {
     fn who_is_caught_comes_back_with_a_fresh_account() {
         let played = played(cell(Attack::Whitewash, 30), 1_000);
         assert!(played.attackers.all.slashed > 0.0, "{played:?}");
-        // The slashed leave, and as many come: six places, whoever was caught.
+        // Slashed operators leave and as many join, so six places stay.
         assert_eq!(played.places, [6, 14], "{played:?}");
     }
 

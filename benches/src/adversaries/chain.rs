@@ -1,6 +1,6 @@
 //! A runtime with the pallet in it, and the calls with which the players drive it.
 
-// What the macros of FRAME expand to is not ours.
+// For code that FRAME's macros generate.
 #![allow(clippy::expect_used, unexpected_cfgs)]
 
 use crate::adversaries::{
@@ -113,7 +113,7 @@ where
     }
 }
 
-/// What perfect work earns: one duty of an inference node or of a quality validator.
+/// Pay of one perfect duty, of an inference node or of a quality validator.
 pub const SHARE: Balance = 1_000_000;
 
 /// 1,000 perfect duties: with less, a minority that lies only where it is a majority of a committee loses too little by the few audits
@@ -121,7 +121,7 @@ pub const SHARE: Balance = 1_000_000;
 /// more there.
 pub const MIN_STAKE: Balance = 1_000 * SHARE;
 
-/// What an operator has at stake, where stakes are equal.
+/// Stake of an operator where stakes are equal.
 pub const STAKE: Balance = 2 * MIN_STAKE;
 
 /// A hundredth of the least stake, as on the development chain.
@@ -130,13 +130,13 @@ const ABSENCE_SLASH: Balance = MIN_STAKE / 100;
 /// Blocks from settlement in which an audit can be revealed.
 pub const AUDIT_WINDOW: u64 = 25;
 
-/// What a draw costs that is put off: about a tenth of an answer, as on the development chain.
+/// Fee of a delayed draw: about a tenth of an answer, as on the development chain.
 const WAITING_FEE: Balance = SHARE / 10;
 
-/// What audits may slash in [`AUDIT_WINDOW`] blocks: as on the development chain, 50 least stakes.
+/// Most that audits may slash in [`AUDIT_WINDOW`] blocks: 50 least stakes, as on the development chain.
 const AUDIT_ALLOWANCE: Balance = 50 * MIN_STAKE;
 
-/// The recommended economic parameters: what is measured here.
+/// The recommended economic parameters, which are measured here.
 pub const PARAMETERS: Parameters<Balance, u64> = Parameters::recommended(
     MIN_STAKE,
     ABSENCE_SLASH,
@@ -161,7 +161,7 @@ pub const MOST_PLACES: u32 = 256;
 parameter_types! {
     /// Of this thread's chain: the rule in force.
     pub static RuleInForce: Rule = Rule::WeightedMedian;
-    /// Of this thread's chain: what its draws come from.
+    /// Of this thread's chain: the seed of its draws.
     pub static Seed: u64 = 0;
     /// Of this thread's chain: fees and slashes that left it.
     pub static Handled: Balance = 0;
@@ -199,7 +199,7 @@ impl Randomness<Option<H256>, u64> for SeedOfBlock {
     }
 }
 
-/// Counts what leaves the chain.
+/// Counts fees and slashes, which leave the chain.
 pub struct Count;
 
 impl OnUnbalanced<CreditOf<Chain>> for Count {
@@ -244,7 +244,7 @@ pub const THIN_EVALUATOR: ModelId = [3; 32];
 /// Tokens of an answer.
 const TOKENS: u32 = 1;
 
-/// Who asks.
+/// A requester.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Asker {
     Honest,
@@ -269,7 +269,7 @@ fn auditor() -> AccountId {
     account(3)
 }
 
-/// The account that newcomers have their stake from.
+/// The account that pays the stake of newcomers.
 fn bank() -> AccountId {
     account(4)
 }
@@ -320,7 +320,7 @@ pub fn genesis(lineup: &Lineup) -> Result<sp_state_machine::BasicExternalities> 
     }
     .assimilate_storage(&mut storage)
     .map_err(anyhow::Error::msg)?;
-    // Without a trie: nobody asks for a state root here.
+    // Without a trie, because no state root is needed.
     Ok(sp_state_machine::BasicExternalities::new(storage))
 }
 
@@ -331,7 +331,7 @@ pub fn begin(block: u64) {
     Poq::on_poll(block, &mut WeightMeter::new());
 }
 
-/// Ends it; returns what the pallet said in it.
+/// Ends a block; returns the pallet's events in it.
 pub fn end(block: u64) -> Vec<Event<Chain>> {
     Poq::on_idle(block, Weight::MAX);
     System::read_events_no_consensus()
@@ -342,7 +342,7 @@ pub fn end(block: u64) -> Vec<Event<Chain>> {
         .collect()
 }
 
-/// All money on the chain and all that left it: never changes.
+/// Sum of all money on the chain and all that left it, which never changes.
 pub fn money() -> Balance {
     pallet_balances::TotalIssuance::<Chain>::get().saturating_add(Handled::get())
 }
@@ -351,7 +351,7 @@ fn genesis_hash() -> Hash32 {
     System::block_hash(0).0
 }
 
-/// The answer key of every audit: right is what says yes and does not say no.
+/// The answer key of every audit: "yes" is right, "no" is wrong.
 fn key() -> AnswerKeyOf<Chain> {
     AnswerKey {
         reference: BoundedVec::truncate_from(b"yes".to_vec()),
@@ -379,7 +379,7 @@ pub struct Order {
 }
 
 impl Order {
-    /// An ordinary request, for what the estimate says.
+    /// An ordinary request with the estimated budget.
     pub fn new(by: Asker, secret: [u8; 32]) -> Self {
         let min_quality = Permill::zero();
         Self { by, secret, is_audit: false, evaluator: EVALUATOR, min_quality, is_least: false }
@@ -418,7 +418,7 @@ pub fn ask(order: Order) -> Result<RequestId> {
     Ok(id)
 }
 
-/// Opens the audit that was asked for with this `secret`.
+/// Reveals the audit that was committed to with `secret`.
 pub fn reveal_audit(request: RequestId, secret: Salt) -> Result<()> {
     Poq::reveal_audit(RuntimeOrigin::signed(auditor()), request, key(), secret)
         .map_err(|error| anyhow!("the audit of request {request} was refused: {error:?}"))
@@ -439,7 +439,7 @@ pub fn chill(player: Player) -> Result<()> {
         .map_err(|error| anyhow!("{player:?} chills: {error:?}"))
 }
 
-/// Puts it back.
+/// Puts a player back into the draws.
 pub fn resume(player: Player) -> Result<()> {
     Poq::resume(RuntimeOrigin::signed(player.account()))
         .map_err(|error| anyhow!("{player:?} resumes: {error:?}"))
@@ -493,7 +493,7 @@ pub fn report(player: Player, request: RequestId, kind: ReportKindOf<Chain>) -> 
         .map_err(|error| anyhow!("{player:?} in request {request}: {error:?}"))
 }
 
-/// What must hold at the end, whatever was played.
+/// Checks of every game: the pallet's invariants, and that no money came or went.
 pub fn check(money_at_start: Balance) -> Result<()> {
     Poq::check_invariants().map_err(anyhow::Error::msg).context("an invariant of the pallet is broken")?;
     ensure!(money() == money_at_start, "money came or went: {} is not {money_at_start}", money());

@@ -1,4 +1,4 @@
-//! The game: blocks, requests, and when each operator has its move.
+//! The game: blocks, requests, and the moves of each operator.
 
 use crate::adversaries::{
     attacks::{Attack, Role},
@@ -19,28 +19,28 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 /// Blocks between a settlement and the reveal of an audit.
 const AUDIT_DELAY: u64 = 20;
 
-/// Block in which honest newcomers look for a place beside squatters, and how many they are.
+/// Block in which honest newcomers join beside squatters, and their number.
 const NEWCOMERS_AT: u64 = 200;
 const NEWCOMERS: usize = 12;
 
-/// A request that is not over yet.
+/// An open request.
 pub struct Flight {
     pub id: RequestId,
     pub by: Asker,
-    /// What the world knows it by.
+    /// Its number in the world, from which random numbers derive.
     pub number: u64,
     pub secret: [u8; 32],
     pub is_audit: bool,
     pub is_answerable: bool,
-    /// What the quality validators committed to.
+    /// Scores that quality validators committed to, by place.
     pub scores: HashMap<usize, Vec<Permill>>,
 }
 
-/// What is known of a request once it is made.
+/// Facts about a request from its making on.
 pub struct Asked {
     pub by: Asker,
     pub number: u64,
-    /// Whether an inference node that pays for scores had a part in it, once that is known.
+    /// Whether an inference node that pays for scores was drawn; `None` before the draw.
     pub is_bribed: Option<bool>,
 }
 
@@ -52,25 +52,25 @@ pub struct Game {
     pub rounds: u64,
     /// All money at the start.
     pub money: u128,
-    /// The balance of each player when it came in.
+    /// Balance of each player when it joined.
     pub wealth: HashMap<Player, u128>,
     /// The balances of the honest and of the attacking requester at the start.
     pub wealth_of_askers: [u128; 2],
     /// The attackers' operators.
     pub friends: BTreeSet<Player>,
-    /// Those whom an audit has caught, who leave next.
+    /// Players slashed by an audit, which leave next.
     pub caught: Vec<Player>,
     pub block: u64,
-    /// Honest requests made, and the attacker's.
+    /// Number of requests made: honest ones, and the attacker's.
     pub made: [u64; 2],
     pub asked: Vec<Asked>,
     pub skills: HashMap<usize, Skill>,
     pub flights: Vec<Flight>,
-    /// What is left to do of the work for a duty, in half duties.
+    /// Work left for a duty, in half duties.
     pub work: HashMap<(Player, RequestId), u32>,
-    /// What a player can still do in this block, in half duties.
+    /// Work that a player can still do in this block, in half duties.
     pub time: HashMap<Player, u32>,
-    /// Audits to open: when, which, and with what salt.
+    /// Audits to reveal: block, request and salt.
     pub audits: VecDeque<(u64, RequestId, [u8; 32])>,
     pub purses: HashMap<Player, Purse>,
     pub bought: [Purchase; 2],
@@ -119,7 +119,7 @@ impl Game {
         }
     }
 
-    /// Has all operators known for what they do: where the attacker is a requester, it is not of interest how names are made.
+    /// Gives all operators the standing that they deserve. Games with an attacking requester are not about how standing is earned.
     pub fn make_known(&self) -> Result<()> {
         for seat in &self.lineup.seats {
             let quality = match seat.player {
@@ -148,7 +148,7 @@ impl Game {
         self.made.get(by as usize).copied().unwrap_or_default()
     }
 
-    /// Plays some blocks, with an honest request in each, so that about six are in flight at a time, until all are closed and
+    /// Plays a number of blocks with an honest request in each, so that about six are open at a time, until all are closed and
     /// audited.
     pub fn play(&mut self, blocks: u64) -> Result<()> {
         for _ in 0..blocks {
@@ -165,7 +165,7 @@ impl Game {
                 self.bring_newcomers()?;
             }
             if !self.is_asked_out() {
-                // The attacker first: it is no worse off for it.
+                // The attacker asks first, which is no disadvantage.
                 self.attack_by_asking()?;
                 self.ask(Asker::Honest, true, |order| order)?;
             }
@@ -190,7 +190,7 @@ impl Game {
 
     /// Makes a request. Only honest ones are audits.
     pub fn ask(&mut self, by: Asker, is_answerable: bool, with: impl Fn(Order) -> Order) -> Result<()> {
-        // Far from the numbers of honest requests.
+        // Apart from the numbers of honest requests.
         let first = if by == Asker::Honest { 0 } else { 1 << 40 };
         let number = first + self.made(by);
         let (secret, is_audit) = self.world.request(number);
@@ -208,9 +208,9 @@ impl Game {
         Ok(())
     }
 
-    /// Brings a fresh account of the attackers' into the game in place of one that was caught.
+    /// Replaces a slashed account of the attackers by a fresh one.
     fn come_back(&mut self, who: Player) -> Result<()> {
-        // One that has left may be caught for what it said before.
+        // An operator that has left may still be slashed for earlier scores.
         if who.record().is_none_or(|record| record.stake == 0) {
             return Ok(());
         }
@@ -224,7 +224,7 @@ impl Game {
         Ok(())
     }
 
-    /// Brings honest quality validators, who find a place or not.
+    /// Has honest quality validators join, which may find no place.
     fn bring_newcomers(&mut self) -> Result<()> {
         for place in 0..NEWCOMERS {
             let fresh = Player::Validator(FRESH_FROM + place);
@@ -270,7 +270,7 @@ impl Game {
             Phase::RevealingAnswers { until } => {
                 for (place, work) in responders(id) {
                     match work {
-                        // The only one has nobody to hide its answer from.
+                        // A sole responder has nobody to hide its answer from.
                         Work::Pending => self.answer_request(flight, place, until, true)?,
                         Work::Committed(_) => self.open_answer(flight, &request, place)?,
                         _ => {}

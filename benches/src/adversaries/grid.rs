@@ -1,4 +1,4 @@
-//! Which cells are played.
+//! The cells that are played.
 
 use crate::adversaries::{
     attacks::{Attack, Role},
@@ -6,13 +6,13 @@ use crate::adversaries::{
     chain::Rule,
 };
 
-/// The rule and the audits that a chain has if it knows no better.
+/// The default rule.
 pub const DEFAULT_RULE: Rule = Rule::WeightedMedian;
-/// Audits of a thousand requests.
+/// Audits by default, per thousand requests.
 pub const DEFAULT_AUDITS: u32 = 20;
-/// Percent of the stake up to which the protocol has to hold.
+/// Share of the stake up to which the protocol has to hold, in per cent.
 pub const MINORITY: u32 = 30;
-/// Percent of the stake of a majority.
+/// Share of the stake of a majority, in per cent.
 pub const MAJORITY: u32 = 60;
 
 const SHARES: [u32; 6] = [10, 20, MINORITY, 40, 50, MAJORITY];
@@ -22,8 +22,8 @@ const SHARES_OF_FEW: [u32; 2] = [20, MINORITY];
 /// Shares under the rules that are not the default.
 const SHARES_OF_OTHERS: [u32; 2] = [MINORITY, 40];
 
-/// Every attack and share under the default rule, with and without audits, and some under the other rules; inference nodes, few attackers with large stakes, requesters and
-/// squatters under the defaults.
+/// Every attack and share under the default rule, with and without audits, and some under the other rules; inference nodes,
+/// few attackers with large stakes, requesters and squatters under the defaults.
 pub fn full() -> Vec<Cell> {
     let mut cells = of_validators(DEFAULT_RULE, DEFAULT_AUDITS, &SHARES);
     cells.extend(of_validators(DEFAULT_RULE, 0, &SHARES));
@@ -37,7 +37,7 @@ pub fn full() -> Vec<Cell> {
     with_baselines(cells)
 }
 
-/// The defaults at two shares, and what a majority does without audits.
+/// The defaults at two shares, and a majority without audits.
 pub fn quick() -> Vec<Cell> {
     let shares = [MINORITY, MAJORITY];
     let mut cells = of_validators(DEFAULT_RULE, DEFAULT_AUDITS, &shares);
@@ -67,7 +67,7 @@ pub fn majority(audits: u32) -> Cell {
     Cell { audits, ..cell(Role::QualityValidator, Attack::Collusion, MAJORITY) }
 }
 
-/// A minority of conditional liars: what they lose hangs on few audits, so that one world says little.
+/// A minority of conditional liars. Their losses depend on few audits, so one world says little.
 pub fn liars() -> Cell {
     cell(Role::QualityValidator, Attack::ConditionalLiar, MINORITY)
 }
@@ -77,7 +77,7 @@ pub fn squatter() -> Cell {
     cell(Role::QualityValidator, Attack::Squatter, 100)
 }
 
-/// Attacks by asking. Who deals with itself owns a minority of the operators.
+/// Attacks by requesters. A self-dealing one owns a minority of the operators.
 pub fn of_requesters() -> Vec<Cell> {
     let share = |attack| if attack == Attack::SelfDealing { MINORITY } else { 0 };
     Attack::OF_REQUESTERS.into_iter().map(|attack| cell(Role::Requester, attack, share(attack))).collect()
@@ -103,7 +103,7 @@ fn all<'a>(role: Role, attacks: &'a [Attack], shares: &'a [u32]) -> impl Iterato
     attacks.iter().flat_map(move |attack| shares.iter().map(move |share| cell(role, *attack, *share)))
 }
 
-/// The cells and what each is measured against, all once.
+/// The cells and their baselines, each once.
 fn with_baselines(cells: Vec<Cell>) -> Vec<Cell> {
     let mut all: Vec<Cell> = Vec::new();
     for cell in cells {

@@ -1,4 +1,4 @@
-//! The lineup of a game: the operators at its start, their stakes, and which of them are the attackers'.
+//! The lineup of a game: the operators at its start, with stakes and sides.
 
 use crate::adversaries::{
     attacks::{Attack, Role},
@@ -10,14 +10,14 @@ use crate::adversaries::{
 /// Operators of each kind, where stakes are equal.
 pub const OPERATORS: usize = 20;
 
-/// One of so many operators is slow, in games whose attacker is a requester.
+/// One of this many operators is slow, in games whose attacker is a requester.
 const SLOW: usize = 5;
 
-/// Work that an operator does in a block, in half duties: more than it is ever given.
+/// Work that an operator does in a block, in half duties: more than it ever gets.
 const AT_ONCE: u32 = 1_000;
-/// The same where time is short: a capacity of work in the two blocks that there are for it.
+/// The same where time is short: its whole capacity in the two blocks of a window.
 const IN_TIME: u32 = 3;
-/// The same of an operator that is slower than its capacity says.
+/// The same for an operator that is slower than its capacity.
 const TOO_SLOW: u32 = 2;
 
 /// An operator at the start.
@@ -25,11 +25,11 @@ const TOO_SLOW: u32 = 2;
 pub struct Seat {
     pub player: Player,
     pub stake: Balance,
-    /// Whether it is one of the attackers'.
+    /// Whether it belongs to the attackers.
     pub attacks: bool,
     /// Whether it serves the evaluator that few serve.
     pub is_thin: bool,
-    /// Half duties that it does in a block.
+    /// Work that it does in a block, in half duties.
     pub speed: u32,
 }
 
@@ -67,13 +67,13 @@ impl Lineup {
         self.seats.iter().filter(|seat| matches!(seat.player, Player::Node(_))).count()
     }
 
-    /// Takes in an operator that joins in the course of the game.
+    /// Adds an operator that joins during the game.
     pub fn add(&mut self, player: Player, stake: Balance, attacks: bool) {
         self.seats.push(Seat { player, stake, attacks, is_thin: false, speed: AT_ONCE });
     }
 }
 
-/// The same stake for all; a part of `percent` attacks.
+/// Operators with equal stakes, of which `percent` attack.
 fn equal(player: fn(usize) -> Player, percent: u32, in_time: bool) -> Vec<Seat> {
     let seat = |place: usize| Seat {
         player: player(place),
@@ -103,7 +103,7 @@ fn few(player: fn(usize) -> Player, percent: u32) -> Vec<Seat> {
     (0..large + small).map(seat).collect()
 }
 
-/// Three of the attackers' and two honest quality validators, who serve an evaluator that nobody else serves.
+/// Three attacking and two honest quality validators of an evaluator that nobody else serves.
 fn thin(player: fn(usize) -> Player) -> Vec<Seat> {
     let seat = |place: usize| Seat {
         player: player(OPERATORS + place),
@@ -115,9 +115,9 @@ fn thin(player: fn(usize) -> Player) -> Vec<Seat> {
     (0..5).map(seat).collect()
 }
 
-/// Whether the operator at `place` attacks, where a part of `percent` does. Attackers stand between honest operators, so that inference
+/// Whether the operator at `place` attacks, if `percent` do. Attackers stand between honest operators, so that inference
 /// nodes of every quality are among them.
 fn is_attacker(place: usize, percent: u32) -> bool {
-    // 7 and 20 have no common divisor, so that this is a shuffle.
+    // A shuffle, because 7 and 20 have no common divisor.
     (place * 7) % OPERATORS * 100 < percent as usize * OPERATORS
 }

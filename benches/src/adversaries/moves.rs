@@ -1,4 +1,4 @@
-//! Moves: what the operators do for a request, honest or not.
+//! Moves: the work of operators for a request, honest or not.
 
 use crate::adversaries::{
     attacks::{Attack, Sight},
@@ -19,7 +19,7 @@ use sp_runtime::{PerThing, Permill};
 const FOLDS_AT: f64 = 0.1;
 
 impl Game {
-    /// Whether a player is the attackers', and attacks.
+    /// Whether a player belongs to the attackers, and attacks.
     pub fn is_attacker(&self, player: Player) -> bool {
         !self.cell.is_idle && self.friends.contains(&player)
     }
@@ -28,7 +28,7 @@ impl Game {
         self.cell.attack == Attack::Folder && self.is_attacker(player)
     }
 
-    /// Works on a duty for as long as there is time in this block; `false` if more is left to do. Who sees that it will be late says so
+    /// Works on a duty as long as there is time in this block; `false` if work is left. An operator that will be late reports a failure
     /// in the last block but one.
     fn work(&mut self, player: Player, id: RequestId, until: u64) -> Result<bool> {
         let left = self.work.entry((player, id)).or_insert(2);
@@ -43,7 +43,7 @@ impl Game {
         Ok(is_done)
     }
 
-    /// Commits to an answer or, if there is nobody to hide it from, shows it.
+    /// Commits to an answer; a sole responder reveals it.
     pub fn answer_request(&mut self, flight: &Flight, place: usize, until: u64, is_sole: bool) -> Result<()> {
         let (id, player) = (flight.id, Player::Node(place));
         if !flight.is_answerable {
@@ -62,14 +62,14 @@ impl Game {
         chain::report(player, id, kind)
     }
 
-    /// Shows an answer that was committed to, or does not.
+    /// Reveals an answer that was committed to, or refuses to.
     pub fn open_answer(&mut self, flight: &Flight, request: &Request<Chain>, place: usize) -> Result<()> {
         let (id, player) = (flight.id, Player::Node(place));
         if self.cell.attack == Attack::RefuseReveal && self.is_attacker(player) {
             return Ok(());
         }
         if self.folds(player) {
-            // In the block in which the others show theirs it waits.
+            // It waits during the block in which the others reveal theirs.
             if request.since == self.block {
                 return Ok(());
             }
@@ -104,7 +104,7 @@ impl Game {
         chain::report(player, id, ReportKind::CommitScores { commitment })
     }
 
-    /// Reveals scores that were committed to, or does not.
+    /// Reveals scores that were committed to, or refuses to.
     pub fn reveal_scores(&mut self, flight: &Flight, request: &Request<Chain>, place: usize) -> Result<()> {
         let (id, player) = (flight.id, Player::Validator(place));
         let Some(scores) = flight.scores.get(&place) else { return Ok(()) };
@@ -135,7 +135,7 @@ impl Game {
         self.world.answer(flight.number, place, skill, flight.is_audit)
     }
 
-    /// What the quality validator at `place` says of the answers that are shown.
+    /// Scores of the quality validator at `place` for the revealed answers.
     pub fn scores(&self, flight: &Flight, round: u8, place: usize) -> Vec<Permill> {
         let nodes = shown(flight.id);
         let answers: Vec<Answer> = nodes.iter().map(|node| self.answer(flight, *node)).collect();
@@ -206,12 +206,12 @@ pub fn members(id: RequestId, round: u8) -> Vec<(usize, Work)> {
         .collect()
 }
 
-/// The inference nodes whose answers are shown, in the order of the answers.
+/// The inference nodes whose answers are revealed, in the order of the answers.
 pub fn shown(id: RequestId) -> Vec<usize> {
     responders(id).into_iter().filter(|(_, work)| *work == Work::Revealed).map(|(place, _)| place).collect()
 }
 
-/// How far scores are, in the mean, from the means of those that are revealed; `None` if there are none yet.
+/// Mean distance of scores from the means of the revealed ones; `None` without revealed ones.
 fn distance_from_others(id: RequestId, round: u8, scores: &[Permill]) -> Option<f64> {
     let mut means = vec![Mean::default(); scores.len()];
     for member in Committees::<Chain>::get(id, round).iter().filter(|member| member.work == Work::Revealed) {

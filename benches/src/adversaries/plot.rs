@@ -17,7 +17,7 @@ use plotters::{
 use std::path::Path;
 
 const SHARES: [u32; 6] = [10, 20, 30, 40, 50, MAJORITY];
-/// Where the rules are compared.
+/// Share of the attackers at which rules are compared, in per cent.
 const COMPARED_AT: u32 = 40;
 
 const WIDTH: i32 = 52;
@@ -26,7 +26,7 @@ const LEFT: i32 = 120;
 const TOP: i32 = 84;
 const GAP: i32 = 22;
 
-/// What a column shows.
+/// Quantity in a column.
 #[derive(Clone, Copy)]
 enum Measure {
     Income,

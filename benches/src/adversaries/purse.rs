@@ -1,12 +1,12 @@
-//! Purses: what each operator earned and lost.
+//! Purses: income and losses of each operator.
 
 use crate::adversaries::chain::SHARE;
 use pallet_proof_of_quality::ClosedDuty;
 
-/// Duties and what came of them. Money is in shares: 1 is what a perfect duty earns.
+/// Duties and their income. Money is in shares: 1 is the pay of a perfect duty.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Tally {
-    /// Duties, each by what perfect work would have earned in it. Duties that all refused alike are none: there was no work.
+    /// Duties, each valued as perfect work. Duties that all operators refused do not count, because there was no work.
     pub duties: f64,
     /// Payments, compensation included.
     pub paid: f64,
@@ -37,7 +37,7 @@ impl Tally {
     }
 }
 
-/// What one operator earned and lost.
+/// Income and losses of one operator.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Purse {
     /// In all its duties.
@@ -64,10 +64,10 @@ impl Purse {
     }
 }
 
-/// What is booked at a time, in the smallest unit.
+/// An entry, in the smallest unit.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Entry {
-    /// What perfect work in the duty would have earned.
+    /// Pay of perfect work in the duty.
     pub offered: u128,
     pub paid: u128,
     pub slashed: u128,

@@ -1,4 +1,4 @@
-//! What the cells show: rows of the CSV and tables.
+//! Rows of the CSV, and tables.
 
 use crate::adversaries::{
     attacks::{Attack, Role},
@@ -12,7 +12,7 @@ use anyhow::{Context, Result};
 use comfy_table::{presets, Cell as TableCell, CellAlignment, Table};
 use std::{collections::HashMap, fmt::Write as _, path::Path};
 
-/// All that was played.
+/// Results of all cells.
 pub struct Results {
     pub rounds: u64,
     played: Vec<Played>,
@@ -127,7 +127,7 @@ impl Results {
             line.extend(shares.iter().map(|share| {
                 let text = self.row(cell(share)).map_or_else(String::new, |row| {
                     let income = row.income().unwrap_or(f64::NAN);
-                    // Where the attack is not at work all the time, what it earns while it is.
+                    // Income while the attack is at work, for attacks that are not always at work.
                     let attacked = match (cell(share).is_partial(), row.attacked_income()) {
                         (true, Some(attacked)) => format!(" ({attacked:.2})"),
                         _ => String::new(),
@@ -141,7 +141,7 @@ impl Results {
         table.to_string()
     }
 
-    /// What attacks by asking cost, and whom they harm.
+    /// A table of requesters' attacks: costs, and the harm to honest operators.
     pub fn table_of_requesters(&self) -> String {
         let mut table = Table::new();
         table.load_style(presets::NOTHING);
@@ -170,7 +170,7 @@ impl Results {
         table.to_string()
     }
 
-    /// Where the protocol loses, although nothing was promised there.
+    /// Losses of the protocol in cells without a claim.
     pub fn losses(&self) -> String {
         let mut losses = String::new();
         for row in self.defaults() {
@@ -206,7 +206,7 @@ pub fn said_of(cell: Cell) -> String {
     format!("{} at {}%{few}", row_name(cell.role, cell.attack), cell.share)
 }
 
-/// What the figures are in.
+/// Units and meaning of the figures.
 pub fn legend(rounds: u64) -> String {
     format!(
         "{rounds} requests in each cell; 20 inference nodes and 20 quality validators, a stake of {} perfect duties each; or, in few \
@@ -219,13 +219,13 @@ pub fn legend(rounds: u64) -> String {
     )
 }
 
-/// What the figures of requesters are in.
+/// Units and meaning of the figures of requesters.
 pub const LEGEND_OF_REQUESTERS: &str =
     "In shares for each of the attacker's requests: what it cost, own operators included; what honest requests would have paid for the same\n\
      answers and scores; what own operators earned more than without the attack. Then income per duty of honest operators, and the part of honest\n\
      requests that was settled, with and without the attack.";
 
-/// All operators' attacks with who does them.
+/// All attacks of operators, with their roles.
 pub fn attacks() -> impl Iterator<Item = (Role, Attack)> {
     let validators = Attack::OF_VALIDATORS.into_iter().map(|attack| (Role::QualityValidator, attack));
     validators.chain(Attack::OF_NODES.into_iter().map(|attack| (Role::InferenceNode, attack)))

@@ -1,4 +1,4 @@
-//! Attacks by asking.
+//! Attacks by requesters.
 
 use crate::adversaries::{
     attacks::{Attack, Role},

@@ -5,7 +5,7 @@ use crate::adversaries::{
     player::Player,
 };
 
-/// Most error under an attack, of that without one.
+/// Limit of the error under an attack, as a ratio to the error without it.
 pub const MOST_ERROR: f64 = 1.5;
 
 /// A cell beside its run without the attack.
@@ -16,17 +16,17 @@ pub struct Row<'a> {
 }
 
 impl Row<'_> {
-    /// Income per duty of an attacker, over all its duties, of an honest operator's; none where nobody attacks.
+    /// Ratio of an attacker's income per duty to an honest operator's, over all duties; `None` where nobody attacks.
     pub fn income(&self) -> Option<f64> {
         self.of_honest(|side| side.all.income())
     }
 
-    /// The same before slashes.
+    /// [`Row::income`] before slashes.
     pub fn pay(&self) -> Option<f64> {
         self.of_honest(|side| side.all.pay())
     }
 
-    /// The same income over the duties alone in which the attack was at work.
+    /// [`Row::income`] over the duties in which the attack was at work.
     pub fn attacked_income(&self) -> Option<f64> {
         self.of_honest(|side| side.attacked.income())
     }
@@ -36,7 +36,7 @@ impl Row<'_> {
         (!cell.is_idle && attackers.all.duties > 0.0).then(|| value(attackers) / value(honest))
     }
 
-    /// Error, of that without the attack.
+    /// Ratio of the error to that without the attack.
     pub fn error(&self) -> f64 {
         self.played.error / self.baseline.error
     }
@@ -47,7 +47,7 @@ impl Row<'_> {
         self.played.errors.iter().rposition(is_bad).map_or(0, |place| place as u64 + 1)
     }
 
-    /// The error in the last window, of that without the attack.
+    /// Ratio of the error in the last window to that without the attack.
     pub fn last_error(&self) -> f64 {
         self.played.errors.last().copied().unwrap_or(f64::NAN) / self.baseline.error
     }
@@ -72,13 +72,13 @@ impl Row<'_> {
         ]
     }
 
-    /// What an attack by asking cost its requester: what left its account, less what its own operators earned more than without.
+    /// Cost of a requester's attack: the amount that left its account, less the additional income of its own operators.
     pub fn cost(&self) -> f64 {
         let own = self.played.attackers.all.net() - self.baseline.attackers.all.net();
         self.purchase().spent - own
     }
 
-    /// What honest requests would have paid for the same answers and scores, at the rates of the run without the attack.
+    /// Honest price of the same answers and scores, at the rates of the run without the attack.
     pub fn honest_price(&self) -> f64 {
         let [rates, _] = self.baseline.bought;
         let got = self.purchase();
@@ -87,7 +87,7 @@ impl Row<'_> {
             + got.fees
     }
 
-    /// What the attacker bought.
+    /// Purchases of the attacker.
     pub fn purchase(&self) -> Purchase {
         let [_, attacker] = self.played.bought;
         attacker

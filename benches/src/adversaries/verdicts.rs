@@ -1,4 +1,4 @@
-//! The verdicts: what was to be shown, and whether it was.
+//! The verdicts: claims, and whether they hold.
 
 use crate::adversaries::{
     attacks::{Attack, Role},
@@ -10,15 +10,15 @@ use crate::adversaries::{
 use console::style;
 use std::fmt::Write as _;
 
-/// Most income of an attacker, of an honest operator's.
+/// Limit of an attacker's income, as a ratio to an honest operator's.
 pub const MOST_INCOME: f64 = 0.8;
 /// Most income of a lazy quality validator.
 const MOST_LAZY_INCOME: f64 = 0.7;
 /// Least rank correlation of quality and income.
 const LEAST_RANK: f64 = 0.95;
-/// Least that an attack by asking costs, of what honest requests would have paid. Less than 1 by what chance can do.
+/// Least cost of a requester's attack, as a ratio to the honest price. Below 1 by a margin for chance.
 const LEAST_COST: f64 = 0.98;
-/// Least income per duty of honest operators while somebody attacks by asking, of that without.
+/// Least income per duty of honest operators under a requester's attack, as a ratio to that without it.
 const LEAST_HONEST_INCOME: f64 = 0.9;
 
 /// Whether a claim holds, and by which figures.

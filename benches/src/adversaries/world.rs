@@ -1,4 +1,4 @@
-//! The world outside the chain: what answers are worth in truth, and what an honest quality validator sees of that.
+//! The world outside the chain: the true quality of answers, and the scores of honest quality validators.
 //!
 //! Every number is a function of the seed, the request and whose it is, so that two cells with one seed live through the
 //! same world whatever happens in them.
@@ -10,19 +10,20 @@ use sp_io::hashing::blake2_256;
 
 /// The quality of the worst and the best inference node; the others stand between them at equal steps.
 const QUALITY: (f64, f64) = (0.35, 0.9);
-/// How much the answers of one inference node differ (standard deviation).
+/// Standard deviation of the quality of one inference node's answers.
 const ANSWER_SPREAD: f64 = 0.15;
 /// The error of the evaluator, common to all who run it.
 const COMMON_ERROR: f64 = 0.05;
-/// What an honest quality validator adds of its own: another machine, another rounding.
+/// Error of each honest quality validator: another machine, another rounding.
 const OWN_ERROR: f64 = 0.03;
-/// What the evaluator makes of a right and of a wrong answer to an audit, and how much that differs between answers.
+/// Scores of the evaluator for a right and for a wrong answer to an audit.
 const AUDIT_SEEN: (f64, f64) = (0.9, 0.1);
+/// Standard deviation of these scores.
 const AUDIT_SPREAD: f64 = 0.05;
-/// What the answer key says that they deserve.
+/// Scores that right and wrong answers deserve by the answer key.
 const AUDIT_TRUTH: (f64, f64) = (0.9, 0.1);
 
-/// What a number is for.
+/// Purpose of a random number.
 #[derive(Encode)]
 enum Purpose {
     Request,
@@ -32,12 +33,12 @@ enum Purpose {
     Plot,
 }
 
-/// What an inference node can do.
+/// Skill of an inference node.
 #[derive(Clone, Copy, Debug)]
 pub struct Skill {
     /// Mean quality of its answers; in an audit, the chance that one is right.
     pub mean: f64,
-    /// How much they differ.
+    /// Standard deviation of the quality.
     pub spread: f64,
 }
 
@@ -52,15 +53,15 @@ impl Skill {
 /// An answer, as only this program can know it.
 #[derive(Clone, Copy, Debug)]
 pub struct Answer {
-    /// What it is worth.
+    /// True quality.
     pub truth: f64,
-    /// What the evaluator sees in it.
+    /// Score of the evaluator without a validator's own error.
     pub seen: f64,
     /// Whether it gives the answer that an audit asks for.
     pub is_right: bool,
 }
 
-/// All there is to know.
+/// Facts that all random numbers depend on.
 #[derive(Clone, Copy, Debug)]
 pub struct World {
     pub seed: u64,
@@ -79,7 +80,7 @@ impl World {
         (numbers.random(), numbers.random::<f64>() < self.audits)
     }
 
-    /// What the inference node at `place` answers.
+    /// Answer of the inference node at `place`.
     pub fn answer(&self, request: u64, place: usize, skill: Skill, is_audit: bool) -> Answer {
         let mut numbers = self.numbers(request, Purpose::Answer(place as u64));
         let (own, common) = (normal(&mut numbers), normal(&mut numbers));
@@ -100,19 +101,19 @@ impl World {
         answers.iter().map(|answer| clamped(answer.seen + normal(&mut numbers) * OWN_ERROR)).collect()
     }
 
-    /// What the attacker at `place` throws its dice with.
+    /// Random numbers of the attacker at `place`.
     pub fn dice(&self, request: u64, place: usize) -> ChaCha8Rng {
         self.numbers(request, Purpose::Attack(place as u64))
     }
 
-    /// What those who collude agreed on: a lie for each answer.
+    /// The lies that colluders agreed on, one for each answer.
     pub fn plot(&self, request: u64, answers: usize) -> Vec<f64> {
         let mut numbers = self.numbers(request, Purpose::Plot);
         (0..answers).map(|_| numbers.random()).collect()
     }
 }
 
-/// 0 to 1.
+/// `value`, limited to 0 to 1.
 pub fn clamped(value: f64) -> f64 {
     value.clamp(0.0, 1.0)
 }

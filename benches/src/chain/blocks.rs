@@ -1,4 +1,4 @@
-//! How long a node executes a block, with ever more open requests and ever more operators.
+//! Time to execute a block, by number of open requests and of operators.
 //!
 //! The chain's own Wasm executes real blocks (`Core_execute_block`: signatures, extrinsics, hooks, state root) on a trie in
 //! memory. Nothing is read from a disk, as in a node whose caches hold the state.
@@ -12,17 +12,17 @@ use super::{
 use anyhow::{Context as _, Result};
 use poq_benches::report::{Figure, Report};
 
-/// Requests of the design's figures.
+/// Size of the requests in the design's figures.
 const SIZE: Size = Size { responders: 3, committee: 7 };
 
-/// How often each block is executed.
+/// Executions of each block.
 const TIMES: usize = 21;
 
-/// The sweeps: open requests with as many operators as a young chain has, and operators with some requests open.
+/// Pairs of open requests and operators: a sweep of each beside a constant 100 of the other.
 const SWEEPS: [(u64, usize); 7] =
     [(0, 100), (10, 100), (100, 100), (1_000, 100), (10_000, 100), (100, 10), (100, 1_000)];
 
-/// Operators that answer, a third of all up to this: with 10,000 requests open each has some 900 duties.
+/// Most inference nodes; otherwise they are a third of the operators. With 10,000 open requests each has some 900 duties.
 const MOST_NODES: usize = 33;
 
 /// Measures all blocks.

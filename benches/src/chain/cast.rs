@@ -1,4 +1,4 @@
-//! Who takes part: as many operators and requesters as a measurement wants, with keys made of a number.
+//! Requesters and operators of a measurement, with keys derived from numbers.
 
 use codec::Encode as _;
 use pallet_proof_of_quality::Workload;
@@ -6,48 +6,47 @@ use poq_runtime::AccountId;
 use sp_core::{sr25519, Pair as _};
 use sp_io::hashing::blake2_256;
 
-/// Open work that an operator here takes at a time, whatever comes: it is the chain that is measured, and not what its operators
-/// can do.
+/// Capacity of every operator: unlimited, because the chain is measured and not its operators.
 pub const CAPACITY: Workload = Workload { tokens: u32::MAX, pairs: u32::MAX };
 
-/// What a key is for.
+/// Owner of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
-    /// Asks and pays.
+    /// A requester.
     Requester,
-    /// Has stake and answers.
+    /// The account of an inference node.
     InferenceNode,
-    /// Has stake and scores.
+    /// The account of a quality validator.
     QualityValidator,
-    /// Signs the work of an inference node.
+    /// The worker of an inference node.
     InferenceWorker,
-    /// Signs the work of a quality validator.
+    /// The worker of a quality validator.
     ScoringWorker,
 }
 
-/// How many there are of each.
+/// Number of requesters and operators.
 #[derive(Clone, Copy, Debug)]
 pub struct Cast {
-    /// Accounts that ask.
+    /// Requesters.
     pub requesters: usize,
-    /// Operators that answer.
+    /// Inference nodes.
     pub nodes: usize,
-    /// Operators that score.
+    /// Quality validators.
     pub validators: usize,
 }
 
-/// An operator: its account, its worker key, and what it does.
+/// An operator: its account, its worker key and its role.
 pub struct Operator {
     /// The account with the stake.
     pub account: AccountId,
-    /// The hot key.
+    /// The worker key.
     pub worker: sr25519::Pair,
     /// Whether it scores; otherwise it answers.
     pub scores: bool,
 }
 
 impl Cast {
-    /// Its operators: inference nodes first.
+    /// The operators, inference nodes first.
     pub fn operators(&self) -> Vec<Operator> {
         let nodes = (0..self.nodes).map(|number| Operator {
             account: account(Part::InferenceNode, number),
@@ -62,23 +61,21 @@ impl Cast {
         nodes.chain(validators).collect()
     }
 
-    /// The keys of those who ask.
+    /// The keys of the requesters.
     pub fn requesters(&self) -> Vec<sr25519::Pair> {
         (0..self.requesters).map(|number| pair(Part::Requester, number)).collect()
     }
 }
 
-/// The seed of a key. Nothing on these chains is worth anything.
+/// The seed of a key. It is no secret: nothing on these chains has a value.
 pub fn seed(part: Part, number: usize) -> [u8; 32] {
     ("poq/bench", part as u8, number as u64).using_encoded(blake2_256)
 }
 
-/// A key.
 pub fn pair(part: Part, number: usize) -> sr25519::Pair {
     sr25519::Pair::from_seed(&seed(part, number))
 }
 
-/// An account.
 pub fn account(part: Part, number: usize) -> AccountId {
     pair(part, number).public().into()
 }

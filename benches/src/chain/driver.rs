@@ -1,7 +1,7 @@
-//! How long a run of the driver takes: what every node does at every block.
+//! Time of a run of the driver, which every node does at every block.
 //!
 //! The chain's own Wasm runs its off-chain worker on a state in memory, with a real keystore. The engine is simulated, and in
-//! this process: it has every answer at once, so what is measured is the driver alone.
+//! this process. It answers at once, so the driver alone is measured.
 
 use super::{
     cast::{self, Cast, Part},
@@ -33,13 +33,13 @@ use std::{
     time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
-/// So few quality validators that each has a part in every request.
+/// So few quality validators that each is in every committee.
 const SIZE: Size = Size { responders: 1, committee: 3 };
 
 /// Runs of each kind.
 const TIMES: usize = 31;
 
-/// Duties of the one key.
+/// Numbers of duties of the only worker key.
 const DUTIES: [u64; 4] = [0, 1, 100, 1_000];
 
 /// Measures all numbers of duties.
@@ -67,7 +67,7 @@ pub fn measure(args: &Args, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// Milliseconds of each run, and how many transactions the last one sent. Each begins as if it were the first.
+/// Milliseconds of each run, and the number of transactions sent by the last. Each begins with a fresh off-chain database.
 fn runs(wasm: &Wasm, world: &mut World) -> Result<(Vec<f64>, usize)> {
     let keystore = MemoryKeystore::new();
     let suri = format!("0x{}", hex::encode(cast::seed(Part::ScoringWorker, 0)));
@@ -77,7 +77,7 @@ fn runs(wasm: &Wasm, world: &mut World) -> Result<(Vec<f64>, usize)> {
     world.state.register_extension(KeystoreExt::new(keystore));
     let header = world.header().encode();
     let (mut took, mut sent) = (Vec::with_capacity(TIMES), 0);
-    // The first time warms up caches.
+    // The first run warms up caches.
     for time in 0..=TIMES {
         let (mut database, _) = TestOffchainExt::new();
         let endpoint = EngineEndpoint { url: "http://127.0.0.1:1".into(), token: "simulated".into() };
@@ -97,7 +97,7 @@ fn runs(wasm: &Wasm, world: &mut World) -> Result<(Vec<f64>, usize)> {
     Ok((took, sent))
 }
 
-/// An engine that has every answer at once, and the rest of what a node gives its off-chain workers.
+/// An engine that answers at once, and the rest of a node's interface for off-chain workers.
 #[derive(Default)]
 struct Simulated {
     calls: HashMap<u16, Call>,
@@ -114,7 +114,7 @@ struct Call {
 }
 
 impl Call {
-    /// What the engine answers to the job that was put.
+    /// The engine's answer to the job.
     fn answer(&self) -> Option<Vec<u8>> {
         let result = match serde_json::from_slice(&self.job).ok()? {
             Job::Generate(_) => JobResult::Generate { text: "simulated".into(), tokens: 1 },

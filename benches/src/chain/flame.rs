@@ -1,4 +1,4 @@
-//! Where a node's time goes: Linux's own profiler looks at it 199 times a second, and the stacks it saw become a flame graph.
+//! A flame graph of a node under load, from `perf` at 199 samples a second.
 
 use super::{node::Node, players::Size, Args};
 use anyhow::{ensure, Context as _, Result};
@@ -17,13 +17,13 @@ use std::{
 };
 use tempfile::TempDir;
 
-/// For how long, in seconds.
+/// Length of the profile, in seconds.
 const SECONDS: &str = "20";
 
-/// The size of a request under which the node is looked at.
+/// Committee of the load that is profiled.
 const COMMITTEE: u32 = 7;
 
-/// A look that is under way, if one is wanted.
+/// A running profile, if one was asked for.
 pub struct Profile(Option<Running>);
 
 struct Running {
@@ -33,7 +33,7 @@ struct Running {
 }
 
 impl Profile {
-    /// Begins to look at a node, if the caller wants a flame graph and this is the load to make it of.
+    /// Starts a profile, if the caller wants a flame graph and this is the load for it.
     pub fn start(args: &Args, node: &Node, size: Size) -> Result<Self> {
         if args.flame.is_none() || size.committee != COMMITTEE {
             return Ok(Self(None));
@@ -56,7 +56,7 @@ impl Profile {
         Ok(Self(Some(Running { perf, folder, title })))
     }
 
-    /// Draws what was seen. The node must still run: perf reads the names of the runtime's functions from its map.
+    /// Draws the flame graph. The node must still run, because perf reads the names of the runtime's functions from its map.
     pub fn finish(self, args: &Args) -> Result<()> {
         let (Some(mut running), Some(svg)) = (self.0, &args.flame) else { return Ok(()) };
         ensure!(

@@ -1,7 +1,7 @@
-//! From the last output revealed to settled, on a network of real nodes with their drivers and engines.
+//! Latency from the last revealed output to the settlement, on a network of real nodes with drivers and engines.
 //!
 //! Four authors and four operators' nodes share this machine. Where there are more quality validators than nodes, a node holds
-//! several worker keys, as the development node does. Engines run the demo's models.
+//! several worker keys, as the development node does. Engines run the demo models.
 
 use super::{
     cast::{self, Cast, Part},
@@ -23,27 +23,27 @@ use testnet::{
     network::{Network, Options, Place, Spec},
 };
 
-/// Committees, as far as the chain allows them.
+/// Sizes of committees; those above the chain's limit are left out.
 const COMMITTEES: [u32; 5] = [3, 7, 15, 31, 63];
 
 /// Inference nodes of each request.
 const RESPONDERS: u32 = 2;
 
-/// Requests of each size.
+/// Requests measured for each size.
 const TURNS: usize = 5;
 
 /// Nodes of operators: the first for the inference nodes, the others share the quality validators.
 const OPERATOR_NODES: usize = 4;
 
-/// Blocks after which requests are given up.
+/// Blocks after which the measurement fails.
 const PATIENCE: u32 = 60;
 
-/// A request on its way.
+/// An open request.
 #[derive(Clone, Copy, Default)]
 struct Life {
-    /// The block in which the last output was shown so far: its number and time.
+    /// Number and time of the block with the latest revealed output.
     shown: Option<(u32, u64)>,
-    /// Whether the outputs are complete, and what is shown now are scores.
+    /// Whether the outputs are complete, so that reveals are scores from now on.
     is_scored: bool,
 }
 
@@ -73,7 +73,7 @@ pub async fn measure(args: &Args, report: &mut Report) -> Result<()> {
     let client = rpc::connect(&url).await?;
     let mut blocks = Blocks::finalized(&client).await?;
     let mut requester = Requester { client, models: Models::of_the_demo()?, nonce: 0 };
-    // A network that has just started loads its models with the first requests.
+    // Models are loaded with the first requests.
     bar.set_message("the network warms up");
     let warm_up = Size { responders: RESPONDERS, committee: largest };
     follow(&mut blocks, &mut requester, warm_up).await.context("warming up")?;
@@ -127,7 +127,7 @@ async fn insert_keys(network: &Network, cast: &Cast) -> Result<()> {
     Ok(())
 }
 
-/// Who asks, one request after another.
+/// The only requester, which signs with increasing nonces.
 struct Requester {
     client: Client,
     models: Models,
@@ -135,7 +135,7 @@ struct Requester {
 }
 
 impl Requester {
-    /// Asks; nobody else does, so the request's number is known.
+    /// Asks, and returns the request's number, which is known because nobody else asks.
     async fn ask(&mut self, size: Size) -> Result<RequestId> {
         let id = RequestId::from(self.nonce);
         let call = players::request_call(id, size, &self.models)?;
@@ -147,8 +147,8 @@ impl Requester {
     }
 }
 
-/// Asks once a block, and follows all requests to their end; returns blocks and milliseconds from the last output shown to the
-/// settlement of each.
+/// Asks once in each block and follows all requests to their end; returns blocks and milliseconds from the last revealed output to
+/// the settlement of each.
 async fn follow(blocks: &mut Blocks, requester: &mut Requester, size: Size) -> Result<Vec<(u32, u64)>> {
     let mut lives: HashMap<RequestId, Life> = HashMap::new();
     let mut took = Vec::new();
@@ -159,7 +159,7 @@ async fn follow(blocks: &mut Blocks, requester: &mut Requester, size: Size) -> R
             let RuntimeEvent::ProofOfQuality(event) = event else { continue };
             match event {
                 Event::WorkReported { request, work: Work::Revealed, .. } => {
-                    // Outputs first, then, in the phases after, scores.
+                    // Outputs are revealed before scores.
                     if let Some(life) = lives.get_mut(request).filter(|life| !life.is_scored) {
                         life.shown = Some(now);
                     }

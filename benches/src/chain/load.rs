@@ -1,8 +1,8 @@
-//! Requests settled per second by one node, as many as it will take.
+//! Requests that one node settles per second under full load.
 //!
-//! A real node with one author makes blocks from transactions that this program signs: requests, and what operators without
-//! models report. As many requests come with each block as just fill the blocks; what is settled per second of the chain's own
-//! clock is the figure. Beside it stands what a block was full of and what its author's processor did, to say what limits.
+//! A real node with one author makes blocks from transactions that this program signs: requests, and reports of simulated operators.
+//! As many requests come with each block as just fill the blocks. The figure is the number settled per second of the chain's own
+//! clock. Shares of the block weight and the author's processor time show the limiting resource.
 
 use super::{
     cast::Cast,
@@ -23,46 +23,46 @@ use poq_runtime::{Hash, RuntimeBlockWeights, RuntimeEvent};
 use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
-/// Who takes part.
+/// Requesters and operators.
 const CAST: Cast = Cast { requesters: 64, nodes: 32, validators: 64 };
 
-/// Transactions on their way to the pool at once.
+/// Transactions sent to the pool at a time.
 const AT_ONCE: usize = 32;
 
-/// How often a transaction is sent that the pool does not take, and how long to wait before the next time. Together as long as
-/// a full pool on a busy machine may need to look at a new block.
+/// Most tries to send a transaction, and the pause between two: together the time that a full pool on a busy machine may need for a
+/// new block.
 const TRIES: u32 = 100;
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// Length of a window, in milliseconds of the chain's clock.
 const WINDOW: u64 = 10_000;
 
-/// How long the chain runs before it is measured: until as many requests are open as shall be, and the first of them settle.
+/// Time before the measurement, in which requests reach their steady number and the first of them settle.
 const WARM_UP: Duration = Duration::from_secs(50);
 
-/// The sizes of a request that are measured, and how many are open at most: more than are on their way when blocks are full. The
-/// first size is the smallest that is scored by more than one, the last that of the design's figures.
+/// Sizes of requests, and the most open at a time, which is more than full blocks need. The first size is the smallest with several
+/// scores, the last that of the design's figures.
 const SIZES: [(Size, u64); 3] = [
     (Size { responders: 1, committee: 3 }, 2_800),
     (Size { responders: 2, committee: 5 }, 2_000),
     (Size { responders: 3, committee: 7 }, 1_500),
 ];
 
-/// Blocks over which as many requests are spread at first.
+/// Blocks over which the first open requests are spread.
 const SPREAD: u64 = 14;
 
-/// What a block did, for the figures.
+/// Contents of a block, for the figures.
 #[derive(Clone, Copy)]
 struct Row {
     number: u32,
     millis: u64,
     extrinsics: usize,
     count: Count,
-    /// Of the most that a block may weigh, in per cent: the operators' reports.
+    /// Weight of the operators' reports, in per cent of a full block.
     reports: f64,
-    /// Requests.
+    /// Weight of requests, likewise.
     requests: f64,
-    /// The agenda, other hooks, and inherents.
+    /// Weight of the agenda, other hooks and inherents, likewise.
     hooks: f64,
 }
 
@@ -81,7 +81,7 @@ pub async fn measure(args: &Args, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// Drives a fresh node until it was full for long enough; returns the rows of that time.
+/// Drives a fresh node until the measured time is over.
 async fn run(args: &Args, node: &Node, size: Size, open: u64, bar: &ProgressBar) -> Result<Load> {
     let client = rpc::connect(&node.url()).await?;
     let mut players = Players::new(&CAST, size, Models::of_the_demo()?, Hash::from(client.genesis()));
@@ -125,12 +125,12 @@ async fn run(args: &Args, node: &Node, size: Size, open: u64, bar: &ProgressBar)
     Ok(load)
 }
 
-/// How many requests come with a block: more while blocks have room, fewer once they have none. Slowly, for it takes ten blocks to
-/// see what came of it; and of what waits for room the chain makes waves, in which requests go through their phases in step.
+/// Number of requests sent with each block: it grows while blocks have room and shrinks when they are full. It changes slowly, because
+/// the effect shows after ten blocks, and waiting requests form waves that go through their phases in step.
 struct Pace(f64);
 
 impl Pace {
-    /// For the next block, after one that was so full, in per cent.
+    /// Requests for the next block; `used` is how full the latest was, in per cent.
     fn next(&mut self, used: f64) -> u64 {
         self.0 *= match used {
             ..97.0 => 1.005,
@@ -141,13 +141,13 @@ impl Pace {
     }
 }
 
-/// What a run saw.
+/// Results of a run.
 #[derive(Default)]
 struct Load {
     rows: Vec<Row>,
     /// Processors that the node kept busy.
     cores: f64,
-    /// How often a transaction had to be sent again.
+    /// Number of transactions sent again.
     again: u64,
 }
 
@@ -161,11 +161,11 @@ async fn turn(blocks: &mut Blocks, players: &mut Players) -> Result<(Block, Coun
     Ok((block, count, work))
 }
 
-/// Sends transactions, those of one signer in their order; returns how often the pool did not take one at once.
+/// Sends transactions, those of one signer in order; returns the number of refusals by the pool.
 ///
-/// A report is free from the block on in which it is due, and the pool learns of a block a moment after those who wait for it. It
-/// refuses what comes before, and bans it: what is sent again is signed again. It may also refuse what it has put aside for a
-/// block that it does not know yet: then a later copy is outdated, because the first one is in a block.
+/// A report is free from the block in which it is due, and the pool learns of a block a moment later than this program. It refuses and
+/// bans earlier transactions, so a repeated one is signed anew. It may also refuse a transaction that it keeps for a block it does not
+/// know yet: then a copy is outdated, because the first one is in a block.
 async fn send(client: &Client, signers: impl Iterator<Item = Vec<Message>>) -> Result<u64> {
     let sending = signers.map(|messages| async move {
         let mut again = 0u64;
@@ -204,13 +204,13 @@ impl Row {
         }
     }
 
-    /// How full the block was, in per cent of the most that it may weigh.
+    /// Weight used, in per cent of a full block.
     fn used(&self) -> f64 {
         self.reports + self.requests + self.hooks
     }
 }
 
-/// Requests settled per second in windows of [`WINDOW`]; the first row only says when the first window begins.
+/// Requests settled per second in windows of [`WINDOW`]. The first row only marks the beginning of the first window.
 fn windows(rows: &[Row]) -> Vec<f64> {
     let mut rates = Vec::new();
     let Some(first) = rows.first() else { return rates };

@@ -1,12 +1,12 @@
-//! `poq-bench chain`: how many requests one node settles, where the time goes, what a request leaves behind, and what blocks,
-//! weights, the driver and the way to a consensus cost.
+//! `poq-bench chain`: requests settled per second, latency, time of blocks and of the driver, size of the state, cost of the
+//! database, and weights.
 //!
 //! | figure | what runs |
 //! |---|---|
-//! | `load` | a real node, under real transactions of many operators; what they report is simulated |
+//! | `load` | a real node, under real transactions of many operators with simulated work |
 //! | `latency` | a real network: nodes, drivers, engines with the demo models |
 //! | `blocks` | the chain's own Wasm on a state in memory |
-//! | `driver` | the same, with an engine that has every answer at once |
+//! | `driver` | the same, with an engine that answers at once |
 //! | `state` | the runtime, native, on a state in memory |
 //! | `storage` | a node's database with a large state, on disk |
 //! | `weights` | nothing: sums of the weights in force |
@@ -38,55 +38,55 @@ use std::{path::PathBuf, time::Duration};
 /// Options of `poq-bench chain`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Measure only this, and leave the other figures in the results as they are (may be repeated)
+    /// Figures to measure; others in the results stay (may be repeated) [default: all]
     #[arg(long, value_enum, value_name = "WHAT")]
     only: Vec<What>,
 
-    /// The real `poq-node` [default: the one beside this program]
+    /// Path of `poq-node` [default: beside this program]
     #[arg(long, value_name = "FILE")]
     node: Option<PathBuf>,
 
-    /// How long each load is measured, in seconds, after it has warmed up
+    /// Length of each measurement under load after warming up, in seconds
     #[arg(long, default_value_t = 65, value_parser = clap::value_parser!(u64).range(11..))]
     seconds: u64,
 
-    /// Requests that are open at most under load [default: by their size, more than fill blocks]
+    /// Most open requests under load [default: by their size, more than fill blocks]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(10..))]
     open: Option<u64>,
 
-    /// Load with requests of this committee only: 3, 5 or 7 (may be repeated)
+    /// Committee of the requests under load: 3, 5 or 7 (may be repeated) [default: all]
     #[arg(long, value_name = "K")]
     sizes: Vec<u32>,
 
-    /// Where to write the flame graph of the node under load; needs `perf`
+    /// File for a flame graph of the node under load; needs `perf`
     #[arg(long, value_name = "FILE")]
     flame: Option<PathBuf>,
 
-    /// A new folder for the network on which latency is measured; it stays, with the nodes' logs [default: a temporary one]
+    /// New folder for the network that latency is measured on; it stays, with the nodes' logs [default: a temporary one]
     #[arg(long, value_name = "FOLDER")]
     network: Option<PathBuf>,
 
-    /// Where the results go
+    /// File for the results
     #[arg(long, value_name = "FILE", default_value = "benches/results.json")]
     out: PathBuf,
 }
 
-/// What can be measured.
+/// A group of figures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum What {
     /// Requests settled per second by one node
     Load,
-    /// From the last output revealed to settled
+    /// Latency from the last revealed output to the settlement
     Latency,
-    /// How long blocks take
+    /// Time to execute blocks
     Blocks,
-    /// How long a run of the driver takes
+    /// Time of a run of the driver
     Driver,
-    /// What a request leaves in the state
+    /// Keys and bytes that a request takes in the state
     State,
-    /// What reading and writing a large state costs
+    /// Time to read and write a large state
     Storage,
-    /// What a whole request weighs
+    /// Weight of a whole request
     Weights,
 }
 
@@ -96,17 +96,17 @@ impl Args {
         self.node.clone().map_or_else(|| harness::programs::find("poq-node"), Ok)
     }
 
-    /// How long a load is measured.
+    /// Length of a measurement under load.
     fn seconds(&self) -> Duration {
         Duration::from_secs(self.seconds)
     }
 
-    /// The time before: shorter in a short run.
+    /// The warm-up: `usual`, or less in a short run.
     fn warm_up(&self, usual: Duration) -> Duration {
         usual.min(self.seconds())
     }
 
-    /// A line that says what happens, on a terminal only.
+    /// A progress line, on a terminal only.
     fn bar(&self, what: &'static str) -> ProgressBar {
         let bar = ProgressBar::new_spinner();
         if let Ok(style) = ProgressStyle::with_template("{prefix:>8} {spinner} {elapsed} {msg}") {

@@ -1,4 +1,4 @@
-//! One real node that authors alone, for as long as a measurement takes.
+//! One real node that authors alone.
 
 use super::{cast::Cast, spec};
 use anyhow::{Context as _, Result};
@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// A node. It and its data are gone when this is dropped.
+/// A node. It ends with this value, and its data are removed.
 pub struct Node {
     node: harness::Node,
     process: u32,
@@ -55,7 +55,7 @@ impl Node {
         Ok(self.node.log()?.lines().filter_map(proposal).collect())
     }
 
-    /// The last lines of its log, for an error's text.
+    /// The last 5 lines of its log, for an error's text.
     pub fn last_words(&self) -> String {
         self.node.log_tail(5)
     }

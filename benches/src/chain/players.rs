@@ -1,4 +1,4 @@
-//! Requesters and operators who play by the rules, without models: an answer is a text of ordinary length, scores are noise
+//! Honest requesters and operators without models: an answer is a text of ordinary length, scores are noise
 //! around a truth. Messages, commitments, batches and signatures are those of the real driver.
 
 use super::{
@@ -19,13 +19,13 @@ use sp_io::hashing::blake2_256;
 use sp_runtime::Permill;
 use std::collections::{BTreeMap, HashMap};
 
-/// Bytes of a prompt.
+/// Length of a prompt, in bytes.
 pub const PROMPT_BYTES: usize = 100;
 
-/// Bytes of an answer.
+/// Length of an answer, in bytes.
 pub const OUTPUT_BYTES: usize = 500;
 
-/// What is asked for.
+/// Size of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Size {
     /// Inference nodes.
@@ -34,7 +34,7 @@ pub struct Size {
     pub committee: u32,
 }
 
-/// A transaction that can be signed anew, because a pool that once refused it takes it no more.
+/// A transaction that can be signed anew, because a pool bans a refused one.
 pub struct Message {
     call: RuntimeCall,
     pair: sr25519::Pair,
@@ -43,20 +43,20 @@ pub struct Message {
 }
 
 impl Message {
-    /// Signs it; each `time` it is another transaction.
+    /// Signs it; each `time` makes another transaction.
     pub fn sign(&self, time: u32) -> Result<UncheckedExtrinsic> {
         sign_with_tip(self.call.clone(), &self.pair, self.nonce, self.genesis, time.into())
     }
 }
 
-/// A request that is not over.
+/// An open request.
 #[derive(Default)]
 struct Open {
     responders: Vec<AccountId>,
     committee: Vec<AccountId>,
 }
 
-/// What the players know of the chain.
+/// The players, with their view of the chain.
 pub struct Players {
     size: Size,
     models: Models,
@@ -69,7 +69,7 @@ pub struct Players {
     asked: u64,
 }
 
-/// What happened in a block that a load generator counts.
+/// Counts of a block's events.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Count {
     /// Requests made.
@@ -78,7 +78,7 @@ pub struct Count {
     pub settled: u64,
     /// Requests refunded.
     pub refunded: u64,
-    /// Pieces of work reported.
+    /// Reports of work.
     pub reported: u64,
 }
 
@@ -100,7 +100,7 @@ impl Players {
         }
     }
 
-    /// The next request, by whoever's turn it is.
+    /// The next request, by the requesters in turn.
     pub fn ask(&mut self) -> Result<Message> {
         let turn = usize::try_from(self.asked)?.checked_rem(self.requesters.len()).context("nobody asks")?;
         self.asked = self.asked.saturating_add(1);
@@ -111,7 +111,7 @@ impl Players {
         Ok(message)
     }
 
-    /// Takes in what happened in a block; returns what the operators send next, for each operator in order.
+    /// Reads a block's events; returns the messages that the operators send next, in order for each operator.
     pub fn hear(
         &mut self,
         events: impl IntoIterator<Item = Event<Runtime>>,
@@ -144,7 +144,7 @@ impl Players {
         Ok((count, signed.collect::<Result<_>>()?))
     }
 
-    /// What a phase asks of those who were drawn for it.
+    /// Collects the reports that a phase makes due.
     fn enter(
         &self,
         request: RequestId,
@@ -171,7 +171,7 @@ impl Players {
         Ok(())
     }
 
-    /// All that is due of one operator, in batches as large as the chain takes them.
+    /// The due reports of one operator, in batches as large as the chain takes them.
     fn batches(&mut self, index: usize, mut reports: Vec<ReportOf<Runtime>>) -> Result<Vec<Message>> {
         reports.sort_unstable_by_key(|report| report.request);
         let operator = self.operators.get(index).context("a stranger was drawn")?;
@@ -209,7 +209,7 @@ pub fn report_call(reports: Vec<ReportOf<Runtime>>) -> RuntimeCall {
     RuntimeCall::ProofOfQuality(Call::report_work { reports: BoundedVec::truncate_from(reports) })
 }
 
-/// `text`, filled up to `bytes`.
+/// `text`, filled up to a length of `bytes`.
 fn text(text: &str, bytes: usize) -> Vec<u8> {
     let filler = "what is said here does not matter, but it is as long as such things are. ";
     text.bytes().chain(filler.bytes().cycle()).take(bytes).collect()
@@ -230,7 +230,7 @@ impl Work<'_> {
         Binding { genesis: self.genesis, request: self.request, operator: self.operator }
     }
 
-    /// Nobody here tries to guess it.
+    /// A predictable salt, because nobody here tries to guess it.
     fn salt(&self) -> [u8; 32] {
         ("salt", self.request, self.operator).using_encoded(blake2_256)
     }
@@ -246,23 +246,23 @@ impl Work<'_> {
         parts.take(responses).collect()
     }
 
-    /// Fixes the output.
+    /// Commits to the output.
     pub fn commit_output(&self) -> ReportKindOf<Runtime> {
         ReportKind::CommitOutput { commitment: self.binding().output(&self.output(), &self.salt()) }
     }
 
-    /// Shows the output.
+    /// Reveals the output.
     pub fn reveal_output(&self) -> ReportKindOf<Runtime> {
         ReportKind::RevealOutput { output: BoundedVec::truncate_from(self.output()), salt: self.salt() }
     }
 
-    /// Fixes the scores of this many responses.
+    /// Commits to scores of this many responses.
     pub fn commit_scores(&self, responses: usize) -> ReportKindOf<Runtime> {
         let scores = self.scores(responses);
         ReportKind::CommitScores { commitment: self.binding().scores(&scores, &self.salt()) }
     }
 
-    /// Shows them.
+    /// Reveals these scores.
     pub fn reveal_scores(&self, responses: usize) -> ReportKindOf<Runtime> {
         let scores = BoundedVec::truncate_from(self.scores(responses));
         ReportKind::RevealScores { scores, salt: self.salt() }

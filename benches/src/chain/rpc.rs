@@ -1,4 +1,4 @@
-//! A node as a load generator sees it: transactions in, blocks and their events out, all in the runtime's own types.
+//! Transactions to a node, and its blocks with events, in the runtime's own types.
 
 use anyhow::{ensure, Context as _, Result};
 use codec::{DecodeAll, Encode as _};
@@ -10,7 +10,7 @@ use frame_system::{
 use poq_client::{At, Client, Error};
 use poq_runtime::{Hash, RuntimeEvent, UncheckedExtrinsic, VERSION};
 
-/// What a block consumed, by class of extrinsic.
+/// Weight of a block, by class of extrinsic.
 pub type BlockWeight = PerDispatchClass<Weight>;
 
 /// A connection to the node at `url`, whose runtime must be the one that this program was built with.
@@ -30,17 +30,17 @@ pub async fn submit(client: &Client, transaction: &UncheckedExtrinsic) -> Result
     client.send(&transaction.encode()).await
 }
 
-/// What a block did.
+/// A block and its events.
 pub struct Block {
     /// Its number.
     pub number: u32,
     /// Its time by its author's clock, in milliseconds since 1970.
     pub millis: u64,
-    /// How many extrinsics are in it.
+    /// Number of extrinsics.
     pub extrinsics: usize,
-    /// What they and the hooks weighed.
+    /// Weight of extrinsics and hooks.
     pub weight: BlockWeight,
-    /// What happened.
+    /// Events.
     pub events: Vec<RuntimeEvent>,
 }
 
@@ -66,7 +66,7 @@ async fn value<T: DecodeAll>(at: &At, pallet: &str, item: &str) -> Result<T> {
     Ok(T::decode_all(&mut &bytes[..])?)
 }
 
-/// Blocks as they come, one after another, each once.
+/// A stream of blocks: each once, without gaps.
 pub struct Blocks {
     heads: poq_client::Blocks,
     client: Client,
@@ -85,7 +85,7 @@ impl Blocks {
         Ok(Self { heads: client.finalized_blocks().await?, client: client.clone(), next: None, last: 0 })
     }
 
-    /// The next block, when it is there.
+    /// Waits for the next block.
     pub async fn next(&mut self) -> Result<Block> {
         let number = match self.next {
             Some(number) => number,

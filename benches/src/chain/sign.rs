@@ -1,4 +1,4 @@
-//! Transactions as a wallet or a driver would make them, signed here.
+//! Signed transactions, as a wallet or a driver makes them.
 
 use anyhow::{Context as _, Result};
 use codec::{Compact, Decode as _, Encode as _};
@@ -9,12 +9,12 @@ use poq_runtime::{
 use sp_core::{sr25519, Pair as _};
 use sp_runtime::{generic::Era, AccountId32, MultiAddress, MultiSignature};
 
-/// `call` signed by `pair`, good for ever on the chain with this genesis.
+/// `call` signed by `pair`, valid for ever on the chain with this genesis.
 pub fn sign(call: RuntimeCall, pair: &sr25519::Pair, nonce: Nonce, genesis: Hash) -> UncheckedExtrinsic {
     sign_with(signed_extension(Era::Immortal, nonce), call, pair, genesis)
 }
 
-/// The same with a tip: to the pool another transaction. A report that is due is free, and its tip is not taken.
+/// The same with a tip, which makes it another transaction for the pool. A due report is free, so its tip is not taken.
 pub fn sign_with_tip(
     call: RuntimeCall,
     pair: &sr25519::Pair,
@@ -22,7 +22,7 @@ pub fn sign_with_tip(
     genesis: Hash,
     tip: Balance,
 ) -> Result<UncheckedExtrinsic> {
-    // As it stands in a transaction: what is not listed has no bytes.
+    // As encoded in a transaction: the other extensions have no bytes.
     let bytes = (Era::Immortal, Compact(nonce), Compact(tip)).encode();
     let extension =
         TxExtension::decode(&mut &bytes[..]).context("transactions carry something else besides")?;

@@ -1,4 +1,4 @@
-//! The chain that a measurement runs: one that comes with the node, with other operators in its genesis.
+//! The chain of a measurement: one that comes with the node, with other operators in its genesis.
 
 use super::cast::{Cast, Operator, CAPACITY};
 use anyhow::{Context as _, Result};
@@ -8,26 +8,26 @@ use serde_json::{json, Value};
 use sp_core::Pair as _;
 use std::{fs, path::Path};
 
-/// What each account has at the beginning.
+/// Balance of each account at genesis.
 const ENDOWMENT: u128 = 10_000_000 * POQ;
 
-/// What each operator puts at stake.
+/// Stake of each operator.
 const STAKE: u128 = 10_000 * POQ;
 
-/// Blocks for each step of an operator: under load nobody is to be late.
+/// Length of each window, in blocks: so long that nobody is late under load.
 const WINDOW: u32 = 300;
 
 /// The models of the chain that requests ask for.
 #[derive(Clone, Copy, Debug)]
 pub struct Models {
-    /// Answers.
+    /// The generator.
     pub generator: [u8; 32],
-    /// Scores.
+    /// The evaluator.
     pub evaluator: [u8; 32],
 }
 
 impl Models {
-    /// The demo's strong generator and its evaluator.
+    /// The demo's strong generator and evaluator.
     pub fn of_the_demo() -> Result<Self> {
         let genesis = poq_runtime::demo::genesis().context("the demo's manifest is broken")?;
         let id = |name: &str| {
@@ -37,7 +37,7 @@ impl Models {
         Ok(Self { generator: id("poq-demo-strong")?, evaluator: id("poq-demo-evaluator")? })
     }
 
-    /// What an operator serves.
+    /// The model that an operator serves.
     pub fn of(&self, operator: &Operator) -> [u8; 32] {
         if operator.scores {
             self.evaluator

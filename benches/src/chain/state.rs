@@ -1,4 +1,4 @@
-//! What a request leaves in the state: keys and bytes while it is open, when it is settled, and after it is pruned.
+//! Keys and bytes of a request in the state: while it is open, when it is settled, and after it is pruned.
 
 use super::{
     cast::Cast,

@@ -1,4 +1,4 @@
-//! What a whole request weighs: the sum of all that the chain reserves for it, from the question to its being forgotten.
+//! Weight of a whole request: the sum of all weights that the chain reserves, from the question until it is forgotten.
 
 use super::{
     players::{self, Size, Work},

@@ -70,7 +70,7 @@ pub struct World {
     asked: u64,
 }
 
-/// Where a request is to be brought.
+/// A point in the life of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stage {
     /// Its answers are awaited.
@@ -152,7 +152,7 @@ impl World {
         // Each phase takes a round or two: reports, and the steps of the chain itself.
         for _ in 0..=Stage::Settled as usize * 4 {
             if ids.iter().all(|id| self.is_at(*id, stage)) {
-                // What lies in the overlay would be looked through before the trie.
+                // Values in the overlay are searched before the trie, so they are written into it.
                 return self.commit();
             }
             self.work(ids, stage)?;
@@ -326,7 +326,7 @@ impl Stage {
     }
 }
 
-/// Who has not done yet what the phase of a request asks for, and how many responses it has.
+/// The operators whose report is due in the phase of a request, and its number of responses.
 fn due(id: RequestId, request: &pallet_proof_of_quality::Request<Runtime>) -> (Vec<AccountId>, usize) {
     let responses = Responses::<Runtime>::get(id);
     let count = responses.len();
@@ -366,7 +366,7 @@ fn dispatch(call: RuntimeCall, signer: AccountId) -> Result<()> {
     dispatched.map(|_| ()).map_err(|error| anyhow!("a call is refused: {:?}", error.error))
 }
 
-/// What requests ask for.
+/// The models of these chains.
 pub fn models() -> Models {
     Models { generator: GENERATOR, evaluator: EVALUATOR }
 }

@@ -1,5 +1,5 @@
 //! `poq-bench consensus`: every rule, alone and with all its leave-one-out results, by number of scores, natively and in
-//! Wasm; and what a settlement makes of a committee's scores, beside an epoch of Bittensor's Yuma.
+//! Wasm; and the consensus of a settlement, beside an epoch of Bittensor's Yuma.
 //!
 //! `scripts/bench.sh` compiles the Wasm and calls this. Results go into `benches/results.json`.
 
@@ -27,7 +27,7 @@ pub struct Args {
     #[arg(long, default_value_t = 15)]
     turns: usize,
 
-    /// Where the results go
+    /// File for the results
     #[arg(long, value_name = "FILE", default_value = "benches/results.json")]
     out: PathBuf,
 }
@@ -38,7 +38,7 @@ const SIZES: [usize; 4] = [10, 100, 1_000, 10_000];
 /// Numbers of answers that are settled, and of servers in Yuma's subnet.
 const ANSWERS: [usize; 2] = [1, 16];
 
-/// The number of scores that has a target, and the microseconds it may take natively and in Wasm.
+/// The number of scores with a target, and the target natively and in Wasm, in microseconds.
 const TARGET: (usize, f64, f64) = (1_000, 100.0, 1_000.0);
 
 /// Measures, prints a table and writes the results.
@@ -95,7 +95,7 @@ fn one_rule(
     Ok(())
 }
 
-/// What the figures of Wasm leave out: a fresh instance, passing and decoding the scores.
+/// A whole call into Wasm, with the parts that other figures leave out: a fresh instance, passing and decoding the scores.
 fn a_whole_call(module: &Module, args: &Args, report: &mut Report) -> anyhow::Result<()> {
     let case = Case::new(TARGET.0, 1);
     let task = Task::Consensus(Rule::WeightedMedian);
@@ -116,7 +116,7 @@ fn a_whole_call(module: &Module, args: &Args, report: &mut Report) -> anyhow::Re
     Ok(())
 }
 
-/// What a settlement makes of the scores, and an epoch of Yuma with as many validators and servers.
+/// The consensus of a settlement, and an epoch of Yuma with as many validators and servers.
 fn beside_yuma(
     size: usize,
     answers: usize,
@@ -140,7 +140,7 @@ fn beside_yuma(
     Ok(())
 }
 
-/// The task natively and in Wasm, once it is sure that both say the same.
+/// The task natively and in Wasm, after a check that both give the same result.
 fn both_ways<'a>(task: Task, case: &'a Case, module: &'a Module) -> anyhow::Result<Vec<Rounds<'a>>> {
     let prepared = case.prepared();
     let said = prepared.run(task, 1);

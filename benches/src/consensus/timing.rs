@@ -1,16 +1,16 @@
-//! Times of things too short for a clock: many rounds at a time, everything in turns.
+//! Times of tasks that are too short for a clock: many rounds at a time, in turns.
 
 use indicatif::{ProgressBar, ProgressStyle};
 use std::time::{Duration, Instant};
 
-/// How long the rounds of one turn take together, about.
+/// Approximate length of the rounds of one turn.
 const TURN: Duration = Duration::from_millis(20);
 
-/// Something that can be done a number of times; says how long that took.
+/// A task that runs a number of rounds and returns their time.
 pub type Rounds<'a> = Box<dyn FnMut(u32) -> anyhow::Result<Duration> + 'a>;
 
-/// Microseconds of one round of each, for each turn. In a turn all of them have their go, one after another, so that what
-/// the machine does besides hurts all alike.
+/// Microseconds of one round of each task, by turn. Each turn runs all tasks one after another, so that other load of the
+/// machine affects all alike.
 pub fn in_turns(what: &str, all: &mut [Rounds<'_>], turns: usize) -> anyhow::Result<Vec<Vec<f64>>> {
     let style = ProgressStyle::with_template("{msg:40} {bar:30} {pos}/{len} turns")?;
     let progress = ProgressBar::new(turns as u64).with_style(style).with_message(what.to_owned());
@@ -26,7 +26,7 @@ pub fn in_turns(what: &str, all: &mut [Rounds<'_>], turns: usize) -> anyhow::Res
     Ok(times)
 }
 
-/// Rounds that take long enough for the clock; what they take besides warms everything up.
+/// A number of rounds that takes at least [`TURN`]. Finding it also warms up the caches.
 fn enough(run: &mut Rounds<'_>) -> anyhow::Result<u32> {
     let mut rounds = 4u32;
     loop {
@@ -39,7 +39,7 @@ fn enough(run: &mut Rounds<'_>) -> anyhow::Result<u32> {
     }
 }
 
-/// How long something takes.
+/// Runs `what` and measures its time.
 pub fn time<T>(what: impl FnOnce() -> T) -> (Duration, T) {
     let begun = Instant::now();
     let done = what();

@@ -1,4 +1,4 @@
-//! The same code as Wasm, run as the node runs its runtime: by its executor, with its settings.
+//! The same code as Wasm, run by the executor that runs a node's runtime.
 
 use crate::{consensus::timing::time, wasm::Wasm};
 use anyhow::Context as _;
@@ -22,13 +22,13 @@ impl Module {
         Ok(Self { wasm: Wasm::new(code), state: RefCell::default() })
     }
 
-    /// What comes out of so many rounds.
+    /// Result of a number of rounds.
     pub fn run(&self, task: Task, case: &Case, rounds: u32) -> anyhow::Result<Vec<u64>> {
         self.call(&(task, case, rounds).encode())
     }
 
-    /// How long so many rounds take, with the call itself, its instance, and the decoding. (Each call gets a fresh instance,
-    /// as on a chain.)
+    /// Time of a number of rounds, with the call itself, its instance and the decoding. Each call gets a fresh instance,
+    /// as on a chain.
     pub fn time(&self, task: Task, case: &Case, rounds: u32) -> anyhow::Result<Duration> {
         let input = (task, case, rounds).encode();
         let (took, done) = time(|| self.call(&input));
@@ -36,7 +36,7 @@ impl Module {
         Ok(took)
     }
 
-    /// How long a call of no rounds takes at least: what is to be taken off.
+    /// Least time of a call without rounds, which is subtracted from other times.
     pub fn empty_call(&self, task: Task, case: &Case) -> anyhow::Result<Duration> {
         let times: Vec<Duration> = (0..8).map(|_| self.time(task, case, 0)).collect::<anyhow::Result<_>>()?;
         Ok(times.into_iter().min().unwrap_or_default())

@@ -21,7 +21,7 @@ const TOKENS: u32 = 128;
 /// Answers at the same time.
 const STREAMS: u32 = 4;
 
-/// What `llama-bench -o json` prints of a test.
+/// A test, as `llama-bench -o json` prints it.
 #[derive(Deserialize)]
 struct Test {
     avg_ts: f64,
@@ -119,7 +119,7 @@ fn work(model: &str, seed: u32) -> Generation {
     }
 }
 
-/// An answer that ended early would make its tokens look cheap or dear.
+/// Refuses an answer that ended early, which would falsify the time of a token.
 fn whole(generated: Result<Generated, poq_worker::limits::Unfinished>) -> anyhow::Result<Generated> {
     let generated = generated.map_err(|error| anyhow::anyhow!("{error:?}"))?;
     anyhow::ensure!(generated.tokens == TOKENS, "{} tokens instead of {TOKENS}", generated.tokens);

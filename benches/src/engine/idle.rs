@@ -1,4 +1,4 @@
-//! What an engine costs that has nothing to do.
+//! Memory and processor time of an idle engine.
 
 use crate::engine::Args;
 use anyhow::Context as _;
@@ -11,10 +11,10 @@ use tokio::{
     time::sleep,
 };
 
-/// How long it is watched.
+/// Length of the measurement.
 const WATCH: Duration = Duration::from_secs(10);
 
-/// Starts the real program without models and looks at its memory and its processor time.
+/// Starts the real program without models and measures it.
 pub async fn measure(args: &Args, report: &mut Report) -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let mut engine = Command::new(&args.worker)

@@ -15,7 +15,7 @@ use anyhow::Context as _;
 use poq_benches::report::Report;
 use std::path::PathBuf;
 
-/// What the measurements need.
+/// Options of `poq-bench engine`.
 #[derive(clap::Args)]
 pub struct Args {
     /// The real `poq-worker`
@@ -62,7 +62,7 @@ pub struct Args {
     #[arg(long, default_value_t = 5)]
     turns: usize,
 
-    /// Where the results go
+    /// File for the results
     #[arg(long, value_name = "FILE", default_value = "benches/results.json")]
     out: PathBuf,
 }

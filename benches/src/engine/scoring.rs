@@ -26,7 +26,7 @@ use std::{
 };
 use tokio::process::Command;
 
-/// A line of the pairs' file.
+/// A line of a file of pairs.
 #[derive(Deserialize)]
 pub struct Pair {
     question: String,
@@ -34,19 +34,19 @@ pub struct Pair {
     tokens: usize,
 }
 
-/// What `score.py` prints of each file of pairs.
+/// A line that `score.py` prints for each file of pairs.
 #[derive(Deserialize)]
 struct Timed {
     median_s: f64,
     versions: BTreeMap<String, String>,
 }
 
-/// How long something is repeated.
+/// Number of repetitions.
 #[derive(Clone, Copy)]
 pub enum Time {
-    /// So many times.
+    /// A fixed number of runs.
     Runs(usize),
-    /// As often as runs begin within so many seconds.
+    /// As many runs as begin within so many seconds.
     Seconds(f64),
 }
 
@@ -58,7 +58,7 @@ impl Time {
         }
     }
 
-    /// For `score.py`.
+    /// Arguments of `score.py`.
     fn arguments(self) -> [String; 2] {
         match self {
             Self::Runs(runs) => ["--runs".into(), runs.to_string()],
@@ -145,7 +145,7 @@ impl Engine {
         Self::open(args, &args.minilm, name, settings)
     }
 
-    /// Median seconds, after a run that does not count.
+    /// Median seconds of a run, after one to warm up.
     pub async fn time(&self, work: &Scoring, time: Time) -> anyhow::Result<f64> {
         let work = Scoring { model: self.model.clone(), ..work.clone() };
         self.run(&work).await?;
@@ -170,7 +170,7 @@ pub fn read(file: &Path) -> anyhow::Result<Vec<Pair>> {
     Ok(text.lines().map(serde_json::from_str).collect::<Result<_, _>>()?)
 }
 
-/// The work of scoring them; `alone`, each for itself.
+/// Work that scores these pairs; `alone`: one at a time.
 pub fn scoring_of(pairs: &[Pair], alone: bool) -> Scoring {
     Scoring {
         model: String::new(),
@@ -180,11 +180,11 @@ pub fn scoring_of(pairs: &[Pair], alone: bool) -> Scoring {
     }
 }
 
-/// Which pairs ONNX Runtime gets together.
+/// Batches for ONNX Runtime.
 pub enum Batches<'a> {
-    /// So many, of like length.
+    /// A fixed number of pairs of similar length.
     Of(usize),
-    /// Those that the file says.
+    /// The batches in a file.
     In(&'a Path),
 }
 
@@ -224,7 +224,7 @@ fn python(args: &Args, program: &str) -> Command {
     command
 }
 
-/// What the program prints, a line for each of `files`; its versions go into the report.
+/// Median seconds that the program prints for each of `files`; its versions go into the report.
 async fn timed(mut command: Command, files: usize, report: &mut Report) -> anyhow::Result<Vec<f64>> {
     let output = command.output().await?;
     let printed = String::from_utf8_lossy(&output.stdout);

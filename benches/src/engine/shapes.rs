@@ -1,4 +1,4 @@
-//! Scoring by length and by number of pairs at a time, beside the others.
+//! Time of scoring by length and number of pairs, beside other programs.
 
 use crate::engine::{
     scoring::{onnx_runtime, read, scoring_of, sentence_transformers, Batches, Engine, Time},
@@ -15,7 +15,7 @@ use std::path::PathBuf;
 const COUNTS: [usize; 3] = [1, 8, 32];
 const LENGTHS: [usize; 4] = [64, 128, 256, 512];
 
-/// Of one shape in one turn.
+/// Repetitions of one shape in one turn.
 const TIME: Time = Time::Seconds(0.4);
 
 /// Pairs of one length.

@@ -1,5 +1,5 @@
-//! A simulated model: it speaks the runner's protocol and has every answer at once. Nothing is inferred, so what is left
-//! is the engine around a model.
+//! A simulated model: it speaks the runner's protocol and answers at once. Without inference, the rest of the engine is
+//! measured.
 
 use poq_worker::{
     runner::protocol::{Facts, Order, Report},

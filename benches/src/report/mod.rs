@@ -1,6 +1,6 @@
 //! The results of a bench: a table for people, a file for programs.
 //!
-//! Every room makes a [`Report`], adds [`Figure`]s with names as in "room/what was measured", and writes it into
+//! Every room makes a [`Report`], adds [`Figure`]s with names as in "room/quantity", and writes it into
 //! `benches/results.json`, where figures of other rooms stay. Beside it `runs.json` keeps of each room, when, of which commit
 //! and on which machine it was measured. `poq-bench report` makes `benches/RESULTS.md` of both.
 //!
@@ -40,13 +40,13 @@ pub struct Report {
 }
 
 impl Report {
-    /// Adds a figure, and says it at once: a run takes minutes.
+    /// Adds a figure, and prints it at once because a run takes minutes.
     pub fn add(&mut self, figure: Figure) {
         eprintln!("{}: {:.3} {}", figure.name, figure.value, figure.unit);
         self.figures.push(figure);
     }
 
-    /// Notes the version of another program that took part. (The compiler's is noted anyhow.)
+    /// Records the version of another program that took part. The compiler's is always recorded.
     pub fn version(&mut self, program: &str, version: &str) {
         self.versions.insert(program.to_owned(), version.to_owned());
     }
@@ -80,17 +80,17 @@ impl Report {
         println!("{}", table.trim_fmt());
     }
 
-    /// Puts the figures into `path`: each room that this report has a figure of loses those of earlier runs, other rooms stay.
+    /// Writes the figures into `path`. They replace all figures of the same rooms; other rooms stay.
     pub fn write(&self, path: &Path) -> anyhow::Result<()> {
         self.write_keeping(path, |_, _| false)
     }
 
-    /// The same after a run of a part of a room: only figures of the same name are replaced.
+    /// Writes the figures into `path`. They replace figures of the same name only.
     pub fn write_part(&self, path: &Path) -> anyhow::Result<()> {
         self.write_keeping(path, |mine, old| mine.name != old.name)
     }
 
-    /// Of figures in the same room, `keeps(new, old)` says which old ones stay beside which new ones.
+    /// `keeps(new, old)` decides whether an old figure of the same room stays beside a new one.
     fn write_keeping(&self, path: &Path, keeps: impl Fn(&Figure, &Figure) -> bool) -> anyhow::Result<()> {
         for figure in &self.figures {
             ensure!(figure.is_finite(), "\"{}\" is not a number: {figure:?}", figure.name);
@@ -101,7 +101,7 @@ impl Report {
             self.figures.iter().filter(|mine| mine.room() == old.room()).all(|mine| keeps(mine, old))
         });
         all.extend(self.figures.iter().cloned());
-        // Stable: rooms together, and within them the order of measuring.
+        // The sort is stable, so figures of a room stay in the order of measuring.
         all.sort_by(|a, b| a.room().cmp(b.room()));
         let mut runs = runs(path)?;
         let rooms: BTreeSet<&str> = self.figures.iter().map(Figure::room).collect();
@@ -118,12 +118,12 @@ pub fn figures(path: &Path) -> anyhow::Result<Vec<Figure>> {
     read(path)
 }
 
-/// The runs that the figures of a results.json come from; none if nothing says so.
+/// The runs that the figures of a results.json come from; none if there is no runs.json.
 pub fn runs(path: &Path) -> anyhow::Result<Runs> {
     read(&runs_path(path))
 }
 
-/// A number with as many digits as a person looks at: four that count, none after the point from a thousand on.
+/// A number with four significant digits; from 1,000 on without decimals.
 pub fn number(value: f64) -> String {
     let digits = match value.abs() {
         size if size >= 1_000.0 || size == 0.0 => 0,

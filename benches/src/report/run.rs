@@ -1,4 +1,4 @@
-//! Where and of what a room's figures come: kept beside them, because rooms are measured on different days.
+//! Date, commit and machine of a room's figures. Each room has its own, because rooms are measured on different days.
 
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, fs, process::Command};
@@ -6,24 +6,24 @@ use std::{collections::BTreeMap, fs, process::Command};
 /// A run of a bench.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Run {
-    /// When it ended, UTC.
+    /// End of the run, UTC.
     pub date: String,
-    /// The commit of this repository; with `+` after it, if files differed from it.
+    /// Commit of this repository, followed by `+` if files differed from it.
     pub commit: String,
-    /// The processor's name.
+    /// Name of the processor.
     pub processor: String,
-    /// Processors that the system shows.
+    /// Number of processors.
     pub cores: usize,
-    /// GiB.
+    /// Memory, in GiB.
     pub memory: u64,
-    /// Of the operating system.
+    /// Version of the operating system.
     pub kernel: String,
-    /// Of the compiler and of other programs that took part, by name.
+    /// Versions of the compiler and other programs, by name.
     pub versions: BTreeMap<String, String>,
 }
 
 impl Run {
-    /// This machine, this commit, now. What cannot be found out is "unknown": a figure is worth keeping all the same.
+    /// This machine and commit, now. Unknown facts are "unknown", because a figure is worth keeping without them.
     pub fn now(versions: &BTreeMap<String, String>) -> Self {
         let mut versions = versions.clone();
         for (program, package) in CRATES {
@@ -42,7 +42,7 @@ impl Run {
     }
 }
 
-/// Crates whose versions matter, and what people call them.
+/// Crates whose versions matter, with the names shown.
 const CRATES: [(&str, &str); 5] = [
     ("polkadot-sdk's frame-support", "frame-support"),
     ("polkadot-sdk's sc-executor", "sc-executor"),
@@ -58,7 +58,7 @@ fn locked(package: &str) -> Option<&'static str> {
     after.split('"').next()
 }
 
-/// What a figure is of: results themselves do not count as a difference.
+/// The commit. Files of results do not count as differences.
 fn commit() -> String {
     let commit = said("git", &["rev-parse", "--short=10", "HEAD"]);
     let differs = said(
@@ -69,7 +69,7 @@ fn commit() -> String {
     format!("{commit}{mark}")
 }
 
-/// GiB, rounded: the kernel keeps some for itself.
+/// Memory in GiB, rounded because the kernel keeps a part.
 fn memory() -> Option<u64> {
     let kib: u64 = proc("/proc/meminfo", "MemTotal")?.strip_suffix(" kB")?.parse().ok()?;
     Some(kib.saturating_add(1 << 19) >> 20)

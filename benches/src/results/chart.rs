@@ -10,7 +10,7 @@ const HEIGHT: u32 = 400;
 const TITLE: u32 = 34;
 const GREY: RGBColor = RGBColor(90, 90, 90);
 
-/// Told apart by people who see no red and green, too.
+/// Colours that people who cannot tell red from green can tell apart.
 const COLOURS: [RGBColor; 6] = [
     RGBColor(0, 114, 178),
     RGBColor(213, 94, 0),
@@ -22,9 +22,9 @@ const COLOURS: [RGBColor; 6] = [
 
 /// One chart of several.
 pub struct Panel {
-    /// Above it.
+    /// Title above it.
     pub title: String,
-    /// Name and points, of which none is zero or less.
+    /// Names and points of its lines. All coordinates are above 0.
     pub lines: Vec<(String, Vec<(f64, f64)>)>,
 }
 
@@ -85,14 +85,14 @@ fn one<B: DrawingBackend>(
     Ok(())
 }
 
-/// From a little below the least to a little above the greatest.
+/// A range from 80% of the least to 125% of the greatest value.
 fn around(values: impl Iterator<Item = f64>) -> Range<f64> {
     let (least, most) = values
         .fold((f64::MAX, f64::MIN_POSITIVE), |(least, most), value| (least.min(value), most.max(value)));
     least * 0.8..most * 1.25
 }
 
-/// A number on an axis: no zeros that say nothing.
+/// A number on an axis, without trailing zeros.
 fn plain(value: f64) -> String {
     let text = number(value);
     match text.contains('.') {

@@ -1,4 +1,4 @@
-//! Which charts there are, and of which figures.
+//! The charts, and the figures in each.
 
 use crate::results::{
     chart::{self, Panel},
@@ -7,14 +7,14 @@ use crate::results::{
 use anyhow::Context as _;
 use std::path::Path;
 
-/// A chart. Names of figures have `{}` where the number stands that goes to the right.
+/// A chart. Names of figures have `{}` in the place of the number on the x axis.
 struct Chart {
-    /// Of its file, without the ending.
+    /// Name of its file, without the ending.
     name: &'static str,
     title: &'static str,
-    /// What goes to the right, and what up.
+    /// Titles of the x and the y axis.
     axes: [&'static str; 2],
-    /// Titles, and names and figures of lines.
+    /// Titles of panels, with the names of lines and their figures.
     panels: &'static [(&'static str, &'static [(&'static str, &'static str)])],
 }
 
@@ -113,7 +113,7 @@ const CHARTS: [Chart; 4] = [
     },
 ];
 
-/// Draws the chart of that name; its title. None, and no file, if there is nothing to draw.
+/// Draws the chart of that name; returns its title. `None`, and no file, if it has no figures.
 pub fn draw(name: &str, results: &Results, path: &Path) -> anyhow::Result<Option<&'static str>> {
     let chart = CHARTS.iter().find(|chart| chart.name == name).with_context(|| format!("no plot {name}"))?;
     let panels = chart.panels.iter().map(|(title, lines)| {

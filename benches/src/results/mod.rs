@@ -1,13 +1,13 @@
 //! `poq-bench report`: makes `benches/RESULTS.md` and its plots of `benches/results.json`.
 //!
-//! What the figures say is written by a person, in `benches/RESULTS.in.md`; the page is that text with the tables, plots and
-//! single figures filled in, so nothing is lost when it is made anew. See [`page`] for what can be filled in.
+//! The text is written by a person, in `benches/RESULTS.in.md`. The page is that text with tables, plots and
+//! single figures filled in, so nothing is lost when it is made anew. See [`page`] for the placeholders.
 
-mod bars;
 mod chart;
 mod charts;
 mod page;
 mod tables;
+mod targets;
 
 use anyhow::Context as _;
 use poq_benches::report::{figures, runs, Figure, Runs};
@@ -16,27 +16,27 @@ use std::{fs, path::PathBuf};
 /// Options of `poq-bench report`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// The figures, as the benches write them, with runs.json beside
+    /// File of figures, with runs.json beside it
     #[arg(long, value_name = "FILE", default_value = "benches/results.json")]
     results: PathBuf,
 
-    /// The text with places to fill in
+    /// File of the text with placeholders
     #[arg(long, value_name = "FILE", default_value = "benches/RESULTS.in.md")]
     text: PathBuf,
 
-    /// The page; plots lie in its folder
+    /// File for the page; plots go into its folder
     #[arg(long, value_name = "FILE", default_value = "benches/RESULTS.md")]
     out: PathBuf,
 }
 
-/// All that is known.
+/// All figures and runs.
 pub struct Results {
     figures: Vec<Figure>,
     runs: Runs,
 }
 
 impl Results {
-    /// The first figure whose name begins like that.
+    /// The first figure whose name begins with `name`.
     fn begins(&self, name: &str) -> Option<&Figure> {
         self.figures.iter().find(|figure| figure.name.starts_with(name))
     }

@@ -1,20 +1,20 @@
-//! The text with its places filled in.
+//! The text with its placeholders filled in.
 //!
-//! A line that holds nothing else: `<!-- bars -->` the table of the design, `<!-- runs -->` machine and versions,
+//! A line that holds nothing else: `<!-- targets -->` the table of targets, `<!-- runs -->` machine and versions,
 //! `<!-- room NAME -->` all figures of a room, `<!-- plot NAME -->` a plot, `<!-- picture FILE TITLE -->` one that a bench has
 //! drawn. Within a line: `[[value NAME]]`, `[[ratio NAME]]`,
 //! NAME that of a figure, and `[[times NUMBER NAME]]`, how often the figure goes into the number, which is given in the
 //! figure's unit.
 
-use crate::results::{bars, charts, tables, Results};
+use crate::results::{charts, tables, targets, Results};
 use anyhow::{bail, Context as _};
 use poq_benches::report::number;
 use std::path::Path;
 
-/// What stands where a figure is missing.
+/// Text in the place of a missing figure.
 const NOT_MEASURED: &str = "(not measured)";
 
-/// The page. Plots are written into `folder`. A place that nobody knows is an error; one whose figures are missing is not.
+/// The page. Plots are written into `folder`. An unknown placeholder is an error; missing figures are not.
 pub fn fill(text: &str, results: &Results, folder: &Path) -> anyhow::Result<String> {
     let mut page = String::from("<!-- Made by `make bench` of RESULTS.in.md; change that one. -->\n\n");
     for (at, line) in text.lines().enumerate() {
@@ -30,7 +30,7 @@ pub fn fill(text: &str, results: &Results, folder: &Path) -> anyhow::Result<Stri
 
 fn block(place: &str, results: &Results, folder: &Path) -> anyhow::Result<String> {
     match place.split_once(' ').unwrap_or((place, "")) {
-        ("bars", "") => Ok(bars::table(results)),
+        ("targets", "") => Ok(targets::table(results)),
         ("runs", "") => Ok(tables::runs(results)),
         ("room", room) => Ok(tables::room(results, room).unwrap_or_else(|| NOT_MEASURED.to_owned())),
         ("picture", picture) => {
@@ -108,7 +108,7 @@ mod tests {
     #[test]
     fn a_place_that_nobody_knows_is_an_error_that_names_its_line() {
         let folder = tempfile::tempdir().unwrap();
-        for text in ["one\n<!-- bar -->", "one\n[[worth engine/a]]", "one\n[[value engine/a"] {
+        for text in ["one\n<!-- target -->", "one\n[[worth engine/a]]", "one\n[[value engine/a"] {
             let error = fill(text, &results(), folder.path()).unwrap_err();
             assert_eq!(error.to_string(), "line 2", "{text}");
         }

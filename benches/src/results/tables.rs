@@ -1,4 +1,4 @@
-//! Tables in Markdown that can be read in the source, too.
+//! Tables in Markdown, aligned in the source too.
 
 use crate::results::Results;
 use poq_benches::report::{number, Figure};
@@ -31,7 +31,7 @@ pub fn table(heads: &[&str], rows: &[Vec<String>]) -> String {
     format!("{}{}{rows}", line(&heads), line(&rule))
 }
 
-/// All figures of a room, and when and of which commit they are. None of a room without figures.
+/// All figures of a room, with date and commit. `None` for a room without figures.
 pub fn room(results: &Results, room: &str) -> Option<String> {
     let rows: Vec<Vec<String>> =
         results.figures.iter().filter(|figure| figure.room() == room).map(row).collect();
@@ -57,7 +57,7 @@ fn row(figure: &Figure) -> Vec<String> {
     ]
 }
 
-/// "met", or by how much it was missed, in parts of the target.
+/// "met", or the per cent of the target by which it was missed.
 pub fn verdict(figure: &Figure) -> Option<String> {
     if figure.met? {
         return Some("met".to_owned());
@@ -69,7 +69,7 @@ pub fn verdict(figure: &Figure) -> Option<String> {
     Some(format!("missed by {:.0}%", (is / bound - 1.0).abs() * 100.0))
 }
 
-/// The machines, each once, and below them the versions.
+/// The machines, each once, followed by the versions.
 pub fn runs(results: &Results) -> String {
     let mut machines: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     let mut versions: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
@@ -81,7 +81,7 @@ pub fn runs(results: &Results) -> String {
         }
     }
     let all = results.runs.len();
-    // Rooms are only named where they differ.
+    // Rooms are named only where they differ.
     let of = |rooms: &[&str]| if rooms.len() == all { "all".to_owned() } else { rooms.join(", ") };
     let machines = machines.iter().map(|(machine, rooms)| ("machine", machine.as_str(), rooms));
     let versions = versions.iter().map(|((program, version), rooms)| (*program, *version, rooms));

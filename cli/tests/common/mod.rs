@@ -85,7 +85,7 @@ impl Node {
         parse(&output.stdout)
     }
 
-    /// How request `id` stands, if the chain knows it.
+    /// Request `id`, if the chain knows it.
     pub fn request(&self, id: u64) -> Option<Value> {
         let output = self.poq(&["request", &id.to_string(), "--json"]);
         (output.status.code() == Some(0)).then(|| parse(&output.stdout))
@@ -118,13 +118,13 @@ impl Node {
         assert_eq!(self.json(&["status"])["invariants"]["ok"], true);
     }
 
-    /// A connection without `poq`: what tests check it against, and what it cannot do.
+    /// A connection of the client library, to check `poq` against and for calls that it does not have.
     pub async fn client(&self) -> Client {
         Client::connect(&self.url()).await.expect("the node answers")
     }
 }
 
-/// All that an account has, on hold or not, in the best block.
+/// Balance of an account in the best block, holds included.
 pub async fn total(client: &Client, uri: &str) -> u128 {
     let account = keypair(uri).expect("is a secret URI").public_key().to_account_id();
     let at = client.best().await.expect("answers");
@@ -174,7 +174,7 @@ pub fn amount(value: &Value) -> u128 {
     value.as_str().and_then(|text| text.parse().ok()).unwrap_or_else(|| panic!("{value} is no amount"))
 }
 
-/// The sum of what a list of responses or members was paid.
+/// Sum of the pay of a list of responses or members.
 pub fn paid(list: &Value) -> u128 {
     list.as_array().expect("is a list").iter().map(|item| amount(&item["paid"])).sum()
 }

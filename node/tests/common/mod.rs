@@ -100,7 +100,7 @@ impl Node {
         u64::from_str_radix(header["number"].as_str().unwrap().trim_start_matches("0x"), 16).unwrap()
     }
 
-    /// Where the driver is told to find the engine, and its token.
+    /// Address and token of the engine that the driver is told of.
     pub fn engine_endpoint(&self) -> Option<(SocketAddr, String)> {
         let key = format!("0x{}", hex(ENGINE_ENDPOINT_KEY));
         let value = self.call("offchain_localStorageGet", json!(["PERSISTENT", key]));
@@ -116,18 +116,18 @@ impl Node {
         self.call("author_insertKey", json!([kind, uri, format!("0x{}", hex(&pair.public().0))]));
     }
 
-    /// The lines of its log with all these words.
+    /// Lines of its log that contain all these words.
     fn lines(&self, words: &[&str]) -> Vec<String> {
         let has_all = |line: &&str| words.iter().all(|word| line.contains(word));
         self.log().unwrap().lines().filter(has_all).map(str::to_owned).collect()
     }
 
-    /// The first line of the log with all these words, once it is there.
+    /// Waits for a line of the log that contains all these words.
     pub fn wait_for_line(&self, words: &[&str]) -> String {
         wait_for(&format!("a line with {words:?}"), || self.lines(words).into_iter().next())
     }
 
-    /// How many lines have all these words.
+    /// Number of lines that contain all these words.
     pub fn count_lines(&self, words: &[&str]) -> usize {
         self.lines(words).len()
     }
@@ -177,7 +177,7 @@ pub fn call(method: &str, params: Value) -> Value {
 /// The program.
 const PROGRAM: &str = env!("CARGO_BIN_EXE_poq-node");
 
-/// The program, without what the environment says of engines.
+/// A command of the program, without the caller's engine and models.
 pub fn program() -> Command {
     programs::command(PROGRAM)
 }

@@ -1,4 +1,4 @@
-//! The bars that the design set before anything was measured.
+//! Targets of the design, set before anything was measured.
 
 use crate::results::{
     tables::{self, verdict},
@@ -6,8 +6,8 @@ use crate::results::{
 };
 use poq_benches::report::{number, Figure};
 
-/// What is to be reached, and how the names of the figures begin that say whether it is.
-const BARS: [(&str, &[&str]); 8] = [
+/// Each target, and the beginnings of the names of its figures.
+const TARGETS: [(&str, &[&str]); 8] = [
     (
         "score one pair of 512 tokens, MiniLM-L6: <= 45 ms fp32, <= 25 ms int8",
         &["engine/one pair of 512 tokens, MiniLM-L6 fp32", "engine/one pair of 512 tokens, MiniLM-L6 int8"],
@@ -44,25 +44,25 @@ const BARS: [(&str, &[&str]); 8] = [
     ("a driver run with nothing to do: <= 5 ms", &["driver/run with 0 duties"]),
 ];
 
-/// The table of the bars. What has no figure is "not measured".
+/// The table of targets. Without a figure a target is "not measured".
 pub fn table(results: &Results) -> String {
-    let rows = BARS.iter().flat_map(|(bar, names)| {
+    let rows = TARGETS.iter().flat_map(|(target, names)| {
         names.iter().enumerate().map(move |(at, name)| {
-            let bar = if at == 0 { *bar } else { "" };
-            row(bar, name, results.begins(name))
+            let target = if at == 0 { *target } else { "" };
+            row(target, name, results.begins(name))
         })
     });
-    let heads = ["bar", "the figure", ">measured", "ratio", "met"];
+    let heads = ["target", "figure", ">measured", "ratio", "met"];
     tables::table(&heads, &rows.collect::<Vec<_>>())
 }
 
-fn row(bar: &str, name: &str, figure: Option<&Figure>) -> Vec<String> {
+fn row(target: &str, name: &str, figure: Option<&Figure>) -> Vec<String> {
     let Some(figure) = figure else {
-        return [bar, name, "", "", "not measured"].map(str::to_owned).to_vec();
+        return [target, name, "", "", "not measured"].map(str::to_owned).to_vec();
     };
     let ratio = figure.ratio.map(number).zip(figure.compared_with.as_ref());
     vec![
-        bar.to_owned(),
+        target.to_owned(),
         figure.name.clone(),
         format!("{} {}", number(figure.value), figure.unit),
         ratio.map(|(ratio, other)| format!("{ratio}x {other}")).unwrap_or_default(),
