@@ -1,11 +1,12 @@
 //! The economic parameters: showing, checking and setting them.
 
 use crate::{
-    account,
+    account::{self, Signer},
     amount::{exact_percent, parts, units, Amount},
     args::{ParametersCommand, Shared},
     failure::{Failure, Outcome},
     render,
+    table::{Column, Table},
 };
 use poq_client::{
     types::{PalletCall, Parameters, Parts, Standing},
@@ -15,10 +16,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::{fs, path::Path};
 
-/// One parameter: its name, what it is, what it means.
+/// One parameter: name, value, meaning.
 type Row = (&'static str, String, &'static str);
 
-/// A parameter that changes: its name, what it was, what it is.
+/// A parameter that changes: name, old value, new value.
 type Change = (&'static str, String, String);
 
 /// The parameters as JSON: amounts are strings in units of 10^-12 POQ, parts are numbers from 0 to 1. Read exactly or not at all.
@@ -93,13 +94,13 @@ pub async fn run(
         None => show(&now, shared.json)?,
         Some(ParametersCommand::Check { file }) => {
             let wanted = wanted(&file, &at).await?;
-            report(&changes(&now, &wanted), "would change", shared.json)?;
+            report(&changes(&now, &wanted), "would change", None, shared.json)?;
         }
         Some(ParametersCommand::Set { file }) => {
             let wanted = wanted(&file, &at).await?;
             let signer = account::signer(shared, client).await?;
-            client.sudo(PalletCall::set_parameters { parameters: wanted }, &signer).await?;
-            report(&changes(&now, &wanted), "changed", shared.json)?;
+            signer.sudo(client, shared, PalletCall::set_parameters { parameters: wanted }).await?;
+            report(&changes(&now, &wanted), "changed", Some(&signer), shared.json)?;
         }
     }
     Ok(Outcome::Done)
@@ -129,27 +130,37 @@ fn show(parameters: &Parameters, as_json: bool) -> Result<(), Failure> {
         let text = serde_json::to_string_pretty(&Record(*parameters));
         return render::line(text.map_err(|error| Failure::Unexpected(error.to_string()))?);
     }
-    let mut table = render::table(&["Parameter", ">Value", "Meaning"]);
+    let mut table =
+        Table::new(&[Column::text("Parameter"), Column::number("Value"), Column::words("Meaning")]);
     for (name, value, meaning) in rows(parameters) {
-        table.add_row([name, &value, meaning]);
+        table.row([name.to_owned(), value, meaning.to_owned()]);
     }
-    render::line(table.to_string())
+    table.print()
 }
 
-fn report(changes: &[Change], verb: &str, as_json: bool) -> Result<(), Failure> {
+fn report(changes: &[Change], verb: &str, signer: Option<&Signer>, as_json: bool) -> Result<(), Failure> {
     if as_json {
         let changes = changes.iter().map(|(name, was, is)| json!({ "name": name, "was": was, "is": is }));
-        return render::json(&json!({ "changes": changes.collect::<Vec<_>>() }));
+        let mut json = json!({ "changes": changes.collect::<Vec<_>>() });
+        if let (Some(signer), Some(fields)) = (signer, json.as_object_mut()) {
+            fields.insert("signer".into(), signer.account.to_string().into());
+        }
+        return render::json(&json);
     }
     if changes.is_empty() {
         return render::line(format!("Nothing {verb}: these are the parameters in force."));
     }
     render::line(format!("For requests to come, {} {verb}:", count(changes.len())))?;
-    let mut table = render::table(&["Parameter", ">Was", ">Is"]);
+    let mut table = Table::new(&[Column::text("Parameter"), Column::number("Was"), Column::number("Is")]);
     for (name, was, is) in changes {
-        table.add_row([name, was.as_str(), is]);
+        table.row([(*name).to_owned(), was.clone(), is.clone()]);
     }
-    render::line(table.to_string())
+    table.print()
+}
+
+/// The value of the parameter `name`, for people.
+pub fn shown(parameters: &Parameters, name: &str) -> Option<String> {
+    rows(parameters).into_iter().find(|(known, ..)| *known == name).map(|(_, value, _)| value)
 }
 
 fn count(parameters: usize) -> String {

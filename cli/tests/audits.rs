@@ -24,7 +24,8 @@ fn assert_refused(node: &Node, args: &[&str], name: &str) -> String {
     let output = node.poq(args);
     let said = text(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{args:?}: {said}");
-    assert!(said.starts_with(&format!("error: {name}")), "{args:?}, {name} expected: {said}");
+    let error = said.lines().last().unwrap_or_default();
+    assert!(error.starts_with(&format!("error: {name}")), "{args:?}, {name} expected: {said}");
     assert!(output.stdout.is_empty(), "{}", text(&output.stdout));
     said
 }

@@ -371,7 +371,11 @@ impl Node {
 }
 
 /// Writes a file that only its owner can read.
-fn write_secret(path: &Path, secret: &str) -> Result<()> {
+/// Writes a file that only its owner reads.
+///
+/// # Errors
+/// If it cannot be written.
+pub fn write_secret(path: &Path, secret: &str) -> Result<()> {
     let file = File::options().create(true).truncate(true).write(true).mode(0o600).open(path);
     let written = file.and_then(|mut file| file.write_all(secret.as_bytes()));
     written.with_context(|| format!("cannot write {}", path.display()))
