@@ -25,9 +25,9 @@ const DEMO_OPERATORS: usize = 7;
 
 /// The account that signs, and its key.
 pub struct Signer {
-    /// Its key.
+    /// Secret key.
     pub key: Keypair,
-    /// Its account.
+    /// Address.
     pub account: AccountId32,
     /// Source of the key: a development account, a file, or the variable.
     source: String,

@@ -275,7 +275,7 @@ pub enum Command {
     Ask(Ask),
     /// Show a request: answers, scores, pay
     Request {
-        /// Its number
+        /// Number of the request
         id: u64,
     },
     /// List the newest requests, of everybody or of one account
@@ -414,13 +414,13 @@ pub enum AuthorCommand {
     },
     /// Put an account with session keys on the list, as the chain's sudo key
     Add {
-        /// Its address
+        /// Address of the author
         #[arg(value_name = "ADDRESS")]
         account: String,
     },
     /// Take an author off the list, as the chain's sudo key
     Remove {
-        /// Its address
+        /// Address of the author
         #[arg(value_name = "ADDRESS")]
         account: String,
     },

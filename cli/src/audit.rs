@@ -46,7 +46,7 @@ const RIGHT: &str = "0.9";
 /// Score that a wrong answer deserves by default.
 const WRONG: &str = "0.1";
 
-/// All that it takes to reveal an audit.
+/// Everything needed to reveal an audit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Secret {
@@ -235,7 +235,7 @@ fn value(given: Option<Parts>, default: &str) -> Result<Parts, Failure> {
     given.map_or_else(|| parse_part(default).map_err(Failure::Unexpected), Ok)
 }
 
-/// Not the request's number: it is not known yet, and another chain has the same.
+/// Named by the commitment, because the request's number is not known yet, and another chain has the same.
 fn default_path(commitment: &[u8; 32]) -> PathBuf {
     let name: Vec<u8> = commitment.iter().take(NAME_BYTES).copied().collect();
     PathBuf::from(format!("audit-{}.json", hex::encode(name)))
@@ -253,7 +253,9 @@ pub async fn reveal(client: &Client, file: &Path, shared: &Shared) -> Result<Out
     check_auditor(&at, signer.account, &names).await?;
     let id = openable(&secret, &at).await?;
     let call = tx().proof_of_quality().reveal_audit(id, secret.key(), secret.salt);
-    let included = signer.submit(client, shared, call).await?;
+    let included = signer.submit(client, shared, call).await;
+    let included =
+        included.map_err(|failure| failure.with(&[("AlreadyAudited", format!("Request {id}."))]))?;
 
     let request = client.best().await?.request(id).await?;
     let request = request
@@ -348,7 +350,7 @@ pub async fn auditors(
 
 /// The request whose audit `secret` opens now.
 ///
-/// What the chain would refuse is not even sent, because that would show the answer key to all and open nothing. Only an
+/// A key that the chain would refuse is not even sent, because that would show the answer key to all and open nothing. Only an
 /// audit that is open already is left for the chain to refuse.
 async fn openable(secret: &Secret, at: &At) -> Result<u64, Failure> {
     let (id, stored) = find(secret, at).await?;

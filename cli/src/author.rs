@@ -50,12 +50,12 @@ pub async fn run(
         Some(AuthorCommand::Add { account }) => {
             let author = named(client, &account).await?;
             let call = AuthorCall::add_author { author };
-            change(client, call, &format!("{author} joins the list"), shared).await
+            change(client, call, &author, "joins the list", shared).await
         }
         Some(AuthorCommand::Remove { account }) => {
             let author = named(client, &account).await?;
             let call = AuthorCall::remove_author { author };
-            change(client, call, &format!("{author} leaves the list"), shared).await
+            change(client, call, &author, "leaves the list", shared).await
         }
     }
 }
@@ -170,9 +170,18 @@ async fn make_keys(url: &str, owner: &AccountId32, genesis: [u8; 32]) -> Result<
     })
 }
 
-async fn change(client: &Client, call: AuthorCall, done: &str, shared: &Shared) -> Result<Outcome, Failure> {
+async fn change(
+    client: &Client,
+    call: AuthorCall,
+    author: &AccountId32,
+    done: &str,
+    shared: &Shared,
+) -> Result<Outcome, Failure> {
     let signer = account::signer(shared, client).await?;
-    let included = signer.sudo(client, shared, call).await?;
+    let refused = ["AlreadyAuthor", "NotAuthor", "NoSessionKeys"].map(|error| (error, format!("{author}.")));
+    let included = signer.sudo(client, shared, call).await;
+    let included = included.map_err(|failure| failure.with(&refused))?;
+    let done = format!("{author} {done}");
     if shared.json {
         let account = signer.account.to_string();
         render::json(

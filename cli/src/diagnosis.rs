@@ -18,17 +18,17 @@ pub struct Facts<'a> {
     pub sync: &'a Sync,
     /// The account.
     pub account: AccountId32,
-    /// Its record, if it is an operator.
+    /// The operator's record, if it is an operator.
     pub operator: Option<&'a OperatorView>,
     /// The chain's parameters.
     pub parameters: &'a Parameters,
-    /// Its models.
+    /// The operator's models.
     pub draws: &'a [Draws],
-    /// Its own node, if it was asked.
+    /// The operator's own node, if it was asked.
     pub node: Option<&'a Condition>,
 }
 
-/// How an operator stands in the draws for one of its models.
+/// Standing of an operator in the draws for one of its models.
 pub struct Draws {
     /// The model's name.
     pub model: String,
@@ -190,7 +190,7 @@ pub fn own_sync(node: &Condition) -> Sync {
 fn of_node(node: &Condition, operator: &OperatorView) -> Vec<Finding> {
     let mut found = Vec::new();
     for problem in node.problems.iter().flatten() {
-        // What the chain and the node's health say is found without the node's word.
+        // These are found from the chain and the node's health, without the node's word.
         let known = ["stake_too_small", "chilled", "not_on_a_roster", "no_models", "no_peers"];
         if known.contains(&problem.kind.as_str()) {
             continue;

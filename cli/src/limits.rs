@@ -39,12 +39,14 @@ fn with_values(text: &str, value: impl Fn(&str) -> Option<String>) -> String {
 }
 
 fn value(at: &At, parameters: Option<&Parameters>, name: &str) -> Option<String> {
-    let of_parameters = parameters.and_then(|parameters| parameters::shown(parameters, name));
-    of_parameters.or_else(|| {
-        let value = at.library().constants().entry((PALLET, name)).ok()?;
-        let number = number(&value)?;
-        Some(if is_factor(at.metadata(), name) { factor(number) } else { number.to_string() })
-    })
+    parameters.and_then(|parameters| parameters::shown(parameters, name)).or_else(|| constant(at, name))
+}
+
+/// The pallet's constant `name`, if it is a number.
+pub fn constant(at: &At, name: &str) -> Option<String> {
+    let value = at.library().constants().entry((PALLET, name)).ok()?;
+    let number = number(&value)?;
+    Some(if is_factor(at.metadata(), name) { factor(number) } else { number.to_string() })
 }
 
 /// Whether a constant is a factor.

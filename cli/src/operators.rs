@@ -195,7 +195,7 @@ pub fn whole_load(load: &Workload, capacity: &Workload) -> String {
     )
 }
 
-/// Its latest duties, the newest first, with what was paid and why.
+/// The operator's latest duties, the newest first, each with its pay and the reason.
 pub fn recent_table(operator: &OperatorView) -> Table {
     let mut table = Table::new(&[
         Column::number("Request"),
@@ -210,7 +210,7 @@ pub fn recent_table(operator: &OperatorView) -> Table {
     table
 }
 
-/// Why a duty was paid or not, for people.
+/// Reason for the pay of a duty, for people.
 fn why(duty: &ClosedDuty) -> String {
     let is_answer = duty.role == Role::InferenceNode;
     match duty.outcome {
@@ -253,7 +253,7 @@ fn merit(role: Role) -> &'static str {
     }
 }
 
-/// All of its record.
+/// The operator's whole record.
 pub fn to_json(operator: &OperatorView, floor: &Standing, names: &Names) -> Value {
     let duty = |duty: &DutyView| json!({ "request": duty.request, "role": duty.role.name(), "work": duty.work.name() });
     let recent = |duty: &ClosedDuty| {

@@ -5,7 +5,7 @@ use crate::{
     amount::{exact_percent, parts, units, Amount},
     args::{ParametersCommand, Shared},
     failure::{Failure, Outcome},
-    render,
+    limits, render,
     table::{Column, Table},
 };
 use poq_client::{
@@ -109,10 +109,26 @@ pub async fn run(
 /// The parameters in `file`, which the chain would take.
 async fn wanted(file: &Path, at: &At) -> Result<Parameters, Failure> {
     let wanted = read(file)?;
-    at.check_parameters(wanted)
-        .await?
-        .map(|()| wanted)
-        .map_err(|reason| Failure::refused("InvalidParameters", format!("{reason}.")))
+    let checked = at.check_parameters(wanted).await?;
+    checked.map(|()| wanted).map_err(|reason| {
+        let values = named_in(&reason, |name| shown(&wanted, name).or_else(|| limits::constant(at, name)));
+        Failure::refused("InvalidParameters", format!("{reason}{values}."))
+    })
+}
+
+/// ` (NAME is VALUE, …)` for each parameter and constant that a reason of the chain names.
+fn named_in(reason: &str, value: impl Fn(&str) -> Option<String>) -> String {
+    let mut named: Vec<&str> = Vec::new();
+    for word in reason.split(|character: char| !character.is_ascii_alphanumeric() && character != '_') {
+        if !named.contains(&word) {
+            named.push(word);
+        }
+    }
+    let values = named.into_iter().filter_map(|name| Some(format!("{name} is {}", value(name)?)));
+    match values.collect::<Vec<_>>().join(", ") {
+        none if none.is_empty() => none,
+        values => format!(" ({values})"),
+    }
 }
 
 fn read(file: &Path) -> Result<Parameters, Failure> {
@@ -317,6 +333,16 @@ mod tests {
         assert!(with("\"fee\"", "\"fees\"").is_err(), "a slip of the pen");
         assert!(with("\"absence_slash\":\"0\"", "\"absence_slash\":\"10 POQ\"").is_err());
         assert!(with("\"stake_cap\":10,", "").is_err(), "nothing is left out");
+    }
+
+    #[test]
+    fn a_reason_is_followed_by_the_values_that_it_names() {
+        let parameters = parameters();
+        let value =
+            |name: &str| shown(&parameters, name).or_else(|| (name == "Retention").then(|| "9".to_owned()));
+        let reason = "audit_window must be at least 1 and at most Retention: audit_window is too long";
+        assert_eq!(named_in(reason, value), " (audit_window is 14400 blocks, Retention is 9)");
+        assert_eq!(named_in("no part of floor must be zero", value), "");
     }
 
     #[test]

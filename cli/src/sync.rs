@@ -48,7 +48,7 @@ pub struct Sync {
     pub pulse: Pulse,
     /// Age of the best block, in seconds; `None` for the genesis block.
     pub age: Option<u64>,
-    /// What is wrong; nothing if the node is up to date.
+    /// Faults; none if the node is up to date.
     pub faults: Vec<Fault>,
 }
 
@@ -70,7 +70,7 @@ impl Sync {
         texts.join("; ")
     }
 
-    /// What to wait for first.
+    /// The event to wait for first.
     pub fn wait(&self) -> Option<&'static str> {
         self.faults.first().map(|fault| fault.wait)
     }

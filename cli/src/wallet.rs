@@ -9,7 +9,10 @@ use crate::{
     render,
     table::{Column, Table},
 };
-use poq_client::{types::chain::tx, At, Balance, Client};
+use poq_client::{
+    types::chain::{constants, tx},
+    At, Balance, Client,
+};
 use serde_json::json;
 use subxt::utils::{AccountId32, MultiAddress};
 
@@ -59,7 +62,10 @@ pub async fn send(client: &Client, to: &str, amount: Amount, shared: &Shared) ->
         return Err(Failure::Input(shortage));
     }
     let call = tx().balances().transfer_keep_alive(MultiAddress::Id(to), amount.0);
-    let included = signer.submit(client, shared, call).await?;
+    let least = Amount(at.constant(constants().balances().existential_deposit())?);
+    let refused = format!("The amount is {amount}, and an account holds {least} at least.");
+    let included = signer.submit(client, shared, call).await;
+    let included = included.map_err(|failure| failure.with(&[("Token", refused)]))?;
     if shared.json {
         render::json(&json!({
             "signer": from.to_string(),

@@ -66,7 +66,7 @@ async fn operator_of(at: &At, account: AccountId32) -> Result<AccountId32, Failu
     Ok(operator.unwrap_or(account))
 }
 
-/// How the operator stands in the draws of its models, and how many there were lately.
+/// Standing of the operator in the draws of its models, and the number of latest draws.
 async fn draws(at: &At, operator: &OperatorView, names: &Names) -> Result<Vec<Draws>, Failure> {
     let newest = at.value(storage().proof_of_quality().next_request()).await?;
     let mut lately = Vec::new();

@@ -13,7 +13,7 @@ const QUESTION: &str = "What is the capital of Peru?";
 
 const REFERENCE: &str = "Lima";
 
-/// What an answer that names many cities would name, too.
+/// A wrong answer that an answer with many cities would hold, too.
 const DECOY: &str = "Quito";
 
 /// A score at this distance from the truth, or nearer, raises veracity, which begins at the floor.
@@ -165,7 +165,7 @@ fn refusals(node: &Node, file: &Path) {
     assert!(said.contains("another chain"), "{said}");
 }
 
-/// What `poq watch` has said of the audit.
+/// The output of `poq watch` about the audit.
 fn watched(node: &Node, watch: &mut std::process::Child) {
     let block = || node.json(&["status"])["best_block"].as_u64().unwrap();
     let now = block();
