@@ -151,10 +151,6 @@ async fn terms(ask: &Ask, names: &Names, at: &At, requester: AccountId32) -> Res
 fn refusals(ask: &Ask, terms: &Terms, names: &Names, requester: AccountId32) -> Vec<(&'static str, String)> {
     let Terms { generators, evaluator, sampling, responders, committee, .. } = terms;
     let all = || generators.iter().chain([evaluator]);
-    let named = |ids: &mut dyn Iterator<Item = &ModelId>| {
-        let named: Vec<_> = ids.map(|id| names.model_name(id).unwrap_or_else(|| hex::encode(id))).collect();
-        named.join(", ")
-    };
     let model = |id: &ModelId| names.models.iter().find(|model| model.id == *id);
     let retired = |id: &&ModelId| model(id).is_some_and(|model| model.retired);
     let contexts = generators.iter().filter_map(model);
@@ -166,17 +162,13 @@ fn refusals(ask: &Ask, terms: &Terms, names: &Names, requester: AccountId32) -> 
     let temperature = f64::from(sampling.temperature_milli) / 1e3;
     vec![
         ("PromptTooLong", format!("The question has {length} bytes.")),
-        ("UnknownModel", format!("Named: {}.", named(&mut all().filter(|id| model(id).is_none())))),
+        ("UnknownModel", format!("Named: {}.", called(names, all().filter(|id| model(id).is_none())))),
         (
             "WrongModelKind",
-            format!(
-                "Generators: {}; evaluator: {}.",
-                named(&mut generators.iter()),
-                named(&mut [evaluator].into_iter())
-            ),
+            format!("Generators: {}; evaluator: {}.", called(names, generators), called(names, [evaluator])),
         ),
-        ("ModelRetired", format!("Named: {}.", named(&mut all().filter(retired)))),
-        ("InvalidModelList", format!("Generators: {}.", named(&mut generators.iter()))),
+        ("ModelRetired", format!("Named: {}.", called(names, all().filter(retired)))),
+        ("InvalidModelList", format!("Generators: {}.", called(names, generators))),
         ("InvalidSampling", format!("--max-tokens is {tokens}, --temperature {temperature}.")),
         ("InvalidResponders", format!("--responders is {responders}.")),
         ("InvalidCommittee", format!("--committee is {committee}.")),
@@ -200,6 +192,13 @@ fn refusals(ask: &Ask, terms: &Terms, names: &Names, requester: AccountId32) -> 
             ),
         ),
     ]
+}
+
+/// Names of models, or hashes where there is none.
+fn called<'a>(names: &Names, ids: impl IntoIterator<Item = &'a ModelId>) -> String {
+    let ids = ids.into_iter();
+    let named = ids.map(|id| names.model_name(id).unwrap_or_else(|| hex::encode(id)));
+    named.collect::<Vec<_>>().join(", ")
 }
 
 /// Number of operators that can be drawn, up to a usual committee, and not fewer than the chain wants.

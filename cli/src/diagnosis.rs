@@ -3,7 +3,7 @@
 use crate::{
     amount::{percent, Amount},
     own_node::Condition,
-    sync::{self, Limits, Sync},
+    sync::{self, Limits, Verdict},
 };
 use poq_client::types::{
     FailureReason, ModelId, ModelKind, OperatorView, Outcome, Parameters, Parts, Standing,
@@ -15,7 +15,7 @@ use subxt::utils::AccountId32;
 /// Facts to judge an operator by.
 pub struct Facts<'a> {
     /// The node whose view of the chain the other facts are.
-    pub sync: &'a Sync,
+    pub sync: &'a Verdict,
     /// The account.
     pub account: AccountId32,
     /// The operator's record, if it is an operator.
@@ -182,7 +182,7 @@ fn full(operator: &OperatorView, draws: &[Draws]) -> Vec<Finding> {
 }
 
 /// The verdict on the operator's own node.
-pub fn own_sync(node: &Condition) -> Sync {
+pub fn own_sync(node: &Condition) -> Verdict {
     sync::judge(node.health.clone(), node.pulse, SystemTime::now(), &Limits::default())
 }
 
@@ -451,7 +451,7 @@ mod tests {
         Pulse { best, finalized: best, time: (best > 0).then(SystemTime::now) }
     }
 
-    fn asked(best: u64) -> Sync {
+    fn asked(best: u64) -> Verdict {
         let network = SystemHealth { peers: 3, is_syncing: false, should_have_peers: true };
         sync::judge(network, pulse(best), SystemTime::now(), &Limits::default())
     }

@@ -4,7 +4,7 @@ use crate::{
     args::{Health, Shared},
     failure::{Failure, Outcome},
     pin, render,
-    sync::{Limits, Sync},
+    sync::{Limits, Verdict},
 };
 use poq_client::Pulse;
 use serde_json::json;
@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// `poq health`. One deadline for all of it: a node may also let a client in and then say nothing.
 pub async fn run(health: &Health, shared: &Shared) -> Result<Outcome, Failure> {
     let limits = Limits { block_age: health.block_age, finality_lag: health.finality_lag };
-    let asked = async { Sync::of(&pin::connect(shared).await?, &limits).await };
+    let asked = async { Verdict::of(&pin::connect(shared).await?, &limits).await };
     let sync = timeout(PATIENCE, asked).await.map_err(|_| {
         let url = &shared.url;
         Failure::Unreachable(format!("the node at {url} does not answer within {} s", PATIENCE.as_secs()))

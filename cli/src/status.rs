@@ -3,14 +3,14 @@
 use crate::{
     failure::{Failure, Outcome},
     render,
-    sync::{Limits, Sync},
+    sync::{Limits, Verdict},
 };
 use poq_client::{types::chain::storage, Client};
 use serde_json::json;
 
 /// `poq status`.
 pub async fn run(client: &Client, as_json: bool) -> Result<Outcome, Failure> {
-    let sync = Sync::of(client, &Limits::default()).await?;
+    let sync = Verdict::of(client, &Limits::default()).await?;
     let best = client.best().await?;
     let finalized = client.finalized().await?.number();
     let made: u64 = best.value(storage().proof_of_quality().next_request()).await?;
@@ -44,7 +44,7 @@ pub async fn run(client: &Client, as_json: bool) -> Result<Outcome, Failure> {
             ("Chain", format!("{chain} ({kind}), runtime version {version}")),
             ("Node", node),
             ("Blocks", format!("best {number}{age}, finalized {finalized}")),
-            ("Network", format!("{peers} peers, {}", sync.verdict())),
+            ("Network", format!("{peers} peers, {}", sync.in_words())),
             ("Requests", format!("{open} open, {made} ever made")),
             ("Registry", format!("{models} models, {operators} operators")),
             ("Invariants", invariants.meaning()),

@@ -39,9 +39,9 @@ pub struct Fault {
     pub wait: &'static str,
 }
 
-/// A node's word on itself, judged.
+/// Verdict on a node, with what it is based on.
 #[derive(Clone, Debug)]
-pub struct Sync {
+pub struct Verdict {
     /// Peers, and whether the node catches up.
     pub network: SystemHealth,
     /// The newest blocks.
@@ -52,7 +52,7 @@ pub struct Sync {
     pub faults: Vec<Fault>,
 }
 
-impl Sync {
+impl Verdict {
     /// Asks the node.
     pub async fn of(client: &Client, limits: &Limits) -> Result<Self, Failure> {
         let (network, pulse) = tokio::try_join!(client.health(), client.pulse())?;
@@ -75,8 +75,8 @@ impl Sync {
         self.faults.first().map(|fault| fault.wait)
     }
 
-    /// The verdict in a few words.
-    pub fn verdict(&self) -> &'static str {
+    /// The verdict for people.
+    pub fn in_words(&self) -> &'static str {
         match self.faults.first() {
             None => "up to date",
             Some(_) if self.network.is_syncing => "catching up",
@@ -92,7 +92,7 @@ impl Sync {
 }
 
 /// Judges a node by its peers and its newest blocks.
-pub fn judge(network: SystemHealth, pulse: Pulse, now: SystemTime, limits: &Limits) -> Sync {
+pub fn judge(network: SystemHealth, pulse: Pulse, now: SystemTime, limits: &Limits) -> Verdict {
     let age = pulse.age(now).map(|age| age.as_secs());
     let Pulse { best, finalized, .. } = pulse;
     let lag = best.saturating_sub(finalized);
@@ -125,12 +125,12 @@ pub fn judge(network: SystemHealth, pulse: Pulse, now: SystemTime, limits: &Limi
             wait: "wait until the finalized block is near the best; if it stands still, too few of the chain's authors are up",
         }),
     ];
-    Sync { network, pulse, age, faults: found.into_iter().flatten().collect() }
+    Verdict { network, pulse, age, faults: found.into_iter().flatten().collect() }
 }
 
 /// Warns on standard error if the node is not up to date. A node that does not say is not judged.
 pub async fn warn(client: &Client, consequence: &str) {
-    if let Ok(sync) = Sync::of(client, &Limits::default()).await {
+    if let Ok(sync) = Verdict::of(client, &Limits::default()).await {
         if let Some(wait) = sync.wait() {
             render::warning_line(&format!(
                 "the node at {} is not up to date ({}): {consequence}. Better {wait}.",
@@ -150,13 +150,13 @@ mod tests {
         SystemHealth { peers, is_syncing: false, should_have_peers: true }
     }
 
-    fn judged(network: SystemHealth, age: u64, best: u64, finalized: u64) -> Sync {
+    fn judged(network: SystemHealth, age: u64, best: u64, finalized: u64) -> Verdict {
         let time = SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_951_791);
         let pulse = Pulse { best, finalized, time: (best > 0).then_some(time) };
         judge(network, pulse, time + Duration::from_secs(age), &Limits::default())
     }
 
-    fn kinds(sync: &Sync) -> Vec<&str> {
+    fn kinds(sync: &Verdict) -> Vec<&str> {
         sync.faults.iter().map(|fault| fault.kind).collect()
     }
 
@@ -172,7 +172,7 @@ mod tests {
     fn all_faults_are_said_and_each_says_what_to_wait_for() {
         let alone = judged(SystemHealth { is_syncing: true, ..network(0) }, 61, 151, 100);
         assert_eq!(kinds(&alone), ["syncing", "no_peers", "old_block", "finality_behind"]);
-        assert_eq!(alone.verdict(), "catching up");
+        assert_eq!(alone.in_words(), "catching up");
         assert!(alone.faults.iter().all(|fault| fault.wait.starts_with("wait ")), "{alone:?}");
         let on_its_own = SystemHealth { should_have_peers: false, ..network(0) };
         assert!(judged(on_its_own, 0, 1, 0).is_up_to_date());
@@ -182,7 +182,7 @@ mod tests {
     fn a_node_without_blocks_is_not_up_to_date_and_its_newest_block_has_no_age() {
         let fresh = judged(network(0), 0, 0, 0);
         assert_eq!((kinds(&fresh), fresh.age), (vec!["no_peers", "no_blocks"], None));
-        assert_eq!(fresh.verdict(), "not up to date");
+        assert_eq!(fresh.in_words(), "not up to date");
         assert_eq!(kinds(&judged(network(3), 0, 0, 0)), ["no_blocks"]);
         assert!(!fresh.fault().contains("seconds old"), "{}", fresh.fault());
     }

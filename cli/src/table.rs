@@ -110,7 +110,9 @@ impl Table {
             let last =
                 shown.iter().rposition(|index| self.columns.get(*index).is_some_and(|c| c.is_optional));
             match last.filter(|_| shown.len() > FEWEST) {
-                Some(last) => drop(shown.remove(last)),
+                Some(last) => {
+                    shown.remove(last);
+                }
                 None => return self.list(width),
             }
         }

@@ -9,7 +9,7 @@ use crate::{
     operators,
     own_node::OwnNode,
     render::{self, text},
-    sync::{Limits, Sync},
+    sync::{Limits, Verdict},
     table::{Column, Table},
 };
 use poq_client::{
@@ -25,7 +25,7 @@ const LATELY: u64 = 20;
 
 /// `poq why`.
 pub async fn run(client: &Client, why: Why, as_json: bool) -> Result<Outcome, Failure> {
-    let sync = Sync::of(client, &Limits::default()).await?;
+    let sync = Verdict::of(client, &Limits::default()).await?;
     let at = client.best().await?;
     let names = Names::load(client, &at).await?;
     let account = operator_of(&at, names.find_account(&why.operator)?).await?;
@@ -113,7 +113,7 @@ fn show(facts: &Facts<'_>, findings: &[Finding], names: &Names) -> Result<(), Fa
     lines.extend(facts.operator.into_iter().flat_map(|operator| summary(operator, facts.parameters)));
     if let Some(node) = facts.node {
         let sync = diagnosis::own_sync(node);
-        lines.push(("Its node", format!("{} peers, {}", node.health.peers, sync.verdict())));
+        lines.push(("Its node", format!("{} peers, {}", node.health.peers, sync.in_words())));
     }
     render::facts(&lines)?;
     if !facts.draws.is_empty() {

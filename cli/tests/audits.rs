@@ -202,7 +202,7 @@ fn parameters_are_set_for_requests_to_come() {
             &["parameters", action, &with(&file, "fee", json!(0.6))],
             "InvalidParameters: ",
         );
-        assert!(said.contains("at most a half"), "{said}");
+        assert!(said.contains("at most a half (fee is 60%)"), "{said}");
         let said = assert_refused(&node, &["parameters", action, &with(&file, "fees", json!(0.1))], "");
         assert!(said.contains("`fees`"), "{said}");
     }
