@@ -249,11 +249,11 @@ check_finality() {
 }
 
 check_question() {
-    local said model
+    local said model alice="bottom drive obey lake curtain smoke basket hold race lonely fit walk//Alice"
     say "asking from the host: $question"
-    "$programs/poq" --url "ws://127.0.0.1:$POQ_RPC_PORT" --from alice ask "$question" --yes || fail "the question was not answered"
+    POQ_SURI="$alice" "$programs/poq" --url "ws://127.0.0.1:$POQ_RPC_PORT" ask "$question" --yes || fail "the question was not answered"
     say "asking from a container"
-    said="$(inside rpc poq --from alice --json ask "$question" --yes)" || fail "the question was not answered"
+    said="$(inside rpc poq --json ask "$question" --yes)" || fail "the question was not answered"
     [[ "$said" == *'"state":"settled"'* ]] || fail "not settled: $said"
     [[ "$said" == *"\"answer\":\"$answer\""* ]] || fail "another answer was expected than in $said"
     for model in poq-demo-strong poq-demo-weak; do

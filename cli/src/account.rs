@@ -1,43 +1,120 @@
-//! Accounts: who signs, secrets in files, and the development accounts.
+//! Accounts: the one that signs, secrets in files, and the development accounts.
 
-use crate::{args::Shared, failure::Failure, names, render};
-use poq_client::Client;
+use crate::{
+    address::{self, Way},
+    args::Shared,
+    failure::Failure,
+    names, render, sync,
+};
+use poq_client::{types::RootCall, Client, Included};
 use std::{env, fs, os::unix::fs::PermissionsExt as _, path::Path};
-use subxt::utils::AccountId32;
+use subxt::{ext::scale_encode::EncodeAsFields, tx::StaticPayload, utils::AccountId32};
 use subxt_signer::sr25519::Keypair;
 
 /// The variable that may hold a secret URI.
 const SURI_VARIABLE: &str = "POQ_SURI";
 
+/// The type of chains on which development accounts sign.
+const DEVELOPMENT: &str = "Development";
+
 /// Accounts whose secrets everybody knows, derived from the development phrase.
 const WELL_KNOWN: [&str; 6] = ["Alice", "Bob", "Charlie", "Dave", "Eve", "Ferdie"];
 
-/// How many operators the development chain has.
+/// Number of operators of the development chain.
 const DEMO_OPERATORS: usize = 7;
 
-/// The account that signs.
-pub async fn signer(shared: &Shared, client: &Client) -> Result<Keypair, Failure> {
-    if let Some(name) = &shared.from {
-        return development(name);
-    }
-    if let Some(file) = &shared.suri_file {
-        return keypair_in(file);
-    }
-    if let Ok(secret) = env::var(SURI_VARIABLE) {
-        return kept_keypair(&secret, SURI_VARIABLE);
-    }
-    if is_development(client).await? {
-        return development("alice");
-    }
-    Err(Failure::Input(
-        "this is not a development chain: say who signs with --suri-file FILE (or POQ_SURI), or --from NAME for a test net"
-            .into(),
-    ))
+/// The account that signs, and its key.
+pub struct Signer {
+    /// Secret key.
+    pub key: Keypair,
+    /// Address.
+    pub account: AccountId32,
+    /// Source of the key: a development account, a file, or the variable.
+    source: String,
 }
 
-/// Whether it is a chain on which nothing is worth anything.
+impl Signer {
+    fn new(key: Keypair, source: String) -> Self {
+        Self { account: key.public_key().to_account_id(), key, source }
+    }
+
+    /// Says on standard error which account signs what is sent next, and warns of a way there that others can change and of a node
+    /// that is behind. Comes before each transaction; with `--json` the account is a field of the output instead.
+    pub async fn announce(&self, client: &Client, shared: &Shared) {
+        if !shared.json {
+            render::note_line(&format!("signing as {} ({})", self.account, self.source));
+        }
+        if address::way(client.url()) == Some(Way::Open) {
+            render::warning_line(
+                "this transaction goes to a remote node without TLS: whoever is on the way can change what that node says, and so what \
+                 is signed. Use wss://, a tunnel, or a node of your own.",
+            );
+        }
+        sync::warn(client, "the transaction may come too late or never reach the chain").await;
+    }
+
+    /// Announces, signs and sends `call`, and waits until it is in a best block.
+    pub async fn submit<C: EncodeAsFields>(
+        &self,
+        client: &Client,
+        shared: &Shared,
+        call: StaticPayload<C>,
+    ) -> Result<Included, Failure> {
+        self.announce(client, shared).await;
+        Ok(client.submit(call, &self.key).await?)
+    }
+
+    /// Announces, signs and sends `call` as the chain's sudo key, and waits until it is in a best block.
+    pub async fn sudo(
+        &self,
+        client: &Client,
+        shared: &Shared,
+        call: impl Into<RootCall>,
+    ) -> Result<Included, Failure> {
+        self.announce(client, shared).await;
+        Ok(client.sudo(call, &self.key).await?)
+    }
+}
+
+/// The account that signs.
+pub async fn signer(shared: &Shared, client: &Client) -> Result<Signer, Failure> {
+    if let Some(name) = &shared.from {
+        let key = development(name)?;
+        refuse_development_key(client, &format!("--from {name}")).await?;
+        return Ok(Signer::new(key, format!("the development account {name}")));
+    }
+    if let Some(file) = &shared.suri_file {
+        return Ok(Signer::new(keypair_in(file)?, format!("--suri-file {}", file.display())));
+    }
+    if let Ok(secret) = env::var(SURI_VARIABLE) {
+        return Ok(Signer::new(kept_keypair(&secret, SURI_VARIABLE)?, SURI_VARIABLE.to_owned()));
+    }
+    if is_development(client).await? {
+        return Ok(Signer::new(development("alice")?, "the development account alice".to_owned()));
+    }
+    Err(Failure::Input(format!(
+        "no account is named to sign, and this chain is of type {}: name one with --suri-file FILE or {SURI_VARIABLE}; `poq key new FILE` \
+         makes one",
+        client.kind().await?
+    )))
+}
+
+/// Refuses a key that everybody has where it could be worth something; `named` is how it was named.
+pub async fn refuse_development_key(client: &Client, named: &str) -> Result<(), Failure> {
+    let kind = client.kind().await?;
+    if kind == DEVELOPMENT {
+        return Ok(());
+    }
+    Err(Failure::Input(format!(
+        "{named} is a development key, which everybody has: it is taken on chains of type {DEVELOPMENT} only, and \"{}\" is of type \
+         {kind}. Use a key of your own with --suri-file FILE or {SURI_VARIABLE}; `poq key new FILE` makes one",
+        client.name().await?
+    )))
+}
+
+/// Whether the chain is of type Development: nothing on it is worth anything.
 pub async fn is_development(client: &Client) -> Result<bool, Failure> {
-    Ok(client.kind().await? == "Development")
+    Ok(client.kind().await? == DEVELOPMENT)
 }
 
 /// The key whose secret URI is in `file`.
@@ -54,7 +131,7 @@ pub fn read_secret(file: &Path) -> Result<String, Failure> {
         .map_err(|error| Failure::Input(format!("cannot read {}: {error}", file.display())))
 }
 
-/// Says so if other users may read a file with a secret.
+/// Warns if other users may read a file with a secret.
 pub fn warn_of_other_readers(file: &Path) {
     let mode = fs::metadata(file).map_or(0, |metadata| metadata.permissions().mode());
     if mode & 0o077 != 0 {
@@ -123,7 +200,7 @@ fn kept_keypair(secret: &str, source: &str) -> Result<Keypair, Failure> {
     if secret.is_empty() || secret.starts_with('/') {
         return Err(Failure::Input(format!(
             "{source} holds no phrase and no seed: that would be a key that everybody has. Write 12 words or more, or 64 hex \
-             digits, with a path behind if need be; --from NAME signs with a development account"
+             digits, with a path behind if need be; --from NAME signs with a development account on a chain of type {DEVELOPMENT}"
         )));
     }
     keypair(secret, &format!("{source} holds no secret URI"))

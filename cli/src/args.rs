@@ -1,6 +1,10 @@
-//! What can be said on the command line.
+//! The command line.
 
-use crate::amount::{parse_milli, parse_part, Amount};
+use crate::{
+    amount::{parse_milli, parse_part, Amount},
+    names::parse_hash,
+    sync,
+};
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -17,10 +21,19 @@ Examples:
   poq --from //Bob operator bond 1000
   poq parameters                     what work earns and what faults cost
 
-Who signs:
-  --from NAME or //PATH takes a development account, whose secret everybody knows. A real account's
-  secret is read from a file (--suri-file FILE) or from the variable POQ_SURI, never from the
-  command line.
+The account that signs:
+  --from NAME or //PATH takes a development account, whose secret everybody knows, on chains of type
+  Development only. A real account's secret is read from a file (--suri-file FILE) or from the
+  variable POQ_SURI, never from the command line. `poq` says on standard error which account signs
+  before it sends anything; with --json the field `signer` does.
+
+The chain that is signed for:
+  --genesis 0x… (or POQ_GENESIS) takes no node of another chain. Without it, the first use of an
+  address writes the genesis of its chain to ~/.config/proof-of-quality/chains/, and another chain
+  there is an error from then on. Addresses within this machine (127.0.0.1, localhost) are not
+  remembered: a development chain that starts anew has another genesis.
+
+Width: tables are as wide as the terminal, or as the variable COLUMNS says; narrow ones become lists.
 
 Exit codes:
   0  done; the request was settled
@@ -39,7 +52,8 @@ Examples:
 
 With --json it prints one object. Amounts are strings in units of 10^-12 POQ; qualities, scores and
 agreements are numbers from 0 to 1; what is not known (yet) is null:
-  request, state (settled, refunded, or an open phase), refund_reason, requester, prompt,
+  request, state (settled, refunded, or an open phase), finalized (whether a finalized block has that
+  state), refund_reason, requester, signer (only of `poq ask`), prompt,
   answer, best (index of the response), quality, generators[{id, name}], evaluator{id, name},
   sampling{max_tokens, temperature, seed}, responders, committee_size, min_quality,
   responses[{operator, operator_name, model, model_name, work, output, latency, quality,
@@ -75,7 +89,9 @@ With --json it prints one object:
   findings[{kind, severity (stops, costs, note), text, first_step}],
   draws[{model, id, retired, share, operators, requests_looked_at, requests_for_it,
          requests_with_it, audits_with_it}],
-  node{peers, syncing, has_worker_key, problems[{kind, severity, subject, what, remedy}]}";
+  node{peers, syncing, up_to_date, best_block, block_age_seconds, has_worker_key,
+       problems[{kind, severity, subject, what, remedy}]}
+Where the node at --url is not up to date with the chain, `earns` is null: nothing is known yet.";
 
 const AUDIT_EXAMPLES: &str = "\
 An audit is a question whose answer is known. It is asked like any other, and nobody can tell it
@@ -98,17 +114,17 @@ Examples:
   poq ask \"What is the capital of Peru?\" --reference Lima --decoy Quito --decoy Bogota --audit-file lima.json
   poq audit reveal lima.json
   poq --suri-file AUDITOR-FILE audit reveal lima.json --json | jq '.committee[] | {operator, error}'
-  poq audit auditors                                       who may reveal audits
+  poq audit auditors                                       the accounts that may reveal audits
   poq --suri-file SUDO-FILE audit auditors set ADDRESS ADDRESS
 
 The file holds what reveals the audit. Keep it secret until then, and reveal it in time: `audit_window`
 in `poq parameters` says how many blocks after the end of the request.
 
 With --json, `reveal` prints one object:
-  request, prompt, reference, decoys[], right, wrong, slashed, compensated,
+  signer, request, prompt, reference, decoys[], right, wrong, slashed, compensated,
   responses[{operator, operator_name, output, quality, truth, compensated}],
   committee[{operator, operator_name, work, scores[], error, slashed, compensated}]
-and `auditors` prints {auditors[{auditor, name}]}.";
+and `auditors` prints {auditors[{auditor, name}]}, and `signer` where it has set them.";
 
 const REGISTER_EXAMPLES: &str = "\
 A worker key must agree to work for an operator before that operator can name it. Where its secret is
@@ -131,7 +147,9 @@ lets the operator name the worker key, now and later.
 
 Examples:
   poq operator consent --worker-suri-file WORKER --operator ADDRESS
-  poq operator consent --worker-suri-file WORKER --operator ADDRESS --genesis HASH       asks no node
+  poq operator consent --worker-suri-file WORKER --operator ADDRESS --genesis HASH
+
+With --genesis (or POQ_GENESIS) it asks no node.
 
 With --json it prints one object: worker, operator, genesis, consent.";
 
@@ -165,7 +183,11 @@ const HEALTH_EXAMPLES: &str = "\
 A node is well if it answers, has caught up with the chain, has peers (where it should), its newest
 block is new, and finality is not far behind. It costs the node next to nothing.
 
-Exit codes: 0 well; 1 not well, and the line says why; 3 it does not answer within 10 seconds.
+Exit codes: 0 well; 1 not well, and the line says why and what to wait for; 3 no answer within 10
+seconds, from the first attempt to connect to the last answer.
+
+With --json it prints one object; block_age_seconds is null where there is only the genesis block:
+  healthy, faults[], peers, syncing, best_block, finalized_block, block_age_seconds
 
 Example:
   poq health --json | jq .block_age_seconds";
@@ -176,7 +198,7 @@ chain's sudo key gives. Either counts after the session that follows the current
 proven to have made two blocks for a slot loses its place by itself.
 
 Examples:
-  poq author                                                     who authors
+  poq author                                                     the authors
   poq --suri-file ACCOUNT author keys --node ws://127.0.0.1:9944   on the new author's machine
   poq --suri-file SUDO-FILE author add ADDRESS
   poq --suri-file SUDO-FILE author remove ADDRESS";
@@ -208,16 +230,16 @@ Examples:
 #[derive(Debug, Parser)]
 #[command(name = "poq", version, after_help = EXAMPLES)]
 pub struct Args {
-    /// What to do.
+    /// The command.
     #[command(subcommand)]
     pub command: Command,
 
-    /// What all commands take.
+    /// Options of all commands.
     #[command(flatten)]
     pub shared: Shared,
 }
 
-/// What all commands take.
+/// Options of all commands.
 #[derive(Debug, clap::Args)]
 pub struct Shared {
     /// Address of a node
@@ -228,28 +250,37 @@ pub struct Shared {
     #[arg(long, global = true)]
     pub json: bool,
 
-    /// Who signs: a development account (alice, operator-0, //Alice) [default on development chains: alice]
+    /// Account that signs, on chains of type Development only: a development account (alice, operator-0, //Alice) [default there: alice]
     #[arg(long, global = true, value_name = "NAME|//PATH", conflicts_with = "suri_file")]
     pub from: Option<String>,
 
-    /// Who signs: a file with a secret URI (phrase or seed, with a path if need be) [or the variable POQ_SURI]
+    /// Account that signs: a file with a secret URI (phrase or seed, with a path if need be) [or the variable POQ_SURI]
     #[arg(long, global = true, value_name = "FILE")]
     pub suri_file: Option<PathBuf>,
+
+    /// Hash of the chain's genesis block: a node of another chain is refused [default: the one of the address's first use]
+    #[arg(long, global = true, value_name = "HASH", env = "POQ_GENESIS", value_parser = hash)]
+    pub genesis: Option<[u8; 32]>,
 }
 
-/// What to do.
+/// A hash in hex.
+fn hash(text: &str) -> Result<[u8; 32], String> {
+    parse_hash(text.trim()).ok_or_else(|| "a hash is 32 bytes in hex".into())
+}
+
+/// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Ask a question, wait for the answer, say who was paid what
+    /// Ask a question, wait for the answer, and show what each operator was paid
     Ask(Ask),
     /// Show a request: answers, scores, pay
     Request {
-        /// Its number
+        /// Number of the request
         id: u64,
     },
     /// List the newest requests, of everybody or of one account
     Requests(Requests),
-    /// Show what an account has: what it can spend, stake, budgets on hold
+    /// Show an account's balance: spendable, stake, budgets on hold
     Balance {
         /// An address, or the name of a development account [default: the account that signs]
         #[arg(value_name = "ADDRESS|NAME")]
@@ -260,18 +291,18 @@ pub enum Command {
         /// An address, or the name of a development account
         #[arg(value_name = "ADDRESS|NAME")]
         to: String,
-        /// How much, in POQ
+        /// Amount, in POQ
         amount: Amount,
     },
     /// Make an account or a worker key in a file, or show its address; needs no node
     #[command(subcommand, after_help = KEY_EXAMPLES)]
     Key(Key),
-    /// Show the chain: version, blocks, peers, open requests, invariants
+    /// Show the chain and whether the node is up to date: version, blocks, peers, open requests, invariants
     Status,
     /// Say whether a node is well; the exit code is made for health checks
     #[command(after_help = HEALTH_EXAMPLES)]
     Health(Health),
-    /// Show the models: prices, windows, rewards, who serves them
+    /// Show the models: prices, windows, rewards, operators that serve them
     Models,
     /// Show the operators, or one of them in detail: standing, latest duties and why each was paid or not
     Operators {
@@ -282,7 +313,7 @@ pub enum Command {
     /// Say why an operator earns nothing, or little, and what to do first
     #[command(after_help = WHY_EXAMPLES)]
     Why(Why),
-    /// Print what happens on the chain, as it happens
+    /// Print the chain's events as they come
     Watch,
     /// Be an operator: stake, name a worker key and models, pause, leave
     #[command(subcommand)]
@@ -290,30 +321,30 @@ pub enum Command {
     /// Show the block authors; set session keys; add and remove authors
     #[command(after_help = AUTHOR_EXAMPLES)]
     Author {
-        /// What to do with them
+        /// Change or check them [default: show them]
         #[command(subcommand)]
         command: Option<AuthorCommand>,
     },
-    /// Reveal known-answer audits, which `poq ask --reference` makes; show and set who may
+    /// Reveal known-answer audits, which `poq ask --reference` makes; show and set the auditors
     #[command(subcommand, after_help = AUDIT_EXAMPLES)]
     Audit(AuditCommand),
-    /// Show the economic parameters: what work earns, what faults cost, how fast standing moves
+    /// Show the economic parameters: pay of work, cost of faults, speed of standing
     #[command(after_help = PARAMETERS_EXAMPLES)]
     Parameters {
-        /// What to do with them
+        /// Change or check them [default: show them]
         #[command(subcommand)]
         command: Option<ParametersCommand>,
     },
 }
 
-/// Which requests are listed.
+/// Requests to list.
 #[derive(Debug, clap::Args)]
 pub struct Requests {
     /// Only those of this account, among the newest 1,000: an address, or the name of a development account
     #[arg(value_name = "ADDRESS|NAME")]
     pub account: Option<String>,
 
-    /// How many, at most
+    /// Most requests listed
     #[arg(long, value_name = "N", default_value_t = 20)]
     pub count: usize,
 }
@@ -344,24 +375,24 @@ pub struct Why {
     pub node: Option<String>,
 }
 
-/// What is done with audits.
+/// Subcommands of `poq audit`.
 #[derive(Debug, Subcommand)]
 pub enum AuditCommand {
-    /// Show the answer key to the chain, as an auditor; say what each answer deserved and who was wrong
+    /// Reveal the answer key, as an auditor; show what each answer deserved and the error of each quality validator
     #[command(after_help = AUDIT_EXAMPLES)]
     Reveal {
-        /// What `poq ask --reference` has written
+        /// The file that `poq ask --reference` has written
         file: PathBuf,
     },
     /// Show the accounts that reveal audits, or set them
     Auditors {
-        /// What to do with them
+        /// Change or check them [default: show them]
         #[command(subcommand)]
         command: Option<AuditorsCommand>,
     },
 }
 
-/// What is done with auditors.
+/// Subcommands of `poq audit auditors`.
 #[derive(Debug, Subcommand)]
 pub enum AuditorsCommand {
     /// Set the accounts that reveal audits, in place of those that were, as the chain's sudo key
@@ -372,7 +403,7 @@ pub enum AuditorsCommand {
     },
 }
 
-/// What is done with block authors.
+/// Subcommands of `poq author`.
 #[derive(Debug, Subcommand)]
 pub enum AuthorCommand {
     /// Have a node make session keys, and set them for the account that signs
@@ -383,34 +414,34 @@ pub enum AuthorCommand {
     },
     /// Put an account with session keys on the list, as the chain's sudo key
     Add {
-        /// Its address
+        /// Address of the author
         #[arg(value_name = "ADDRESS")]
         account: String,
     },
     /// Take an author off the list, as the chain's sudo key
     Remove {
-        /// Its address
+        /// Address of the author
         #[arg(value_name = "ADDRESS")]
         account: String,
     },
 }
 
-/// What is done with the economic parameters.
+/// Subcommands of `poq parameters`.
 #[derive(Debug, Subcommand)]
 pub enum ParametersCommand {
-    /// Say whether the chain would take them, and what would change
+    /// Show whether the chain would take them, and the changes
     Check {
-        /// What `poq parameters --json` prints, edited
+        /// The output of `poq parameters --json`, edited
         file: PathBuf,
     },
     /// Set them, as the chain's sudo key, for requests to come
     Set {
-        /// What `poq parameters --json` prints, edited
+        /// The output of `poq parameters --json`, edited
         file: PathBuf,
     },
 }
 
-/// Ask a question, wait for the answer, say who was paid what
+/// Ask a question, wait for the answer, and show what each operator was paid
 #[derive(Debug, clap::Args)]
 #[command(after_help = ASK_EXAMPLES)]
 pub struct Ask {
@@ -451,7 +482,7 @@ pub struct Ask {
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u32,
 
-    /// What to spend at most, in POQ [default: the chain's estimate]. More is a bonus for the inference nodes, by quality, and goes
+    /// Most to spend, in POQ [default: the chain's estimate]. More is a bonus for the inference nodes, by quality, and goes
     /// first when operators are busy
     #[arg(long, value_name = "POQ")]
     pub budget: Option<Amount>,
@@ -472,54 +503,54 @@ pub struct Ask {
     #[arg(long = "decoy", value_name = "TEXT", requires = "reference", help_heading = AUDIT)]
     pub decoys: Vec<String>,
 
-    /// What a right answer deserves [default: 0.9]
+    /// Score that a right answer deserves [default: 0.9]
     #[arg(long, value_name = "Q", value_parser = parse_part, requires = "reference", help_heading = AUDIT)]
     pub right: Option<u32>,
 
-    /// What a wrong one deserves [default: 0.1]
+    /// Score that a wrong answer deserves [default: 0.1]
     #[arg(long, value_name = "Q", value_parser = parse_part, requires = "reference", help_heading = AUDIT)]
     pub wrong: Option<u32>,
 
-    /// Where to keep what reveals it; must not exist [default: audit-COMMITMENT.json]
+    /// New file for the answer key, which reveals the audit [default: audit-COMMITMENT.json]
     #[arg(long, value_name = "FILE", requires = "reference", help_heading = AUDIT)]
     pub audit_file: Option<PathBuf>,
 }
 
-/// What the options of audits stand under.
+/// Heading of the options of audits.
 const AUDIT: &str = "Audit";
 
-/// When a node is well
+/// Bounds of a node that is well
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub struct Health {
-    /// The newest block may be this old
-    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    /// Highest age of the newest block
+    #[arg(long, value_name = "SECONDS", default_value_t = sync::BLOCK_AGE)]
     pub block_age: u64,
 
-    /// The finalized block may be so many blocks behind the best
-    #[arg(long, value_name = "BLOCKS", default_value_t = 50)]
+    /// Most blocks by which the finalized block is behind the best
+    #[arg(long, value_name = "BLOCKS", default_value_t = sync::FINALITY_LAG)]
     pub finality_lag: u64,
 }
 
-/// What an operator does.
+/// Subcommands of `poq operator`.
 #[derive(Debug, Subcommand)]
 pub enum Operator {
     /// On the chain
     #[command(flatten)]
     Call(OperatorCall),
-    /// Tell a node that starts no engine itself where its engine is
+    /// Set the address of the engine at a node that starts none itself
     #[command(after_help = ENGINE_EXAMPLES)]
     Engine(EngineArgs),
-    /// Sign, with a worker key, that it works for an operator: what `poq operator register --consent` takes
+    /// Sign, with a worker key, that it works for an operator, for `poq operator register --consent`
     #[command(after_help = CONSENT_EXAMPLES)]
     Consent(Consent),
 }
 
-/// What an operator does on the chain: each is one signed call.
+/// Calls of an operator to the chain: each is one signed transaction.
 #[derive(Debug, Subcommand)]
 pub enum OperatorCall {
     /// Put balance on hold as stake
     Bond {
-        /// How much, in POQ
+        /// Amount, in POQ
         amount: Amount,
     },
     /// Name the worker key and the models to serve, in place of those named before
@@ -529,7 +560,7 @@ pub enum OperatorCall {
     Chill,
     /// Be drawn again
     Resume,
-    /// Say how much open work to take at a time; what is not given stays as it is
+    /// Set the most open work at a time; a number that is not given stays as it is
     #[command(after_help = CAPACITY_EXAMPLES)]
     Capacity {
         /// Tokens to generate, as an inference node
@@ -541,14 +572,14 @@ pub enum OperatorCall {
     },
     /// Send stake on its way out
     Unbond {
-        /// How much, in POQ
+        /// Amount, in POQ
         amount: Amount,
     },
     /// Take out the stake whose time has come
     Withdraw,
 }
 
-/// What an operator registers.
+/// Worker key and models of an operator.
 #[derive(Debug, clap::Args)]
 pub struct Register {
     /// The worker key (sr25519, key type `poq!`): an address, 32 bytes in hex, or a development key [default: the key of
@@ -579,13 +610,9 @@ pub struct Consent {
     /// The operator's account: an address or 32 bytes in hex
     #[arg(long, value_name = "ADDRESS")]
     pub operator: String,
-
-    /// Hash of the chain's genesis block [default: asked of the node at --url]
-    #[arg(long, value_name = "HASH")]
-    pub genesis: Option<String>,
 }
 
-/// Where an engine is.
+/// Address and token of an engine.
 #[derive(Debug, clap::Args)]
 pub struct EngineArgs {
     /// Base address of the engine

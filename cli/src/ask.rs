@@ -8,10 +8,12 @@ use crate::{
     failure::{Failure, Outcome},
     names::Names,
     progress::Progress,
-    render, request, wallet,
+    render,
+    request::Report,
+    wallet,
 };
 use poq_client::{
-    types::{ModelId, ModelKind, ModelView, Phase, RequestView, Sampling, Terms},
+    types::{chain::constants, ModelId, ModelKind, ModelView, Phase, RequestView, Sampling, Terms},
     Asked, At, Client, Error, News,
 };
 use std::{
@@ -22,7 +24,6 @@ use std::{
     time::Duration,
 };
 use subxt::utils::AccountId32;
-use subxt_signer::sr25519::Keypair;
 use tokio::{
     signal::unix::{signal, Signal, SignalKind},
     time::{timeout, timeout_at, Instant},
@@ -41,7 +42,6 @@ const LAST_LOOK: Duration = Duration::from_secs(5);
 pub async fn run(mut client: Client, mut ask: Ask, shared: &Shared) -> Result<Outcome, Failure> {
     ask.prompt = question(ask.prompt, io::stdin())?;
     let deadline = Instant::now() + Duration::from_secs(ask.timeout);
-    let mut progress = Progress::new(shared.json);
     let signer = account::signer(shared, &client).await?;
     let at = client.best().await?;
     // The chain takes characters that have no glyph for a question.
@@ -49,20 +49,25 @@ pub async fn run(mut client: Client, mut ask: Ask, shared: &Shared) -> Result<Ou
         return Err(at.refuse("EmptyPrompt", "Nothing of the question can be seen.").into());
     }
     let names = Names::load(&client, &at).await?;
-    let mut terms = terms(&ask, &names, &at, &signer).await?;
-    if let Some(shortage) = wallet::shortage(&at, signer.public_key().to_account_id(), terms.budget).await? {
+    let (mut terms, estimate) = terms(&ask, &names, &at, signer.account).await?;
+    if let Some(shortage) = wallet::shortage(&at, signer.account, terms.budget).await? {
         return Err(Failure::refused("InsufficientBalance", shortage));
     }
+    let mut refused = refusals(&ask, &terms, &names, signer.account);
+    let (budget, estimate) = (Amount(terms.budget), Amount(estimate));
+    refused.push(("BudgetTooSmall", format!("The budget is {budget}, the chain's estimate {estimate}.")));
+    signer.announce(&client, shared).await;
     confirm(&client, &ask, terms.budget).await?;
     // Before anything is sent, so that no answer key is lost.
-    let mut sealed = Sealed::save(&ask, &client, &at, signer.public_key().to_account_id())?;
+    let mut sealed = Sealed::save(&ask, &client, &at, signer.account)?;
     terms.audit = sealed.as_ref().map_or(terms.audit, Sealed::commitment);
 
+    let mut progress = Progress::new(shared.json);
     progress.wait("the question goes to the chain");
     // Listens from before the question is sent: an interrupt must not lose the number of a paid request.
     let mut ctrl_c = signal(SignalKind::interrupt())
         .map_err(|error| Failure::Input(format!("cannot listen for Ctrl-C: {error}")))?;
-    let sending = until_in_block(client.ask(&ask.prompt, terms, &signer), &mut ctrl_c);
+    let sending = until_in_block(client.ask(&ask.prompt, terms, &signer.key), &mut ctrl_c);
     let Ok(Some((asked, is_interrupted))) = timeout_at(deadline, sending).await else {
         drop(progress);
         render::error_line(
@@ -74,7 +79,8 @@ pub async fn run(mut client: Client, mut ask: Ask, shared: &Shared) -> Result<Ou
     if let Err(Error::Refused { .. }) = &asked {
         sealed.take().into_iter().for_each(Sealed::discard);
     }
-    let asked = asked.inspect_err(|_| tell(sealed.as_ref()))?;
+    let asked =
+        asked.map_err(|error| Failure::from(error).with(&refused)).inspect_err(|_| tell(sealed.as_ref()))?;
     if let Some(sealed) = &mut sealed {
         sealed.note(asked.id);
     }
@@ -100,7 +106,7 @@ fn question(said: String, mut input: impl io::Read) -> Result<String, Failure> {
     Ok(text.trim_end_matches(['\r', '\n']).to_owned())
 }
 
-/// Says where the answer key of an audit is: to nobody but who asks.
+/// Names the file with the answer key of an audit, on standard error.
 fn tell(sealed: Option<&Sealed>) {
     if let Some(sealed) = sealed {
         render::note_line(&format!(
@@ -110,9 +116,8 @@ fn tell(sealed: Option<&Sealed>) {
     }
 }
 
-/// Completes what was said on the command line with what the chain has to offer.
-async fn terms(ask: &Ask, names: &Names, at: &At, signer: &Keypair) -> Result<Terms, Failure> {
-    let requester = signer.public_key().to_account_id();
+/// The terms of the command line, completed with the chain's models and estimate; and that estimate.
+async fn terms(ask: &Ask, names: &Names, at: &At, requester: AccountId32) -> Result<(Terms, u128), Failure> {
     let generators = generators(ask, names, at)?;
     let evaluator = evaluator(ask, names, at)?;
     let nodes = serving(names, &generators, &requester);
@@ -135,17 +140,80 @@ async fn terms(ask: &Ask, names: &Names, at: &At, signer: &Keypair) -> Result<Te
         // As an audit's commitment looks, so that nobody can tell them apart.
         audit: poq_client::random()?,
     };
-    let estimate = at.estimate_budget(&terms).await?;
+    let estimate = at.estimate_budget(&terms).await;
+    let estimate =
+        estimate.map_err(|error| Failure::from(error).with(&refusals(ask, &terms, names, requester)))?;
     terms.budget = ask.budget.map_or_else(|| estimate.total(), |budget| budget.0);
-    Ok(terms)
+    Ok((terms, estimate.total()))
 }
 
-/// As many as can be drawn, up to a usual committee, and not fewer than the chain wants.
+/// The values of a request that the chain's errors are about, by the name of the error.
+fn refusals(ask: &Ask, terms: &Terms, names: &Names, requester: AccountId32) -> Vec<(&'static str, String)> {
+    let Terms { generators, evaluator, sampling, responders, committee, .. } = terms;
+    let all = || generators.iter().chain([evaluator]);
+    let model = |id: &ModelId| names.models.iter().find(|model| model.id == *id);
+    let retired = |id: &&ModelId| model(id).is_some_and(|model| model.retired);
+    let contexts = generators.iter().filter_map(model);
+    let contexts: Vec<_> =
+        contexts.map(|model| format!("{} {}", render::text(&model.name), model.context)).collect();
+    let (answer, score) = (serving(names, generators, &requester), serving(names, &[*evaluator], &requester));
+    let length = ask.prompt.len();
+    let tokens = sampling.max_tokens;
+    let temperature = f64::from(sampling.temperature_milli) / 1e3;
+    vec![
+        ("PromptTooLong", format!("The question has {length} bytes.")),
+        ("UnknownModel", format!("Named: {}.", called(names, all().filter(|id| model(id).is_none())))),
+        (
+            "WrongModelKind",
+            format!("Generators: {}; evaluator: {}.", called(names, generators), called(names, [evaluator])),
+        ),
+        ("ModelRetired", format!("Named: {}.", called(names, all().filter(retired)))),
+        ("InvalidModelList", format!("Generators: {}.", called(names, generators))),
+        ("InvalidSampling", format!("--max-tokens is {tokens}, --temperature {temperature}.")),
+        ("InvalidResponders", format!("--responders is {responders}.")),
+        ("InvalidCommittee", format!("--committee is {committee}.")),
+        (
+            "NotEnoughInferenceNodes",
+            format!("--responders is {responders}, and {} operators can be drawn.", answer.len()),
+        ),
+        (
+            "NotEnoughQualityValidators",
+            format!(
+                "--committee is {committee}, and {} operators can be drawn, less those that answer.",
+                score.len()
+            ),
+        ),
+        (
+            "ContextTooSmall",
+            format!(
+                "The question has {length} bytes and --max-tokens is {tokens}, together {}; contexts: {}.",
+                length.saturating_add(tokens as usize),
+                contexts.join(", ")
+            ),
+        ),
+    ]
+}
+
+/// Names of models, or hashes where there is none.
+fn called<'a>(names: &Names, ids: impl IntoIterator<Item = &'a ModelId>) -> String {
+    let ids = ids.into_iter();
+    let named = ids.map(|id| names.model_name(id).unwrap_or_else(|| hex::encode(id)));
+    named.collect::<Vec<_>>().join(", ")
+}
+
+/// Number of operators that can be drawn, up to a usual committee, and not fewer than the chain wants.
 fn default_committee(eligible: usize, least: u32) -> u32 {
     (eligible.min(COMMITTEE) as u32).max(least)
 }
 
 fn generators(ask: &Ask, names: &Names, at: &At) -> Result<Vec<ModelId>, Failure> {
+    let most = at.constant(constants().proof_of_quality().max_models_per_request())? as usize;
+    if ask.generators.len() > most {
+        let count = ask.generators.len();
+        return Err(Failure::Input(format!(
+            "{count} generators are too many: a request names at most {most}"
+        )));
+    }
     if !ask.generators.is_empty() {
         return ask.generators.iter().map(|name| names.find_model(at, name, ModelKind::Generator)).collect();
     }
@@ -157,7 +225,8 @@ fn generators(ask: &Ask, names: &Names, at: &At) -> Result<Vec<ModelId>, Failure
     }
     let fitting: Vec<_> = all.iter().filter(|model| fits(ask, model)).map(|model| model.id).collect();
     // Where none fits, the chain says why.
-    Ok(if fitting.is_empty() { all.iter().map(|model| model.id).collect() } else { fitting })
+    let wanted = if fitting.is_empty() { all.iter().map(|model| model.id).collect() } else { fitting };
+    Ok(wanted.into_iter().take(most).collect())
 }
 
 /// Whether question and answer fit into a generator's context, however the question falls into tokens: none is shorter than a byte.
@@ -178,7 +247,7 @@ fn available(names: &Names, kind: ModelKind) -> impl Iterator<Item = &ModelView>
     names.models.iter().filter(move |model| model.kind == kind && !model.retired && !model.roster.is_empty())
 }
 
-/// Who can be drawn for these models; the requester never is.
+/// The operators that can be drawn for these models; the requester never is.
 fn serving(names: &Names, ids: &[ModelId], requester: &AccountId32) -> HashSet<[u8; 32]> {
     let models = names.models.iter().filter(|model| ids.contains(&model.id));
     models
@@ -204,8 +273,8 @@ async fn confirm(client: &Client, ask: &Ask, budget: u128) -> Result<(), Failure
     }
 }
 
-/// Waits for the question to be in a block, through one Ctrl-C; returns what came of it, and whether there was that Ctrl-C. `None`
-/// after a second one.
+/// Waits for the question to be in a block, through one Ctrl-C; returns the outcome, and whether there was that Ctrl-C. `None` after a
+/// second one.
 async fn until_in_block(
     sending: impl Future<Output = Result<Asked, Error>>,
     ctrl_c: &mut Signal,
@@ -272,15 +341,15 @@ async fn conclude(
         _ => Outcome::TimedOut,
     };
     if let Some(request) = last {
-        let bill = request::bill(client, &request).await?;
+        let report = Report::of(client, &request, names, Some(asked)).await?;
         if as_json {
-            let mut json = request::to_json(&request, bill.as_ref(), names, Some(asked.fee));
+            let mut json = report.to_json();
             if let (Some(sealed), Some(fields)) = (sealed, json.as_object_mut()) {
                 fields.insert("audit_file".into(), sealed.path().display().to_string().into());
             }
             render::json(&json)?;
         } else {
-            request::show(&request, bill.as_ref(), names, Some(asked.fee))?;
+            report.show()?;
         }
     }
     if outcome == Outcome::TimedOut {

@@ -10,6 +10,7 @@ use crate::{
     failure::{Failure, Outcome},
     names::Names,
     render::{self, text},
+    table::{Column, Table},
 };
 use poq_client::{
     types::{
@@ -32,21 +33,20 @@ use std::{
     path::{Path, PathBuf},
 };
 use subxt::utils::AccountId32;
-use subxt_signer::sr25519::Keypair;
 
-/// Nobody but the owner reads an answer key.
+/// Mode of a file with an answer key: for its owner only.
 const OWNER_ONLY: u32 = 0o600;
 
-/// How much of the commitment names a file.
+/// Bytes of the commitment in a file's name.
 const NAME_BYTES: usize = 6;
 
-/// What a right answer deserves if nothing is said: the best of scores are seldom 1.
+/// Score that a right answer deserves by default: the best of scores are seldom 1.
 const RIGHT: &str = "0.9";
 
-/// What a wrong answer deserves if nothing is said.
+/// Score that a wrong answer deserves by default.
 const WRONG: &str = "0.1";
 
-/// All that it takes to reveal an audit.
+/// Everything needed to reveal an audit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Secret {
@@ -136,12 +136,12 @@ impl Sealed {
         Ok(Some(sealed))
     }
 
-    /// What the request carries.
+    /// The commitment in the request.
     pub fn commitment(&self) -> [u8; 32] {
         self.secret.commitment()
     }
 
-    /// Where the answer key is.
+    /// The file with the answer key.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -235,7 +235,7 @@ fn value(given: Option<Parts>, default: &str) -> Result<Parts, Failure> {
     given.map_or_else(|| parse_part(default).map_err(Failure::Unexpected), Ok)
 }
 
-/// Not the request's number: it is not known yet, and another chain has the same.
+/// Named by the commitment, because the request's number is not known yet, and another chain has the same.
 fn default_path(commitment: &[u8; 32]) -> PathBuf {
     let name: Vec<u8> = commitment.iter().take(NAME_BYTES).copied().collect();
     PathBuf::from(format!("audit-{}.json", hex::encode(name)))
@@ -250,10 +250,12 @@ pub async fn reveal(client: &Client, file: &Path, shared: &Shared) -> Result<Out
     let signer = account::signer(shared, client).await?;
     let at = client.best().await?;
     let names = Names::load(client, &at).await?;
-    check_auditor(&at, &signer, &names).await?;
+    check_auditor(&at, signer.account, &names).await?;
     let id = openable(&secret, &at).await?;
     let call = tx().proof_of_quality().reveal_audit(id, secret.key(), secret.salt);
-    let included = client.submit(call, &signer).await?;
+    let included = signer.submit(client, shared, call).await;
+    let included =
+        included.map_err(|failure| failure.with(&[("AlreadyAudited", format!("Request {id}."))]))?;
 
     let request = client.best().await?.request(id).await?;
     let request = request
@@ -269,7 +271,11 @@ pub async fn reveal(client: &Client, file: &Path, shared: &Shared) -> Result<Out
         compensated: included.events().collect(),
     };
     if shared.json {
-        render::json(&result.to_json(&secret, &names))?;
+        let mut json = result.to_json(&secret, &names);
+        if let Some(fields) = json.as_object_mut() {
+            fields.insert("signer".into(), signer.account.to_string().into());
+        }
+        render::json(&json)?;
     } else {
         result.show(&secret, &names)?;
     }
@@ -282,8 +288,7 @@ async fn fetch_auditors(at: &At) -> Result<Vec<AccountId32>, Failure> {
 }
 
 /// Refuses a signer that is no auditor before anything is sent: even a refused transaction shows the answer key to all.
-async fn check_auditor(at: &At, signer: &Keypair, names: &Names) -> Result<(), Failure> {
-    let account = signer.public_key().to_account_id();
+async fn check_auditor(at: &At, account: AccountId32, names: &Names) -> Result<(), Failure> {
     let auditors = fetch_auditors(at).await?;
     if auditors.contains(&account) {
         return Ok(());
@@ -303,6 +308,8 @@ pub async fn auditors(
     shared: &Shared,
 ) -> Result<Outcome, Failure> {
     let at = client.best().await?;
+    let names = Names::load(client, &at).await?;
+    let mut sender = None;
     if let Some(AuditorsCommand::Set { accounts }) = command {
         let most = at.constant(constants().proof_of_quality().max_auditors())?;
         if accounts.len() > most as usize {
@@ -311,35 +318,39 @@ pub async fn auditors(
                 accounts.len()
             )));
         }
-        let auditors = accounts.iter().map(|text| account::parse(text)).collect::<Result<Vec<_>, _>>()?;
+        let auditors = accounts.iter().map(|text| names.find_account(text)).collect::<Result<Vec<_>, _>>()?;
         let signer = account::signer(shared, client).await?;
-        client.sudo(PalletCall::set_auditors { auditors }, &signer).await?;
+        signer.sudo(client, shared, PalletCall::set_auditors { auditors }).await?;
+        sender = Some(signer.account.to_string());
     }
     let at = client.best().await?;
-    let names = Names::load(client, &at).await?;
     let auditors = fetch_auditors(&at).await?;
     if shared.json {
         let auditors = auditors
             .iter()
             .map(|auditor| json!({ "auditor": auditor.to_string(), "name": names.account_name(auditor) }));
-        render::json(&json!({ "auditors": auditors.collect::<Vec<_>>() }))?;
+        let mut json = json!({ "auditors": auditors.collect::<Vec<_>>() });
+        if let (Some(sender), Some(fields)) = (sender, json.as_object_mut()) {
+            fields.insert("signer".into(), sender.into());
+        }
+        render::json(&json)?;
         return Ok(Outcome::Done);
     }
     if auditors.is_empty() {
-        render::line(
+        render::prose(
             "No account reveals audits: the chain's sudo key sets some with `poq audit auditors set ADDRESS…`.",
         )?;
     }
     for auditor in &auditors {
         let name = names.account_name(auditor).map_or_else(String::new, |name| format!(" ({name})"));
-        render::line(format!("{auditor}{name}"))?;
+        render::prose(&format!("{auditor}{name}"))?;
     }
     Ok(Outcome::Done)
 }
 
 /// The request whose audit `secret` opens now.
 ///
-/// What the chain would refuse is not even sent, because that would show the answer key to all and open nothing. Only an
+/// A key that the chain would refuse is not even sent, because that would show the answer key to all and open nothing. Only an
 /// audit that is open already is left for the chain to refuse.
 async fn openable(secret: &Secret, at: &At) -> Result<u64, Failure> {
     let (id, stored) = find(secret, at).await?;
@@ -374,7 +385,7 @@ async fn find(secret: &Secret, at: &At) -> Result<(u64, StoredRequest), Failure>
     }
 }
 
-/// What came of an audit.
+/// Outcome of an audit.
 struct Revealed {
     request: RequestView,
     truth: Vec<Parts>,
@@ -384,13 +395,13 @@ struct Revealed {
 }
 
 impl Revealed {
-    /// The responses that were revealed, and what each deserved.
+    /// The responses that were revealed, and the score that each deserved.
     fn responses(&self) -> impl Iterator<Item = (&ResponseView, Parts)> {
         let revealed = self.request.responses.iter().filter(|response| response.work == Work::Revealed);
         revealed.zip(self.truth.iter().copied())
     }
 
-    /// The quality validators, of all committees, who revealed scores, or committed to some and did not reveal them.
+    /// The quality validators, of all committees, that revealed scores, or committed to some and did not reveal them.
     fn committee(&self) -> impl Iterator<Item = &MemberView> {
         let is_held = |work: &Work| matches!(work, Work::Revealed | Work::NotRevealed);
         self.request.committees.iter().flatten().filter(move |member| is_held(&member.work))
@@ -410,7 +421,7 @@ impl Revealed {
         events.map(|event| event.amount).fold(0, u128::saturating_add)
     }
 
-    /// All that was slashed, and what of it went to those whom the errors had harmed.
+    /// The sum slashed, and its part that went to those harmed by the errors.
     fn totals(&self) -> (u128, u128) {
         let slashed = self.slashed.iter().map(|event| event.amount).fold(0, u128::saturating_add);
         let compensated = self.compensated.iter().map(|event| event.amount).fold(0, u128::saturating_add);
@@ -460,15 +471,21 @@ impl Revealed {
             secret.decoys.iter().map(|decoy| format!("\"{}\"", render::printable(decoy))).collect();
         let without =
             if decoys.is_empty() { String::new() } else { format!(" and none of {}", decoys.join(", ")) };
-        render::line(format!(
+        render::prose(&format!(
             "Request {} (\"{}\") was an audit: right is what says \"{}\"{without}.",
             self.request.id,
             render::excerpt(&text(&self.request.prompt), 60),
             render::printable(&secret.reference)
         ))?;
-        let mut table = render::table(&["Answer", "By", ">Quality", ">Truth", ">Compensated"]);
+        let mut table = Table::new(&[
+            Column::words("Answer"),
+            Column::text("By"),
+            Column::number("Quality").optional(),
+            Column::number("Truth"),
+            Column::number("Compensated").optional(),
+        ]);
         for (response, truth) in self.responses() {
-            table.add_row([
+            table.row([
                 render::excerpt(&text(&response.output), 40),
                 names.account(&response.operator),
                 response.quality.map(part).unwrap_or_default(),
@@ -476,13 +493,18 @@ impl Revealed {
                 some(self.compensated(&response.operator)),
             ]);
         }
-        render::line(table.to_string())?;
-        let mut table =
-            render::table(&["Quality validator", ">Scores", ">Error", ">Slashed", ">Compensated"]);
+        table.print()?;
+        let mut table = Table::new(&[
+            Column::text("Quality validator"),
+            Column::number("Scores").optional(),
+            Column::number("Error"),
+            Column::number("Slashed"),
+            Column::number("Compensated").optional(),
+        ]);
         for member in self.committee() {
             let scores: Vec<_> = member.scores.iter().map(|score| part(*score)).collect();
             let scores = if member.work == Work::Revealed { scores.join(" ") } else { member.work.meaning() };
-            table.add_row([
+            table.row([
                 names.account(&member.operator),
                 scores,
                 self.error(&member.operator).map(part).unwrap_or_default(),
@@ -490,8 +512,8 @@ impl Revealed {
                 some(self.compensated(&member.operator)),
             ]);
         }
-        render::line(table.to_string())?;
-        render::line(match self.totals() {
+        table.print()?;
+        let money = match self.totals() {
             (0, _) if self.slashed.is_empty() => "No error was gross: nobody was slashed.".to_owned(),
             (0, _) => "Errors were gross, but nothing was slashed: audits have slashed all that `audit_allowance` lets them for now."
                 .to_owned(),
@@ -500,7 +522,8 @@ impl Revealed {
                 Amount(slashed),
                 Amount(compensated)
             ),
-        })
+        };
+        render::prose(&money)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Block authors: who they are, session keys, joining and leaving.
+//! `poq author`: the block authors, session keys, joining and leaving.
 
 use crate::{
     account,
@@ -6,7 +6,8 @@ use crate::{
     args::{AuthorCommand, Shared},
     failure::{Failure, Outcome},
     names::Names,
-    render,
+    pin, render,
+    table::{Column, Table},
 };
 use poq_client::{
     types::{
@@ -22,13 +23,13 @@ use subxt::{
     utils::AccountId32,
 };
 
-/// The RPC with which a node makes session keys, and shows that they are for an account.
+/// RPC that makes a node generate session keys, with a proof for their account.
 const MAKE_KEYS: &str = "author_rotateKeysWithOwner";
 
-/// The list.
+/// Pallet with the list of authors.
 const AUTHORS: &str = "BlockAuthors";
 
-/// What a node answers to [`MAKE_KEYS`], both in hex.
+/// Answer to [`MAKE_KEYS`], both in hex.
 #[derive(Deserialize)]
 struct MadeKeys {
     keys: String,
@@ -47,16 +48,21 @@ pub async fn run(
         None => list(client, shared.json).await,
         Some(AuthorCommand::Keys { node }) => set_keys(client, node.as_deref(), shared).await,
         Some(AuthorCommand::Add { account }) => {
-            let author = account::parse(&account)?;
+            let author = named(client, &account).await?;
             let call = AuthorCall::add_author { author };
-            change(client, call, &format!("{author} joins the list"), shared).await
+            change(client, call, &author, "joins the list", shared).await
         }
         Some(AuthorCommand::Remove { account }) => {
-            let author = account::parse(&account)?;
+            let author = named(client, &account).await?;
             let call = AuthorCall::remove_author { author };
-            change(client, call, &format!("{author} leaves the list"), shared).await
+            change(client, call, &author, "leaves the list", shared).await
         }
     }
+}
+
+/// The account called `who` on this chain, or with that address.
+async fn named(client: &Client, who: &str) -> Result<AccountId32, Failure> {
+    Names::load(client, &client.best().await?).await?.find_account(who)
 }
 
 fn refuse_without_list(at: &At) -> Result<(), Failure> {
@@ -67,7 +73,7 @@ fn refuse_without_list(at: &At) -> Result<(), Failure> {
     }
 }
 
-/// All who are on the list or author now.
+/// The accounts that are on the list or author now.
 async fn list(client: &Client, as_json: bool) -> Result<Outcome, Failure> {
     let at = client.best().await?;
     let names = Names::load(client, &at).await?;
@@ -96,7 +102,8 @@ async fn list(client: &Client, as_json: bool) -> Result<Outcome, Failure> {
         render::json(&json!({ "session": session, "authors": authors.collect::<Vec<_>>() }))?;
         return Ok(Outcome::Done);
     }
-    let mut table = render::table(&["Author", "Session now", "Sessions to come"]);
+    let mut table =
+        Table::new(&[Column::text("Author"), Column::text("Session now"), Column::text("Sessions to come")]);
     for author in all {
         let present = match (now.contains(author), is_disabled(author)) {
             (true, true) => "disabled: it equivocated",
@@ -104,10 +111,10 @@ async fn list(client: &Client, as_json: bool) -> Result<Outcome, Failure> {
             (false, _) => "not yet",
         };
         let future = if listed.contains(author) { "authors" } else { "leaves" };
-        table.add_row([names.account(author), present.to_owned(), future.to_owned()]);
+        table.row([names.account(author), present.to_owned(), future.to_owned()]);
     }
-    render::line(table.to_string())?;
-    render::line(format!(
+    table.print()?;
+    render::prose(&format!(
         "Session {session}. A change takes effect after the session that follows this one."
     ))?;
     Ok(Outcome::Done)
@@ -116,16 +123,17 @@ async fn list(client: &Client, as_json: bool) -> Result<Outcome, Failure> {
 /// Has a node make session keys, and sets them for the account that signs.
 async fn set_keys(client: &Client, node: Option<&str>, shared: &Shared) -> Result<Outcome, Failure> {
     let signer = account::signer(shared, client).await?;
-    let owner = signer.public_key().to_account_id();
+    let owner = signer.account;
     let url = node.unwrap_or(&shared.url);
-    let made = make_keys(url, &owner).await?;
+    let made = make_keys(url, &owner, client.genesis()).await?;
     let unreadable = || Failure::Unexpected(format!("the node at {url} answers with keys of another kind"));
     let bytes = |hex: &str| hex::decode(hex.trim_start_matches("0x")).map_err(|_| unreadable());
     let keys = SessionKeys::read(&bytes(&made.keys)?).ok_or_else(unreadable)?;
     let proof = bytes(&made.proof.ok_or_else(unreadable)?)?;
-    let included = client.submit(tx().session().set_keys(keys, proof), &signer).await?;
+    let included = signer.submit(client, shared, tx().session().set_keys(keys, proof)).await?;
     if shared.json {
         render::json(&json!({
+            "signer": owner.to_string(),
             "author": owner.to_string(),
             "keys": made.keys,
             "node": url,
@@ -143,8 +151,15 @@ async fn set_keys(client: &Client, node: Option<&str>, shared: &Shared) -> Resul
     Ok(Outcome::Done)
 }
 
-async fn make_keys(url: &str, owner: &AccountId32) -> Result<MadeKeys, Failure> {
+/// Session keys of the node at `url`, which must be of the chain with this genesis.
+async fn make_keys(url: &str, owner: &AccountId32, genesis: [u8; 32]) -> Result<MadeKeys, Failure> {
     let node = Client::connect(url).await?;
+    if node.genesis() != genesis {
+        return Err(Failure::Input(format!(
+            "the node at {url} follows another chain than the one at --url: its genesis is {}",
+            pin::hex(&node.genesis())
+        )));
+    }
     let owner = format!("0x{}", hex::encode(owner.0));
     node.raw().request(MAKE_KEYS, rpc_params![owner]).await.map_err(|error| match &error {
         RpcError::User(user) if user.message.contains("unsafe") => Failure::Input(format!(
@@ -155,11 +170,23 @@ async fn make_keys(url: &str, owner: &AccountId32) -> Result<MadeKeys, Failure> 
     })
 }
 
-async fn change(client: &Client, call: AuthorCall, done: &str, shared: &Shared) -> Result<Outcome, Failure> {
+async fn change(
+    client: &Client,
+    call: AuthorCall,
+    author: &AccountId32,
+    done: &str,
+    shared: &Shared,
+) -> Result<Outcome, Failure> {
     let signer = account::signer(shared, client).await?;
-    let included = client.sudo(call, &signer).await?;
+    let refused = ["AlreadyAuthor", "NotAuthor", "NoSessionKeys"].map(|error| (error, format!("{author}.")));
+    let included = signer.sudo(client, shared, call).await;
+    let included = included.map_err(|failure| failure.with(&refused))?;
+    let done = format!("{author} {done}");
     if shared.json {
-        render::json(&json!({ "done": done, "transaction_fee": included.fee.to_string() }))?;
+        let account = signer.account.to_string();
+        render::json(
+            &json!({ "signer": account, "done": done, "transaction_fee": included.fee.to_string() }),
+        )?;
     } else {
         render::line(format!("{done}, with the session after the next one (fee {})", Amount(included.fee)))?;
     }

@@ -1,45 +1,48 @@
-//! What facts about an operator mean: what stops it from earning, what costs it, and what mends that. The most pressing
-//! comes first.
+//! Findings about an operator: each with the harm that it does and the step that mends it. The most pressing comes first.
 
 use crate::{
     amount::{percent, Amount},
     own_node::Condition,
+    sync::{self, Limits, Verdict},
 };
 use poq_client::types::{
     FailureReason, ModelId, ModelKind, OperatorView, Outcome, Parameters, Parts, Standing,
 };
 use poq_primitives::problem::{Problem, Severity};
+use std::time::SystemTime;
 use subxt::utils::AccountId32;
 
-/// What is known.
+/// Facts to judge an operator by.
 pub struct Facts<'a> {
+    /// The node whose view of the chain the other facts are.
+    pub sync: &'a Verdict,
     /// The account.
     pub account: AccountId32,
-    /// Its record, if it is an operator.
+    /// The operator's record, if it is an operator.
     pub operator: Option<&'a OperatorView>,
     /// The chain's parameters.
     pub parameters: &'a Parameters,
-    /// Its models.
+    /// The operator's models.
     pub draws: &'a [Draws],
-    /// Its own node, if it was asked.
+    /// The operator's own node, if it was asked.
     pub node: Option<&'a Condition>,
 }
 
-/// How an operator stands in the draws for one of its models.
+/// Standing of an operator in the draws for one of its models.
 pub struct Draws {
     /// The model's name.
     pub model: String,
     /// The model's id.
     pub id: ModelId,
-    /// What it does.
+    /// Kind of work.
     pub kind: ModelKind,
     /// Takes no new work.
     pub retired: bool,
     /// The operator's weight; `None` if it cannot be drawn.
     pub weight: Option<u64>,
-    /// The weight of all who can be drawn.
+    /// The weight of all operators that can be drawn.
     pub all_weight: u128,
-    /// How many can be drawn.
+    /// Number of operators that can be drawn.
     pub operators: usize,
     /// Requests that were looked at.
     pub looked_at: usize,
@@ -59,16 +62,16 @@ impl Draws {
     }
 }
 
-/// One thing that is so.
+/// A finding.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
     /// A word for scripts.
     pub kind: String,
-    /// How bad it is.
+    /// The harm that it does.
     pub severity: Severity,
-    /// In words.
+    /// The finding, in words.
     pub text: String,
-    /// What mends it.
+    /// The step that mends it.
     pub first_step: Option<String>,
 }
 
@@ -77,8 +80,17 @@ fn finding(kind: &str, severity: Severity, text: impl Into<String>, step: &str) 
     Finding { kind: kind.to_owned(), severity, text: text.into(), first_step }
 }
 
-/// What the facts mean, the most pressing first.
+/// The findings, the most pressing first.
+///
+/// A node that is not up to date knows a chain of long ago: whatever it says of the operator is no ground for a finding.
 pub fn findings(facts: &Facts<'_>) -> Vec<Finding> {
+    if let Some(wait) = facts.sync.wait() {
+        let text = format!(
+            "the node that was asked is not up to date ({}): whether the account is an operator, and what it earns, is not known yet.",
+            facts.sync.fault()
+        );
+        return vec![finding("node_behind", Severity::Note, text, &format!("{wait}; then ask again."))];
+    }
     let Some(operator) = facts.operator else {
         let least = plain(facts.parameters.min_stake);
         let step = format!("`poq --suri-file FILE operator bond {least}`, then `poq --suri-file FILE operator register --worker-suri-file WORKER-FILE --model NAME`.");
@@ -103,7 +115,7 @@ fn plain(amount: u128) -> String {
     Amount(amount).to_string().trim_end_matches(" POQ").to_owned()
 }
 
-/// Why it cannot be drawn.
+/// The first reason for which it cannot be drawn.
 fn registration(operator: &OperatorView, parameters: &Parameters) -> Option<Finding> {
     let stops = |kind, text: String, step: &str| Some(finding(kind, Severity::Stops, text, step));
     if operator.drawable {
@@ -169,11 +181,16 @@ fn full(operator: &OperatorView, draws: &[Draws]) -> Vec<Finding> {
         .collect()
 }
 
-/// What its own node says.
+/// The verdict on the operator's own node.
+pub fn own_sync(node: &Condition) -> Verdict {
+    sync::judge(node.health.clone(), node.pulse, SystemTime::now(), &Limits::default())
+}
+
+/// Findings of its own node.
 fn of_node(node: &Condition, operator: &OperatorView) -> Vec<Finding> {
     let mut found = Vec::new();
     for problem in node.problems.iter().flatten() {
-        // What the chain and the node's health say is found without the node's word.
+        // These are found from the chain and the node's health, without the node's word.
         let known = ["stake_too_small", "chilled", "not_on_a_roster", "no_models", "no_peers"];
         if known.contains(&problem.kind.as_str()) {
             continue;
@@ -182,23 +199,16 @@ fn of_node(node: &Condition, operator: &OperatorView) -> Vec<Finding> {
         let text = format!("its node says: {}.", problem.what);
         found.push(finding(&problem.kind, severity, text, &format!("{}.", problem.remedy)));
     }
-    if node.health.is_syncing {
-        let text = "its node is still catching up with the chain, and reports nothing until then.";
-        found.push(finding(
-            "syncing",
-            Severity::Stops,
-            text,
-            "wait until `poq status --url NODE` says `up to date`.",
-        ));
-    }
-    if node.health.should_have_peers && node.health.peers == 0 {
-        let step = "let the network reach the node (port 30333), or give it a peer: --bootnodes ADDRESS.";
-        found.push(finding(
-            "no_peers",
-            Severity::Stops,
-            "its node has no peers: nothing it sends arrives.",
-            step,
-        ));
+    for fault in own_sync(node).faults {
+        // Finality is the chain's matter: reports are made on best blocks.
+        let severity = if fault.kind == "finality_behind" { Severity::Note } else { Severity::Stops };
+        let text = match severity {
+            Severity::Stops => {
+                format!("its own node is not up to date, and reports no work until it is: {}.", fault.text)
+            }
+            _ => format!("its own node: {}.", fault.text),
+        };
+        found.push(finding(fault.kind, severity, text, &format!("{}.", fault.wait)));
     }
     match (node.has_key, operator.worker) {
         (Some(false), Some(worker)) => found.push(finding(
@@ -225,7 +235,7 @@ fn is_about(problem: &Problem, operator: &OperatorView) -> bool {
     !of_an_account || accounts.into_iter().flatten().any(|account| account.to_string() == problem.subject)
 }
 
-/// What duties end in that earn nothing: a word for scripts, what happened, what to do first. The worst comes first.
+/// Ends of duties that earn nothing: a word for scripts, the fault, the first step. The worst comes first.
 const FAULTS: [(&str, &str, &str); 7] = [
     (
         "absent",
@@ -278,7 +288,7 @@ fn fault(outcome: &Outcome) -> Option<&'static str> {
     }
 }
 
-/// What came of its latest duties.
+/// Faults of its latest duties.
 fn recent(operator: &OperatorView) -> Vec<Finding> {
     let duties: Vec<_> = operator.recent.iter().map(|duty| fault(&duty.outcome)).collect();
     FAULTS
@@ -293,7 +303,7 @@ fn recent(operator: &OperatorView) -> Vec<Finding> {
         .collect()
 }
 
-/// What its standing costs it. Standing begins at the floor and counts for that at least: below it, it has fallen.
+/// Loss by its standing. Standing begins at the floor and counts for that at least: below it, it has fallen.
 fn standing(operator: &OperatorView, facts: &Facts<'_>) -> Vec<Finding> {
     let floor = &facts.parameters.floor;
     let serves = |kind| facts.draws.iter().any(|draws| draws.kind == kind);
@@ -324,7 +334,7 @@ fn standing(operator: &OperatorView, facts: &Facts<'_>) -> Vec<Finding> {
     found
 }
 
-/// What remains if nothing is wrong: nobody asks, or others are drawn.
+/// Reasons for no work where nothing is wrong: nobody asks, or others are drawn.
 fn competition(operator: &OperatorView, draws: &[Draws]) -> Vec<Finding> {
     let mut found = Vec::new();
     let asked: usize = draws.iter().map(|draws| draws.asked).sum();
@@ -348,7 +358,10 @@ fn competition(operator: &OperatorView, draws: &[Draws]) -> Vec<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use poq_client::types::{ClosedDuty, Role, Workload};
+    use poq_client::{
+        types::{ClosedDuty, Role, Workload},
+        Pulse,
+    };
     use subxt::rpcs::methods::legacy::SystemHealth;
 
     const ACCOUNT: AccountId32 = AccountId32([1; 32]);
@@ -428,9 +441,19 @@ mod tests {
     fn node(problems: Vec<Problem>) -> Condition {
         Condition {
             health: SystemHealth { peers: 3, is_syncing: false, should_have_peers: true },
+            pulse: pulse(9),
             has_key: Some(true),
             problems: Some(problems),
         }
+    }
+
+    fn pulse(best: u64) -> Pulse {
+        Pulse { best, finalized: best, time: (best > 0).then(SystemTime::now) }
+    }
+
+    fn asked(best: u64) -> Verdict {
+        let network = SystemHealth { peers: 3, is_syncing: false, should_have_peers: true };
+        sync::judge(network, pulse(best), SystemTime::now(), &Limits::default())
     }
 
     fn kinds(
@@ -438,7 +461,8 @@ mod tests {
         draws: &[Draws],
         node: Option<&Condition>,
     ) -> Vec<(String, Severity)> {
-        let facts = Facts { account: ACCOUNT, operator, parameters: &parameters(), draws, node };
+        let facts =
+            Facts { sync: &asked(9), account: ACCOUNT, operator, parameters: &parameters(), draws, node };
         findings(&facts).into_iter().map(|finding| (finding.kind, finding.severity)).collect()
     }
 
@@ -458,6 +482,25 @@ mod tests {
         ];
         for (operator, kind) in cases {
             assert_eq!(kinds(operator.as_ref(), &[draws(5, 1)], None), [(kind.to_owned(), Severity::Stops)]);
+        }
+    }
+
+    #[test]
+    fn a_node_that_is_behind_is_no_ground_to_bond_or_register() {
+        for operator in [None, Some(OperatorView { stake: 1, drawable: false, ..operator() })] {
+            let facts = Facts {
+                sync: &asked(0),
+                account: ACCOUNT,
+                operator: operator.as_ref(),
+                parameters: &parameters(),
+                draws: &[],
+                node: None,
+            };
+            let found = findings(&facts);
+            let [behind] = found.as_slice() else { panic!("{found:?}") };
+            assert_eq!(behind.kind, "node_behind");
+            let step = behind.first_step.as_deref().unwrap();
+            assert!(step.starts_with("wait ") && !step.contains("operator bond"), "{step}");
         }
     }
 
@@ -554,8 +597,9 @@ mod tests {
         let mut cut_off = node(Vec::new());
         cut_off.health = SystemHealth { peers: 0, is_syncing: true, should_have_peers: true };
         cut_off.has_key = Some(false);
+        cut_off.pulse = pulse(0);
         let found = kinds(Some(&operator()), &[draws(9, 2)], Some(&cut_off));
-        let expected = ["syncing", "no_peers", "no_key_in_keystore"];
+        let expected = ["syncing", "no_peers", "no_blocks", "no_key_in_keystore"];
         assert_eq!(found, expected.map(|kind| (kind.to_owned(), Severity::Stops)));
     }
 

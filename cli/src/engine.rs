@@ -3,6 +3,7 @@
 
 use crate::{
     account,
+    address::{self, Way},
     args::{EngineArgs, Shared},
     failure::{Failure, Outcome},
     render,
@@ -14,7 +15,7 @@ use subxt::{
     ext::codec::Encode,
     rpcs::{client::RpcClient, rpc_params, Error as RpcError},
 };
-use url::{Host, Url};
+use url::Url;
 
 /// The RPC that writes to the node's off-chain database.
 const METHOD: &str = "offchain_localStorageSet";
@@ -72,25 +73,15 @@ fn call(endpoint: &EngineEndpoint) -> Value {
 
 /// The token must not cross a network where others can read it.
 fn refuse_to_tell_everybody(node: &str) -> Result<(), Failure> {
-    // Read as the client reads it that connects: by its parts and not by how it begins.
-    let url = Url::parse(node).ok().filter(Url::has_host);
-    let Some(url) = url.filter(|url| ["ws", "wss", "http", "https"].contains(&url.scheme())) else {
-        return Err(Failure::Input(format!(
+    match address::way(node) {
+        Some(Way::Own | Way::Encrypted) => Ok(()),
+        Some(Way::Open) => Err(Failure::Input(format!(
+            "the token would travel to {node} for all to read: run this on the node's own machine, use a tunnel or wss://, or see --print"
+        ))),
+        None => Err(Failure::Input(format!(
             "`{node}` is no address of a node: it begins with ws:// or wss://"
-        )));
-    };
-    let is_own = match url.host() {
-        Some(Host::Domain(name)) => name.eq_ignore_ascii_case("localhost"),
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    };
-    if is_own || ["wss", "https"].contains(&url.scheme()) {
-        return Ok(());
+        ))),
     }
-    Err(Failure::Input(format!(
-        "the token would travel to {node} for all to read: run this on the node's own machine, use a tunnel or wss://, or see --print"
-    )))
 }
 
 fn refused(error: &RpcError, node: &str) -> Failure {

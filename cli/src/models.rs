@@ -1,10 +1,11 @@
-//! Showing the models: prices, windows, who serves them.
+//! `poq models`: prices, windows, and the operators that serve them.
 
 use crate::{
     amount::{factor, percent, Amount},
     failure::{Failure, Outcome},
     names::Names,
     render::{self, text},
+    table::{Column, Table},
 };
 use poq_client::{
     types::{ModelKind, ModelView, Reward},
@@ -21,26 +22,26 @@ pub async fn run(client: &Client, as_json: bool) -> Result<Outcome, Failure> {
         return Ok(Outcome::Done);
     }
     let names = Names::load(client, &at).await?;
-    let mut table = render::table(&[
-        "Model",
-        "Kind",
-        ">Price",
-        ">Windows",
-        ">Context",
-        "Reward",
-        ">Spread",
-        "Served by",
-        "SHA-256",
+    let mut table = Table::new(&[
+        Column::text("Model"),
+        Column::text("Kind"),
+        Column::number("Price"),
+        Column::number("Windows").optional(),
+        Column::number("Context").optional(),
+        Column::text("Reward").optional(),
+        Column::number("Spread").optional(),
+        Column::words("Served by").optional(),
+        Column::id("SHA-256").optional(),
     ]);
     for model in &names.models {
-        table.add_row(row(model, &names));
+        table.row(row(model, &names));
     }
-    render::line(table.to_string())?;
-    render::line("A generator's unit is a token, an evaluator's a response. Windows: blocks to do the work + to show it.")?;
-    render::line("now +: the estimate of a request is so much above the price while operators are busy; less is taken, and waits.")?;
-    render::line("Context: tokens that question and answer may take together; each byte of the question counts as one.")?;
-    render::line("Reward: the part of its price or share that work earns, by its quality or agreement q and its latency l, both 0 to 1.")?;
-    render::line("Spread: how far apart those who score with an evaluator usually are.")?;
+    table.print()?;
+    render::prose("A generator's unit is a token, an evaluator's a response. Windows: blocks to do the work + to reveal it.")?;
+    render::prose("now +: the estimate of a request is so much above the price while operators are busy; less is taken, and waits.")?;
+    render::prose("Context: tokens that question and answer may take together; each byte of the question counts as one.")?;
+    render::prose("Reward: the part of its price or share that work earns, by its quality or agreement q and its latency l, both 0 to 1.")?;
+    render::prose("Spread: how far apart those who score with an evaluator usually are.")?;
     Ok(Outcome::Done)
 }
 

@@ -1,13 +1,20 @@
 //! Names of models and accounts, for people.
 
-use crate::{account, failure::Failure, render::text};
+use crate::{
+    account,
+    failure::Failure,
+    render::{shortened, text},
+};
 use poq_client::{
     types::{ModelId, ModelKind, ModelView},
     At, Client,
 };
 use subxt::utils::AccountId32;
 
-/// What is called what on this chain.
+/// Characters of an address that is shortened.
+const ADDRESS: usize = 11;
+
+/// Names of this chain.
 #[derive(Default)]
 pub struct Names {
     /// The model registry, by name.
@@ -37,7 +44,7 @@ impl Names {
 
     /// An account's name, or both ends of its address.
     pub fn account(&self, account: &AccountId32) -> String {
-        self.account_name(account).map_or_else(|| short(&account.to_string()), str::to_owned)
+        self.account_name(account).map_or_else(|| shortened(&account.to_string(), ADDRESS), str::to_owned)
     }
 
     /// An account's name.
@@ -88,22 +95,14 @@ pub fn parse_hash(text: &str) -> Option<[u8; 32]> {
     hex::decode(text.strip_prefix("0x").unwrap_or(text)).ok()?.try_into().ok()
 }
 
-/// Both ends of an address.
-fn short(address: &str) -> String {
-    match (address.get(..6), address.len().checked_sub(4).and_then(|from| address.get(from..))) {
-        (Some(head), Some(tail)) => format!("{head}…{tail}"),
-        _ => address.to_owned(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn addresses_are_shortened_to_what_people_compare() {
-        assert_eq!(short("5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY"), "5Grwva…utQY");
-        assert_eq!(short("5G"), "5G");
+        let account = parse_account("5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY").unwrap();
+        assert_eq!(Names::default().account(&account), "5Grwv…KutQY");
     }
 
     #[test]

@@ -1,20 +1,23 @@
-//! What an operator does: each is one signed call. And the consent of a worker key, which is no call.
+//! `poq operator`: the calls of an operator, each one signed transaction; and the consent of a worker key, which is no call.
 
 use crate::{
-    account,
+    account::{self, Signer},
     amount::Amount,
     args::{Consent, OperatorCall, Register, Shared},
     failure::{Failure, Outcome},
     names::{self, Names},
-    render,
+    pin, render,
 };
 use poq_client::{
-    types::{chain::tx, ModelId, ModelKind, Signature, Workload},
+    types::{
+        chain::{constants, tx},
+        ModelId, ModelKind, Signature, Workload,
+    },
     At, Client, Included,
 };
 use poq_primitives::commitment::worker_consent;
 use serde_json::json;
-use subxt::utils::AccountId32;
+use subxt::{ext::scale_encode::EncodeAsFields, tx::StaticPayload, utils::AccountId32};
 use subxt_signer::sr25519::{self, Keypair};
 
 /// Length of a signature.
@@ -23,32 +26,116 @@ const SIGNATURE_BYTES: usize = 64;
 /// `poq operator …`.
 pub async fn run(client: &Client, call: OperatorCall, shared: &Shared) -> Result<Outcome, Failure> {
     let signer = account::signer(shared, client).await?;
+    let sender = Sender { client, shared, signer: &signer };
     let calls = tx().proof_of_quality();
     let (done, included) = match call {
         OperatorCall::Bond { amount } => {
-            (format!("bonded {amount}"), client.submit(calls.bond(amount.0), &signer).await?)
+            let refused = sender.refusals(Move::In(amount.0)).await?;
+            (format!("bonded {amount}"), sender.submit(calls.bond(amount.0), &refused).await?)
         }
-        OperatorCall::Register(named) => register(client, &named, &signer).await?,
-        OperatorCall::Chill => ("chilled".into(), client.submit(calls.chill(), &signer).await?),
-        OperatorCall::Resume => ("resumed".into(), client.submit(calls.resume(), &signer).await?),
-        OperatorCall::Capacity { tokens, pairs } => set_capacity(client, tokens, pairs, &signer).await?,
+        OperatorCall::Register(named) => register(&sender, &named).await?,
+        OperatorCall::Chill => ("chilled".into(), sender.submit(calls.chill(), &[]).await?),
+        OperatorCall::Resume => ("resumed".into(), sender.submit(calls.resume(), &[]).await?),
+        OperatorCall::Capacity { tokens, pairs } => set_capacity(&sender, tokens, pairs).await?,
         OperatorCall::Unbond { amount } => {
-            (format!("unbonding {amount}"), client.submit(calls.unbond(amount.0), &signer).await?)
+            let refused = sender.refusals(Move::Out(amount.0)).await?;
+            (format!("unbonding {amount}"), sender.submit(calls.unbond(amount.0), &refused).await?)
         }
-        OperatorCall::Withdraw => ("withdrawn".into(), client.submit(calls.withdraw(), &signer).await?),
+        OperatorCall::Withdraw => {
+            let refused = sender.refusals(Move::Out(0)).await?;
+            ("withdrawn".into(), sender.submit(calls.withdraw(), &refused).await?)
+        }
     };
-    report(client, &signer, &done, included.fee, shared.json).await?;
+    report(&sender, &done, included.fee).await?;
     Ok(Outcome::Done)
 }
 
-/// `poq operator consent`: what a worker key signs so that an operator may name it. With a genesis hash, no node is asked.
+/// The account whose operator's record changes, with all that it takes to send.
+struct Sender<'a> {
+    client: &'a Client,
+    shared: &'a Shared,
+    signer: &'a Signer,
+}
+
+/// A change of stake.
+#[derive(Clone, Copy)]
+enum Move {
+    /// Onto the stake.
+    In(u128),
+    /// Off the stake.
+    Out(u128),
+}
+
+impl Sender<'_> {
+    /// Sends `call`; a refusal says the value refused, from `refused`.
+    async fn submit<C: EncodeAsFields>(
+        &self,
+        call: StaticPayload<C>,
+        refused: &[(&str, String)],
+    ) -> Result<Included, Failure> {
+        let included = self.signer.submit(self.client, self.shared, call).await;
+        included.map_err(|failure| failure.with(refused))
+    }
+
+    /// The values of a change of stake that the chain's errors are about, by the name of the error.
+    async fn refusals(&self, change: Move) -> Result<Vec<(&'static str, String)>, Failure> {
+        let at = self.client.best().await?;
+        let account = self.signer.account;
+        let known = at.operator(account).await?;
+        let stake = known.as_ref().map_or(0, |operator| operator.stake);
+        let models = known.as_ref().map_or(0, |operator| operator.models.len());
+        let (amount, left) = match change {
+            Move::In(amount) => (amount, stake.saturating_add(amount)),
+            Move::Out(amount) => (amount, stake.saturating_sub(amount)),
+        };
+        let duties = known.as_ref().map_or(0, |operator| operator.duties.len());
+        let unbonding = known.as_ref().and_then(|operator| operator.unbonding).map_or_else(
+            || "No stake is on its way out.".to_owned(),
+            |out| {
+                format!(
+                    "{} can be withdrawn from block {}, and this is block {}.",
+                    Amount(out.amount),
+                    out.at,
+                    at.number()
+                )
+            },
+        );
+        let spendable = at.balance(account).await?.spendable;
+        let funds = format!(
+            "{account} can spend {}, and this takes {} and a fee.",
+            Amount(spendable),
+            Amount(amount)
+        );
+        Ok(vec![
+            ("StakeTooSmall", format!("The stake would be {} for {}.", Amount(left), count(models))),
+            ("NotEnoughStake", format!("The stake is {}, the amount {}.", Amount(stake), Amount(amount))),
+            (
+                "RemainderTooSmall",
+                format!("Of {}, {} would stay for {}.", Amount(stake), Amount(left), count(models)),
+            ),
+            ("OpenDuties", format!("Open: {duties}.")),
+            ("NothingToWithdraw", unbonding),
+            ("InsufficientBalance", funds.clone()),
+            ("Token", funds),
+        ])
+    }
+}
+
+fn count(models: usize) -> String {
+    match models {
+        0 => "no models yet".into(),
+        1 => "1 model".into(),
+        many => format!("{many} models"),
+    }
+}
+
+/// `poq operator consent`: the signature of a worker key that lets an operator name it. With a genesis hash, no node is asked.
 pub async fn consent(consent: &Consent, shared: &Shared) -> Result<Outcome, Failure> {
     let operator = account::parse(&consent.operator)?;
     let worker = account::keypair_in(&consent.worker_suri_file)?;
-    let genesis = match &consent.genesis {
-        Some(hash) => names::parse_hash(hash)
-            .ok_or_else(|| Failure::Input(format!("`{hash}` is no genesis hash: 32 bytes in hex")))?,
-        None => Client::connect(&shared.url).await?.genesis(),
+    let genesis = match shared.genesis {
+        Some(hash) => hash,
+        None => pin::connect(shared).await?.genesis(),
     };
     let agreed = worker.sign(&worker_consent(&genesis, &operator.0));
     let signature = format!("0x{}", hex::encode(agreed.0));
@@ -69,12 +156,11 @@ pub async fn consent(consent: &Consent, shared: &Shared) -> Result<Outcome, Fail
     Ok(Outcome::Done)
 }
 
-async fn register(
-    client: &Client,
-    named: &Register,
-    signer: &Keypair,
-) -> Result<(String, Included), Failure> {
-    let operator = signer.public_key().to_account_id();
+async fn register(sender: &Sender<'_>, named: &Register) -> Result<(String, Included), Failure> {
+    let (client, operator) = (sender.client, sender.signer.account);
+    if let Some(path) = named.worker.as_deref().filter(|path| path.starts_with("//")) {
+        account::refuse_development_key(client, &format!("--worker {path}")).await?;
+    }
     let at = client.best().await?;
     let present = at.operator(operator).await?.and_then(|operator| operator.worker);
     let Worker { key, secret } = Worker::find(named, present)?;
@@ -93,7 +179,26 @@ async fn register(
     };
     let names = Names::load(client, &at).await?;
     let ids = named.models.iter().map(|name| find(&names, &at, name)).collect::<Result<Vec<ModelId>, _>>()?;
-    let included = client.submit(tx().proof_of_quality().register(key, ids, consent), signer).await?;
+    let most = at.constant(constants().proof_of_quality().max_models_per_operator())? as usize;
+    if ids.len() > most {
+        return Err(Failure::Input(format!(
+            "{} models are too many: an operator serves at most {most}",
+            ids.len()
+        )));
+    }
+    let mut refused = sender.refusals(Move::In(0)).await?;
+    refused.retain(|(name, _)| *name != "StakeTooSmall");
+    let stake = at.operator(operator).await?.map_or(0, |operator| operator.stake);
+    refused.extend([
+        ("StakeTooSmall", format!("The stake is {} for {}.", Amount(stake), count(ids.len()))),
+        ("WorkerInUse", format!("Worker key {key}.")),
+        ("WorkerIsOperator", format!("Worker key {key}.")),
+        ("InvalidModelList", format!("Models: {}.", named.models.join(", "))),
+        ("RosterFull", format!("Models: {}.", named.models.join(", "))),
+        ("UnknownModel", format!("Models: {}.", named.models.join(", "))),
+        ("ModelRetired", format!("Models: {}.", named.models.join(", "))),
+    ]);
+    let included = sender.submit(tx().proof_of_quality().register(key, ids, consent), &refused).await?;
     Ok((format!("registered for {} with the worker key {key}", named.models.join(", ")), included))
 }
 
@@ -136,7 +241,7 @@ impl Worker {
     }
 }
 
-/// A signature in hex, which must be of what the worker key is to agree to.
+/// A signature in hex, which must be the worker key's, of `agreed`.
 fn parse_consent(hex: &str, agreed: &[u8; 32], worker: &AccountId32) -> Result<sr25519::Signature, Failure> {
     let bytes = hex::decode(hex.trim().trim_start_matches("0x")).ok();
     let bytes: Option<[u8; SIGNATURE_BYTES]> = bytes.and_then(|bytes| bytes.try_into().ok());
@@ -154,20 +259,19 @@ fn parse_consent(hex: &str, agreed: &[u8; 32], worker: &AccountId32) -> Result<s
     Ok(signature)
 }
 
-/// Sets what is given, and keeps what is not.
+/// Sets the numbers that are given, and keeps the others.
 async fn set_capacity(
-    client: &Client,
+    sender: &Sender<'_>,
     tokens: Option<u32>,
     pairs: Option<u32>,
-    signer: &Keypair,
 ) -> Result<(String, Included), Failure> {
-    let account = signer.public_key().to_account_id();
-    let at = client.best().await?;
+    let account = sender.signer.account;
+    let at = sender.client.best().await?;
     let known = at.operator(account).await?;
     let present = known.ok_or_else(|| at.refuse("NotAnOperator", &format!("{}:", name(&account))))?.capacity;
     let capacity =
         Workload { tokens: tokens.unwrap_or(present.tokens), pairs: pairs.unwrap_or(present.pairs) };
-    let included = client.submit(tx().proof_of_quality().set_capacity(capacity), signer).await?;
+    let included = sender.submit(tx().proof_of_quality().set_capacity(capacity), &[]).await?;
     let Workload { tokens, pairs } = capacity;
     Ok((format!("takes up to {tokens} tokens to generate and {pairs} pairs to score at a time"), included))
 }
@@ -182,21 +286,16 @@ fn find(names: &Names, at: &At, name: &str) -> Result<ModelId, Failure> {
     }
 }
 
-/// Says what was done and how the operator stands now.
-async fn report(
-    client: &Client,
-    signer: &Keypair,
-    done: &str,
-    fee: u128,
-    as_json: bool,
-) -> Result<(), Failure> {
-    let account = signer.public_key().to_account_id();
-    let now = client.best().await?.operator(account).await?;
+/// Prints the change and how the operator stands now.
+async fn report(sender: &Sender<'_>, done: &str, fee: u128) -> Result<(), Failure> {
+    let account = sender.signer.account;
+    let now = sender.client.best().await?.operator(account).await?;
     let stake = now.as_ref().map_or(0, |operator| operator.stake);
     let unbonding = now.as_ref().and_then(|operator| operator.unbonding);
     let drawable = now.as_ref().is_some_and(|operator| operator.drawable);
-    if as_json {
+    if sender.shared.json {
         return render::json(&json!({
+            "signer": account.to_string(),
             "operator": account.to_string(),
             "done": done,
             "stake": stake.to_string(),
@@ -206,7 +305,7 @@ async fn report(
         }));
     }
     let draws = if drawable { "can be drawn" } else { "cannot be drawn" };
-    render::line(format!(
+    render::prose(&format!(
         "{}: {done}; stake {}, {draws} (fee {})",
         name(&account),
         Amount(stake),

@@ -1,10 +1,11 @@
-//! Showing the operators, and one of them in detail: duties, earnings, and why it was paid or not.
+//! `poq operators`: all of them, or one in detail with duties, earnings, and the reason for each payment.
 
 use crate::{
     amount::{part, percent, Amount},
     failure::{Failure, Outcome},
     names::Names,
     render,
+    table::{Column, Table},
 };
 use poq_client::{
     types::{
@@ -31,23 +32,33 @@ pub async fn list(client: &Client, as_json: bool) -> Result<Outcome, Failure> {
         render::json(&operators.iter().map(|operator| to_json(operator, &floor, &names)).collect())?;
         return Ok(Outcome::Done);
     }
-    let mut table = render::table(&[
-        "Operator", ">Stake", "Models", "Drawable", "Standing", ">Open", ">Load", ">Done", ">Missed",
-        ">Earned", ">Slashed",
+    let mut table = Table::new(&[
+        Column::text("Operator"),
+        Column::number("Stake"),
+        Column::words("Models").optional(),
+        Column::text("Drawable"),
+        Column::words("Standing").optional(),
+        Column::number("Earned"),
+        Column::number("Slashed").optional(),
+        Column::number("Open").optional(),
+        Column::words("Load").optional(),
+        Column::number("Done").optional(),
+        Column::number("Missed").optional(),
+        Column::id("Address").optional(),
     ]);
     for operator in &operators {
-        table.add_row(row(operator, &floor, &names));
+        table.row(row(operator, &floor, &names));
     }
-    render::line(table.to_string())?;
-    render::line("Standing: what counts of a stake in draws. Trust = agreement x veracity x veracity, of those who score.")?;
-    render::line(
-        "Promise = reliability x quality, of those who answer. `poq operators NAME` shows the parts.",
+    table.print()?;
+    render::prose("Standing: the part of a stake that counts in draws. Trust of a quality validator = agreement x veracity x veracity.")?;
+    render::prose(
+        "Promise of an inference node = reliability x quality. `poq operators NAME` shows the parts.",
     )?;
-    render::line("Load: open work of what it takes at a time, in tokens to generate and pairs of question and answer to score.")?;
+    render::prose("Load: open work of what it takes at a time, in tokens to generate and pairs of question and answer to score.")?;
     Ok(Outcome::Done)
 }
 
-/// `poq operators WHO`.
+/// `poq operators NAME`.
 pub async fn detail(client: &Client, who: &str, as_json: bool) -> Result<Outcome, Failure> {
     let at = client.best().await?;
     let names = Names::load(client, &at).await?;
@@ -64,19 +75,20 @@ pub async fn detail(client: &Client, who: &str, as_json: bool) -> Result<Outcome
     Ok(Outcome::Done)
 }
 
-fn row(operator: &OperatorView, floor: &Standing, names: &Names) -> [String; 11] {
+fn row(operator: &OperatorView, floor: &Standing, names: &Names) -> [String; 12] {
     [
         names.account(&operator.operator),
         Amount(operator.stake).to_string(),
         models(operator, names),
         drawable(operator).to_owned(),
         standing(operator, floor, names),
+        Amount(operator.earned).to_string(),
+        Amount(operator.slashed).to_string(),
         operator.duties.len().to_string(),
         load(operator, names),
         operator.completed.to_string(),
         operator.missed.to_string(),
-        Amount(operator.earned).to_string(),
-        Amount(operator.slashed).to_string(),
+        operator.operator.to_string(),
     ]
 }
 
@@ -98,7 +110,7 @@ fn load(operator: &OperatorView, names: &Names) -> String {
     parts.collect::<Vec<_>>().join(", ")
 }
 
-/// What counts of its standing, for the kinds of models that it serves.
+/// The parts of its standing that count, for the kinds of models that it serves.
 fn standing(operator: &OperatorView, floor: &Standing, names: &Names) -> String {
     let promise = serves(operator, ModelKind::Generator, names)
         .then(|| format!("promise {}", percent(operator.standing.promise(floor))));
@@ -160,18 +172,17 @@ fn show(operator: &OperatorView, floor: &Standing, names: &Names) -> Result<(), 
     if let Some(unbonding) = operator.unbonding {
         facts.push(("Unbonding", format!("{} from block {}", Amount(unbonding.amount), unbonding.at)));
     }
-    for (name, value) in facts {
-        render::line(format!("{name:13} {value}"))?;
-    }
+    render::facts(&facts)?;
     if !operator.duties.is_empty() {
-        let mut table = render::table(&[">Request", "Open duty", "Work"]);
+        let mut table =
+            Table::new(&[Column::number("Request"), Column::text("Open duty"), Column::text("Work")]);
         for duty in &operator.duties {
-            table.add_row([duty.request.to_string(), duty.role.meaning().to_owned(), duty.work.meaning()]);
+            table.row([duty.request.to_string(), duty.role.meaning().to_owned(), duty.work.meaning()]);
         }
-        render::line(table.to_string())?;
+        table.print()?;
     }
     if !operator.recent.is_empty() {
-        render::line(recent_table(operator).to_string())?;
+        recent_table(operator).print()?;
     }
     Ok(())
 }
@@ -184,17 +195,22 @@ pub fn whole_load(load: &Workload, capacity: &Workload) -> String {
     )
 }
 
-/// Its latest duties, the newest first, with what was paid and why.
-pub fn recent_table(operator: &OperatorView) -> comfy_table::Table {
-    let mut table = render::table(&[">Request", "Duty", ">Paid", "Why"]);
+/// The operator's latest duties, the newest first, each with its pay and the reason.
+pub fn recent_table(operator: &OperatorView) -> Table {
+    let mut table = Table::new(&[
+        Column::number("Request"),
+        Column::text("Duty"),
+        Column::number("Paid"),
+        Column::words("Why"),
+    ]);
     for duty in operator.recent.iter().rev() {
         let role = duty.role.meaning().to_owned();
-        table.add_row([duty.request.to_string(), role, Amount(duty.paid).to_string(), why(duty)]);
+        table.row([duty.request.to_string(), role, Amount(duty.paid).to_string(), why(duty)]);
     }
     table
 }
 
-/// Why a duty was paid or not, for people.
+/// Reason for the pay of a duty, for people.
 fn why(duty: &ClosedDuty) -> String {
     let is_answer = duty.role == Role::InferenceNode;
     match duty.outcome {
@@ -229,7 +245,7 @@ fn why(duty: &ClosedDuty) -> String {
     }
 }
 
-/// What work is paid by.
+/// Measure by which work is paid.
 fn merit(role: Role) -> &'static str {
     match role {
         Role::InferenceNode => "quality",
@@ -237,7 +253,7 @@ fn merit(role: Role) -> &'static str {
     }
 }
 
-/// All of its record.
+/// The operator's whole record.
 pub fn to_json(operator: &OperatorView, floor: &Standing, names: &Names) -> Value {
     let duty = |duty: &DutyView| json!({ "request": duty.request, "role": duty.role.name(), "work": duty.work.name() });
     let recent = |duty: &ClosedDuty| {

@@ -1,6 +1,7 @@
 //! What an operator's own node says of itself over RPC: keys, peers, and what its log calls wrong.
 
 use crate::failure::Failure;
+use poq_client::Pulse;
 use poq_primitives::{keys::PROBLEMS_KEY, problem::Problem};
 use subxt::{
     config::RpcConfigFor,
@@ -28,6 +29,8 @@ pub struct OwnNode {
 pub struct Condition {
     /// Peers, and whether it catches up.
     pub health: SystemHealth,
+    /// Its newest blocks.
+    pub pulse: Pulse,
     /// Whether its keystore holds the worker key; `None` if it does not say.
     pub has_key: Option<bool>,
     /// Problems that it has found; `None` if it does not say.
@@ -55,6 +58,7 @@ impl OwnNode {
     pub async fn condition(&self, worker: Option<&AccountId32>) -> Result<Condition, Failure> {
         let lost = |error: RpcError| Failure::Unreachable(format!("lost the node at {} ({error})", self.url));
         let health = self.rpc.system_health().await.map_err(lost)?;
+        let pulse = Pulse::of(&self.rpc).await?;
         let has_key = match worker {
             Some(worker) => allowed(self.rpc.author_has_key(worker.0.to_vec(), WORKER_KEY_TYPE.into()).await)
                 .map_err(lost)?,
@@ -66,7 +70,7 @@ impl OwnNode {
             let bytes = hex::decode(text.trim_start_matches("0x")).ok()?;
             Vec::decode(&mut &bytes[..]).ok()
         });
-        Ok(Condition { health, has_key, problems })
+        Ok(Condition { health, pulse, has_key, problems })
     }
 }
 

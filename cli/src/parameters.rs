@@ -1,11 +1,12 @@
 //! The economic parameters: showing, checking and setting them.
 
 use crate::{
-    account,
+    account::{self, Signer},
     amount::{exact_percent, parts, units, Amount},
     args::{ParametersCommand, Shared},
     failure::{Failure, Outcome},
-    render,
+    limits, render,
+    table::{Column, Table},
 };
 use poq_client::{
     types::{PalletCall, Parameters, Parts, Standing},
@@ -15,10 +16,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::{fs, path::Path};
 
-/// One parameter: its name, what it is, what it means.
+/// One parameter: name, value, meaning.
 type Row = (&'static str, String, &'static str);
 
-/// A parameter that changes: its name, what it was, what it is.
+/// A parameter that changes: name, old value, new value.
 type Change = (&'static str, String, String);
 
 /// The parameters as JSON: amounts are strings in units of 10^-12 POQ, parts are numbers from 0 to 1. Read exactly or not at all.
@@ -93,13 +94,13 @@ pub async fn run(
         None => show(&now, shared.json)?,
         Some(ParametersCommand::Check { file }) => {
             let wanted = wanted(&file, &at).await?;
-            report(&changes(&now, &wanted), "would change", shared.json)?;
+            report(&changes(&now, &wanted), "would change", None, shared.json)?;
         }
         Some(ParametersCommand::Set { file }) => {
             let wanted = wanted(&file, &at).await?;
             let signer = account::signer(shared, client).await?;
-            client.sudo(PalletCall::set_parameters { parameters: wanted }, &signer).await?;
-            report(&changes(&now, &wanted), "changed", shared.json)?;
+            signer.sudo(client, shared, PalletCall::set_parameters { parameters: wanted }).await?;
+            report(&changes(&now, &wanted), "changed", Some(&signer), shared.json)?;
         }
     }
     Ok(Outcome::Done)
@@ -108,10 +109,26 @@ pub async fn run(
 /// The parameters in `file`, which the chain would take.
 async fn wanted(file: &Path, at: &At) -> Result<Parameters, Failure> {
     let wanted = read(file)?;
-    at.check_parameters(wanted)
-        .await?
-        .map(|()| wanted)
-        .map_err(|reason| Failure::refused("InvalidParameters", format!("{reason}.")))
+    let checked = at.check_parameters(wanted).await?;
+    checked.map(|()| wanted).map_err(|reason| {
+        let values = named_in(&reason, |name| shown(&wanted, name).or_else(|| limits::constant(at, name)));
+        Failure::refused("InvalidParameters", format!("{reason}{values}."))
+    })
+}
+
+/// ` (NAME is VALUE, …)` for each parameter and constant that a reason of the chain names.
+fn named_in(reason: &str, value: impl Fn(&str) -> Option<String>) -> String {
+    let mut named: Vec<&str> = Vec::new();
+    for word in reason.split(|character: char| !character.is_ascii_alphanumeric() && character != '_') {
+        if !named.contains(&word) {
+            named.push(word);
+        }
+    }
+    let values = named.into_iter().filter_map(|name| Some(format!("{name} is {}", value(name)?)));
+    match values.collect::<Vec<_>>().join(", ") {
+        none if none.is_empty() => none,
+        values => format!(" ({values})"),
+    }
 }
 
 fn read(file: &Path) -> Result<Parameters, Failure> {
@@ -129,27 +146,37 @@ fn show(parameters: &Parameters, as_json: bool) -> Result<(), Failure> {
         let text = serde_json::to_string_pretty(&Record(*parameters));
         return render::line(text.map_err(|error| Failure::Unexpected(error.to_string()))?);
     }
-    let mut table = render::table(&["Parameter", ">Value", "Meaning"]);
+    let mut table =
+        Table::new(&[Column::text("Parameter"), Column::number("Value"), Column::words("Meaning")]);
     for (name, value, meaning) in rows(parameters) {
-        table.add_row([name, &value, meaning]);
+        table.row([name.to_owned(), value, meaning.to_owned()]);
     }
-    render::line(table.to_string())
+    table.print()
 }
 
-fn report(changes: &[Change], verb: &str, as_json: bool) -> Result<(), Failure> {
+fn report(changes: &[Change], verb: &str, signer: Option<&Signer>, as_json: bool) -> Result<(), Failure> {
     if as_json {
         let changes = changes.iter().map(|(name, was, is)| json!({ "name": name, "was": was, "is": is }));
-        return render::json(&json!({ "changes": changes.collect::<Vec<_>>() }));
+        let mut json = json!({ "changes": changes.collect::<Vec<_>>() });
+        if let (Some(signer), Some(fields)) = (signer, json.as_object_mut()) {
+            fields.insert("signer".into(), signer.account.to_string().into());
+        }
+        return render::json(&json);
     }
     if changes.is_empty() {
         return render::line(format!("Nothing {verb}: these are the parameters in force."));
     }
     render::line(format!("For requests to come, {} {verb}:", count(changes.len())))?;
-    let mut table = render::table(&["Parameter", ">Was", ">Is"]);
+    let mut table = Table::new(&[Column::text("Parameter"), Column::number("Was"), Column::number("Is")]);
     for (name, was, is) in changes {
-        table.add_row([name, was.as_str(), is]);
+        table.row([(*name).to_owned(), was.clone(), is.clone()]);
     }
-    render::line(table.to_string())
+    table.print()
+}
+
+/// The value of the parameter `name`, for people.
+pub fn shown(parameters: &Parameters, name: &str) -> Option<String> {
+    rows(parameters).into_iter().find(|(known, ..)| *known == name).map(|(_, value, _)| value)
 }
 
 fn count(parameters: usize) -> String {
@@ -306,6 +333,16 @@ mod tests {
         assert!(with("\"fee\"", "\"fees\"").is_err(), "a slip of the pen");
         assert!(with("\"absence_slash\":\"0\"", "\"absence_slash\":\"10 POQ\"").is_err());
         assert!(with("\"stake_cap\":10,", "").is_err(), "nothing is left out");
+    }
+
+    #[test]
+    fn a_reason_is_followed_by_the_values_that_it_names() {
+        let parameters = parameters();
+        let value =
+            |name: &str| shown(&parameters, name).or_else(|| (name == "Retention").then(|| "9".to_owned()));
+        let reason = "audit_window must be at least 1 and at most Retention: audit_window is too long";
+        assert_eq!(named_in(reason, value), " (audit_window is 14400 blocks, Retention is 9)");
+        assert_eq!(named_in("no part of floor must be zero", value), "");
     }
 
     #[test]

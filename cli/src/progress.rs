@@ -8,10 +8,10 @@ use std::{
     time::Duration,
 };
 
-/// How often the spinner moves.
+/// Time between two moves of the spinner.
 const TICK: Duration = Duration::from_millis(120);
 
-/// Shows how a request comes along.
+/// Progress of a request on standard error.
 pub struct Progress {
     bar: Option<ProgressBar>,
     plain: bool,
@@ -33,14 +33,14 @@ impl Progress {
         Self { bar, plain: !terminal && !quiet, phase: None }
     }
 
-    /// Says something that goes on, as long as it does.
+    /// Shows `text` on the live line until the next call.
     pub fn wait(&self, text: &str) {
         if let Some(bar) = &self.bar {
             bar.set_message(text.to_owned());
         }
     }
 
-    /// Shows the request as it stands in block `block`: a line for each phase that it enters, and who is waited for.
+    /// Shows the request as it stands in block `block`: a line for each phase that it enters, and the work that is waited for.
     pub fn show(&mut self, request: &RequestView, block: u64) {
         let phase = discriminant(&request.phase);
         if self.phase.replace(phase) != Some(phase) {
@@ -68,7 +68,7 @@ impl Drop for Progress {
     }
 }
 
-/// What has just begun, and what ended before it.
+/// The phase that has begun, and the outcome of the one before it.
 fn entered(request: &RequestView) -> String {
     let (answers, scores) = (answers(request), scores(request));
     match request.phase {
@@ -98,7 +98,7 @@ fn entered(request: &RequestView) -> String {
     }
 }
 
-/// Who is waited for.
+/// The work that is waited for.
 fn missing(request: &RequestView) -> String {
     let (answers, scores) = (answers(request), scores(request));
     match request.phase {

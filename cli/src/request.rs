@@ -1,14 +1,15 @@
-//! Showing a request: answers, scores, pay.
+//! `poq request`: answers, scores, pay.
 
 use crate::{
     amount::{part, percent, Amount},
     failure::{Failure, Outcome},
     names::Names,
     render::{self, text},
+    table::{Column, Table},
 };
 use poq_client::{
     types::{MemberView, Parts, Phase, RequestView, ResponseView, Work},
-    Client,
+    Asked, Client,
 };
 use serde_json::{json, Value};
 
@@ -17,25 +18,85 @@ pub async fn run(client: &Client, id: u64, as_json: bool) -> Result<Outcome, Fai
     let at = client.best().await?;
     let request = at.request(id).await?.ok_or_else(|| at.refuse("UnknownRequest", &format!("{id}.")))?;
     let names = Names::load(client, &at).await?;
-    let bill = bill(client, &request).await?;
+    let report = Report::of(client, &request, &names, None).await?;
     if as_json {
-        render::json(&to_json(&request, bill.as_ref(), &names, None))?;
+        render::json(&report.to_json())?;
     } else {
-        show(&request, bill.as_ref(), &names, None)?;
+        report.show()?;
     }
     Ok(Outcome::Done)
 }
 
-/// Where the budget of a closed request went.
+/// A request with all that is said of it.
+pub struct Report<'a> {
+    request: &'a RequestView,
+    names: &'a Names,
+    /// `None` while the request is open.
+    bill: Option<Bill>,
+    /// Whether a finalized block has the request in this state; `None` if the node does not say.
+    is_final: Option<bool>,
+    /// The transaction that made it, if this command sent it.
+    asked: Option<&'a Asked>,
+}
+
+impl<'a> Report<'a> {
+    /// Asks the node for the bill and for finality.
+    pub async fn of(
+        client: &Client,
+        request: &'a RequestView,
+        names: &'a Names,
+        asked: Option<&'a Asked>,
+    ) -> Result<Self, Failure> {
+        let bill = bill(client, request).await?;
+        Ok(Self { request, names, bill, is_final: is_final(client, request).await, asked })
+    }
+
+    /// The request as one JSON object; the shape is documented in `poq ask --help`.
+    pub fn to_json(&self) -> Value {
+        let mut json =
+            to_json(self.request, self.bill.as_ref(), self.names, self.asked.map(|asked| asked.fee));
+        if let Some(fields) = json.as_object_mut() {
+            fields.insert("finalized".into(), self.is_final.into());
+            if let Some(asked) = self.asked {
+                fields.insert("signer".into(), asked.requester.to_string().into());
+            }
+        }
+        json
+    }
+
+    /// The request for people: the answer first, then the work and pay of each operator.
+    pub fn show(&self) -> Result<(), Failure> {
+        show(self.request, self.bill.as_ref(), self.names, self.asked.map(|asked| asked.fee))?;
+        match self.is_final {
+            Some(false) => render::prose(
+                "This is not final yet: `poq request` says so until a finalized block has it, a few blocks later.",
+            ),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Whether the newest finalized block has the request in the same state; `None` if that cannot be told, which is no reason to lose
+/// the rest.
+async fn is_final(client: &Client, request: &RequestView) -> Option<bool> {
+    let finalized = client.finalized().await.ok()?.request(request.id).await.ok()?;
+    Some(finalized.is_some_and(|finalized| {
+        finalized.phase == request.phase
+            && finalized.requester == request.requester
+            && finalized.prompt == request.prompt
+    }))
+}
+
+/// Split of the budget of a closed request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Bill {
+struct Bill {
     /// To the operators.
     paid: u128,
     /// The rest; `None` if the node no longer knows how it divides.
     rest: Option<Rest>,
 }
 
-/// What the operators did not earn.
+/// The part that the operators did not earn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Rest {
     /// To the chain.
@@ -55,8 +116,8 @@ impl Bill {
     }
 }
 
-/// Where the budget of `request` went; `None` while it is open.
-pub async fn bill(client: &Client, request: &RequestView) -> Result<Option<Bill>, Failure> {
+/// The bill of `request`; `None` while it is open.
+async fn bill(client: &Client, request: &RequestView) -> Result<Option<Bill>, Failure> {
     let Some(at) = request.phase.closed_at() else { return Ok(None) };
     let fee = match plain_fee(request) {
         Some(fee) => Some(fee),
@@ -101,8 +162,7 @@ fn scores_of(request: &RequestView, index: usize) -> Vec<(&MemberView, Parts)> {
     members.filter_map(|member| Some((member, *member.scores.get(place)?))).collect()
 }
 
-/// The request as one JSON object; the shape is documented in `poq ask --help`.
-pub fn to_json(
+fn to_json(
     request: &RequestView,
     bill: Option<&Bill>,
     names: &Names,
@@ -206,8 +266,7 @@ fn fraction(parts: Parts) -> f64 {
     f64::from(parts) / 1e6
 }
 
-/// The request for people: the answer first, then who did what and was paid what.
-pub fn show(
+fn show(
     request: &RequestView,
     bill: Option<&Bill>,
     names: &Names,
@@ -217,20 +276,20 @@ pub fn show(
         render::line(render::bold(&render::printable(&text(&response.output))))?;
         render::line("")?;
     }
-    render::line(headline(request))?;
+    render::prose(&headline(request))?;
     if request.audited {
-        render::line("It turned out to be a known-answer audit.")?;
+        render::prose("It turned out to be a known-answer audit.")?;
     }
     if !request.responses.is_empty() {
-        render::line(responses_table(request, names))?;
+        responses_table(request, names).print()?;
     }
     for (round, members) in request.committees.iter().enumerate().filter(|(_, members)| !members.is_empty()) {
         if round > 0 {
-            render::line("Nobody of the first committee revealed scores; the second committee:")?;
+            render::prose("Nobody of the first committee revealed scores; the second committee:")?;
         }
-        render::line(committee_table(members, names))?;
+        committee_table(members, names).print()?;
     }
-    money(request, bill, transaction_fee).iter().try_for_each(render::line)
+    money(request, bill, transaction_fee).iter().try_for_each(|line| render::prose(line))
 }
 
 fn headline(request: &RequestView) -> String {
@@ -251,13 +310,21 @@ fn headline(request: &RequestView) -> String {
     }
 }
 
-fn responses_table(request: &RequestView, names: &Names) -> String {
-    let mut table =
-        render::table(&["Answer", "By", "Model", ">Quality", ">Scores", ">Latency", "Work", ">Paid"]);
+fn responses_table(request: &RequestView, names: &Names) -> Table {
+    let mut table = Table::new(&[
+        Column::words("Answer"),
+        Column::text("By"),
+        Column::text("Model").optional(),
+        Column::number("Quality"),
+        Column::number("Scores").optional(),
+        Column::number("Latency").optional(),
+        Column::text("Work").optional(),
+        Column::number("Paid"),
+    ]);
     for (index, response) in request.responses.iter().enumerate() {
         let mark = if best(request).is_some_and(|(best, _)| best as usize == index) { "* " } else { "" };
         let scores: Vec<_> = scores_of(request, index).iter().map(|(_, score)| part(*score)).collect();
-        table.add_row([
+        table.row([
             format!("{mark}{}", render::excerpt(&text(&response.output), 40)),
             names.account(&response.operator),
             render::printable(&names.model(&response.model)),
@@ -268,15 +335,21 @@ fn responses_table(request: &RequestView, names: &Names) -> String {
             Amount(response.paid).to_string(),
         ]);
     }
-    table.to_string()
+    table
 }
 
-fn committee_table(members: &[MemberView], names: &Names) -> String {
-    let mut table =
-        render::table(&["Quality validator", ">Scores", ">Agreement", ">Latency", "Work", ">Paid"]);
+fn committee_table(members: &[MemberView], names: &Names) -> Table {
+    let mut table = Table::new(&[
+        Column::text("Quality validator"),
+        Column::number("Scores"),
+        Column::number("Agreement").optional(),
+        Column::number("Latency").optional(),
+        Column::text("Work").optional(),
+        Column::number("Paid"),
+    ]);
     for member in members {
         let scores: Vec<_> = member.scores.iter().map(|score| part(*score)).collect();
-        table.add_row([
+        table.row([
             names.account(&member.operator),
             scores.join(" "),
             member.agreement.map(part).unwrap_or_default(),
@@ -285,7 +358,7 @@ fn committee_table(members: &[MemberView], names: &Names) -> String {
             Amount(member.paid).to_string(),
         ]);
     }
-    table.to_string()
+    table
 }
 
 fn money(request: &RequestView, bill: Option<&Bill>, transaction_fee: Option<u128>) -> Vec<String> {

@@ -6,6 +6,7 @@ use crate::{
     failure::{Failure, Outcome},
     names::Names,
     render::{self, text},
+    table::{Column, Table},
 };
 use poq_client::{
     types::{chain::storage, Phase, RequestView},
@@ -38,9 +39,16 @@ pub async fn run(client: &Client, wanted: Requests, as_json: bool) -> Result<Out
         render::json(&found.iter().map(to_json).collect())?;
         return Ok(Outcome::Done);
     }
-    let mut table = render::table(&[">Request", "State", ">Quality", ">Budget", "From", "Question"]);
+    let mut table = Table::new(&[
+        Column::number("Request"),
+        Column::text("State"),
+        Column::number("Quality").optional(),
+        Column::number("Budget").optional(),
+        Column::text("From").optional(),
+        Column::words("Question"),
+    ]);
     for request in &found {
-        table.add_row([
+        table.row([
             request.id.to_string(),
             request.phase.name().to_owned(),
             quality(request).map_or_else(|| "–".to_owned(), part),
@@ -49,8 +57,8 @@ pub async fn run(client: &Client, wanted: Requests, as_json: bool) -> Result<Out
             render::excerpt(&text(&request.prompt), EXCERPT),
         ]);
     }
-    render::line(table.to_string())?;
-    render::line("`poq request N` shows one of them. The chain forgets a closed request after a while.")?;
+    table.print()?;
+    render::prose("`poq request N` shows one of them. The chain forgets a closed request after a while.")?;
     Ok(Outcome::Done)
 }
 

@@ -1,65 +1,56 @@
-//! Showing the chain: version, blocks, peers, open requests, invariants.
+//! `poq status`: version, blocks, peers, whether the node is up to date, open requests, invariants.
 
 use crate::{
     failure::{Failure, Outcome},
     render,
+    sync::{Limits, Verdict},
 };
 use poq_client::{types::chain::storage, Client};
 use serde_json::json;
 
 /// `poq status`.
 pub async fn run(client: &Client, as_json: bool) -> Result<Outcome, Failure> {
+    let sync = Verdict::of(client, &Limits::default()).await?;
     let best = client.best().await?;
     let finalized = client.finalized().await?.number();
-    let health = client.health().await?;
     let made: u64 = best.value(storage().proof_of_quality().next_request()).await?;
     let open = best.open_requests().await?;
     let models = best.models().await?.len();
     let operators = best.operators().await?.len();
     let invariants = Invariants::of(best.check_invariants().await?);
-    let sync = if health.is_syncing { "catching up" } else { "up to date" };
+    let (chain, kind, node) = tokio::try_join!(client.name(), client.kind(), client.node())?;
+    let (version, number, peers) = (best.spec_version(), best.number(), sync.network.peers);
     if as_json {
         render::json(&json!({
-            "chain": client.name().await?,
-            "chain_type": client.kind().await?,
-            "node": client.node().await?,
-            "spec_version": best.spec_version(),
-            "best_block": best.number(),
+            "chain": chain,
+            "chain_type": kind,
+            "node": node,
+            "spec_version": version,
+            "best_block": number,
             "finalized_block": finalized,
-            "peers": health.peers,
-            "syncing": health.is_syncing,
+            "peers": peers,
+            "syncing": sync.network.is_syncing,
+            "up_to_date": sync.is_up_to_date(),
+            "faults": sync.faults_json(),
+            "block_age_seconds": sync.age,
             "requests": { "made": made, "open": open },
             "models": models,
             "operators": operators,
             "invariants": { "ok": invariants.ok(), "broken": invariants.broken() },
         }))?;
     } else {
-        let facts = [
-            (
-                "Chain",
-                format!(
-                    "{} ({}), runtime version {}",
-                    client.name().await?,
-                    client.kind().await?,
-                    best.spec_version()
-                ),
-            ),
-            ("Node", client.node().await?),
-            ("Blocks", format!("best {}, finalized {finalized}", best.number())),
-            ("Network", format!("{} peers, {sync}", health.peers)),
+        let age = sync.age.map_or_else(String::new, |age| format!(" ({age} s old)"));
+        render::facts(&[
+            ("Chain", format!("{chain} ({kind}), runtime version {version}")),
+            ("Node", node),
+            ("Blocks", format!("best {number}{age}, finalized {finalized}")),
+            ("Network", format!("{peers} peers, {}", sync.in_words())),
             ("Requests", format!("{open} open, {made} ever made")),
             ("Registry", format!("{models} models, {operators} operators")),
-            (
-                "Invariants",
-                match &invariants {
-                    Invariants::Hold => "hold".into(),
-                    Invariants::Broken(broken) => format!("BROKEN: {broken}"),
-                    Invariants::NotChecked(why) => format!("not checked: {why}"),
-                },
-            ),
-        ];
-        for (name, value) in facts {
-            render::line(format!("{name:11} {value}"))?;
+            ("Invariants", invariants.meaning()),
+        ])?;
+        if let Some(wait) = sync.wait() {
+            render::prose(&format!("{} {}; {wait}.", render::bold("Not up to date:"), sync.fault()))?;
         }
     }
     match invariants.broken() {
@@ -68,10 +59,10 @@ pub async fn run(client: &Client, as_json: bool) -> Result<Outcome, Failure> {
     }
 }
 
-/// How the refusal to check begins, of a chain with more state than a node reads at anyone's call.
+/// First words of the refusal to check a chain with more state than a node reads in one call.
 const TOO_MUCH: &str = "too much state";
 
-/// What the chain says of what must always hold.
+/// The chain's word on its invariants.
 #[derive(Debug, PartialEq, Eq)]
 enum Invariants {
     Hold,
@@ -88,9 +79,18 @@ impl Invariants {
         }
     }
 
-    /// `None` if nobody has looked.
+    /// `None` if they were not checked.
     fn ok(&self) -> Option<bool> {
         (!matches!(self, Self::NotChecked(_))).then_some(*self == Self::Hold)
+    }
+
+    /// For people.
+    fn meaning(&self) -> String {
+        match self {
+            Self::Hold => "hold".into(),
+            Self::Broken(broken) => format!("BROKEN: {broken}"),
+            Self::NotChecked(why) => format!("not checked: {why}"),
+        }
     }
 
     fn broken(&self) -> Option<&str> {

@@ -1,10 +1,10 @@
-//! Printing what happens on the chain, as it happens.
+//! `poq watch`: the events of the pallet as they come.
 
 use crate::{
     amount::Amount,
     failure::{Failure, Outcome},
     names::Names,
-    parameters, render,
+    parameters, render, sync,
 };
 use poq_client::{types::chain::proof_of_quality::events::ParametersSet, Client, Error, PALLET};
 use serde_json::{json, Map, Value as Json};
@@ -29,12 +29,13 @@ const TEXTS: [&str; 1] = ["reference"];
 /// Fields of events that hold lists, also if there is only one item.
 const LISTS: [&str; 4] = ["operators", "models", "truth", "auditors"];
 
-/// How much of a hash people get to see.
+/// Characters of a hash shown to people.
 const HASH_CHARACTERS: usize = 12;
 
 /// `poq watch`.
 pub async fn run(client: &Client, as_json: bool) -> Result<Outcome, Failure> {
     let names = Names::load(client, &client.best().await?).await?;
+    sync::warn(client, "events come late, or from blocks of long ago").await;
     let mut blocks = client.best_blocks().await?;
     loop {
         let at = blocks.next().await?;
@@ -62,7 +63,7 @@ pub async fn run(client: &Client, as_json: bool) -> Result<Outcome, Failure> {
     }
 }
 
-/// Fields as JSON; `name` is what the whole is called, because the type of an account is lost.
+/// Fields as JSON; `name` is that of the whole field, because the type of an account is lost.
 fn composite<T: Debug>(fields: &Composite<T>, name: &str) -> Json {
     match fields {
         Composite::Named(fields) => Json::Object(

@@ -1,4 +1,4 @@
-//! "My node earns nothing": what the chain and the operator's own node say, and what to do first.
+//! `poq why`, for an operator that earns nothing: the findings of the chain and of its own node, and the first step.
 
 use crate::{
     amount::{percent, Amount},
@@ -9,6 +9,8 @@ use crate::{
     operators,
     own_node::OwnNode,
     render::{self, text},
+    sync::{Limits, Verdict},
+    table::{Column, Table},
 };
 use poq_client::{
     types::{chain::storage, ModelKind, OperatorView, Parameters, RequestView},
@@ -18,11 +20,12 @@ use poq_primitives::problem::Severity;
 use serde_json::{json, Value};
 use subxt::utils::AccountId32;
 
-/// How many of the newest requests are looked at.
+/// Number of the newest requests that are looked at.
 const LATELY: u64 = 20;
 
 /// `poq why`.
 pub async fn run(client: &Client, why: Why, as_json: bool) -> Result<Outcome, Failure> {
+    let sync = Verdict::of(client, &Limits::default()).await?;
     let at = client.best().await?;
     let names = Names::load(client, &at).await?;
     let account = operator_of(&at, names.find_account(&why.operator)?).await?;
@@ -41,6 +44,7 @@ pub async fn run(client: &Client, why: Why, as_json: bool) -> Result<Outcome, Fa
         None => None,
     };
     let facts = Facts {
+        sync: &sync,
         account,
         operator: operator.as_ref(),
         parameters: &parameters,
@@ -62,7 +66,7 @@ async fn operator_of(at: &At, account: AccountId32) -> Result<AccountId32, Failu
     Ok(operator.unwrap_or(account))
 }
 
-/// How the operator stands in the draws of its models, and how many there were lately.
+/// Standing of the operator in the draws of its models, and the number of latest draws.
 async fn draws(at: &At, operator: &OperatorView, names: &Names) -> Result<Vec<Draws>, Failure> {
     let newest = at.value(storage().proof_of_quality().next_request()).await?;
     let mut lately = Vec::new();
@@ -105,41 +109,34 @@ fn has_part(request: &RequestView, kind: ModelKind, operator: &AccountId32) -> b
 }
 
 fn show(facts: &Facts<'_>, findings: &[Finding], names: &Names) -> Result<(), Failure> {
-    render::line(format!(
-        "Operator    {} ({})",
-        render::bold(&names.account(&facts.account)),
-        facts.account
-    ))?;
-    if let Some(operator) = facts.operator {
-        for (name, value) in summary(operator, facts.parameters) {
-            render::line(format!("{name:11} {value}"))?;
-        }
-    }
+    let mut lines = vec![("Operator", names.account(&facts.account)), ("Address", facts.account.to_string())];
+    lines.extend(facts.operator.into_iter().flat_map(|operator| summary(operator, facts.parameters)));
     if let Some(node) = facts.node {
-        let sync = if node.health.is_syncing { "catching up" } else { "up to date" };
-        render::line(format!("Its node    {} peers, {sync}", node.health.peers))?;
+        let sync = diagnosis::own_sync(node);
+        lines.push(("Its node", format!("{} peers, {}", node.health.peers, sync.in_words())));
     }
+    render::facts(&lines)?;
     if !facts.draws.is_empty() {
-        let mut table = render::table(&[
-            "Model",
-            "Does",
-            ">Part of draws",
-            ">Operators",
-            ">Asked lately",
-            ">Drawn",
-            ">Audits",
+        let mut table = Table::new(&[
+            Column::text("Model"),
+            Column::text("Does"),
+            Column::number("Part of draws"),
+            Column::number("Operators").optional(),
+            Column::number("Asked lately"),
+            Column::number("Drawn").optional(),
+            Column::number("Audits").optional(),
         ]);
         for draws in facts.draws {
-            table.add_row(row(draws));
+            table.row(row(draws));
         }
-        render::line(table.to_string())?;
+        table.print()?;
         let looked_at = facts.draws.first().map_or(0, |draws| draws.looked_at);
-        render::line(format!(
-            "Part of draws: its weight among all who serve the model. Lately: of the newest {looked_at} requests."
+        render::prose(&format!(
+            "Part of draws: its weight among all operators of the model. Lately: of the newest {looked_at} requests."
         ))?;
     }
     if let Some(operator) = facts.operator.filter(|operator| !operator.recent.is_empty()) {
-        render::line(operators::recent_table(operator).to_string())?;
+        operators::recent_table(operator).print()?;
     }
     for finding in findings {
         let mark = match finding.severity {
@@ -147,10 +144,10 @@ fn show(facts: &Facts<'_>, findings: &[Finding], names: &Names) -> Result<(), Fa
             Severity::Costs => "It earns less:",
             Severity::Note => "Note:",
         };
-        render::line(format!("{} {}", render::bold(mark), render::printable(&finding.text)))?;
+        render::prose(&format!("{} {}", render::bold(mark), render::printable(&finding.text)))?;
     }
     let first = findings.iter().find_map(|finding| finding.first_step.as_deref());
-    render::line(format!(
+    render::prose(&format!(
         "{} {}",
         render::bold("First thing to do:"),
         first.unwrap_or("nothing; all that the chain shows is in order.")
@@ -231,11 +228,14 @@ fn to_json(facts: &Facts<'_>, findings: &[Finding], names: &Names) -> Value {
         "node": facts.node.map(|node| json!({
             "peers": node.health.peers,
             "syncing": node.health.is_syncing,
+            "up_to_date": diagnosis::own_sync(node).is_up_to_date(),
+            "best_block": node.pulse.best,
+            "block_age_seconds": diagnosis::own_sync(node).age,
             "has_worker_key": node.has_key,
             "problems": node.problems,
         })),
         "findings": findings.iter().map(finding).collect::<Vec<_>>(),
-        "earns": !findings.iter().any(|finding| finding.severity == Severity::Stops),
+        "earns": facts.sync.is_up_to_date().then(|| !findings.iter().any(|finding| finding.severity == Severity::Stops)),
         "first": findings.iter().find_map(|finding| finding.first_step.as_deref()),
     })
 }

@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{amount, paid, parse, text, total, Node};
+use common::{amount, paid, parse, text, total, wait_for, Node};
 use serde_json::Value;
 use std::{collections::HashSet, process::Child};
 
@@ -19,6 +19,9 @@ async fn a_question_is_answered_scored_and_paid_for_to_the_unit() {
     assert_eq!(asked["state"], "settled");
     assert_eq!(asked["refund_reason"], Value::Null);
     assert_eq!(asked["prompt"], "What is the capital of Peru?");
+    assert_eq!(asked["signer"], asked["requester"]);
+    assert!(asked["finalized"].is_boolean(), "{asked}");
+    wait_for("finality", || (node.request(0)?["finalized"] == true).then_some(()));
     assert!(!asked["answer"].as_str().unwrap().is_empty());
     assert!(asked["blocks"]["closed"].as_u64() > asked["blocks"]["created"].as_u64());
 
@@ -73,6 +76,7 @@ fn for_people(node: &Node, answer: &str) {
     let (out, progress) = (text(&asked.stdout), text(&asked.stderr));
     assert_eq!(out.lines().next(), Some(answer), "the same question at temperature 0");
     assert!(!out.contains('\u{1b}') && !progress.contains('\u{1b}'), "no colours in a pipe");
+    assert!(progress.starts_with("signing as 5Grwva"), "{progress}");
     assert!(progress.contains("request 1 is on the chain"), "{progress}");
     for words in ["below the minimum quality", "more than the price of its model", "POQ back."] {
         assert!(out.contains(words), "{words} is missing: {out}");

@@ -13,7 +13,7 @@ const QUESTION: &str = "What is the capital of Peru?";
 
 const REFERENCE: &str = "Lima";
 
-/// What an answer that names many cities would name, too.
+/// A wrong answer that an answer with many cities would hold, too.
 const DECOY: &str = "Quito";
 
 /// A score at this distance from the truth, or nearer, raises veracity, which begins at the floor.
@@ -24,7 +24,8 @@ fn assert_refused(node: &Node, args: &[&str], name: &str) -> String {
     let output = node.poq(args);
     let said = text(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{args:?}: {said}");
-    assert!(said.starts_with(&format!("error: {name}")), "{args:?}, {name} expected: {said}");
+    let error = said.lines().last().unwrap_or_default();
+    assert!(error.starts_with(&format!("error: {name}")), "{args:?}, {name} expected: {said}");
     assert!(output.stdout.is_empty(), "{}", text(&output.stdout));
     said
 }
@@ -164,7 +165,7 @@ fn refusals(node: &Node, file: &Path) {
     assert!(said.contains("another chain"), "{said}");
 }
 
-/// What `poq watch` has said of the audit.
+/// The output of `poq watch` about the audit.
 fn watched(node: &Node, watch: &mut std::process::Child) {
     let block = || node.json(&["status"])["best_block"].as_u64().unwrap();
     let now = block();
@@ -201,7 +202,7 @@ fn parameters_are_set_for_requests_to_come() {
             &["parameters", action, &with(&file, "fee", json!(0.6))],
             "InvalidParameters: ",
         );
-        assert!(said.contains("at most a half"), "{said}");
+        assert!(said.contains("at most a half (fee is 60%)"), "{said}");
         let said = assert_refused(&node, &["parameters", action, &with(&file, "fees", json!(0.1))], "");
         assert!(said.contains("`fees`"), "{said}");
     }

@@ -23,7 +23,7 @@ use std::{path::Path, process::Command};
 use subxt::{dynamic, utils::AccountId32};
 use tokio::task::JoinSet;
 
-/// How many tasks sign with one account at a time.
+/// Tasks that sign with one account at a time.
 const TASKS: u8 = 24;
 
 /// Amount of each transfer: enough for an account to live.

@@ -1,4 +1,4 @@
-//! What happens to a request when an engine or a node dies, or never was: it settles or is refunded, and nothing is lost.
+//! Requests whose engine or node dies, or never was: each settles or is refunded, and nothing is lost.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "these are tests")]
 
@@ -57,7 +57,7 @@ fn a_node_killed_in_the_middle_does_not_strand_a_request() {
     assert_eq!(again["state"], "settled");
 }
 
-/// How two operators stand after two requests that a node with these options does not answer.
+/// Two operators after two requests that a node with these options does not answer.
 async fn asked_in_vain(options: &[&str]) -> [Value; 2] {
     let node = Node::start_with(options);
     let client = node.client().await;

@@ -1,4 +1,4 @@
-//! What the chain refuses costs nothing, leaves nothing behind, and is said by the name of its error.
+//! Refusals of the chain: each costs nothing, leaves nothing behind, and is said by the name of its error, with the value refused.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "these are tests")]
 
@@ -13,7 +13,7 @@ use poq_client::{
     },
     Client, Error,
 };
-use std::{fs, os::unix::fs::PermissionsExt as _};
+use std::{fs, os::unix::fs::PermissionsExt as _, process::Output};
 
 /// Longer than the runtime takes, by one byte.
 const TOO_LONG: usize = 8 * 1024 + 1;
@@ -32,42 +32,60 @@ async fn bad_requests_are_refused_by_name_and_cost_nothing() {
         model["id"].as_str().unwrap().to_owned()
     };
     let (evaluator, generator) = (hash_of("poq-demo-evaluator"), hash_of("poq-demo-weak"));
-    let refused: &[(&str, &[&str])] = &[
-        ("EmptyPrompt", &[""]),
-        ("EmptyPrompt", &[" \n\t "]),
-        ("EmptyPrompt", &["\u{200b}\u{feff}"]),
-        ("EmptyPrompt", &["-"]),
-        ("PromptTooLong", &[&long]),
-        ("UnknownModel", &["?", "--generator", "no-such-model"]),
-        ("UnknownModel", &["?", "--generator", &nowhere]),
-        ("UnknownModel", &["?", "--evaluator", &nowhere]),
-        ("WrongModelKind", &["?", "--generator", "poq-demo-evaluator"]),
-        ("WrongModelKind", &["?", "--generator", &evaluator]),
-        ("WrongModelKind", &["?", "--evaluator", "poq-demo-weak"]),
-        ("WrongModelKind", &["?", "--evaluator", &generator]),
-        ("InvalidModelList", &["?", "--generator", "poq-demo-weak", "--generator", "poq-demo-weak"]),
-        ("InvalidResponders", &["?", "--responders", "0"]),
-        ("InvalidResponders", &["?", "--responders", "9"]),
-        ("NotEnoughInferenceNodes", &["?", "--responders", "3"]),
-        ("InvalidCommittee", &["?", "--committee", "2"]),
-        ("InvalidCommittee", &["?", "--committee", "64"]),
-        ("NotEnoughQualityValidators", &["?", "--committee", "6"]),
-        ("InvalidSampling", &["?", "--max-tokens", "0"]),
-        ("InvalidSampling", &["?", "--max-tokens", "4097"]),
-        ("InvalidSampling", &["?", "--temperature", "2.001"]),
-        ("ContextTooSmall", &["?", "--max-tokens", "4096"]),
-        ("BudgetTooSmall", &["?", "--budget", "0.000000000001"]),
-        ("InsufficientBalance", &["?", "--budget", "2000000"]),
-        ("InsufficientBalance", &["?", "--from", "//Nobody"]),
+    // The error's name, the arguments, and what its text says in numbers: the value refused, and the limit.
+    let refused: &[(&str, &[&str], &[&str])] = &[
+        ("EmptyPrompt", &[""], &[]),
+        ("EmptyPrompt", &[" \n\t "], &[]),
+        ("EmptyPrompt", &["\u{200b}\u{feff}"], &[]),
+        ("EmptyPrompt", &["-"], &[]),
+        ("PromptTooLong", &[&long], &["8193 bytes", "`MaxPromptLength` = 8192"]),
+        ("UnknownModel", &["?", "--generator", "no-such-model"], &["no-such-model"]),
+        ("UnknownModel", &["?", "--generator", &nowhere], &[&nowhere]),
+        ("UnknownModel", &["?", "--evaluator", &nowhere], &[&nowhere]),
+        ("WrongModelKind", &["?", "--generator", "poq-demo-evaluator"], &["poq-demo-evaluator"]),
+        ("WrongModelKind", &["?", "--generator", &evaluator], &["poq-demo-evaluator"]),
+        ("WrongModelKind", &["?", "--evaluator", "poq-demo-weak"], &["poq-demo-weak"]),
+        ("WrongModelKind", &["?", "--evaluator", &generator], &["poq-demo-weak"]),
+        (
+            "InvalidModelList",
+            &["?", "--generator", "poq-demo-weak", "--generator", "poq-demo-weak"],
+            &["poq-demo-weak, poq-demo-weak"],
+        ),
+        ("InvalidResponders", &["?", "--responders", "0"], &["--responders is 0", "`MaxResponders` = 8"]),
+        ("InvalidResponders", &["?", "--responders", "9"], &["--responders is 9", "`MaxResponders` = 8"]),
+        ("NotEnoughInferenceNodes", &["?", "--responders", "3"], &["--responders is 3", "2 operators"]),
+        (
+            "InvalidCommittee",
+            &["?", "--committee", "2"],
+            &["--committee is 2", "`min_committee` = 3 members", "`MaxCommittee` = 63"],
+        ),
+        ("InvalidCommittee", &["?", "--committee", "64"], &["--committee is 64"]),
+        ("NotEnoughQualityValidators", &["?", "--committee", "6"], &["--committee is 6", "5 operators"]),
+        ("InvalidSampling", &["?", "--max-tokens", "0"], &["--max-tokens is 0", "`MaxTokens` = 4096"]),
+        ("InvalidSampling", &["?", "--max-tokens", "4097"], &["--max-tokens is 4097"]),
+        ("InvalidSampling", &["?", "--temperature", "2.001"], &["--temperature 2.001"]),
+        ("ContextTooSmall", &["?", "--max-tokens", "4096"], &["together 4097", "poq-demo-weak 512"]),
+        ("BudgetTooSmall", &["?", "--budget", "0.000000000001"], &["0.000000000001 POQ", "estimate 0."]),
+        ("InsufficientBalance", &["?", "--budget", "2000000"], &["2000000 POQ", "is missing"]),
+        ("InsufficientBalance", &["?", "--from", "//Nobody"], &["can spend 0 POQ"]),
     ];
-    for (name, args) in refused {
+    for (name, args, numbers) in refused {
         let output = node.poq(&[&["ask"], *args].concat());
         let said = text(&output.stderr);
+        let (error, before) =
+            said.trim_end().rsplit_once('\n').map_or((&*said, ""), |(before, error)| (error, before));
         assert_eq!(output.status.code(), Some(1), "{args:?}: {said}");
-        assert!(said.starts_with(&format!("error: {name}: ")), "{name} expected: {said}");
-        assert_eq!(said.lines().count(), 1, "one line: {said}");
+        assert!(error.starts_with(&format!("error: {name}: ")), "{name} expected: {said}");
+        let is_expected = |line: &str| line.starts_with("signing as ") || line.starts_with("warning: ");
+        assert!(before.lines().all(is_expected), "one line, after the account that signs: {said}");
+        for number in *numbers {
+            assert!(error.contains(number), "{number} is missing: {error}");
+        }
         assert!(output.stdout.is_empty());
     }
+    let many: Vec<_> = (0..9).flat_map(|_| ["--generator", "poq-demo-weak"]).collect();
+    let said = text(&node.poq(&[&["ask", "?"], &many[..]].concat()).stderr);
+    assert!(said.contains("9 generators are too many: a request names at most 8"), "{said}");
     assert_eq!(total(&client, "//Alice").await, before, "not even a fee");
     assert_eq!(node.json(&["status"])["requests"]["made"], 0);
 
@@ -77,6 +95,11 @@ async fn bad_requests_are_refused_by_name_and_cost_nothing() {
     node.assert_invariants();
 }
 
+/// The last line on standard error: the error, after the account that signs.
+fn last(output: &Output) -> String {
+    text(&output.stderr).lines().last().unwrap_or_default().to_owned()
+}
+
 /// An account that can pay the fee of a transaction but not a budget.
 async fn not_for_this_account(node: &Node, client: &Client) {
     let poor = keypair("//Poor").unwrap().public_key().to_address();
@@ -84,11 +107,11 @@ async fn not_for_this_account(node: &Node, client: &Client) {
     client.submit(call, &keypair("//Bob").unwrap()).await.unwrap();
     let output = node.poq(&["ask", "?", "--from", "//Poor"]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(text(&output.stderr).starts_with("error: InsufficientBalance: "), "{}", text(&output.stderr));
+    assert!(last(&output).starts_with("error: InsufficientBalance: "), "{}", text(&output.stderr));
     assert_eq!(total(client, "//Poor").await, 50_000_000_000);
 }
 
-/// What `poq` never sends: bytes that are no text. Nor is it tried out first: the chain itself must refuse.
+/// Bytes that are no text, which `poq` never sends. They are not tried out first: the chain itself must refuse.
 async fn without_poq(node: &Node, client: &Client) {
     let models = client.best().await.unwrap().models().await.unwrap();
     let id = |name: &str| models.iter().find(|model| model.name == name.as_bytes()).unwrap().id;
@@ -139,13 +162,16 @@ fn operators(node: &Node) {
     let register = |more: &[&'static str]| [&["register"], &MODEL[..], more].concat();
     let worker_key = ["register", "--model", "poq-demo-weak", "--worker", &worker];
     let with = |consent| [&worker_key[..], &["--consent", consent]].concat();
+    let many: Vec<_> = (0..17).flat_map(|_| MODEL).collect();
     let steps: &[(&[&str], Option<&str>)] = &[
         (&["chill"], Some("NotAnOperator: ")),
         (&["capacity", "--pairs", "8"], Some("NotAnOperator: ")),
         (&["bond", "0"], Some("ZeroAmount: ")),
-        (&["bond", "1"], Some("StakeTooSmall: ")),
+        (&["bond", "1"], Some("StakeTooSmall: The stake would be 1 POQ for no models yet. The stake is less than the minimum (`min_stake` = 1000 POQ")),
+        (&["bond", "20000000"], Some("Token: ")),
         (&["bond", "1500"], None),
         (&["resume"], Some("NotChilled: ")),
+        (&[&["register", "--worker", "//Bob//worker"], &many[..]].concat(), Some("17 models are too many: an operator serves at most 16")),
         (&register(&[]), Some("the account has no worker key yet")),
         (&worker_key, Some("InvalidConsent: ")),
         (&with(&of_another), Some("--consent is not a signature of worker key")),
@@ -156,16 +182,16 @@ fn operators(node: &Node) {
         (&register(&[]), None),
         (&register(&["--worker", "//Bob//another"]), None),
         (&[&register(&["--worker-suri-file"])[..], &[secret]].concat(), None),
-        (&[&register(&["--model", "poq-demo-evaluator"])[..], &[]].concat(), Some("StakeTooSmall: ")),
+        (&[&register(&["--model", "poq-demo-evaluator"])[..], &[]].concat(), Some("StakeTooSmall: The stake is 1500 POQ for 2 models.")),
         (&["capacity", "--pairs", "8"], None),
         (&["capacity", "--pairs", "0", "--tokens", "0"], Some("InvalidCapacity: ")),
         (&["chill"], None),
         (&["chill"], Some("AlreadyChilled: ")),
         (&["resume"], None),
-        (&["unbond", "1000"], Some("RemainderTooSmall: ")),
-        (&["unbond", "1500.5"], Some("NotEnoughStake: ")),
+        (&["unbond", "1000"], Some("RemainderTooSmall: Of 1500 POQ, 500 POQ would stay for 1 model.")),
+        (&["unbond", "1500.5"], Some("NotEnoughStake: The stake is 1500 POQ, the amount 1500.5 POQ.")),
         (&["unbond", "1500"], None),
-        (&["withdraw"], Some("NothingToWithdraw: ")),
+        (&["withdraw"], Some("NothingToWithdraw: 1500 POQ can be withdrawn from block ")),
     ];
     for (args, refused) in steps {
         let output = node.poq(&[&["--from", "bob", "operator"], *args].concat());
@@ -174,7 +200,10 @@ fn operators(node: &Node) {
             None => assert_eq!(output.status.code(), Some(0), "{args:?}: {said}"),
             Some(start) => {
                 assert_eq!(output.status.code(), Some(1), "{args:?}: {said}");
-                assert!(said.starts_with(&format!("error: {start}")), "{args:?}, {start} expected: {said}");
+                assert!(
+                    last(&output).starts_with(&format!("error: {start}")),
+                    "{args:?}, {start} expected: {said}"
+                );
             }
         }
     }
@@ -218,7 +247,7 @@ fn a_consent_can_be_made_without_a_node() {
     assert!(subxt_signer::sr25519::verify(&signature, agreed, &worker.public_key()));
 
     let output = consent("07");
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.status.code(), Some(2));
     assert!(text(&output.stderr).contains("32 bytes in hex"), "{}", text(&output.stderr));
 }
 

@@ -1,4 +1,4 @@
-//! `poq why`: what a real chain and a real node say of operators that earn nothing.
+//! `poq why`: findings of a real chain and a real node about operators that earn nothing.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "these are tests")]
 
@@ -12,7 +12,7 @@ use std::{
 };
 use subxt::rpcs::client::{rpc_params, RpcClient};
 
-/// The kinds of what was found.
+/// The kinds of the findings.
 fn kinds(answer: &Value) -> Vec<&str> {
     answer["findings"].as_array().unwrap().iter().map(|finding| finding["kind"].as_str().unwrap()).collect()
 }
@@ -26,7 +26,7 @@ fn why_says_what_is_wrong_and_what_to_do_first() {
     assert_eq!((kinds(&answer), &answer["earns"]), (vec!["no_demand"], &true.into()));
     assert_eq!(answer["draws"][0]["requests_for_it"], 0);
 
-    // A healthy operator, of whom its own node has nothing to say.
+    // A healthy operator, about which its own node has nothing to say.
     node.json(&["ask", "What is the capital of Peru?"]);
     let answer = node.json(&["why", "operator-2", "--node", &url]);
     assert_eq!((kinds(&answer), &answer["first"]), (vec![], &Value::Null), "{answer}");
@@ -38,7 +38,7 @@ fn why_says_what_is_wrong_and_what_to_do_first() {
     let own = &answer["node"];
     assert_eq!((&own["has_worker_key"], &own["syncing"]), (&true.into(), &false.into()));
 
-    // Nobody: what it takes.
+    // An account that is no operator: the way to become one.
     let answer = node.json(&["why", "bob"]);
     assert_eq!((kinds(&answer), &answer["earns"]), (vec!["not_an_operator"], &false.into()));
     assert!(answer["first"].as_str().unwrap().contains("operator bond 1000"), "{answer}");
@@ -102,7 +102,7 @@ fn second(port: u16, peer: &str, uri: &str) -> harness::Node {
     node
 }
 
-/// Where a node listens for peers.
+/// Address at which a node listens for peers.
 fn address_of(url: &str) -> String {
     let ask = async {
         let client = RpcClient::from_insecure_url(url).await.unwrap();

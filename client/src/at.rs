@@ -71,7 +71,7 @@ impl At {
         self.0.metadata_ref()
     }
 
-    /// The library underneath, for what this crate does not do.
+    /// The library underneath, for everything outside this crate.
     pub fn library(&self) -> &OnlineClientAtBlock<SubstrateConfig> {
         &self.0
     }
@@ -234,8 +234,8 @@ impl At {
         self.view(question).await?.map_err(|error| self.explain(&error))
     }
 
-    /// Whether all holds that must hold between the pallet's stored values: `Err` says what does not, or that there is too much state
-    /// to check in one call.
+    /// Whether the invariants between the pallet's stored values hold: `Err` names the one that is broken, or says that there is too much
+    /// state to check in one call.
     ///
     /// # Errors
     /// [`Error::Unreachable`], [`Error::Undecodable`].
@@ -243,7 +243,7 @@ impl At {
         self.view(view_functions().proof_of_quality().check_invariants()).await
     }
 
-    /// Why the chain would refuse these parameters, if it would.
+    /// Reason for which the chain would refuse these parameters, as `Err`.
     ///
     /// # Errors
     /// [`Error::Unreachable`], [`Error::Undecodable`].

@@ -12,12 +12,12 @@ use crate::{
 };
 use subxt::utils::AccountId32;
 
-/// What an account has, in units.
+/// Balance of an account, in units.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Balance {
-    /// All of it.
+    /// Everything, on hold or not.
     pub total: u128,
-    /// What it can spend without being removed from the chain.
+    /// Amount that it can spend without being removed from the chain.
     pub spendable: u128,
     /// On hold as an operator's stake.
     pub stake: u128,
@@ -28,7 +28,7 @@ pub struct Balance {
 }
 
 impl At {
-    /// What an account has; nothing, if the chain does not know it.
+    /// Balance of an account; zero if the chain does not know it.
     ///
     /// # Errors
     /// [`Error::Unreachable`], [`Error::Undecodable`].

@@ -20,10 +20,10 @@ use subxt::{
 };
 use tokio::{sync::Mutex, time::timeout};
 
-/// How long a node may take to let a client in.
+/// Longest wait for a node to let a client in.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Where every chain keeps the time of a block: `Timestamp.Now`, 8 bytes of milliseconds since 1970.
+/// Storage key of the time of a block on every chain: `Timestamp.Now`, 8 bytes of milliseconds since 1970.
 const TIMESTAMP_NOW: [u8; 32] = [
     0xf0, 0xc3, 0x65, 0xc3, 0xcf, 0x59, 0xd6, 0x71, 0xeb, 0x72, 0xda, 0x0e, 0x7a, 0x41, 0x13, 0xc4, 0x9f,
     0x1f, 0x05, 0x15, 0xf4, 0x62, 0xcd, 0xcf, 0x84, 0xe0, 0xf1, 0xd6, 0x04, 0x5d, 0xfc, 0xbb,
@@ -43,22 +43,45 @@ pub struct Client {
     pub(crate) signing: Arc<Mutex<()>>,
 }
 
-/// Where the chain stands, as a node sees it.
+/// Blocks of the chain, as a node sees them.
 #[derive(Clone, Copy, Debug)]
 pub struct Pulse {
     /// Number of the best block.
     pub best: u64,
     /// Number of the newest finalized block.
     pub finalized: u64,
-    /// Time of the best block, by its author's clock.
-    pub time: SystemTime,
+    /// Time of the best block, by its author's clock; `None` for the genesis block, which has none.
+    pub time: Option<SystemTime>,
 }
 
 impl Pulse {
-    /// How old the best block is at `now`; nothing, if its author's clock is ahead.
-    pub fn age(&self, now: SystemTime) -> Duration {
-        now.duration_since(self.time).unwrap_or_default()
+    /// The pulse of the node behind `rpc`. Needs no metadata, so it costs the node next to nothing.
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`], [`Error::Undecodable`].
+    pub async fn of(rpc: &Rpc) -> Result<Self, Error> {
+        let gone = || Error::Undecodable("the node does not know its own newest block".into());
+        let best = rpc.chain_get_block_hash(None).await.map_err(Error::of)?.ok_or_else(gone)?;
+        let finalized = rpc.chain_get_finalized_head().await.map_err(Error::of)?;
+        let now = rpc.state_get_storage(&TIMESTAMP_NOW, Some(best)).await.map_err(Error::of)?;
+        // No time is set before the first block.
+        let millis = now.map_or(Ok(0), |bytes| u64::decode(&mut &bytes[..])).map_err(Error::of)?;
+        Ok(Self {
+            best: number(rpc, best).await?.ok_or_else(gone)?,
+            finalized: number(rpc, finalized).await?.ok_or_else(gone)?,
+            time: (millis > 0).then(|| SystemTime::UNIX_EPOCH + Duration::from_millis(millis)),
+        })
     }
+
+    /// Age of the best block at `now`: zero if its author's clock is ahead, `None` for the genesis block.
+    pub fn age(&self, now: SystemTime) -> Option<Duration> {
+        self.time.map(|time| now.duration_since(time).unwrap_or_default())
+    }
+}
+
+async fn number(rpc: &Rpc, block: H256) -> Result<Option<u64>, Error> {
+    let header = rpc.chain_get_header(Some(block)).await.map_err(Error::of)?;
+    Ok(header.map(|header| header.number()))
 }
 
 /// Blocks as they come.
@@ -185,7 +208,7 @@ impl Client {
         self.api.stream_blocks().await.map(Blocks).map_err(Error::of)
     }
 
-    /// Where the budget of request `id` went, by the event of its end in block `number`; `None` if the node has forgotten that block's
+    /// Split of the budget of request `id`, by the event of its end in block `number`; `None` if the node has forgotten that block's
     /// state.
     ///
     /// # Errors
@@ -242,26 +265,11 @@ impl Client {
         self.rpc.system_health().await.map_err(Error::of)
     }
 
-    /// Where the chain stands. Needs no metadata, so it costs the node next to nothing.
+    /// The node's best and newest finalized block, and the time of the best, as [`Pulse::of`].
     ///
     /// # Errors
     /// [`Error::Unreachable`], [`Error::Undecodable`].
     pub async fn pulse(&self) -> Result<Pulse, Error> {
-        let gone = || Error::Undecodable("the node does not know its own newest block".into());
-        let best = self.rpc.chain_get_block_hash(None).await.map_err(Error::of)?.ok_or_else(gone)?;
-        let finalized = self.rpc.chain_get_finalized_head().await.map_err(Error::of)?;
-        let now = self.rpc.state_get_storage(&TIMESTAMP_NOW, Some(best)).await.map_err(Error::of)?;
-        // No time is set before the first block.
-        let millis = now.map_or(Ok(0), |bytes| u64::decode(&mut &bytes[..])).map_err(Error::of)?;
-        Ok(Pulse {
-            best: self.number(best).await?.ok_or_else(gone)?,
-            finalized: self.number(finalized).await?.ok_or_else(gone)?,
-            time: SystemTime::UNIX_EPOCH + Duration::from_millis(millis),
-        })
-    }
-
-    async fn number(&self, block: H256) -> Result<Option<u64>, Error> {
-        let header = self.rpc.chain_get_header(Some(block)).await.map_err(Error::of)?;
-        Ok(header.map(|header| header.number()))
+        Pulse::of(&self.rpc).await
     }
 }

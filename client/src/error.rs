@@ -15,7 +15,7 @@ pub enum Error {
         /// Name of the error: a variant of a pallet's `Error`; or `Token`, `InsufficientBalance` (for a fee), `RequireSudo`,
         /// `InvalidTransaction`, `Refused`.
         name: String,
-        /// What it means: the docs of that variant in the node's metadata.
+        /// Meaning: the docs of that variant in the node's metadata.
         docs: String,
     },
     /// The answer is not what this client expects: node and client are of releases too far apart.
@@ -66,7 +66,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// What an error of the RPC library means: [`Error::Unreachable`] or [`Error::Undecodable`].
+    /// Meaning of an error of the RPC library: [`Error::Unreachable`] or [`Error::Undecodable`].
     pub fn of(error: impl Display) -> Self {
         let text = error.to_string();
         // The library has two dozen error types around the one that matters, and no way in; its texts are the only constant.
@@ -89,7 +89,7 @@ impl Error {
         Self::Unreachable(format!("no node answers at {url} ({})", cause(&error.to_string())))
     }
 
-    /// What came of a transaction that is in a block and failed.
+    /// Error of a transaction that is in a block and failed.
     pub(crate) fn of_dispatch(error: &DispatchError) -> Self {
         match error {
             DispatchError::Module(module) => match module.details() {

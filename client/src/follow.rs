@@ -12,19 +12,19 @@ use subxt::utils::AccountId32;
 use subxt_signer::sr25519::Keypair;
 use tokio::time::sleep;
 
-/// How long to wait before connecting again to a node that went away.
+/// Pause before connecting again to a node that went away.
 const RECONNECT_PAUSE: Duration = Duration::from_secs(1);
 
 /// A request that is in a block.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Asked {
-    /// Its number.
+    /// Number of the request.
     pub id: u64,
-    /// Who asked.
+    /// The account that asked.
     pub requester: AccountId32,
     /// The question, UTF-8.
     pub prompt: Vec<u8>,
-    /// What the transaction cost, in units; not the request's budget.
+    /// Fee of the transaction, in units; not the request's budget.
     pub fee: u128,
 }
 
@@ -38,7 +38,7 @@ impl Asked {
 /// News of a request that is followed.
 #[derive(Debug)]
 pub enum News<'a> {
-    /// How it stands in a best block.
+    /// State of the request in a best block.
     Stands {
         /// The request.
         request: &'a RequestView,
@@ -65,7 +65,7 @@ impl Client {
         Ok(Asked { id: event.request, requester, prompt, fee: included.fee })
     }
 
-    /// Follows a request block by block until it is over; `hear` is told how it stands. Returns its last state.
+    /// Follows a request block by block until it is over; `hear` gets each state. Returns the last one.
     ///
     /// A node that goes away is waited for, for ever, and this client connects to it again: the request is on the chain, not in the
     /// node. Drop the future to stop waiting.

@@ -9,7 +9,7 @@
 //! let request = client.follow(&asked, |news| println!("{news:?}")).await?;
 //! ```
 //!
-//! The whole program is `examples/ask.rs`. What stands in no function of this crate is said with [`types::chain`], the generated
+//! The whole program is `examples/ask.rs`. Everything else is addressed with [`types::chain`], the generated
 //! addresses of all calls, view functions, stored values, constants and events: `client.submit(tx().proof_of_quality().chill(), &signer)`.
 
 mod at;
@@ -40,7 +40,7 @@ pub fn keypair(uri: &str) -> Result<Keypair, Error> {
     Keypair::from_uri(&uri).map_err(|_| Error::NoSecret)
 }
 
-/// 32 bytes that nobody can foresee: what [`Terms::audit`](types::Terms::audit) holds if the request is no audit.
+/// 32 bytes that nobody can foresee: the value of [`Terms::audit`](types::Terms::audit) in a request that is no audit.
 ///
 /// # Errors
 /// [`Error::NoRandomness`].

@@ -24,19 +24,19 @@ use tokio::time::sleep;
 /// The pallet that makes calls as root.
 const SUDO: &str = "Sudo";
 
-/// How often a transaction is signed anew because another one of the same account took its nonce.
+/// Most attempts to sign a transaction whose nonce another one of the same account took.
 const NONCE_ATTEMPTS: u32 = 20;
 
-/// How long to wait before that.
+/// Pause before the next of these attempts.
 const NONCE_PAUSE: Duration = Duration::from_millis(300);
 
-/// How often to look whether an upgrade of the chain is final: for a minute.
+/// Most looks whether an upgrade of the chain is final: a minute of them.
 const UPGRADE_ATTEMPTS: u32 = 60;
 
-/// How long to wait before that.
+/// Pause before the next look.
 const UPGRADE_PAUSE: Duration = Duration::from_secs(1);
 
-/// How long a transaction is waited for.
+/// The event that ends the wait for a transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Until {
     /// Until it is in a best block, which takes about a block time. A re-organisation may still take it out.
@@ -48,7 +48,7 @@ pub enum Until {
 /// A transaction in a block, which succeeded.
 pub struct Included {
     events: ExtrinsicEvents<SubstrateConfig>,
-    /// What it cost, in units.
+    /// Fee of the transaction, in units.
     pub fee: u128,
 }
 
@@ -64,9 +64,9 @@ impl Included {
     }
 }
 
-/// Why a transaction is not in a block.
+/// Reason for which a transaction is not in a block.
 enum Rejection {
-    /// Its nonce is taken: sign anew. With the pool's reason.
+    /// The nonce is taken: sign anew. With the pool's reason.
     NonceTaken(String),
     /// For good.
     Final(Error),
@@ -236,7 +236,7 @@ async fn check_sudo(at: &At, signer: &Keypair) -> Result<(), Error> {
     }
 }
 
-/// What the pool says of a transaction. The codes are those of `author_submitExtrinsic`.
+/// The pool's rejection of a transaction. The codes are those of `author_submitExtrinsic`.
 fn rejection(error: &ExtrinsicError) -> Rejection {
     let ExtrinsicError::ErrorSubmittingTransaction(BackendError::Rpc(BackendRpcError::ClientError(
         RpcError::User(user),

@@ -83,13 +83,13 @@ pub type Parts = u32;
 /// SHA-256 of a model's file.
 pub type ModelId = [u8; 32];
 
-/// What a requester asks for, besides the prompt.
+/// Terms of a request: everything but the prompt.
 pub type Terms = pallet::requests::Terms<u128>;
 
-/// How a budget divides.
+/// Parts of a budget.
 pub type Budget = pallet::requests::Budget<u128>;
 
-/// Where a request stands.
+/// Phase of a request.
 pub type Phase = pallet::requests::Phase<u32>;
 
 /// The economic parameters.
@@ -101,10 +101,10 @@ pub type ClosedDuty = pallet::duties::ClosedDuty<u128>;
 /// Stake on its way out.
 pub type Unbonding = pallet::operators::Unbonding<u128, u32>;
 
-/// What a model costs.
+/// Price of a model's work.
 pub type Price = pallet::models::Price<u128>;
 
-/// How long a model's operators have, in blocks.
+/// Time that a model's operators have, in blocks.
 pub type Windows = pallet::models::Windows<u32>;
 
 impl From<PalletCall> for RootCall {
@@ -135,7 +135,7 @@ impl Budget {
 }
 
 impl Phase {
-    /// Its name in JSON.
+    /// Name in JSON.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Requested => "requested",
@@ -174,7 +174,7 @@ impl RefundReason {
 }
 
 impl Work {
-    /// Its name in JSON.
+    /// Name in JSON.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Pending => "pending",
@@ -203,7 +203,7 @@ impl Work {
 }
 
 impl Role {
-    /// Its name in JSON.
+    /// Name in JSON.
     pub fn name(&self) -> &'static str {
         match self {
             Self::InferenceNode => "inference_node",
@@ -231,7 +231,7 @@ impl Workload {
 }
 
 impl Standing {
-    /// What it counts for in the draw of inference nodes: reliability times quality, each at least as in `floor`.
+    /// Weight in the draw of inference nodes: reliability times quality, each at least as in `floor`.
     pub fn promise(&self, floor: &Standing) -> Parts {
         let reliability = u64::from(self.reliability.max(floor.reliability));
         let product = reliability * u64::from(self.quality.max(floor.quality)) / 1_000_000;
@@ -239,16 +239,16 @@ impl Standing {
     }
 }
 
-/// Where the budget of a closed request went: `paid + fee + refund` is the whole.
+/// Split of the budget of a closed request: `paid + fee + refund` is the whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Closed {
     /// The request.
     pub request: u64,
-    /// What the operators were paid.
+    /// Pay of the operators.
     pub paid: u128,
-    /// What went to the chain: its fee, what waiting cost, and what `min_quality` withheld.
+    /// The chain's part: its fee, the cost of waiting, and the pay that `min_quality` withheld.
     pub fee: u128,
-    /// What went back to the requester.
+    /// Sum returned to the requester.
     pub refund: u128,
 }
 

@@ -12,6 +12,7 @@ use std::{
     process::ExitCode,
     time::Duration,
 };
+use subxt_signer::DEV_PHRASE;
 use testnet::{
     chaos,
     ending::Ending,
@@ -32,7 +33,7 @@ struct Args {
 const EXAMPLES: &str = "\
 Examples:
   poq-testnet up                       start it, or go on where it was stopped
-  poq --from Bob ask \"What is the capital of Peru?\"
+  poq --suri-file ~/.cache/proof-of-quality/network/bob ask \"What is the capital of Peru?\"
   poq-testnet status                   who runs, memory, blocks
   poq-testnet down                     stop it, keep its data
   poq-testnet down --forget            stop it, remove its data
@@ -145,6 +146,9 @@ async fn up(place: &Folder, rpc_port: u16, port: u16, models: PathBuf) -> Result
     refuse_if_ports_are_taken(&network)?;
     network.equip()?;
     network.save(folder)?;
+    // An account with funds to ask with: `poq` takes no development key by name on this chain, which is not of type Development.
+    let bob = folder.join("bob");
+    programs::write_secret(&bob, &format!("{DEV_PHRASE}//Bob"))?;
     say(&format!(
         "{} a network of {} nodes in {}",
         if fresh { "starting" } else { "going on with" },
@@ -167,9 +171,10 @@ async fn up(place: &Folder, rpc_port: u16, port: u16, models: PathBuf) -> Result
     say(&show::table(&show::statuses(&network).await).trim_fmt())?;
     let first = network.nodes().first().context("there are no nodes")?;
     say(&format!(
-        "\nIt runs. Next:\n  export POQ_URL={}    # or any other of these\n  {} --from Bob ask \"What is the capital of Peru?\"\n  {}\n  {}",
+        "\nIt runs. Next:\n  export POQ_URL={}    # or any other of these\n  {} --suri-file {} ask \"What is the capital of Peru?\"\n  {}\n  {}",
         first.url(),
         quoted(&called().with_file_name("poq")),
+        quoted(&bob),
         place.hint("status"),
         place.hint("down")
     ))

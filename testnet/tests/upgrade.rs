@@ -151,7 +151,9 @@ async fn upgrade(client: &Client) {
 /// Output of `poq ask`.
 async fn ask_by_program(url: &str) -> serde_json::Value {
     let mut poq = tokio::process::Command::new(programs::find("poq").unwrap());
-    poq.args(["--url", url, "--from", "//Dave", "--json", "ask", "What is the capital of France?"]);
+    poq.args(["--url", url, "--json", "ask", "What is the capital of France?"]);
+    // Written out: no development key is taken by name on a chain of type Local.
+    poq.env("POQ_SURI", format!("{}//Dave", subxt_signer::DEV_PHRASE));
     let said = poq.output().await.unwrap();
     assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
     serde_json::from_slice(&said.stdout).unwrap()
