@@ -93,6 +93,26 @@ With --json it prints one object:
        problems[{kind, severity, subject, what, remedy}]}
 Where the node at --url is not up to date with the chain, `earns` is null: nothing is known yet.";
 
+const RECEIPT_EXAMPLES: &str = "\
+A receipt proves to anyone, without a node: who answered, how each answer was scored and by whom, who was
+paid what, and by digests which texts were asked and answered. It begins at a block that the reader
+trusts, usually the genesis block, and follows GRANDPA's voters from there. It does not prove that an
+answer is right, nor which model wrote it.
+
+`poq receipt` needs the state of the block that the receipt begins with. A node forgets states, so for
+the genesis block of an older chain name the chain's specification, or ask an archive node.
+
+`poq verify` takes the genesis hash from --anchor, --genesis or POQ_GENESIS; otherwise the one that is
+remembered for --url; otherwise that of the node at --url, if it is on this machine.
+
+Exit codes of `poq verify`: 0 the receipt holds, 1 it does not, or the text of --answer is not in it.
+
+Examples:
+  poq receipt 7 > receipt.json
+  poq receipt 7 --chain chain.json > receipt.json      chain.json: poq-node export-chain-spec --raw
+  poq verify receipt.json --anchor 0x2c5f…
+  poq verify receipt.json --answer \"Lima.\" --json | jq .best";
+
 const AUDIT_EXAMPLES: &str = "\
 An audit is a question whose answer is known. It is asked like any other, and nobody can tell it
 from any other until it is revealed: the request carries a commitment to the answer key where others
@@ -278,6 +298,12 @@ pub enum Command {
         /// Number of the request
         id: u64,
     },
+    /// Print a receipt: a proof of what became of a request, as JSON
+    #[command(after_help = RECEIPT_EXAMPLES)]
+    Receipt(MakeReceipt),
+    /// Check a receipt without a node, and show what it proves
+    #[command(after_help = RECEIPT_EXAMPLES)]
+    Verify(Verify),
     /// List the newest requests, of everybody or of one account
     Requests(Requests),
     /// Show an account's balance: spendable, stake, budgets on hold
@@ -335,6 +361,36 @@ pub enum Command {
         #[command(subcommand)]
         command: Option<ParametersCommand>,
     },
+}
+
+/// Parts of a receipt that the caller chooses.
+#[derive(Debug, clap::Args)]
+pub struct MakeReceipt {
+    /// Number of the request; it must be over, and its end final
+    pub id: u64,
+
+    /// Hash of the block that the receipt begins with [default: the genesis block]
+    #[arg(long, value_name = "HASH", value_parser = hash, conflicts_with = "chain")]
+    pub anchor: Option<[u8; 32]>,
+
+    /// The chain's specification, raw: it has the state of the genesis block, which nodes forget
+    #[arg(long, value_name = "FILE")]
+    pub chain: Option<PathBuf>,
+}
+
+/// Expectations of a receipt.
+#[derive(Debug, clap::Args)]
+pub struct Verify {
+    /// The receipt; `-` is standard input
+    pub file: PathBuf,
+
+    /// Hash of the block that the receipt must begin with [default: the chain's genesis block, see below]
+    #[arg(long, value_name = "HASH", value_parser = hash)]
+    pub anchor: Option<[u8; 32]>,
+
+    /// A text that must be one of the answers, to the letter
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+    pub answer: Option<String>,
 }
 
 /// Requests to list.
@@ -446,8 +502,20 @@ pub enum ParametersCommand {
 #[command(after_help = ASK_EXAMPLES)]
 pub struct Ask {
     /// The question; it becomes public. `-` reads it from standard input
-    #[arg(allow_hyphen_values = true)]
+    #[arg(allow_hyphen_values = true, required_unless_present = "chat")]
+    pub question: Option<String>,
+
+    /// The prompt that question, system message and conversation are together.
+    #[arg(skip)]
     pub prompt: String,
+
+    /// A system message: how to answer
+    #[arg(long, value_name = "TEXT")]
+    pub system: Option<String>,
+
+    /// The conversation before the question, as JSON: [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yes?"}]
+    #[arg(long, value_name = "FILE")]
+    pub chat: Option<PathBuf>,
 
     /// A generator that may answer; may be given more than once [default: all that somebody serves and whose context has room]
     #[arg(long = "generator", value_name = "NAME|HASH")]

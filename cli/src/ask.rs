@@ -3,6 +3,7 @@
 use crate::{
     account,
     amount::Amount,
+    chat,
     args::{Ask, Shared},
     audit::Sealed,
     failure::{Failure, Outcome},
@@ -40,7 +41,8 @@ const LAST_LOOK: Duration = Duration::from_secs(5);
 
 /// `poq ask`.
 pub async fn run(mut client: Client, mut ask: Ask, shared: &Shared) -> Result<Outcome, Failure> {
-    ask.prompt = question(ask.prompt, io::stdin())?;
+    let said = ask.question.take().map(|said| question(said, io::stdin())).transpose()?;
+    ask.prompt = chat::prompt(said, ask.system.as_deref(), ask.chat.as_deref())?;
     let deadline = Instant::now() + Duration::from_secs(ask.timeout);
     let signer = account::signer(shared, &client).await?;
     let at = client.best().await?;

@@ -7,6 +7,7 @@ mod args;
 mod ask;
 mod audit;
 mod author;
+mod chat;
 mod diagnosis;
 mod engine;
 mod failure;
@@ -21,6 +22,7 @@ mod own_node;
 mod parameters;
 mod pin;
 mod progress;
+mod receipt;
 mod render;
 mod request;
 mod requests;
@@ -66,6 +68,7 @@ async fn run(args: Args) -> Result<Outcome, Failure> {
         Command::Key(key) => return key::run(key, shared.json),
         // Made where the worker key is, which may be without a node.
         Command::Operator(Operator::Consent(consent)) => return operator::consent(consent, &shared).await,
+        Command::Verify(wanted) => return receipt::check(wanted, &shared).await,
         // Within its own deadline.
         Command::Health(limits) => return health::run(limits, &shared).await,
         _ => {}
@@ -82,6 +85,8 @@ async fn on_chain(client: &Client, command: Command, shared: &Shared) -> Result<
     match command {
         Command::Ask(ask) => ask::run(client.clone(), ask, shared).await,
         Command::Request { id } => request::run(client, id, shared.json).await,
+        Command::Receipt(wanted) => receipt::make(client, &wanted).await,
+        Command::Verify(wanted) => receipt::check(&wanted, shared).await,
         Command::Requests(wanted) => requests::run(client, wanted, shared.json).await,
         Command::Balance { who } => wallet::balance(client, who.as_deref(), shared).await,
         Command::Send { to, amount } => wallet::send(client, &to, amount, shared).await,

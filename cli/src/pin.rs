@@ -21,6 +21,27 @@ pub async fn connect(shared: &Shared) -> Result<Client, Failure> {
     Ok(client)
 }
 
+/// The genesis hash of the chain that the caller trusts: the pinned one; for an address within this machine the one of its node.
+pub async fn trusted(shared: &Shared) -> Result<[u8; 32], Failure> {
+    if let Some(genesis) = shared.genesis {
+        return Ok(genesis);
+    }
+    if address::way(&shared.url) == Some(address::Way::Own) {
+        let client = Client::connect(&shared.url).await;
+        return client.map(|client| client.genesis()).map_err(|_| no_chain(&shared.url));
+    }
+    let file = folder().zip(Url::parse(&shared.url).ok()).map(|(folder, url)| folder.join(file_name(&url)));
+    let remembered = file.and_then(|file| fs::read_to_string(file).ok());
+    remembered.and_then(|text| parse_hash(text.trim())).ok_or_else(|| no_chain(&shared.url))
+}
+
+fn no_chain(url: &str) -> Failure {
+    Failure::Input(format!(
+        "it is not known which chain to trust: no chain is remembered for {url}, and no node of this machine answers there. Name the \
+         chain's genesis hash with --genesis"
+    ))
+}
+
 /// Refuses a node of another chain than the one that is pinned by `wanted`, or else for its address.
 fn check(client: &Client, wanted: Option<&[u8; 32]>) -> Result<(), Failure> {
     let (url, genesis) = (client.url(), client.genesis());

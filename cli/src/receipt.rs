@@ -2,10 +2,11 @@
 
 use crate::{
     amount::{part, Amount},
-    args::{MakeReceipt, Verify},
+    args::{MakeReceipt, Shared, Verify},
     failure::{Failure, Outcome},
-    render,
+    pin, render,
     request::fraction,
+    table::{Column, Table},
 };
 use poq_client::{
     types::{Phase, StoredMember},
@@ -68,15 +69,19 @@ fn genesis_state(file: &Path) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, Failure> {
 }
 
 /// `poq verify`.
-pub fn check(wanted: &Verify, as_json: bool) -> Result<Outcome, Failure> {
+pub async fn check(wanted: &Verify, shared: &Shared) -> Result<Outcome, Failure> {
     let receipt = Receipt::parse(&read(&wanted.file)?).map_err(|error| Failure::Input(error.to_string()))?;
-    let proven = verify(&receipt, wanted.anchor).map_err(|error| Failure::Input(error.to_string()))?;
+    let anchor = match wanted.anchor {
+        Some(anchor) => anchor,
+        None => pin::trusted(shared).await?,
+    };
+    let proven = verify(&receipt, anchor).map_err(|error| Failure::Input(error.to_string()))?;
     let found = wanted.answer.as_deref().map(|answer| find(&proven, answer)).transpose()?;
-    if as_json {
+    if shared.json {
         render::json(&to_json(&proven, found))?;
         return Ok(Outcome::Done);
     }
-    show(&proven, wanted.anchor)?;
+    show(&proven, anchor)?;
     if let Some(index) = found {
         render::line(format!("The text is answer {index}."))?;
     }
@@ -123,19 +128,25 @@ fn show(proven: &Verified, anchor: [u8; 32]) -> Result<(), Failure> {
     ))?;
     render::line(format!("Requester {}, digest of the question 0x{}", proven.request.requester, hex::encode(proven.prompt)))?;
     if !proven.answers.is_empty() {
-        render::line(answers(proven))?;
+        answers(proven).print()?;
     }
     for members in &proven.committees {
-        render::line(committee(members))?;
+        committee(members).print()?;
     }
     Ok(())
 }
 
-fn answers(proven: &Verified) -> String {
-    let mut table = render::table(&[">Answer", "By", ">Quality", ">Paid", "Digest of the text"]);
+fn answers(proven: &Verified) -> Table {
+    let mut table = Table::new(&[
+        Column::text("Answer"),
+        Column::id("By"),
+        Column::number("Quality"),
+        Column::number("Paid"),
+        Column::id("Digest of the text"),
+    ]);
     for (index, Answer { response, output }) in proven.answers.iter().enumerate() {
         let is_best = matches!(proven.request.phase, Phase::Settled { best, .. } if best as usize == index);
-        table.add_row([
+        table.row([
             format!("{}{index}", if is_best { "* " } else { "" }),
             response.operator.to_string(),
             response.quality.map(part).unwrap_or_default(),
@@ -143,20 +154,25 @@ fn answers(proven: &Verified) -> String {
             output.map_or_else(|| response.work.meaning(), |digest| format!("0x{}", hex::encode(digest))),
         ]);
     }
-    table.to_string()
+    table
 }
 
-fn committee(members: &[StoredMember]) -> String {
-    let mut table = render::table(&["Quality validator", ">Scores", ">Agreement", ">Paid"]);
+fn committee(members: &[StoredMember]) -> Table {
+    let mut table = Table::new(&[
+        Column::id("Quality validator"),
+        Column::number("Scores"),
+        Column::number("Agreement"),
+        Column::number("Paid"),
+    ]);
     for member in members {
-        table.add_row([
+        table.row([
             member.operator.to_string(),
             member.scores.iter().map(|score| part(*score)).collect::<Vec<_>>().join(" "),
             member.agreement.map(part).unwrap_or_default(),
             Amount(member.paid).to_string(),
         ]);
     }
-    table.to_string()
+    table
 }
 
 fn to_json(proven: &Verified, found: Option<usize>) -> Value {

@@ -2,6 +2,7 @@
 
 use crate::{
     amount::{part, percent, Amount},
+    chat,
     failure::{Failure, Outcome},
     names::Names,
     render::{self, text},
@@ -11,6 +12,7 @@ use poq_client::{
     types::{MemberView, Parts, Phase, RequestView, ResponseView, Work},
     Asked, Client,
 };
+use poq_primitives::conversation;
 use serde_json::{json, Value};
 
 /// `poq request N`.
@@ -182,6 +184,7 @@ fn to_json(
         },
         "requester": request.requester.to_string(),
         "prompt": text(&request.prompt),
+        "messages": conversation::decode(&text(&request.prompt)),
         "answer": best.map(|(_, response)| text(&response.output)),
         "best": best.map(|(index, _)| index),
         "quality": best.and_then(|(_, response)| response.quality).map(fraction),
@@ -262,7 +265,7 @@ fn latency(work: &Work, latency: Parts) -> Option<Parts> {
     (work.is_committed() || *work == Work::NotRevealed).then_some(latency)
 }
 
-fn fraction(parts: Parts) -> f64 {
+pub fn fraction(parts: Parts) -> f64 {
     f64::from(parts) / 1e6
 }
 
@@ -294,7 +297,7 @@ fn show(
 
 fn headline(request: &RequestView) -> String {
     let id = request.id;
-    let prompt = render::excerpt(&text(&request.prompt), 60);
+    let prompt = render::excerpt(&chat::title(&text(&request.prompt)), 60);
     let blocks = |at: u32| match at.saturating_sub(request.created) {
         1 => "1 block".to_owned(),
         many => format!("{many} blocks"),

@@ -3,6 +3,7 @@
 use crate::{
     amount::{part, Amount},
     args::Requests,
+    chat,
     failure::{Failure, Outcome},
     names::Names,
     render::{self, text},
@@ -54,7 +55,7 @@ pub async fn run(client: &Client, wanted: Requests, as_json: bool) -> Result<Out
             quality(request).map_or_else(|| "–".to_owned(), part),
             Amount(request.budget.total()).to_string(),
             names.account(&request.requester),
-            render::excerpt(&text(&request.prompt), EXCERPT),
+            render::excerpt(&chat::title(&text(&request.prompt)), EXCERPT),
         ]);
     }
     table.print()?;
