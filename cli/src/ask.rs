@@ -3,9 +3,9 @@
 use crate::{
     account,
     amount::Amount,
-    chat,
     args::{Ask, Shared},
     audit::Sealed,
+    chat,
     failure::{Failure, Outcome},
     names::Names,
     progress::Progress,

@@ -14,7 +14,11 @@ enum File {
 }
 
 /// The prompt that is this question, after what `chat` and `system` say.
-pub fn prompt(question: Option<String>, system: Option<&str>, chat: Option<&Path>) -> Result<String, Failure> {
+pub fn prompt(
+    question: Option<String>,
+    system: Option<&str>,
+    chat: Option<&Path>,
+) -> Result<String, Failure> {
     let mut messages = chat.map(read).transpose()?.unwrap_or_default();
     if let Some(system) = system {
         messages.insert(0, Message::new(Role::System, system));
@@ -25,11 +29,14 @@ pub fn prompt(question: Option<String>, system: Option<&str>, chat: Option<&Path
         Some(question) => messages.push(Message::new(Role::User, question)),
         None => {}
     }
-    conversation::encode(&messages).map_err(|error| Failure::Input(format!("the conversation is not well formed: {error}")))
+    conversation::encode(&messages)
+        .map_err(|error| Failure::Input(format!("the conversation is not well formed: {error}")))
 }
 
 fn read(file: &Path) -> Result<Vec<Message>, Failure> {
-    let fails = |error: String| Failure::Input(format!("cannot read a conversation from {}: {error}", file.display()));
+    let fails = |error: String| {
+        Failure::Input(format!("cannot read a conversation from {}: {error}", file.display()))
+    };
     let text = fs::read_to_string(file).map_err(|error| fails(error.to_string()))?;
     let read = serde_json::from_str(&text);
     let read = read.map_err(|_| {

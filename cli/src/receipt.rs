@@ -33,7 +33,8 @@ pub async fn make(client: &Client, wanted: &MakeReceipt) -> Result<Outcome, Fail
         Error::Client(error) => error.into(),
         other => Failure::Input(other.to_string()),
     })?;
-    let json = serde_json::to_string_pretty(&receipt).map_err(|error| Failure::Unexpected(error.to_string()))?;
+    let json =
+        serde_json::to_string_pretty(&receipt).map_err(|error| Failure::Unexpected(error.to_string()))?;
     render::line(json)?;
     Ok(Outcome::Done)
 }
@@ -60,7 +61,8 @@ fn genesis_state(file: &Path) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, Failure> {
     };
     let text = fs::read_to_string(file)
         .map_err(|error| Failure::Input(format!("cannot read {}: {error}", file.display())))?;
-    let specification: Specification = serde_json::from_str(&text).map_err(|error| fails(error.to_string()))?;
+    let specification: Specification =
+        serde_json::from_str(&text).map_err(|error| fails(error.to_string()))?;
     let entries = specification.genesis.raw.top.into_iter().map(|(key, value)| {
         let key = key.strip_prefix("0x").and_then(|digits| hex::decode(digits).ok());
         key.map(|key| (key, value.0)).ok_or_else(|| fails("a key is not hex".into()))
@@ -126,7 +128,11 @@ fn show(proven: &Verified, anchor: [u8; 32]) -> Result<(), Failure> {
         proven.block,
         hex::encode(anchor)
     ))?;
-    render::line(format!("Requester {}, digest of the question 0x{}", proven.request.requester, hex::encode(proven.prompt)))?;
+    render::line(format!(
+        "Requester {}, digest of the question 0x{}",
+        proven.request.requester,
+        hex::encode(proven.prompt)
+    ))?;
     if !proven.answers.is_empty() {
         answers(proven).print()?;
     }
