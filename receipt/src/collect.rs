@@ -78,7 +78,8 @@ pub enum Error {
 pub async fn collect(client: &Client, id: u64, anchor: Anchor) -> Result<Receipt, Error> {
     let finalized = client.finalized().await?;
     let request = finalized.request(id).await?.ok_or(Error::NoRequest(id))?;
-    let closed = request.phase.closed_at().ok_or(Error::Open(id))?;
+    let closed =
+        request.phase.closed_at().and_then(|closed| u32::try_from(closed).ok()).ok_or(Error::Open(id))?;
     let node = Node(client);
 
     let (block, justification) = node.finality(closed).await?;
