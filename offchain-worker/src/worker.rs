@@ -5,7 +5,7 @@ use crate::{
     limits::{Cancel, Unfinished},
     metrics::WorkKind,
     queue::{Queue, Work},
-    work::{Caller, Generation, Message, Role, Scoring},
+    work::{Caller, Extras, Generation, Message, Role, Scoring},
 };
 use poq_primitives::job::{GenerateJob, Job, JobResult, ScoreJob};
 use std::{
@@ -76,13 +76,14 @@ fn kind_of(job: &Job) -> WorkKind {
 fn generation_of(job: &GenerateJob) -> Generation {
     Generation {
         model: job.model.clone(),
-        messages: vec![Message { role: Role::User, content: job.prompt.clone() }],
+        messages: vec![Message::new(Role::User, job.prompt.clone())],
         max_tokens: job.max_tokens,
         max_bytes: job.max_bytes,
         temperature: job.temperature_milli as f32 / 1000.0,
         top_p: 1.0,
         seed: job.seed,
         stop: Vec::new(),
+        extras: Extras::default(),
     }
 }
 
