@@ -16,19 +16,20 @@ async fn start() -> (tempfile::TempDir, Engine) {
 }
 
 fn chat(more: Value) -> Value {
-    let mut body = json!({
-        "model": "poq-demo-strong",
-        "messages": [{ "role": "user", "content": FRANCE }],
-        "temperature": 0,
-        "max_tokens": 64,
-    });
-    body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-    body
+    let question = json!([{ "role": "user", "content": FRANCE }]);
+    with(
+        json!({ "model": "poq-demo-strong", "messages": question, "temperature": 0, "max_tokens": 64 }),
+        more,
+    )
 }
 
 /// Nearly every token is as likely as any other, so that only the form holds the model.
 fn wild(seed: u32, more: Value) -> Value {
-    let mut body = chat(json!({ "temperature": 100, "top_p": 1, "seed": seed, "max_tokens": 400 }));
+    with(chat(json!({ "temperature": 100, "top_p": 1, "seed": seed, "max_tokens": 400 })), more)
+}
+
+/// `body` with the fields of `more`.
+fn with(mut body: Value, more: Value) -> Value {
     body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     body
 }
@@ -118,10 +119,15 @@ async fn a_schema_holds_a_model_that_would_say_anything() {
         .filter_map(|choice| choice["delta"]["content"].as_str())
         .collect();
     assert_eq!(whole, text(&answer), "a stream is the same");
+    // Where there is room for the shortest answer, there is a whole one.
+    let number = json!({ "type": "object", "properties": { "x": { "type": "integer" } }, "required": ["x"] });
+    for (seed, room) in [(0, 7), (1, 8), (2, 12), (3, 20)] {
+        let body = with(wild(seed, json!({ "max_tokens": room })), schema(number.clone()));
+        let answer = good(client, &body).await;
+        assert!(serde_json::from_str::<Value>(text(&answer)).unwrap()["x"].is_i64(), "{answer}");
+    }
     // Half an answer is said to be cut.
-    let cut =
-        good(client, &wild(1, json!({ "max_tokens": 3, "response_format": { "type": "json_object" } })))
-            .await;
+    let cut = good(client, &with(wild(1, json!({ "max_tokens": 3 })), schema(person()))).await;
     assert_eq!(finish(&cut), "length");
     assert!(text(&cut).starts_with('{'), "{cut}");
     for seed in 0..6 {
@@ -139,7 +145,8 @@ async fn a_schema_made_to_hurt_hurts_nobody_else() {
     let client = &engine.client;
     // Each bracket can be read in twice as many ways as the one before.
     let list = |most: u32| json!({ "type": "array", "items": { "$ref": "#/$defs/a" }, "minItems": 1, "maxItems": most });
-    let doubling = json!({ "$defs": { "a": { "anyOf": [list(1), list(2)] } }, "$ref": "#/$defs/a" });
+    let doubling =
+        json!({ "$defs": { "a": { "anyOf": [list(1), list(2), { "type": "null" }] } }, "$ref": "#/$defs/a" });
     for seed in 0..4 {
         let (status, answer) = post(client, &wild(seed, schema(doubling.clone()))).await;
         assert!(status == 200 || status == 400, "{status} {answer}");

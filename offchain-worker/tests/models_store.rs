@@ -800,7 +800,8 @@ fn a_check_finds_damage_that_size_and_time_do_not_show() {
 
 /// An ONNX file whose network has weights in these files, too.
 fn with_weights_in(model: &[u8], names: &[&str]) -> Vec<u8> {
-    let field = |number: u8, content: &[u8]| [&[number << 3 | 2, content.len() as u8], content].concat();
+    let field =
+        |number: u8, content: &[u8]| [&[(number << 3) | 2, content.len() as u8][..], content].concat();
     let tensor = |name: &&str| {
         let entry = field(13, &[field(1, b"location"), field(2, name.as_bytes())].concat());
         // Messages of protocol buffers are put together by putting their bytes together.

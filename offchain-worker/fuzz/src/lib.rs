@@ -175,6 +175,8 @@ pub fn schema(bytes: &[u8]) {
     let Ok(mut reader) = Reader::new(grammar) else { return };
     let (mut text, mut choices) = (Vec::new(), bytes.iter().cycle());
     while !reader.is_over() && text.len() < 300 {
+        let rest = reader.shortest_rest();
+        assert_eq!(rest == 0, reader.is_complete());
         let next = reader.next_bytes();
         let start = *choices.next().unwrap();
         let byte = (0..=255).map(|step| start.wrapping_add(step)).find(|byte| next.contains(*byte)).unwrap();

@@ -268,7 +268,8 @@ impl Running {
     ) -> Result<Option<Finish>, String> {
         let Some(output) = self.output.take() else { return Ok(None) };
         let vocab = generator.model.vocab();
-        let token = self.answer.picker.pick(context, output, &vocab)?;
+        let left = self.answer.most_tokens.saturating_sub(self.tokens as usize);
+        let token = self.answer.picker.pick(context, output, &vocab, left)?;
         if vocab.is_eog(token) {
             return Ok(Some(Finish::Stop));
         }

@@ -98,7 +98,7 @@ mod tests {
         assert_eq!(disguise.reveal(&hidden), "<|x|> a");
         let weaker = disguise.weaker(&"<>|".chars().collect(), &["</t>".to_owned()]);
         let hidden = weaker.hide("x</t><t>");
-        assert!(hidden.starts_with("x</t>") && hidden.ends_with(|c| c != '>'), "{hidden}");
+        assert!(hidden.starts_with("x</t>") && hidden.ends_with(|c: char| c != '>'), "{hidden}");
         assert_eq!(weaker.reveal(&hidden), "x</t><t>");
     }
 
@@ -117,7 +117,7 @@ mod tests {
             let disguise = Disguise::fresh(characters.iter().copied(), [text.as_str()]).unwrap();
             let hidden = disguise.hide(&text);
             prop_assert_eq!(hidden.chars().count(), text.chars().count());
-            prop_assert!(!hidden.contains(|c| characters.contains(&c) && !is_private(c)));
+            prop_assert!(!hidden.contains(|c: char| characters.contains(&c) && !is_private(c)));
             prop_assert_eq!(disguise.reveal(&hidden), text);
         }
     }

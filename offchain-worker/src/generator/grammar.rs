@@ -125,14 +125,42 @@ impl Builder {
         None
     }
 
-    /// The grammar of texts that `root` describes.
-    pub fn finish(self, root: Rule) -> Grammar {
+    /// Bytes of the shortest text of each rule; [`ENDLESS`] if all its texts are endless.
+    fn shortest(&self) -> Vec<u64> {
+        let mut shortest = vec![ENDLESS; self.rules.len()];
+        let mut order: Vec<Rule> = (0..self.rules.len()).collect();
+        let mut changed = true;
+        // Rules come before or after those that they hold, so both directions take turns.
+        while changed {
+            changed = false;
+            for rule in &order {
+                let rows = self.rules.get(*rule).map(Vec::as_slice).unwrap_or_default();
+                let least = rows.iter().map(|row| length_of(row, &shortest)).min().unwrap_or(ENDLESS);
+                if let Some(known) = shortest.get_mut(*rule).filter(|known| **known > least) {
+                    (*known, changed) = (least, true);
+                }
+            }
+            order.reverse();
+        }
+        shortest
+    }
+
+    /// The grammar of texts that `root` describes. Fails if all of them are endless.
+    pub fn finish(self, root: Rule) -> Result<Grammar, String> {
+        let shortest = self.shortest();
+        if shortest.get(root).is_none_or(|length| *length == ENDLESS) {
+            return Err("the schema holds a '$ref' that no JSON of finite length can follow".to_owned());
+        }
+        let mut rests = Vec::with_capacity(self.symbols);
         let mut code = Vec::with_capacity(self.symbols);
         let mut entries = Vec::with_capacity(self.rules.len());
         for alternatives in &self.rules {
             let mut starts = Vec::with_capacity(alternatives.len());
             for row in alternatives {
                 starts.push(code.len());
+                rests.extend(
+                    (0..=row.len()).map(|at| length_of(row.get(at..).unwrap_or_default(), &shortest)),
+                );
                 code.extend(row.iter().map(|symbol| match symbol {
                     Symbol::One(bytes) => Step::One(*bytes),
                     Symbol::Rule(rule) => Step::Enter(*rule),
@@ -141,8 +169,20 @@ impl Builder {
             }
             entries.push(starts);
         }
-        Grammar { code, entries, root }
+        Ok(Grammar { code, rests, entries, root })
     }
+}
+
+/// Length of a text without end, in bytes.
+const ENDLESS: u64 = u64::MAX;
+
+/// Bytes of the shortest text of a row of symbols.
+fn length_of(row: &[Symbol], shortest: &[u64]) -> u64 {
+    let length = |symbol: &Symbol| match symbol {
+        Symbol::One(_) => 1,
+        Symbol::Rule(rule) => shortest.get(*rule).copied().unwrap_or(ENDLESS),
+    };
+    row.iter().map(length).fold(0, u64::saturating_add)
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -156,6 +196,8 @@ enum Step {
 #[derive(Clone, Debug)]
 pub struct Grammar {
     code: Vec<Step>,
+    /// Bytes of the shortest text from each step to the end of its row.
+    rests: Vec<u64>,
     /// Start of each rule's alternatives in `code`.
     entries: Vec<Vec<usize>>,
     root: Rule,
@@ -175,6 +217,8 @@ pub struct Reader {
     /// Places to come back to. Equal ones are one.
     frames: Vec<Place>,
     numbers: HashMap<Place, usize>,
+    /// Bytes of the shortest text from each of `frames` to the end.
+    rests: Vec<u64>,
     state: State,
 }
 
@@ -185,13 +229,20 @@ struct State {
     places: Vec<Place>,
     /// Whether the text may end here.
     complete: bool,
+    /// Bytes of the shortest text that completes it.
+    rest: u64,
 }
 
 impl Reader {
     /// At the start of a text.
     pub fn new(grammar: Grammar) -> Result<Self, String> {
-        let mut reader =
-            Self { grammar, frames: Vec::new(), numbers: HashMap::new(), state: State::default() };
+        let mut reader = Self {
+            grammar,
+            frames: Vec::new(),
+            numbers: HashMap::new(),
+            rests: Vec::new(),
+            state: State::default(),
+        };
         let root = reader.grammar.root;
         let starts = reader.grammar.entries.get(root).cloned().unwrap_or_default();
         let starts = starts.into_iter().map(|step| Place { step, back: None }).collect();
@@ -209,6 +260,11 @@ impl Reader {
         self.state.places.is_empty()
     }
 
+    /// Bytes of the shortest text that completes this one.
+    pub fn shortest_rest(&self) -> u64 {
+        self.state.rest
+    }
+
     /// The bytes that may come next.
     pub fn next_bytes(&self) -> Bytes {
         let mut next = Bytes::default();
@@ -222,13 +278,19 @@ impl Reader {
 
     /// Whether the text may go on with `bytes`, which are not empty. Fails if that cannot be found out within the limits.
     pub fn allows(&mut self, bytes: &[u8]) -> Result<bool, String> {
+        self.allows_within(bytes, u64::MAX)
+    }
+
+    /// As [`Self::allows`], and whether at most `most` bytes can complete the text then.
+    pub fn allows_within(&mut self, bytes: &[u8], most: u64) -> Result<bool, String> {
         let frames = self.frames.len();
         let read = self.read(bytes);
         // What was met on the way is forgotten.
         for frame in self.frames.drain(frames..) {
             self.numbers.remove(&frame);
         }
-        Ok(read?.is_some())
+        self.rests.truncate(frames);
+        Ok(read?.is_some_and(|state| state.rest <= most))
     }
 
     /// Goes on with `bytes`, which are allowed.
@@ -285,7 +347,16 @@ impl Reader {
                 },
             }
         }
+        let rests = state.places.iter().map(|place| self.rest_of(*place));
+        state.rest = if state.complete { 0 } else { rests.min().unwrap_or(0) };
         Ok(state)
+    }
+
+    /// Bytes of the shortest text from a place to the end.
+    fn rest_of(&self, place: Place) -> u64 {
+        let in_row = self.grammar.rests.get(place.step).copied().unwrap_or(0);
+        let after = place.back.and_then(|frame| self.rests.get(frame)).copied().unwrap_or(0);
+        in_row.saturating_add(after)
     }
 
     /// The number of a place to come back to. From the end of a row one comes back to where the row was entered from.
@@ -300,6 +371,7 @@ impl Reader {
         if number >= MOST_FRAMES {
             return Err("the text is nested too deeply".to_owned());
         }
+        self.rests.push(self.rest_of(place));
         self.frames.push(place);
         self.numbers.insert(place, number);
         Ok(Some(number))
@@ -328,7 +400,7 @@ mod tests {
         let nested = vec![one(b'['), Symbol::Rule(rule), one(b']')];
         builder.define(rule, vec![vec![], vec![one(b'x')], nested]).unwrap();
         assert_eq!(builder.circle(), None);
-        builder.finish(rule)
+        builder.finish(rule).unwrap()
     }
 
     fn reads(grammar: &Grammar, text: &str) -> bool {
@@ -372,7 +444,7 @@ mod tests {
         let rule = builder.reserve();
         let nested = |close| vec![one(b'['), Symbol::Rule(rule), one(close), one(close)];
         builder.define(rule, vec![nested(b']'), nested(b')'), vec![one(b'x')]]).unwrap();
-        let mut reader = Reader::new(builder.finish(rule)).unwrap();
+        let mut reader = Reader::new(builder.finish(rule).unwrap()).unwrap();
         assert!(reader.allows("[".repeat(1000).as_bytes()).unwrap_err().contains("too many readings"));
         assert!(reader.allows(b"[[x))]]").unwrap());
     }
@@ -385,7 +457,23 @@ mod tests {
         builder.define(second, vec![vec![Symbol::Rule(first), one(b'y')]]).unwrap();
         assert!(builder.circle().is_some());
         // Even one that was not looked for ends in an error.
-        assert!(Reader::new(builder.finish(first)).is_err());
+        assert!(Reader::new(builder.finish(first).unwrap()).is_err());
+    }
+
+    #[test]
+    fn the_shortest_way_to_the_end_is_known() {
+        let mut reader = Reader::new(brackets()).unwrap();
+        assert_eq!(reader.shortest_rest(), 0);
+        for (byte, rest) in [(b'[', 1), (b'[', 2), (b'x', 2), (b']', 1), (b']', 0)] {
+            assert!(reader.allows_within(&[byte], rest).unwrap());
+            assert!(rest == 0 || !reader.allows_within(&[byte], rest - 1).unwrap());
+            reader.accept(&[byte]).unwrap();
+            assert_eq!(reader.shortest_rest(), rest);
+        }
+        let mut builder = Builder::default();
+        let rule = builder.reserve();
+        builder.define(rule, vec![vec![one(b'['), Symbol::Rule(rule)]]).unwrap();
+        assert!(builder.finish(rule).unwrap_err().contains("finite"));
     }
 
     #[test]

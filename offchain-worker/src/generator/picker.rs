@@ -29,19 +29,25 @@ impl Picker {
         Self { sampler: sampler(work), reader }
     }
 
-    /// Draws from output number `output` of the last step. Errors are one line for people.
+    /// Draws from output number `output` of the last step, for an answer that may have `left` more tokens. If it can get its
+    /// form within them, it does: no token is drawn after which it could not, a token being at least a byte. Errors are
+    /// one line.
     pub fn pick(
         &mut self,
         context: &LlamaContext<'_>,
         output: i32,
         vocab: &LlamaVocab<'_>,
+        left: usize,
     ) -> Result<LlamaToken, String> {
         let Some(reader) = &mut self.reader else { return Ok(self.sampler.sample(context, output)) };
+        let (left, mut form) = (left as u64, FormReader { reader, vocab, most: u64::MAX });
+        if form.reader.shortest_rest() <= left {
+            form.most = left.saturating_sub(1);
+        }
         let mut candidates = context.token_data_array_ith(output);
-        let token = guess(&mut self.sampler, &mut candidates, reader, vocab)?;
-        let token = match token {
+        let token = match guess(&mut self.sampler, &mut candidates, &mut form)? {
             Some(token) => token,
-            None => choose(&mut self.sampler, candidates, reader, vocab)?,
+            None => choose(&mut self.sampler, candidates, &mut form)?,
         };
         self.sampler.accept(token);
         if !vocab.is_eog(token) {
@@ -61,14 +67,13 @@ impl Picker {
 fn guess(
     sampler: &mut LlamaSampler,
     candidates: &mut LlamaTokenDataArray,
-    reader: &mut Reader,
-    vocab: &LlamaVocab<'_>,
+    form: &mut FormReader<'_>,
 ) -> Result<Option<LlamaToken>, String> {
     for _ in 0..GUESSES {
         let mut drawn = candidates.clone();
         drawn.apply_sampler(sampler);
         let Some(token) = drawn.selected_token() else { return Ok(None) };
-        if fits(reader, vocab, token)? {
+        if form.fits(token)? {
             return Ok(Some(token));
         }
         let index = usize::try_from(token.0).unwrap_or(usize::MAX);
@@ -82,32 +87,44 @@ fn guess(
 /// Draws from all tokens that fit.
 fn choose(
     sampler: &mut LlamaSampler,
-    mut candidates: LlamaTokenDataArray,
-    reader: &mut Reader,
-    vocab: &LlamaVocab<'_>,
+    candidates: LlamaTokenDataArray,
+    form: &mut FormReader<'_>,
 ) -> Result<LlamaToken, String> {
     let mut fitting = Vec::new();
     for candidate in candidates.data {
         // Those that were tried do not fit.
-        if candidate.logit() > f32::NEG_INFINITY && fits(reader, vocab, candidate.id())? {
+        if candidate.logit() > f32::NEG_INFINITY && form.fits(candidate.id())? {
             fitting.push(candidate);
         }
     }
-    candidates = LlamaTokenDataArray::new(fitting, false);
+    let mut candidates = LlamaTokenDataArray::new(fitting, false);
     candidates.apply_sampler(sampler);
     candidates
         .selected_token()
         .ok_or_else(|| "the model has no token for what the form wants next".to_owned())
 }
 
-fn fits(reader: &mut Reader, vocab: &LlamaVocab<'_>, token: LlamaToken) -> Result<bool, String> {
-    if vocab.is_eog(token) {
-        return Ok(reader.is_complete());
-    }
-    let bytes = bytes_of(vocab, token);
-    match bytes.first() {
-        Some(first) if reader.next_bytes().contains(*first) => reader.allows(&bytes),
-        _ => Ok(false),
+/// A form, read by tokens.
+struct FormReader<'a> {
+    reader: &'a mut Reader,
+    vocab: &'a LlamaVocab<'a>,
+    /// Most bytes that may be missing to the form's end after the next token.
+    most: u64,
+}
+
+impl FormReader<'_> {
+    /// Whether `token` may come next.
+    fn fits(&mut self, token: LlamaToken) -> Result<bool, String> {
+        if self.vocab.is_eog(token) {
+            return Ok(self.reader.is_complete());
+        }
+        let bytes = bytes_of(self.vocab, token);
+        match bytes.first() {
+            Some(first) if self.reader.next_bytes().contains(*first) => {
+                self.reader.allows_within(&bytes, self.most)
+            }
+            _ => Ok(false),
+        }
     }
 }
 

@@ -354,12 +354,10 @@ mod tests {
     fn sly() -> impl Strategy<Value = String> {
         let bit = prop_oneof![
             prop::sample::select(CONTROL.to_vec()).prop_map(str::to_owned),
-            prop::sample::select(CONTROL.to_vec()).prop_flat_map(
-                |text| (0..=text.chars().count()).prop_map(move |cut| text.chars().skip(cut).collect())
-            ),
-            prop::sample::select(CONTROL.to_vec()).prop_flat_map(
-                |text| (0..=text.chars().count()).prop_map(move |cut| text.chars().take(cut).collect())
-            ),
+            prop::sample::select(CONTROL.to_vec()).prop_flat_map(|text| (0..=text.chars().count())
+                .prop_map(move |cut| text.chars().skip(cut).collect::<String>())),
+            prop::sample::select(CONTROL.to_vec()).prop_flat_map(|text| (0..=text.chars().count())
+                .prop_map(move |cut| text.chars().take(cut).collect::<String>())),
             prop::sample::select(vec!["<think>", "</think>", "\n", " ", "x", "s", "user", "\u{f0000}"])
                 .prop_map(str::to_owned),
             any::<String>(),

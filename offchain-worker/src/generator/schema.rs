@@ -66,7 +66,7 @@ pub fn grammar_of(extras: &Extras, tagged: bool) -> Result<Option<Grammar>, Stri
     if compiler.builder.circle().is_some() {
         return Err("the schema holds a '$ref' that leads back to itself and to nothing else".to_owned());
     }
-    Ok(Some(compiler.builder.finish(root)))
+    compiler.builder.finish(root).map(Some)
 }
 
 /// A schema at its place.
@@ -793,6 +793,7 @@ mod tests {
                 "$ref(#/$defs/x)': 'pattern'",
             ),
             (r##"{"$ref":"#"}"##, "'$ref'"),
+            (r##"{"properties":{"a":{"$ref":"#"}},"required":["a"]}"##, "finite"),
             (r##"{"anyOf":[{"type":"null"},{"$ref":"#"}]}"##, "'$ref'"),
             (r#"{"type":"string","maxLength":1001}"#, "0 to 1000"),
             (r#"{"type":"string","minLength":3,"maxLength":2}"#, "'minLength'"),

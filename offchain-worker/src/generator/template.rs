@@ -355,7 +355,7 @@ mod tests {
         let chatml = Template::jinja(CHATML, "<s>", "</s>").unwrap().apply(talk.as_slice().into()).unwrap();
         assert!(chatml.starts_with("<|im_start|>user\n Hi? <|im_end|>\n<|im_start|>assistant\nHo."));
         assert!(chatml.ends_with("<|im_start|>assistant\n"));
-        let headers = Template::jinja(HEADERS, "<s>", "</s>").unwrap().apply(talk[..1].into()).unwrap();
+        let headers = Template::jinja(HEADERS, "<s>", "</s>").unwrap().apply((&talk[..1]).into()).unwrap();
         assert_eq!(headers, "<s><|start|>USER<|end|>\n\nHi?<|eot|><|start|>ASSISTANT<|end|>\n\n");
         let strict = Template::jinja(STRICT, "<s>", "</s>").unwrap();
         assert_eq!(

@@ -180,7 +180,7 @@ mod tests {
     use std::io::Write as _;
 
     fn field(number: u8, content: &[u8]) -> Vec<u8> {
-        let mut out = vec![number << 3 | 2];
+        let mut out = vec![(number << 3) | 2];
         let mut length = content.len();
         while length > 127 {
             out.push((length & 127) as u8 | 128);
