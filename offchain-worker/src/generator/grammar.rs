@@ -135,7 +135,11 @@ impl Builder {
             changed = false;
             for rule in &order {
                 let rows = self.rules.get(*rule).map(Vec::as_slice).unwrap_or_default();
-                let least = rows.iter().map(|row| length_of(row, &shortest)).min().unwrap_or(ENDLESS);
+                let length = |row: &Vec<Symbol>| {
+                    let lengths = row.iter().map(|symbol| length_of(symbol, &shortest));
+                    lengths.fold(0, u64::saturating_add)
+                };
+                let least = rows.iter().map(length).min().unwrap_or(ENDLESS);
                 if let Some(known) = shortest.get_mut(*rule).filter(|known| **known > least) {
                     (*known, changed) = (least, true);
                 }
@@ -158,9 +162,13 @@ impl Builder {
             let mut starts = Vec::with_capacity(alternatives.len());
             for row in alternatives {
                 starts.push(code.len());
-                rests.extend(
-                    (0..=row.len()).map(|at| length_of(row.get(at..).unwrap_or_default(), &shortest)),
-                );
+                let from = rests.len();
+                rests.extend(row.iter().rev().scan(0_u64, |rest, symbol| {
+                    *rest = rest.saturating_add(length_of(symbol, &shortest));
+                    Some(*rest)
+                }));
+                rests.get_mut(from..).unwrap_or_default().reverse();
+                rests.push(0);
                 code.extend(row.iter().map(|symbol| match symbol {
                     Symbol::One(bytes) => Step::One(*bytes),
                     Symbol::Rule(rule) => Step::Enter(*rule),
@@ -176,13 +184,12 @@ impl Builder {
 /// Length of a text without end, in bytes.
 const ENDLESS: u64 = u64::MAX;
 
-/// Bytes of the shortest text of a row of symbols.
-fn length_of(row: &[Symbol], shortest: &[u64]) -> u64 {
-    let length = |symbol: &Symbol| match symbol {
+/// Bytes of the shortest text of a symbol.
+fn length_of(symbol: &Symbol, shortest: &[u64]) -> u64 {
+    match symbol {
         Symbol::One(_) => 1,
         Symbol::Rule(rule) => shortest.get(*rule).copied().unwrap_or(ENDLESS),
-    };
-    row.iter().map(length).fold(0, u64::saturating_add)
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
