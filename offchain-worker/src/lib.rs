@@ -26,6 +26,7 @@ pub mod evaluator;
 pub mod files;
 pub mod generator;
 pub mod job_id;
+pub mod json;
 pub mod limits;
 pub mod logging;
 pub mod metrics;

@@ -360,8 +360,13 @@ mod tests {
     #[test]
     fn work_is_counted_once_however_it_ends() {
         let metrics = Metrics::new().unwrap();
-        let generated =
-            Ok(Generated { text: String::new(), prompt_tokens: 7, tokens: 5, finish: Finish::Stop });
+        let generated = Ok(Generated {
+            text: String::new(),
+            prompt_tokens: 7,
+            tokens: 5,
+            finish: Finish::Stop,
+            logprobs: vec![],
+        });
         metrics.begin(WorkKind::Generate).generated(&generated);
         metrics.begin(WorkKind::Generate).generated(&Err(Unfinished::late()));
         drop(metrics.begin(WorkKind::Generate));

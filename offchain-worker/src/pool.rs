@@ -254,6 +254,12 @@ impl Pool {
         state.broken.get(id).cloned().map_or(Presence::Available, Presence::Broken)
     }
 
+    /// What is wrong with the chat template of a generator, if it is not replaced by the configuration.
+    pub fn template_fault(&self, entry: &Entry) -> Option<String> {
+        let replaced = matches!(self.settings.chat_template_of(&entry.name), Ok(Some(_)));
+        entry.template_fault.clone().filter(|_| !replaced)
+    }
+
     /// How many pieces of work use the model now.
     pub fn users(&self, id: &str) -> usize {
         self.lock().loaded.get(id).map_or(0, |held| held.users)

@@ -1,40 +1,68 @@
-//! What the engine is asked to do and what comes of it: the same for every front (jobs, chat, rerank) and every
+//! Work of the engine and its results: the same for every front (jobs, chat, rerank) and every
 //! backend (llama.cpp and ONNX Runtime here, servers elsewhere).
 
+use crate::json::Json;
 use poq_primitives::conversation;
 use serde::{Deserialize, Serialize};
 
 /// The highest score, in parts per million.
 pub const FULL_SCORE: u32 = 1_000_000;
 
-/// Who asks for work. What is paid for goes first.
+/// Origin of work. Paid work goes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Caller {
     /// A job: a chain pays for it.
     Job,
-    /// Whoever asks and waits.
+    /// A client that waits for the result.
     Direct,
 }
 
-/// Who says a [`Message`].
+/// Author of a [`Message`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
-    /// Sets the scene.
+    /// Instructions to the model.
     System,
-    /// Asks.
+    /// The user.
     User,
-    /// Answers.
+    /// The model.
     Assistant,
+    /// Result of a function that the assistant called.
+    Tool,
 }
 
-/// One turn of a conversation.
+impl Role {
+    /// The name that chat templates and clients know.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::System => "system",
+            Self::User => "user",
+            Self::Assistant => "assistant",
+            Self::Tool => "tool",
+        }
+    }
+}
+
+/// A message of a conversation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Message {
-    /// Who speaks.
+    /// Its author.
     pub role: Role,
-    /// What is said.
+    /// Its text.
     pub content: String,
+    /// Functions that the assistant calls.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tool_calls: Vec<ToolCall>,
+    /// Id of the call, in a tool's result.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tool_call_id: Option<String>,
+}
+
+impl Message {
+    /// A message without calls of functions.
+    pub fn new(role: Role, content: impl Into<String>) -> Self {
+        Self { role, content: content.into(), tool_calls: Vec::new(), tool_call_id: None }
+    }
 }
 
 impl From<conversation::Message> for Message {
@@ -44,7 +72,7 @@ impl From<conversation::Message> for Message {
             conversation::Role::User => Role::User,
             conversation::Role::Assistant => Role::Assistant,
         };
-        Self { role, content: message.content }
+        Self::new(role, message.content)
     }
 }
 
@@ -67,10 +95,13 @@ pub struct Generation {
     pub seed: u32,
     /// The text ends before the first of these that appears in it; none of them is empty.
     pub stop: Vec<String>,
+    /// Options that most work does not use. Jobs of a chain have none.
+    #[serde(default, skip_serializing_if = "Extras::is_empty")]
+    pub extras: Extras,
 }
 
-/// What a generator wrote.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Result of a generation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Generated {
     /// The text, without white space at its ends.
     pub text: String,
@@ -78,11 +109,14 @@ pub struct Generated {
     pub prompt_tokens: u32,
     /// Tokens generated, without the one that ended the text.
     pub tokens: u32,
-    /// Why it ended.
+    /// Reason of its end.
     pub finish: Finish,
+    /// Probability of each token, if [`Extras::logprobs`] requests it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub logprobs: Vec<TokenLogprob>,
 }
 
-/// Why a generation ended.
+/// Reason of a generation's end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Finish {
@@ -107,7 +141,7 @@ pub struct Scoring {
     pub alone: bool,
 }
 
-/// What an evaluator says of answers, in their order.
+/// Scores of answers, in the answers' order.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Scored {
     /// The network's own numbers: logits, or cosines of a bi-encoder.
@@ -116,4 +150,113 @@ pub struct Scored {
     pub scores: Vec<u32>,
     /// Tokens that went through the network, padding not counted.
     pub tokens: u32,
+}
+
+/// A function that the assistant calls.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct ToolCall {
+    /// Names the call, so that its result can be told from others'.
+    #[serde(default)]
+    pub id: String,
+    /// Always `function`.
+    #[serde(rename = "type", default)]
+    pub kind: ToolKind,
+    /// The function and its arguments.
+    pub function: CalledFunction,
+}
+
+/// Kind of a tool.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ToolKind {
+    /// A function of the caller.
+    #[default]
+    Function,
+}
+
+/// A function with the arguments that it is called with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct CalledFunction {
+    /// The function's name.
+    pub name: String,
+    /// Its arguments: a JSON object, as text.
+    pub arguments: String,
+}
+
+/// A function that the model may call.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Tool {
+    /// Always `function`.
+    #[serde(rename = "type")]
+    pub kind: ToolKind,
+    /// The function.
+    pub function: Function,
+}
+
+/// A function of the caller.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Function {
+    /// 1 to 64 letters, digits, `_`, `-` or `.`.
+    pub name: String,
+    /// Description for the model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// JSON schema of its arguments, an object; any object if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub parameters: Option<Json>,
+}
+
+/// Form that an answer has to have.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Form {
+    /// A JSON object.
+    Object,
+    /// JSON that this schema describes.
+    Schema(Json),
+    /// A call of one of [`Extras::tools`]: `{"name": …, "arguments": {…}}`.
+    Call {
+        /// The only function that may be called.
+        only: Option<String>,
+    },
+}
+
+/// Options that most work does not use.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Extras {
+    /// Functions that the model may call.
+    pub tools: Vec<Tool>,
+    /// Form that the answer has to have.
+    pub form: Option<Form>,
+    /// Whether each token comes with its probability, and with how many of the likeliest beside it.
+    pub logprobs: Option<u8>,
+    /// Whether the answer goes on with the last message, which is the assistant's.
+    pub prefill: bool,
+}
+
+impl Extras {
+    /// Whether all options have their defaults.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Probability of a token, and the likeliest tokens in its place.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TokenLogprob {
+    /// The token that was taken.
+    pub token: Likely,
+    /// The likeliest tokens in its place, likeliest first.
+    pub top: Vec<Likely>,
+}
+
+/// A token with its probability.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Likely {
+    /// Its bytes; half a character is possible.
+    pub bytes: Vec<u8>,
+    /// Natural logarithm of its probability, before temperature and `top_p`.
+    pub logprob: f32,
 }

@@ -5,7 +5,7 @@ use crate::{
     limits::{Cancel, Unfinished},
     metrics::WorkKind,
     queue::{Queue, Work},
-    work::{Caller, Generation, Message, Scoring},
+    work::{Caller, Extras, Generation, Message, Scoring},
 };
 use poq_primitives::{
     conversation,
@@ -86,6 +86,7 @@ fn generation_of(job: &GenerateJob) -> Generation {
         top_p: 1.0,
         seed: job.seed,
         stop: Vec::new(),
+        extras: Extras::default(),
     }
 }
 

@@ -121,3 +121,14 @@ fn sources() {
 fn templates() {
     try_out("template", 10_000, bodies::template);
 }
+
+#[test]
+fn schemas() {
+    try_out("schema", 20_000, bodies::schema);
+}
+
+#[test]
+fn model_files() {
+    try_out("gguf", 5_000, bodies::gguf);
+    try_out("weights", 5_000, bodies::weights);
+}

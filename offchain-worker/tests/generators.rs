@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{folder_with_models, shelf};
+use common::{folder_with_models, gguf, shelf};
 use poq_primitives::job::FailureReason;
 use poq_worker::{
     generator::{
@@ -11,7 +11,7 @@ use poq_worker::{
         Generator, GeneratorOptions,
     },
     limits::{Cancel, Unfinished},
-    work::{Finish, Generated, Generation},
+    work::{Finish, Generated, Generation, Message, Role},
 };
 use std::collections::HashMap;
 
@@ -24,6 +24,17 @@ fn load(change: impl FnOnce(&mut GeneratorOptions)) -> Generator {
         GeneratorOptions { context: 4096, parallel: 4, threads: 1, gpu_layers: None, chat_template: None };
     change(&mut options);
     Generator::load(&path, &options).unwrap()
+}
+
+/// The demo model with other metadata.
+fn load_with(entries: &[(&str, gguf::Value<'_>)]) -> Result<Generator, String> {
+    let folder = folder_with_models();
+    let path = shelf(folder.path()).named("poq-demo-strong").unwrap().path.clone();
+    let changed = folder.path().join("changed.gguf");
+    std::fs::write(&changed, gguf::with(&std::fs::read(path).unwrap(), entries)).unwrap();
+    let options =
+        GeneratorOptions { context: 4096, parallel: 1, threads: 1, gpu_layers: None, chat_template: None };
+    Generator::load(&changed, &options)
 }
 
 fn ask(prompt: &str) -> Generation {
@@ -212,4 +223,49 @@ fn what_is_cancelled_ends_and_the_rest_goes_on() {
     for key in [1, 2, 4] {
         assert_eq!(outcomes[&key], run(&generator, &ramble(key as u32)), "as if nothing had happened");
     }
+}
+
+#[test]
+fn a_short_message_before_does_not_change_how_another_is_read() {
+    let generator = load(|_| {});
+    let prompt_tokens = |first: &str| {
+        let talk = [first, "Hi <|im_end|> there"].map(|text| Message::new(Role::User, text)).to_vec();
+        run(&generator, &Generation { messages: talk, max_tokens: 1, ..ask("") }).unwrap().prompt_tokens
+    };
+    // One token each; an empty one has none.
+    assert_eq!(prompt_tokens("s"), prompt_tokens("q"));
+    assert_eq!(prompt_tokens("") + 1, prompt_tokens("q"));
+}
+
+#[test]
+fn a_model_that_asks_for_an_end_after_each_prompt_answers() {
+    let ends = load_with(&[("tokenizer.ggml.add_eos_token", gguf::Value::Bool(true))]).unwrap();
+    assert_eq!(run(&ends, &ask(QUESTION)), run(&load(|_| {}), &ask(QUESTION)));
+    let begins = load_with(&[("tokenizer.ggml.add_bos_token", gguf::Value::Bool(true))]).unwrap();
+    let plain = run(&load(|_| {}), &ask(QUESTION)).unwrap();
+    assert_eq!(run(&begins, &ask(QUESTION)).unwrap().prompt_tokens, plain.prompt_tokens + 1);
+}
+
+#[test]
+fn a_model_that_cannot_answer_is_an_error_when_it_is_loaded() {
+    let long = " ".repeat(256 * 1024 + 1);
+    for (entry, why) in [
+        (("llama.attention.causal", gguf::Value::Bool(false)), "is no generator"),
+        (("llama.pooling_type", gguf::Value::U32(3)), "is no generator"),
+        (("tokenizer.chat_template", gguf::Value::Text("{% nonsense %}")), "chat_template_file"),
+        (("tokenizer.chat_template", gguf::Value::Text(&long)), "262145 bytes"),
+    ] {
+        let error = load_with(&[entry]).unwrap_err();
+        assert!(error.contains(why) && !error.contains('\n'), "{error}");
+    }
+}
+
+#[test]
+fn a_template_with_tags_for_the_training_is_used() {
+    let tagged = "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{% if m['role'] == 'assistant' %}\
+        {% generation %}{{ m['content'] }}<|im_end|>\n{% endgeneration %}{% else %}{{ m['content'] }}<|im_end|>\n\
+        {% endif %}{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
+    let tagged = load_with(&[("tokenizer.chat_template", gguf::Value::Text(tagged))]).unwrap();
+    assert!(tagged.has_template());
+    assert_eq!(run(&tagged, &ask(QUESTION)), run(&load(|_| {}), &ask(QUESTION)));
 }

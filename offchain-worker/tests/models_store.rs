@@ -1,6 +1,9 @@
 //! `poq-worker models` as people meet it, with a hub and a web server of this test's own.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
+#[path = "common/gguf.rs"]
+mod gguf;
+
 use axum::{
     body::Body,
     extract::State,
@@ -488,12 +491,19 @@ fn an_evaluator_from_the_hub_has_the_id_of_the_same_files_in_a_folder() {
 fn an_evaluator_with_weights_apart_and_one_with_a_manifest_come_whole() {
     let world = World::new();
     world.put_evaluator_on_hub("owner/judge");
+    let network =
+        with_weights_in(&world.demo("poq-demo-evaluator/model.onnx"), &["model.onnx_data", "odd.bin"]);
+    world.server.put("owner/judge/onnx/model.onnx", &network);
     world.server.put("owner/judge/onnx/model.onnx_data", b"weights");
-    world.server.put("owner/judge/onnx/model.onnx_data_1", b"more weights");
+    world.server.put("owner/judge/onnx/model.onnx_data_1", b"of another network");
+    let error = world.fails(&["add", "hf:owner/judge/onnx/model.onnx"]);
+    assert!(error.contains("odd.bin"), "{error}");
+    world.server.put("owner/judge/onnx/odd.bin", b"more weights");
     world.works(&["add", "hf:owner/judge/onnx/model.onnx"]);
     let manifest = Manifest::parse(&fs::read(world.store().join("judge/poq.json")).unwrap()).unwrap();
     assert_eq!(manifest.files["onnx/model.onnx_data"], sha256_of_bytes(b"weights"));
-    assert_eq!(manifest.files["onnx/model.onnx_data_1"], sha256_of_bytes(b"more weights"));
+    assert_eq!(manifest.files["onnx/odd.bin"], sha256_of_bytes(b"more weights"));
+    assert_eq!(manifest.files.len(), 4, "and what the network does not name stays there");
 
     for name in ["model.onnx", "tokenizer.json", "poq.json"] {
         world.server.put(&format!("owner/ours/{name}"), &world.demo(&format!("poq-demo-evaluator/{name}")));
@@ -786,4 +796,88 @@ fn a_check_finds_damage_that_size_and_time_do_not_show() {
     assert!(world.fails(&["check", "nobody"]).contains("models list"));
     // What is damaged is not what it was: the list knows it now.
     assert!(world.list().iter().all(|model| model["id"] != id));
+}
+
+/// An ONNX file whose network has weights in these files, too.
+fn with_weights_in(model: &[u8], names: &[&str]) -> Vec<u8> {
+    let field =
+        |number: u8, content: &[u8]| [&[(number << 3) | 2, content.len() as u8][..], content].concat();
+    let tensor = |name: &&str| {
+        let entry = field(13, &[field(1, b"location"), field(2, name.as_bytes())].concat());
+        // Messages of protocol buffers are put together by putting their bytes together.
+        field(7, &field(5, &[entry, vec![14 << 3, 1]].concat()))
+    };
+    [model.to_vec(), names.iter().flat_map(tensor).collect()].concat()
+}
+
+#[test]
+fn weights_beside_a_network_come_with_it_whatever_their_name() {
+    let world = World::new();
+    let shape = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/external-odd-name");
+    let folder = world.folder.path().join("odd");
+    fs::create_dir(&folder).unwrap();
+    for name in ["config.json", "model.onnx", "tokenizer.json"] {
+        fs::copy(shape.join(name), folder.join(name)).unwrap();
+    }
+    let error = world.fails(&["add", "odd", "--kind", "cross-encoder"]);
+    assert!(error.contains("weights.bin") && world.stored().is_empty(), "{error}");
+    fs::copy(shape.join("weights.bin"), folder.join("weights.bin")).unwrap();
+    world.works(&["add", "odd", "--kind", "cross-encoder"]);
+    assert!(world.store().join("odd/weights.bin").is_file());
+    // A manifest that leaves it out describes no network that could be loaded.
+    let manifest = world.store().join("odd/poq.json");
+    let mut json: serde_json::Value = serde_json::from_slice(&fs::read(&manifest).unwrap()).unwrap();
+    json["files"].as_object_mut().unwrap().remove("weights.bin");
+    fs::write(&manifest, json.to_string()).unwrap();
+    let error = world.fails(&["add", world.store().join("odd").to_str().unwrap(), "--name", "other"]);
+    assert!(error.contains("weights.bin"), "{error}");
+    let outside = with_weights_in(&fs::read(shape.join("model.onnx")).unwrap(), &["../up.bin"]);
+    fs::write(folder.join("model.onnx"), outside).unwrap();
+    let error = world.fails(&["add", "odd", "--kind", "cross-encoder", "--name", "outside"]);
+    assert!(error.contains("not in its folder"), "{error}");
+}
+
+#[test]
+fn a_network_that_does_not_answer_is_no_generator() {
+    let world = World::new();
+    let strong = world.demo("poq-demo-strong.gguf");
+    for (number, (key, value)) in [
+        ("llama.attention.causal", gguf::Value::Bool(false)),
+        ("llama.pooling_type", gguf::Value::U32(1)),
+        ("general.architecture", gguf::Value::Text("nomic-bert")),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let file = world.folder.path().join(format!("{number}.gguf"));
+        fs::write(&file, gguf::with(&strong, &[(key, value)])).unwrap();
+        let error = world.fails(&["add", file.to_str().unwrap()]);
+        assert!(error.contains("is no generator") && error.contains("not added"), "{key}: {error}");
+        assert!(world.stored().is_empty(), "{key}");
+        // Put there by hand, it shows.
+        let placed = world.store().join(format!("{number}.gguf"));
+        fs::copy(&file, &placed).unwrap();
+        let listed = text(&world.run(&["list"]).stdout);
+        assert!(listed.contains("BROKEN: is no generator"), "{listed}");
+        fs::remove_file(placed).unwrap();
+    }
+}
+
+#[test]
+fn a_template_that_does_not_work_is_said_when_its_model_is_added() {
+    let world = World::new();
+    let strong = world.demo("poq-demo-strong.gguf");
+    let long = " ".repeat(256 * 1024 + 1);
+    for (name, template) in [("broken", "{% nonsense %}"), ("long", long.as_str())] {
+        let file = world.folder.path().join(format!("{name}.gguf"));
+        fs::write(&file, gguf::with(&strong, &[("tokenizer.chat_template", gguf::Value::Text(template))]))
+            .unwrap();
+        let error = world.fails(&["add", file.to_str().unwrap()]);
+        assert!(error.contains("chat template") && error.contains("chat_template_file"), "{error}");
+    }
+    assert_eq!(world.stored(), ["broken.gguf", "long.gguf"], "another template can be given for them");
+    let file = world.folder.path().join("tagged.gguf");
+    let tagged = "{% for m in messages %}{% generation %}{{ m.content }}{% endgeneration %}{% endfor %}";
+    fs::write(&file, gguf::with(&strong, &[("tokenizer.chat_template", gguf::Value::Text(tagged))])).unwrap();
+    world.works(&["add", file.to_str().unwrap()]);
 }

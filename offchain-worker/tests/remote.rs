@@ -14,7 +14,7 @@ use poq_worker::{
     limits::Unfinished,
     models::manifest::Calibration,
     remote::{Health, Remote, RemoteConfig, RemoteKind, RerankDialect, Scale, MAX_BODY_BYTES},
-    work::{Finish, Generated, Generation, Message, Role, Scoring},
+    work::{Extras, Finish, Generated, Generation, Message, Role, Scoring},
 };
 use serde_json::{json, Value};
 use std::{
@@ -165,8 +165,8 @@ fn question() -> Generation {
     Generation {
         model: "a".repeat(64),
         messages: vec![
-            Message { role: Role::System, content: "Be short.".into() },
-            Message { role: Role::User, content: "What is the capital of Peru?".into() },
+            Message::new(Role::System, "Be short."),
+            Message::new(Role::User, "What is the capital of Peru?"),
         ],
         max_tokens: 64,
         max_bytes: 4096,
@@ -174,6 +174,7 @@ fn question() -> Generation {
         top_p: 1.0,
         seed: 5,
         stop: vec![],
+        extras: Extras::default(),
     }
 }
 
@@ -218,7 +219,13 @@ async fn a_request_says_what_is_wanted() {
     let generated = remote.generate(&work, None).await.unwrap();
     assert_eq!(
         generated,
-        Generated { text: "Lima.".into(), prompt_tokens: 7, tokens: 3, finish: Finish::Stop }
+        Generated {
+            text: "Lima.".into(),
+            prompt_tokens: 7,
+            tokens: 3,
+            finish: Finish::Stop,
+            logprobs: vec![]
+        }
     );
     assert_eq!(remote.health(), Health::Up);
     let asked = server.asked().remove(0);

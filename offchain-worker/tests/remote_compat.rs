@@ -9,7 +9,7 @@ use poq_worker::{
     limits::Unfinished,
     models::manifest::Calibration,
     remote::{Remote, RemoteConfig, RemoteKind},
-    work::{Finish, Generation, Message, Role, Scoring},
+    work::{Extras, Finish, Generation, Message, Role, Scoring},
 };
 use serde_json::Value;
 use std::{
@@ -155,13 +155,14 @@ fn questions() -> Vec<(String, String)> {
 fn ask(question: &str) -> Generation {
     Generation {
         model: "a".repeat(64),
-        messages: vec![Message { role: Role::User, content: question.to_owned() }],
+        messages: vec![Message::new(Role::User, question.to_owned())],
         max_tokens: 256,
         max_bytes: 4096,
         temperature: 0.0,
         top_p: 1.0,
         seed: 0,
         stop: vec![],
+        extras: Extras::default(),
     }
 }
 

@@ -9,7 +9,7 @@ use poq_benches::{
 use poq_worker::{
     config::Settings,
     pool::Pool,
-    work::{Generated, Generation, Message, Role},
+    work::{Extras, Generated, Generation, Message, Role},
 };
 use serde::Deserialize;
 use std::{sync::Arc, time::Instant};
@@ -109,13 +109,14 @@ async fn at_a_time(pool: &Arc<Pool>, model: &str, turn: u32) -> anyhow::Result<f
 fn work(model: &str, seed: u32) -> Generation {
     Generation {
         model: model.to_owned(),
-        messages: vec![Message { role: Role::User, content: format!("Tell me story number {seed}.") }],
+        messages: vec![Message::new(Role::User, format!("Tell me story number {seed}."))],
         max_tokens: TOKENS,
         max_bytes: u32::MAX,
         temperature: 0.0,
         top_p: 1.0,
         seed,
         stop: Vec::new(),
+        extras: Extras::default(),
     }
 }
 

@@ -25,6 +25,7 @@ pub fn run() -> anyhow::Result<()> {
                     prompt_tokens: 0,
                     tokens: 1,
                     finish: Finish::Stop,
+                    logprobs: Vec::new(),
                 };
                 say(&Report::Generated { key, result })?;
             }

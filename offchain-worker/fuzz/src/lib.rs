@@ -8,13 +8,15 @@ use poq_primitives::job::Job;
 use poq_worker::{
     calibration::data::{self, Meaning, Range},
     config::ConfigFile,
-    generator::template::Template,
-    models::{manifest::Manifest, source::Source},
+    generator::{grammar::Reader, schema::grammar_of, template::Template},
+    json::Json,
+    models::{gguf, manifest::Manifest, source::Source, weights},
     remote::sse::{Event, Parser, TooLong},
     store::Record,
     text::Text,
-    work::{Message, Role},
+    work::{Extras, Form, Message, Role},
 };
+use std::io::Write as _;
 
 /// The id of the job whose record [`job_record`] reads.
 pub const RECORD_ID: [u8; 32] = [0xab; 32];
@@ -144,7 +146,7 @@ pub fn template(bytes: &[u8]) {
         Ok(template) => template,
         Err(error) => return assert_one_line(&error),
     };
-    let say = |role, content: &str| Message { role, content: content.to_owned() };
+    let say = |role, content: &str| Message::new(role, content);
     let talk = [
         say(Role::System, "Be kind."),
         say(Role::User, "Hi {{ 1 }} ä"),
@@ -152,7 +154,7 @@ pub fn template(bytes: &[u8]) {
         say(Role::User, "?"),
     ];
     for messages in [&talk[..0], &talk[1..2], &talk] {
-        if let Err(error) = template.apply(messages) {
+        if let Err(error) = template.apply(messages.into()) {
             assert_one_line(&error);
         }
     }
@@ -160,4 +162,51 @@ pub fn template(bytes: &[u8]) {
 
 fn assert_one_line(error: &str) {
     assert!(!error.is_empty() && !error.contains('\n'), "not one line: {error:?}");
+}
+
+/// A JSON schema, as it comes in a request. Whatever the grammar allows is JSON.
+pub fn schema(bytes: &[u8]) {
+    let Ok(schema) = serde_json::from_slice::<Json>(bytes) else { return };
+    let extras = Extras { form: Some(Form::Schema(schema)), ..Extras::default() };
+    let grammar = match grammar_of(&extras, false) {
+        Ok(grammar) => grammar.unwrap(),
+        Err(error) => return assert_one_line(&error),
+    };
+    let Ok(mut reader) = Reader::new(grammar) else { return };
+    let (mut text, mut choices) = (Vec::new(), bytes.iter().cycle());
+    while !reader.is_over() && text.len() < 300 {
+        let rest = reader.shortest_rest();
+        assert_eq!(rest == 0, reader.is_complete());
+        let next = reader.next_bytes();
+        let start = *choices.next().unwrap();
+        let byte = (0..=255).map(|step| start.wrapping_add(step)).find(|byte| next.contains(*byte)).unwrap();
+        if !reader.allows(&[byte]).is_ok_and(|allowed| allowed) {
+            return;
+        }
+        reader.accept(&[byte]).unwrap();
+        text.push(byte);
+        if reader.is_complete() {
+            serde_json::from_slice::<serde_json::Value>(&text).unwrap();
+        }
+    }
+}
+
+/// A GGUF file, as it comes into the store.
+pub fn gguf(bytes: &[u8]) {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(bytes).unwrap();
+    let faults = gguf::faults(file.path());
+    faults.unfit.into_iter().chain(faults.template).for_each(|fault| assert_one_line(&fault));
+}
+
+/// An ONNX file, as it comes into the store.
+pub fn weights(bytes: &[u8]) {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(bytes).unwrap();
+    match weights::files_of(file.path()) {
+        Ok(names) => {
+            assert!(names.iter().all(|name| !name.split('/').any(|part| part == ".." || part.is_empty())))
+        }
+        Err(error) => assert_one_line(&error),
+    }
 }

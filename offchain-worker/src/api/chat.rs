@@ -1,22 +1,25 @@
 //! `POST /v1/chat/completions`, as clients of OpenAI's API use it.
 //!
-//! What is understood is in [`ChatRequest`]; other fields are ignored, because such clients send many. Defaults of the
-//! sampling are those of llama.cpp's server. With `stream`, the answer comes as server-sent events: first the role,
+//! [`ChatRequest`] lists the fields. Others are ignored if they change no answer, and else refused with their name.
+//! Defaults of the sampling are those of llama.cpp's server. With `stream`, the answer comes as server-sent events: first the role,
 //! then the text in pieces, then why it ended, then `[DONE]`. What goes wrong before the first piece is an HTTP error;
 //! what goes wrong later is an event `{"error":…}`, and no `[DONE]` follows. Closing the connection ends the work.
 
 use super::{
     direct::{Direct, Place},
     error::{ApiError, ErrorBody},
+    features::{self, Logprobs},
     models::{choose, seconds, Chosen},
     schemas::WorkErrors,
     whole, ApiState, Body,
 };
 use crate::{
+    generator::tools,
+    json,
     limits::Unfinished,
     metrics::{Metrics, Passage},
     models::shelf::ModelKind,
-    work::{Finish, Generated, Generation, Message, Role},
+    work::{Finish, Generated, Generation, Message, Role, Tool, ToolCall},
 };
 use axum::{
     extract::State,
@@ -28,7 +31,7 @@ use axum::{
 };
 use futures::{stream, Stream, StreamExt as _};
 use serde::{Deserialize, Serialize};
-use std::{convert::Infallible, sync::Arc, time::SystemTime};
+use std::{collections::BTreeMap, convert::Infallible, sync::Arc, time::SystemTime};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
@@ -50,7 +53,8 @@ pub const MAX_STOPS: usize = 16;
 /// Pieces that wait for a slow reader before the answer is given up.
 const PIECES_AHEAD: usize = 4096;
 
-/// A conversation to go on with. Fields that are not listed are ignored.
+/// A conversation to go on with. Of fields that are not listed, those that change no answer are ignored and the others
+/// refused.
 #[derive(Clone, Debug, Deserialize, utoipa::ToSchema)]
 pub struct ChatRequest {
     /// A generator: its name, its id, or the first digits of its id.
@@ -82,38 +86,75 @@ pub struct ChatRequest {
     pub stop: Option<Stop>,
     /// Whether the answer comes as server-sent events (default: false).
     pub stream: Option<bool>,
-    /// What a stream tells besides the text.
+    /// Options of a stream.
     pub stream_options: Option<StreamOptions>,
     /// Number of answers: only 1.
     #[serde(default, deserialize_with = "whole")]
     #[schema(minimum = 1, maximum = 1)]
     pub n: Option<u32>,
+    /// Form of the answer: `{"type":"text"}`, `{"type":"json_object"}`, or `{"type":"json_schema","json_schema":{"name":…,
+    /// "schema":…}}`. An answer that is cut at its longest may be half of it: then `finish_reason` is `length`.
+    #[schema(value_type = Option<Object>)]
+    pub response_format: Option<json::Json>,
+    /// Functions that the model may call: `{"type":"function","function":{"name":…,"description":…,"parameters":…}}`.
+    #[schema(value_type = Option<Vec<Tool>>)]
+    pub tools: Option<json::Json>,
+    /// `none`, `auto` (default), `required`, or `{"type":"function","function":{"name":…}}`.
+    #[schema(value_type = Option<Object>)]
+    pub tool_choice: Option<json::Json>,
+    /// Whether several functions may be called at once; a model that has to call one calls one.
+    pub parallel_tool_calls: Option<bool>,
+    /// Whether the answer says how likely each token was (default: false).
+    pub logprobs: Option<bool>,
+    /// With `logprobs`: how many of the likeliest tokens are told in each place (default: 0).
+    #[serde(default, deserialize_with = "whole")]
+    #[schema(minimum = 0, maximum = 20)]
+    pub top_logprobs: Option<u8>,
+    /// Whether the answer goes on with the last message, the assistant's, and is only what comes after (default: false).
+    pub continue_final_message: Option<bool>,
+    /// The opposite of `continue_final_message`, as some clients send it.
+    pub add_generation_prompt: Option<bool>,
+    /// All other fields.
+    #[serde(flatten)]
+    #[schema(ignore)]
+    pub others: BTreeMap<String, serde_json::Value>,
 }
 
-/// One turn of the conversation.
+/// A message of the conversation.
 #[derive(Clone, Debug, Deserialize, utoipa::ToSchema)]
 pub struct ChatMessage {
-    /// Who speaks.
+    /// Its author.
     pub role: ChatRole,
-    /// What is said.
-    pub content: Content,
+    /// Its content; may be `null` or left out where the assistant only calls functions.
+    #[serde(default)]
+    pub content: Option<Content>,
+    /// Functions that the assistant calls.
+    pub tool_calls: Option<Vec<ToolCall>>,
+    /// Id of the call, in a tool's result.
+    pub tool_call_id: Option<String>,
+    /// All other fields.
+    #[serde(flatten)]
+    #[schema(ignore)]
+    pub others: BTreeMap<String, serde_json::Value>,
 }
 
-/// Who speaks.
+/// Its author.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ChatRole {
-    /// Sets the scene.
+    /// Instructions to the model.
     System,
     /// The newer name of `system`.
     Developer,
-    /// Asks.
+    /// The user.
     User,
-    /// Answers.
+    /// The model.
     Assistant,
+    /// Result of a function that the assistant called.
+    Tool,
 }
 
-/// What is said: a text, or parts that are put together as lines.
+/// Content of a message: a text, or parts that are joined as lines.
 #[derive(Clone, Debug, Deserialize, utoipa::ToSchema)]
 #[serde(untagged)]
 pub enum Content {
@@ -133,7 +174,7 @@ pub struct Part {
     pub text: String,
 }
 
-/// What a part is.
+/// Kind of a part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PartKind {
@@ -141,7 +182,7 @@ pub enum PartKind {
     Text,
 }
 
-/// Where the text ends.
+/// Stop sequences.
 #[derive(Clone, Debug, Deserialize, utoipa::ToSchema)]
 #[serde(untagged)]
 pub enum Stop {
@@ -151,7 +192,7 @@ pub enum Stop {
     Many(Vec<String>),
 }
 
-/// What a stream tells besides the text.
+/// Options of a stream.
 #[derive(Clone, Copy, Debug, Default, Deserialize, utoipa::ToSchema)]
 pub struct StreamOptions {
     /// Whether a last event says how many tokens there were.
@@ -173,7 +214,7 @@ pub struct ChatCompletion {
     pub model: String,
     /// Always one.
     pub choices: Vec<Choice>,
-    /// How many tokens there were.
+    /// Numbers of tokens.
     pub usage: Usage,
 }
 
@@ -184,35 +225,61 @@ pub struct Choice {
     pub index: u32,
     /// The answer.
     pub message: Answer,
-    /// Always `null`; clients expect it.
-    #[schema(value_type = Option<String>, required)]
-    pub logprobs: (),
-    /// Why it ended.
-    pub finish_reason: Finish,
+    /// Probabilities of its tokens, if requested.
+    #[schema(required)]
+    pub logprobs: Option<Logprobs>,
+    /// Reason of its end.
+    pub finish_reason: FinishReason,
 }
 
-/// What the model says.
+/// Reason of an answer's end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum FinishReason {
+    /// The model ended its text, or a stop sequence came.
+    Stop,
+    /// A limit was reached: tokens, bytes, or the context.
+    Length,
+    /// The model calls functions.
+    ToolCalls,
+}
+
+impl From<Finish> for FinishReason {
+    fn from(finish: Finish) -> Self {
+        match finish {
+            Finish::Stop => Self::Stop,
+            Finish::Length => Self::Length,
+        }
+    }
+}
+
+/// The model's message.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub struct Answer {
     /// Always `assistant`.
     pub role: Role,
-    /// The text, without white space at its ends.
-    pub content: String,
+    /// The text, without white space at its ends; `null` where the assistant only calls functions.
+    #[schema(required)]
+    pub content: Option<String>,
+    /// Functions that it calls.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub tool_calls: Option<Vec<ToolCall>>,
     /// Always `null`; clients expect it.
     #[schema(value_type = Option<String>, required)]
     pub refusal: (),
 }
 
-/// How many tokens there were.
+/// Numbers of tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Usage {
-    /// Of the conversation.
+    /// Tokens of the conversation.
     #[schema(minimum = 0)]
     pub prompt_tokens: u64,
-    /// Of the answer.
+    /// Tokens of the answer.
     #[schema(minimum = 0)]
     pub completion_tokens: u64,
-    /// Of both.
+    /// Tokens of both.
     #[schema(minimum = 0)]
     pub total_tokens: u64,
 }
@@ -238,27 +305,31 @@ pub struct ChatChunk {
     pub created: u64,
     /// The model's name.
     pub model: String,
-    /// One; none in the event with the usage.
+    /// One choice; none in the event with the usage.
     pub choices: Vec<ChunkChoice>,
-    /// How many tokens there were, in the last event, if it was asked for.
+    /// Numbers of tokens, in the last event, if requested.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub usage: Option<Usage>,
 }
 
-/// What is new in an answer.
+/// New part of an answer.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub struct ChunkChoice {
     /// Always 0.
     pub index: u32,
-    /// What is new.
+    /// New part of the message.
     pub delta: Delta,
-    /// Why it ended; `null` before it has.
+    /// Probabilities of all tokens of the answer, if requested; in the event with the reason of its end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub logprobs: Option<Logprobs>,
+    /// Reason of its end; `null` before.
     #[schema(required)]
-    pub finish_reason: Option<Finish>,
+    pub finish_reason: Option<FinishReason>,
 }
 
-/// What is new in a message.
+/// New part of a message.
 #[derive(Clone, Debug, Default, Serialize, utoipa::ToSchema)]
 pub struct Delta {
     /// `assistant`, in the first event.
@@ -269,6 +340,21 @@ pub struct Delta {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub content: Option<String>,
+    /// Functions that the assistant calls, whole.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub tool_calls: Option<Vec<CallDelta>>,
+}
+
+/// A call of a function in a stream.
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+pub struct CallDelta {
+    /// Number of the call within the answer, from 0.
+    #[schema(minimum = 0)]
+    pub index: usize,
+    /// The call.
+    #[serde(flatten)]
+    pub call: ToolCall,
 }
 
 /// Goes on with a conversation.
@@ -297,7 +383,7 @@ pub async fn complete(
 ) -> Result<Response, ApiError> {
     let chosen = choose(&engine, Some(&request.model), ModelKind::Generator).await?;
     let work = generation_of(&request, &chosen)?;
-    let head = Head::new(chosen);
+    let head = Head::new(chosen, &work);
     let backends = Arc::clone(&engine.backends);
     if !request.stream.unwrap_or(false) {
         let work = Direct::start(&engine, place, async move { backends.generate(&work, None).await });
@@ -345,12 +431,18 @@ fn events(
     metrics: Arc<Metrics>,
     passage: Arc<Passage>,
 ) -> impl Stream<Item = Result<Event, Infallible>> {
-    let role = Delta { role: Some(Role::Assistant), content: Some(String::new()) };
+    let role = Delta { role: Some(Role::Assistant), content: Some(String::new()), tool_calls: None };
     let begin = event_of(&head.chunk(role, None));
     let (text_head, Start { first, rest }) = (head.clone(), start);
+    // Whether an answer is a text or calls functions is seen at its end.
+    let shown = text_head.tools.is_empty();
     let text = stream::iter(first)
         .chain(ReceiverStream::new(pieces))
-        .map(move |piece| event_of(&text_head.chunk(Delta { role: None, content: Some(piece) }, None)));
+        .filter(move |_| futures::future::ready(shown))
+        .map(move |piece| {
+            let delta = Delta { content: Some(piece), ..Delta::default() };
+            event_of(&text_head.chunk(delta, None))
+        });
     let end = stream::once(async move {
         let outcome = rest.outcome().await;
         drop(passage);
@@ -373,7 +465,20 @@ fn last_events(
             return vec![event_of(&error.body())];
         }
     };
-    let mut events = vec![event_of(&head.chunk(Delta::default(), Some(generated.finish)))];
+    let mut events = Vec::new();
+    let said = head.said(&generated);
+    if !head.tools.is_empty() {
+        let calls = said.tool_calls.map(|calls| {
+            calls.into_iter().enumerate().map(|(index, call)| CallDelta { index, call }).collect()
+        });
+        let delta = Delta { role: None, content: said.content, tool_calls: calls };
+        events.push(event_of(&head.chunk(delta, None)));
+    }
+    let mut last = head.chunk(Delta::default(), Some(said.finish_reason));
+    if let Some(choice) = last.choices.first_mut() {
+        choice.logprobs = head.logprobs_of(&generated);
+    }
+    events.push(event_of(&last));
     events.extend(usage.then(|| event_of(&head.usage_chunk(&generated))));
     events.push(Event::default().data("[DONE]"));
     events
@@ -384,40 +489,77 @@ fn event_of(data: &impl Serialize) -> Event {
     Event::default().json_data(data).unwrap_or_default()
 }
 
-/// What is the same in all parts of an answer.
+/// Fields common to all parts of an answer.
 #[derive(Clone)]
 struct Head {
     id: String,
     created: u64,
     model: String,
+    /// Functions that the model may call.
+    tools: Arc<[Tool]>,
+    logprobs: bool,
+}
+
+/// Content of an answer.
+struct Said {
+    content: Option<String>,
+    tool_calls: Option<Vec<ToolCall>>,
+    finish_reason: FinishReason,
 }
 
 impl Head {
-    fn new(chosen: Chosen) -> Self {
-        let id = format!("chatcmpl-{:032x}", rand::random::<u128>());
-        Self { id, created: seconds(SystemTime::now()), model: chosen.name }
+    fn new(chosen: Chosen, work: &Generation) -> Self {
+        Self {
+            id: format!("chatcmpl-{:032x}", rand::random::<u128>()),
+            created: seconds(SystemTime::now()),
+            model: chosen.name,
+            tools: work.extras.tools.as_slice().into(),
+            logprobs: work.extras.logprobs.is_some(),
+        }
+    }
+
+    /// The text or the calls of an answer.
+    fn said(&self, generated: &Generated) -> Said {
+        match tools::calls_in(&generated.text, &self.tools) {
+            Some((said, calls)) => Said {
+                content: Some(said).filter(|said| !said.is_empty()),
+                tool_calls: Some(calls.into_iter().map(features::with_id).collect()),
+                finish_reason: FinishReason::ToolCalls,
+            },
+            None => Said {
+                content: Some(generated.text.clone()),
+                tool_calls: None,
+                finish_reason: generated.finish.into(),
+            },
+        }
+    }
+
+    fn logprobs_of(&self, generated: &Generated) -> Option<Logprobs> {
+        self.logprobs.then(|| Logprobs::of(&generated.logprobs))
     }
 
     fn completion(self, generated: Generated) -> ChatCompletion {
         let usage = usage_of(&generated);
-        let message = Answer { role: Role::Assistant, content: generated.text, refusal: () };
+        let (said, logprobs) = (self.said(&generated), self.logprobs_of(&generated));
+        let message =
+            Answer { role: Role::Assistant, content: said.content, tool_calls: said.tool_calls, refusal: () };
         ChatCompletion {
             id: self.id,
             object: "chat.completion",
             created: self.created,
             model: self.model,
-            choices: vec![Choice { index: 0, message, logprobs: (), finish_reason: generated.finish }],
+            choices: vec![Choice { index: 0, message, logprobs, finish_reason: said.finish_reason }],
             usage,
         }
     }
 
-    fn chunk(&self, delta: Delta, finish_reason: Option<Finish>) -> ChatChunk {
+    fn chunk(&self, delta: Delta, finish_reason: Option<FinishReason>) -> ChatChunk {
         ChatChunk {
             id: self.id.clone(),
             object: "chat.completion.chunk",
             created: self.created,
             model: self.model.clone(),
-            choices: vec![ChunkChoice { index: 0, delta, finish_reason }],
+            choices: vec![ChunkChoice { index: 0, delta, logprobs: None, finish_reason }],
             usage: None,
         }
     }
@@ -451,9 +593,11 @@ fn generation_of(request: &ChatRequest, chosen: &Chosen) -> Result<Generation, A
     if let Some((_, refusal)) = refusals.into_iter().find(|(refused, _)| *refused) {
         return Err(ApiError::invalid(refusal));
     }
+    features::refuse_unknown(request)?;
+    let messages = request.messages.iter().enumerate().map(|(number, message)| message_of(number, message));
     Ok(Generation {
         model: chosen.id.clone(),
-        messages: request.messages.iter().map(message_of).collect(),
+        messages: messages.collect::<Result<_, _>>()?,
         max_tokens,
         max_bytes: u32::MAX,
         temperature: temperature as f32,
@@ -461,20 +605,34 @@ fn generation_of(request: &ChatRequest, chosen: &Chosen) -> Result<Generation, A
         top_p: (top_p as f32).max(f32::MIN_POSITIVE),
         seed: request.seed.map_or_else(rand::random, folded),
         stop: stops_of(request.stop.as_ref())?,
+        extras: features::extras_of(request)?,
     })
 }
 
-fn message_of(message: &ChatMessage) -> Message {
+fn message_of(number: usize, message: &ChatMessage) -> Result<Message, ApiError> {
     let role = match message.role {
         ChatRole::System | ChatRole::Developer => Role::System,
         ChatRole::User => Role::User,
         ChatRole::Assistant => Role::Assistant,
+        ChatRole::Tool => Role::Tool,
     };
+    let tool_calls = message.tool_calls.clone().unwrap_or_default();
+    let refused = |what: &str| Err(ApiError::invalid(format!("'messages[{number}]': {what}")));
+    if !tool_calls.is_empty() && role != Role::Assistant {
+        return refused("'tool_calls' are the assistant's only");
+    }
+    if role == Role::Tool && message.tool_call_id.is_none() {
+        return refused("'tool_call_id' is missing");
+    }
     let content = match &message.content {
-        Content::Text(text) => text.clone(),
-        Content::Parts(parts) => parts.iter().map(|part| part.text.as_str()).collect::<Vec<_>>().join("\n"),
+        Some(Content::Text(text)) => text.clone(),
+        Some(Content::Parts(parts)) => {
+            parts.iter().map(|part| part.text.as_str()).collect::<Vec<_>>().join("\n")
+        }
+        None if role == Role::Assistant => String::new(),
+        None => return refused("'content' is missing"),
     };
-    Message { role, content }
+    Ok(Message { role, content, tool_calls, tool_call_id: message.tool_call_id.clone() })
 }
 
 fn stops_of(stop: Option<&Stop>) -> Result<Vec<String>, ApiError> {
@@ -575,8 +733,8 @@ mod tests {
     fn parts_are_lines() {
         let json =
             r#"{"role":"developer","content":[{"type":"text","text":"a"},{"type":"text","text":"b"}]}"#;
-        let message = message_of(&serde_json::from_str(json).unwrap());
-        assert_eq!(message, Message { role: Role::System, content: "a\nb".into() });
+        let message = message_of(0, &serde_json::from_str(json).unwrap()).unwrap();
+        assert_eq!(message, Message::new(Role::System, "a\nb"));
         let image = r#"{"role":"user","content":[{"type":"image_url","image_url":{"url":"x"}}]}"#;
         assert!(serde_json::from_str::<ChatMessage>(image).is_err());
     }

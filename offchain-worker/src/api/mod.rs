@@ -27,6 +27,7 @@ mod auth;
 pub mod chat;
 pub mod direct;
 pub mod error;
+mod features;
 pub mod health;
 mod jobs;
 pub mod models;

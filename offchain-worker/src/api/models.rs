@@ -90,7 +90,10 @@ impl ModelInfo {
     fn of(entry: &Entry, backends: &Backends) -> Self {
         let (state, error) = match entry.id.as_deref().map(|id| backends.pool().presence(id)) {
             Err(error) => (ModelState::Broken, Some(error.clone())),
-            Ok(Presence::Available) => (ModelState::Available, None),
+            Ok(Presence::Available) => match backends.pool().template_fault(entry) {
+                Some(fault) => (ModelState::Broken, Some(fault)),
+                None => (ModelState::Available, None),
+            },
             Ok(Presence::Loading) => (ModelState::Loading, None),
             Ok(Presence::Loaded { .. }) => (ModelState::Loaded, None),
             Ok(Presence::Broken(error)) => (ModelState::Broken, Some(error)),

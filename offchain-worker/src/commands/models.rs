@@ -247,9 +247,15 @@ fn add(args: &AddArgs) -> anyhow::Result<()> {
         allow_http: args.allow_http,
     };
     let mut failed: usize = 0;
+    let mut faults = Vec::new();
     for source in &args.sources {
         match add::add(&shelf, source, &options) {
-            Ok(added) => show(&added)?,
+            Ok(added) => {
+                show(&added)?;
+                if let Some(fault) = &added.entry.template_fault {
+                    faults.push(format!("{}: {fault}", added.entry.name));
+                }
+            }
             Err(error) if args.sources.len() == 1 => bail!(error),
             Err(error) => {
                 let _unread = writeln!(io::stderr(), "{source}: {error}");
@@ -259,6 +265,9 @@ fn add(args: &AddArgs) -> anyhow::Result<()> {
     }
     if failed > 0 {
         bail!("{failed} of {} models were not added", args.sources.len());
+    }
+    if !faults.is_empty() {
+        bail!("added, but not usable as it is: {}", faults.join("; "));
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use poq_worker::{
     config::{ApiArgs, EngineArgs},
     logging,
     models::shelf::ModelKind,
-    work::{Generation, Message, Role, Scoring},
+    work::{Extras, Generation, Message, Role, Scoring},
 };
 use std::io::Write as _;
 use tokio::sync::mpsc;
@@ -74,13 +74,14 @@ pub fn run(args: RunArgs) -> anyhow::Result<()> {
 async fn generate(bench: &Bench, model: String, args: RunArgs) -> anyhow::Result<()> {
     let work = Generation {
         model,
-        messages: vec![Message { role: Role::User, content: args.prompt }],
+        messages: vec![Message::new(Role::User, args.prompt)],
         max_tokens: args.max_tokens,
         max_bytes: u32::MAX,
         temperature: args.temperature,
         top_p: args.top_p,
         seed: args.seed,
         stop: args.stop,
+        extras: Extras::default(),
     };
     let (pieces, mut shown) = mpsc::channel::<String>(1024);
     let printing = async {

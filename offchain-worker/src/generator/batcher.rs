@@ -4,29 +4,32 @@
 //! is a free place, in the order they came, and its prompt is read in parts that fill up the steps. A step of four
 //! answers costs little more than a step of one, because the time goes into moving the weights.
 
-use super::Generator;
+use super::{
+    grammar::Reader,
+    picker::{self, Picker},
+    schema, Generator,
+};
 use crate::{
     limits::{Cancel, Unfinished},
     text::{End, Text},
-    work::{Finish, Generated, Generation},
+    work::{Finish, Generated, Generation, TokenLogprob},
 };
 use llama_cpp_2::{
     context::{params::LlamaContextParams, LlamaContext},
     llama_batch::LlamaBatch,
-    sampling::LlamaSampler,
     token::LlamaToken,
 };
 use std::{collections::VecDeque, num::NonZeroU32};
 
-/// Most tokens of one step, between two looks at what was cancelled.
+/// Most tokens per step. Cancellations are checked between steps.
 const STEP_TOKENS: usize = 512;
 
-/// What happened to an answer.
+/// Progress of one answer.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
-    /// There is more text; all pieces together are the answer's text.
+    /// New text. All pieces together are the answer's text.
     Piece(String),
-    /// It is finished.
+    /// The answer is complete, or has failed.
     Done(Result<Generated, Unfinished>),
 }
 
@@ -36,40 +39,43 @@ pub struct Batcher<'a> {
     generator: &'a Generator,
     context: LlamaContext<'a>,
     batch: LlamaBatch<'static>,
-    /// Numbers of the contexts that nobody uses.
+    /// Numbers of unused contexts.
     free: Vec<u32>,
     waiting: VecDeque<Answer>,
     running: Vec<Running>,
 }
 
-/// An answer that was asked for.
+/// A requested answer, waiting.
 #[derive(Debug)]
 struct Answer {
     key: u64,
     prompt: Vec<LlamaToken>,
     most_tokens: usize,
-    sampler: LlamaSampler,
+    picker: Picker,
+    /// Number of alternatives to report per token; `None` reports no probabilities.
+    logprobs: Option<u8>,
     text: Text,
     cancel: Cancel,
 }
 
-/// An answer under way.
+/// An answer being generated.
 #[derive(Debug)]
 struct Running {
     answer: Answer,
     place: u32,
-    /// Tokens that the network has taken in.
+    /// Number of tokens that the network has read.
     taken: usize,
-    /// The token to take in next, once the prompt is.
+    /// Next token to read after the prompt.
     next: Option<LlamaToken>,
-    /// Where in the step's output this answer's next token comes from.
+    /// Index of the step's output from which the next token is drawn.
     output: Option<i32>,
     /// Tokens generated.
     tokens: u32,
+    logprobs: Vec<TokenLogprob>,
 }
 
 impl<'a> Batcher<'a> {
-    /// Makes the contexts. Errors are one line for people.
+    /// Allocates one context per parallel answer. Errors are one line.
     pub fn new(generator: &'a Generator) -> Result<Self, String> {
         let parallel = generator.parallel;
         let size = generator.context.checked_mul(parallel).and_then(NonZeroU32::new);
@@ -105,24 +111,28 @@ impl<'a> Batcher<'a> {
     /// Asks for an answer; `key` tells its events from those of others. It begins when the ones before it have, and a
     /// place is free. An error means that it cannot be done at all.
     pub fn add(&mut self, key: u64, work: &Generation, cancel: Cancel) -> Result<(), Unfinished> {
+        let tagged = self.generator.prompter.template().tags_calls();
+        let grammar = schema::grammar_of(&work.extras, tagged).map_err(Unfinished::invalid)?;
+        let reader = grammar.map(Reader::new).transpose().map_err(Unfinished::invalid)?;
         let (prompt, most_tokens) = self.generator.prompt_of(work)?;
         self.waiting.push_back(Answer {
             key,
             prompt,
             most_tokens,
-            sampler: sampler(work),
+            picker: Picker::new(work, reader),
+            logprobs: work.extras.logprobs,
             text: Text::new(&work.stop, work.max_bytes as usize),
             cancel,
         });
         Ok(())
     }
 
-    /// Whether there is nothing to do.
+    /// Whether no answer is waiting or being generated.
     pub fn is_idle(&self) -> bool {
         self.waiting.is_empty() && self.running.is_empty()
     }
 
-    /// Does one step for all answers under way; `emit` hears what came of it.
+    /// Runs one step for all answers being generated and passes their progress to `emit`.
     pub fn step(&mut self, emit: &mut impl FnMut(u64, Event)) {
         self.drop_cancelled(emit);
         self.begin_waiting();
@@ -132,8 +142,10 @@ impl<'a> Batcher<'a> {
         }
         for index in (0..self.running.len()).rev() {
             let Some(running) = self.running.get_mut(index) else { continue };
-            if let Some(finish) = running.take_output(&self.context, self.generator, emit) {
-                self.end(index, |running| running.finish(finish), emit);
+            match running.take_output(&self.context, self.generator, emit) {
+                Ok(None) => {}
+                Ok(Some(finish)) => self.end(index, |running| running.finish(finish), emit),
+                Err(error) => self.end(index, |_| Err(Unfinished::invalid(error)), emit),
             }
         }
     }
@@ -153,11 +165,19 @@ impl<'a> Batcher<'a> {
         while !self.waiting.is_empty() {
             let Some(place) = self.free.pop() else { return };
             let Some(answer) = self.waiting.pop_front() else { return };
-            self.running.push(Running { answer, place, taken: 0, next: None, output: None, tokens: 0 });
+            self.running.push(Running {
+                answer,
+                place,
+                taken: 0,
+                next: None,
+                output: None,
+                tokens: 0,
+                logprobs: Vec::new(),
+            });
         }
     }
 
-    /// Sends the next token of every answer, and as much of the prompts as fits, through the network.
+    /// Sends the next token of every answer, then prompt tokens up to the step's limit, through the network.
     fn decode(&mut self) -> Result<(), String> {
         self.batch.clear();
         for running in self.running.iter_mut().filter(|running| running.next.is_some()) {
@@ -172,7 +192,7 @@ impl<'a> Batcher<'a> {
         self.context.decode(&mut self.batch).map_err(|error| format!("llama.cpp does not decode: {error}"))
     }
 
-    /// A step that failed leaves no usable state behind, so all who took part fail.
+    /// Fails all answers being generated: a failed step leaves no usable state.
     fn fail_all(&mut self, error: &str, emit: &mut impl FnMut(u64, Event)) {
         for index in (0..self.running.len()).rev() {
             self.end(index, |_| Err(Unfinished::internal(error)), emit);
@@ -245,19 +265,23 @@ impl Running {
         context: &LlamaContext<'_>,
         generator: &Generator,
         emit: &mut impl FnMut(u64, Event),
-    ) -> Option<Finish> {
-        let output = self.output.take()?;
+    ) -> Result<Option<Finish>, String> {
+        let Some(output) = self.output.take() else { return Ok(None) };
         let vocab = generator.model.vocab();
-        let token = self.answer.sampler.sample(context, output);
+        let left = self.answer.most_tokens.saturating_sub(self.tokens as usize);
+        let token = self.answer.picker.pick(context, output, &vocab, left)?;
         if vocab.is_eog(token) {
-            return Some(Finish::Stop);
+            return Ok(Some(Finish::Stop));
         }
-        let mut bytes = Vec::new();
-        vocab.token_to_piece_into(token, &mut bytes, false, None);
+        if let Some(count) = self.answer.logprobs {
+            self.logprobs.push(picker::logprob_of(context, output, &vocab, token, count));
+        }
+        let bytes = picker::bytes_of(&vocab, token);
         self.tokens = self.tokens.saturating_add(1);
         let finish = match self.answer.text.push(&bytes) {
             Some(End::Stop) => Some(Finish::Stop),
             Some(End::Full) => Some(Finish::Length),
+            None if self.answer.picker.is_over() => Some(Finish::Stop),
             None if self.tokens as usize >= self.answer.most_tokens => Some(Finish::Length),
             None => None,
         };
@@ -267,7 +291,7 @@ impl Running {
                 emit(self.answer.key, Event::Piece(piece));
             }
         }
-        finish
+        Ok(finish)
     }
 
     fn finish(&mut self, finish: Finish) -> Result<Generated, Unfinished> {
@@ -277,21 +301,7 @@ impl Running {
             prompt_tokens: u32::try_from(self.answer.prompt.len()).unwrap_or(u32::MAX),
             tokens: self.tokens,
             finish,
+            logprobs: std::mem::take(&mut self.logprobs),
         })
     }
-}
-
-/// Greedy at temperature 0; otherwise drawn with the seed from the likeliest tokens that make up `top_p`.
-fn sampler(work: &Generation) -> LlamaSampler {
-    if work.temperature == 0.0 {
-        return LlamaSampler::greedy();
-    }
-    // llama.cpp reads the highest seed as "choose one at random", and results must repeat.
-    let seed = if work.seed == u32::MAX { 0 } else { work.seed };
-    let chain = [
-        (work.top_p < 1.0).then(|| LlamaSampler::top_p(work.top_p, 1)),
-        Some(LlamaSampler::temp(work.temperature)),
-        Some(LlamaSampler::dist(seed)),
-    ];
-    LlamaSampler::chain(chain.into_iter().flatten(), true)
 }

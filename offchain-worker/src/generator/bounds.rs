@@ -1,4 +1,4 @@
-//! What a tokenizer is given.
+//! Limits on texts before they are tokenized.
 //!
 //! For many models llama.cpp splits a text by regular expressions of the C++ library. Those recurse once for every character
 //! of a match, so a long word (or a long row of blanks, digits, dashes) overflows an ordinary stack and ends the process;

@@ -5,34 +5,42 @@
 
 pub mod batcher;
 pub mod bounds;
+pub mod disguise;
+pub mod fitness;
+pub mod grammar;
+mod integers;
+mod picker;
+pub mod prompt;
+pub mod schema;
+pub mod specials;
 pub mod template;
+pub mod tools;
 
-use crate::{
-    limits::Unfinished,
-    work::{Generation, Message},
-};
+use crate::{limits::Unfinished, work::Generation};
 use llama_cpp_2::{
     llama_backend::LlamaBackend,
     model::{params::LlamaModelParams, LlamaModel},
     token::LlamaToken,
-    LogOptions,
+    LogOptions, MetaValError,
 };
+use prompt::{Part, Prompter};
 use serde::{Deserialize, Serialize};
+use specials::Specials;
 use std::{io::Read as _, path::Path, sync::OnceLock};
 use template::Template;
 
-/// How a generator is loaded and run.
+/// Settings of a loaded generator.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GeneratorOptions {
-    /// Most tokens of prompt and answer together; a model trained on fewer keeps its own limit.
+    /// Most tokens of prompt and answer together; capped by the model's training context.
     pub context: u32,
-    /// Answers made at the same time, at least 1. Each has a context of its own.
+    /// Answers generated at the same time, at least 1. Each has a context of its own.
     pub parallel: u32,
-    /// Threads of the processor.
+    /// Processor threads.
     pub threads: usize,
-    /// Layers that go to the GPU; `None` takes all, if there is one that this build can use.
+    /// Layers placed on the GPU; `None`: all, if this build can use a GPU.
     pub gpu_layers: Option<u32>,
-    /// A Jinja chat template that is used instead of the model's own.
+    /// Jinja chat template that replaces the model's own.
     pub chat_template: Option<String>,
 }
 
@@ -41,9 +49,7 @@ pub struct GeneratorOptions {
 pub struct Generator {
     backend: &'static LlamaBackend,
     model: LlamaModel,
-    template: Template,
-    /// Text that a template may begin with although the tokenizer puts the token there as well.
-    begin: Option<String>,
+    prompter: Prompter,
     /// Most bytes of a prompt.
     most_bytes: usize,
     context: u32,
@@ -61,16 +67,15 @@ impl Generator {
         });
         let model = LlamaModel::load_from_file(backend, path, &params)
             .map_err(|error| format!("llama.cpp does not load it: {error}"))?;
+        fitness::check(&|key| metadata(&model, key))?;
         let trained = model.n_ctx_train();
         let context = if trained == 0 { options.context } else { options.context.min(trained) };
-        let template = template_of(&model, options, path)?;
-        let begin = model.vocab().should_add_bos().then(|| token_text(&model, model.vocab().bos()));
+        let prompter = Prompter::new(template_of(&model, options)?, Specials::of(&model.vocab()));
         let most_bytes = bounds::most_bytes(context as usize, longest_token(&model));
         Ok(Self {
             backend,
             model,
-            template,
-            begin: begin.filter(|text| !text.is_empty()),
+            prompter,
             most_bytes,
             context,
             parallel: options.parallel.max(1),
@@ -90,7 +95,7 @@ impl Generator {
 
     /// Whether conversations go through a chat template (otherwise they go in plain).
     pub fn has_template(&self) -> bool {
-        self.template.is_jinja()
+        self.prompter.template().is_jinja()
     }
 
     /// The tokens of the conversation, and how many more may be generated.
@@ -105,19 +110,13 @@ impl Generator {
         {
             return Err(Unfinished::invalid("temperature is at least 0; top_p is above 0 and at most 1"));
         }
-        // The tokenizer works on C strings. A zero byte means nothing in a question, so it is not worth a refusal.
-        let clean = |message: &Message| Message {
-            role: message.role,
-            content: message.content.replace('\0', "\u{fffd}"),
-        };
-        let messages: Vec<Message> = work.messages.iter().map(clean).collect();
         let check = |text: &str| bounds::check(text, self.most_bytes).map_err(Unfinished::invalid);
-        messages.iter().try_for_each(|message| check(&message.content))?;
-        let text = self.template.apply(&messages).map_err(Unfinished::invalid)?;
-        let text = self.begin.as_deref().and_then(|begin| text.strip_prefix(begin)).unwrap_or(&text);
-        check(text)?;
-        let tokens = bounds::with_stack_for(text.chars().count(), || self.tokens_of(text, &messages))
-            .map_err(|error| Unfinished::internal(format!("the prompt cannot be tokenized: {error}")))??;
+        work.messages.iter().try_for_each(|message| check(&message.content))?;
+        let parts = self.prompter.write(work).map_err(Unfinished::invalid)?;
+        let text: String = parts.iter().map(Part::text).collect();
+        check(&text)?;
+        let tokens = bounds::with_stack_for(text.chars().count(), || self.tokens_of(&parts))
+            .map_err(|error| Unfinished::internal(format!("the prompt cannot be tokenized: {error}")))?;
         if tokens.is_empty() {
             return Err(Unfinished::invalid("the prompt is empty"));
         }
@@ -132,49 +131,43 @@ impl Generator {
         Ok((tokens, room.min(work.max_tokens as usize)))
     }
 
-    /// `text` as tokens, with the control tokens that the template wrote and without those that a message spells.
-    fn tokens_of(&self, text: &str, messages: &[Message]) -> Result<Vec<LlamaToken>, Unfinished> {
+    /// The tokens of a prompt. The one that begins a text is put first if the model wants it there and the template did
+    /// not write it; the one that ends a text is not put last, even if the model asks for it: the answer comes there.
+    fn tokens_of(&self, parts: &[Part]) -> Vec<LlamaToken> {
         let vocab = self.model.vocab();
-        let spells_control = |content: &str| {
-            vocab.tokenize(content.as_bytes(), false, true)
-                != vocab.tokenize(content.as_bytes(), false, false)
-        };
-        if !messages.iter().any(|message| spells_control(&message.content)) {
-            return Ok(vocab.tokenize(text.as_bytes(), true, true));
-        }
-        let mut tokens = Vec::new();
-        let (mut rest, mut first) = (text, true);
-        let mut add = |part: &str, parse: bool| {
-            if !part.is_empty() {
-                tokens.extend(vocab.tokenize(part.as_bytes(), std::mem::take(&mut first), parse));
+        let begin = Some(vocab.bos()).filter(|bos| vocab.should_add_bos() && bos.0 >= 0);
+        let begun =
+            matches!((parts.first(), begin), (Some(Part::Token(first)), Some(begin)) if *first == begin);
+        let mut tokens: Vec<LlamaToken> = begin.filter(|_| !begun).into_iter().collect();
+        for part in parts {
+            match part {
+                Part::Token(token) => tokens.push(*token),
+                // The tokenizer works on C strings. A zero byte means nothing in a question, so it is not worth a refusal.
+                Part::Text(text) => {
+                    tokens.extend(vocab.tokenize(text.replace('\0', "\u{fffd}").as_bytes(), false, false));
+                }
             }
-        };
-        for message in messages {
-            let content = message.content.trim();
-            let (before, after) = rest.split_once(content).ok_or_else(|| {
-                Unfinished::invalid("a message spells one of the model's control tokens, and its chat template does not keep messages as they are")
-            })?;
-            add(before, true);
-            add(content, false);
-            rest = after;
         }
-        add(rest, true);
-        Ok(tokens)
+        tokens
     }
 }
 
-/// The template given for the model, or its own, or the plain form. A template of its own that does not work is
-/// logged and left; one that was given is an error.
-fn template_of(model: &LlamaModel, options: &GeneratorOptions, path: &Path) -> Result<Template, String> {
+/// The template given for the model, or its own, or the plain form if it has none. One that does not work is an error.
+fn template_of(model: &LlamaModel, options: &GeneratorOptions) -> Result<Template, String> {
     let (bos, eos) = (token_text(model, model.vocab().bos()), token_text(model, model.vocab().eos()));
     if let Some(source) = &options.chat_template {
         return Template::jinja(source, &bos, &eos);
     }
-    let Ok(own) = model.meta_val_str("tokenizer.chat_template") else { return Ok(Template::plain()) };
-    Ok(Template::jinja(&own, &bos, &eos).unwrap_or_else(|error| {
-        tracing::warn!(model = %path.display(), error, "the chat template does not work; prompts go in plain");
-        Template::plain()
-    }))
+    match model.meta_val_str(fitness::CHAT_TEMPLATE) {
+        Ok(own) => Template::jinja(&own, &bos, &eos).map_err(fitness::template_fault),
+        Err(MetaValError::NegativeReturn(_)) => Ok(Template::plain()),
+        Err(error) => Err(fitness::template_fault(format!("chat template: {error}"))),
+    }
+}
+
+/// Value of a metadata key of the model's file.
+fn metadata(model: &LlamaModel, key: &str) -> Option<String> {
+    model.meta_val_str(key).ok()
 }
 
 fn token_text(model: &LlamaModel, token: LlamaToken) -> String {
@@ -231,5 +224,38 @@ mod tests {
         }
         std::fs::write(&path, b"GGUF\x03\0\0\0 and nothing that follows the format").unwrap();
         assert!(Generator::load(&path, &options()).unwrap_err().starts_with("llama.cpp does not load it"));
+    }
+
+    #[test]
+    fn a_prompt_without_quoted_control_tokens_is_read_as_llama_cpp_reads_it() {
+        use crate::work::{Extras, Message, Role};
+        let folder = tempfile::tempdir().unwrap();
+        crate::demo::install_demo_models(folder.path()).unwrap();
+        let generator = Generator::load(
+            &folder.path().join("poq-demo-strong.gguf"),
+            &GeneratorOptions { context: 512, ..options() },
+        )
+        .unwrap();
+        for texts in
+            [&["Why?"][..], &["  Hi \n", " there\n\nI am ", "x  "], &["é 1234 <think>a</think>", "", "<|im_"]]
+        {
+            let roles = [Role::User, Role::Assistant].into_iter().cycle();
+            let messages: Vec<Message> =
+                roles.zip(texts).map(|(role, text)| Message::new(role, *text)).collect();
+            let text = generator.prompter.template().apply(messages.as_slice().into()).unwrap();
+            let work = Generation {
+                model: String::new(),
+                messages,
+                max_tokens: 1,
+                max_bytes: 1,
+                temperature: 0.0,
+                top_p: 1.0,
+                seed: 0,
+                stop: Vec::new(),
+                extras: Extras::default(),
+            };
+            let (tokens, _) = generator.prompt_of(&work).unwrap();
+            assert_eq!(tokens, generator.model.vocab().tokenize(text.as_bytes(), true, true), "{texts:?}");
+        }
     }
 }

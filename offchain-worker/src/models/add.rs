@@ -8,7 +8,7 @@ use super::{
     client::Client,
     digest::{sha256_of, sha256_of_bytes},
     download::{self, room_for},
-    guess,
+    gguf, guess,
     hub::{Hub, HubError},
     manifest::{EvaluatorKind, Manifest, MANIFEST, MAX_MANIFEST_BYTES, TOKENIZER},
     progress,
@@ -17,6 +17,7 @@ use super::{
         ModelKind, Shelf,
     },
     source::{file_of_url, HubFile, Source},
+    weights,
 };
 use crate::files::{self, TEMPORARY_PREFIX};
 use std::{
@@ -36,16 +37,16 @@ const DESCRIPTIONS: [&str; 4] = [guess::CONFIG, guess::TOKENIZER_CONFIG, guess::
 /// Age at which something temporary in the store is no longer about to be used.
 const ABOUT_TO_BE: Duration = Duration::from_secs(60);
 
-/// What is said of a model besides its source.
+/// Options of adding a model.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// Its name in the store; else that of its file, folder or repository.
+    /// Name in the store; `None`: that of its file, folder or repository.
     pub name: Option<String>,
-    /// The id that it has to have, 64 lower-case hex digits.
+    /// Required id, 64 lower-case hex digits.
     pub sha256: Option<String>,
-    /// Of an evaluator without a manifest: what its network is; else it is guessed.
+    /// Kind of an evaluator without a manifest; `None`: read from the files beside it.
     pub kind: Option<EvaluatorKind>,
-    /// Of an evaluator without a manifest: most tokens of one input; else they are guessed.
+    /// Most tokens per input of an evaluator without a manifest; `None`: read from the files beside it.
     pub max_tokens: Option<usize>,
     /// Link to the files instead of copying them.
     pub link: bool,
@@ -53,12 +54,12 @@ pub struct Options {
     pub allow_http: bool,
 }
 
-/// What came of [`add`].
+/// Result of [`add`].
 #[derive(Clone, Debug)]
 pub struct Added {
     /// The model as it is in the store now.
     pub entry: Arc<Entry>,
-    /// It was there before, and nothing was done.
+    /// Whether the model was in the store before; then nothing was done.
     pub already: bool,
 }
 
@@ -84,10 +85,10 @@ pub fn add(shelf: &Shelf, source: &Source, options: &Options) -> Result<Added, S
     }
 }
 
-/// Where the model is in the store, and whether it was there before.
+/// Path of the model in the store, and whether it was there before.
 type Placed = Result<(PathBuf, bool), String>;
 
-/// One model on its way into the store.
+/// A model being added.
 struct Adding<'a> {
     shelf: &'a Shelf,
     options: &'a Options,
@@ -127,7 +128,7 @@ impl Staging {
     }
 }
 
-/// How a file gets to its place.
+/// Ways to put a file in its place.
 #[derive(Clone, Copy)]
 enum Means {
     Copy,
@@ -264,6 +265,7 @@ impl Adding<'_> {
     /// Writes the manifest of an evaluator whose folder is in the store already.
     fn complete_in_place(&self, folder: &Path, pieces: &Pieces) -> Placed {
         let folder = self.shelf.folder().join(folder_name(folder)?);
+        check_weights(pieces)?;
         let hashes = self.hashes(&folder, pieces)?;
         let manifest = self.manifest(pieces, hashes)?;
         self.check_id(&sha256_of_bytes(&manifest))?;
@@ -278,6 +280,7 @@ impl Adding<'_> {
         let name = self.options.name.as_deref().unwrap_or(&pieces.name);
         check_name(name)?;
         let target = self.shelf.folder().join(name);
+        check_weights(pieces)?;
         let staging = self.staging()?;
         for (name, from) in pieces.files.iter().chain(&pieces.descriptions) {
             place(from, &staging.path().join(name), means)?;
@@ -369,6 +372,9 @@ impl Adding<'_> {
     fn check_generator(&self, ready: &Ready) -> Result<String, String> {
         for file in &ready.files {
             check_is_gguf(file)?;
+        }
+        if let Some(unfit) = ready.files.first().and_then(|first| gguf::faults(first).unfit) {
+            return Err(format!("it {unfit}; it was not added"));
         }
         let sha256 = ready.sha256.clone().map_or_else(|| hash(&ready.files), Ok)?;
         self.check_id(&sha256).map(|()| sha256)
@@ -550,16 +556,8 @@ fn local_network(folder: &Path, model: &Path) -> Result<Pieces, String> {
         return Err(format!("{} has no {TOKENIZER}", folder.display()));
     }
     files.insert(TOKENIZER.to_owned(), folder.join(TOKENIZER));
-    for data in weights_of(&name) {
-        let path = model.with_file_name(&data);
-        if !path.is_file() {
-            break;
-        }
-        files.insert(joined(&subfolder, &data), path);
-    }
-    let dynamo = model.with_file_name(format!("{name}.data"));
-    if dynamo.is_file() {
-        files.insert(joined(&subfolder, &format!("{name}.data")), dynamo);
+    for data in weights::files_of(model)? {
+        files.insert(joined(&subfolder, &data), own.join(&data));
     }
     let present = DESCRIPTIONS.iter().map(|name| ((*name).to_owned(), folder.join(name)));
     let descriptions = present.filter(|(_, path)| path.is_file()).collect();
@@ -575,7 +573,7 @@ fn local_network(folder: &Path, model: &Path) -> Result<Pieces, String> {
 /// The pieces of a network on the hub.
 fn hub_network(hub: &Hub, file: &HubFile) -> Result<Pieces, String> {
     let text = |error: HubError| error.to_string();
-    let (own, name) = file.file.rsplit_once('/').unwrap_or(("", &file.file));
+    let own = file.file.rsplit_once('/').map_or("", |(own, _)| own);
     let above = own.rsplit_once('/').map_or("", |(above, _)| above);
     // The tokenizer's folder is the evaluator's; it is small and comes first.
     let mut base = own;
@@ -596,16 +594,14 @@ fn hub_network(hub: &Hub, file: &HubFile) -> Result<Pieces, String> {
             descriptions.insert(name.to_owned(), fetched.path);
         }
     }
-    files.insert(within(&file.file), hub.fetch(file).map_err(text)?.path);
-    for data in weights_of(name) {
-        let path = joined(own, &data);
-        let Some(fetched) = hub.fetch_optional(&file.sibling(&path)).map_err(text)? else { break };
-        files.insert(within(&path), fetched.path);
+    let network = hub.fetch(file).map_err(text)?.path;
+    for data in weights::files_of(&network)? {
+        let source = file.sibling(&joined(own, &data));
+        // The name goes into an address: it has to be one that a source may have.
+        let fetched = hub.fetch(&source.checked()?).map_err(text)?;
+        files.insert(within(&joined(own, &data)), fetched.path);
     }
-    let path = joined(own, &format!("{name}.data"));
-    if let Some(fetched) = hub.fetch_optional(&file.sibling(&path)).map_err(text)? {
-        files.insert(within(&path), fetched.path);
-    }
+    files.insert(within(&file.file), network);
     let name = file.repo_name().to_owned();
     Ok(Pieces { name, model: within(&file.file), files, descriptions, manifest: None })
 }
@@ -628,12 +624,30 @@ fn hub_evaluator(hub: &Hub, file: &HubFile) -> Result<Pieces, String> {
     Ok(Pieces { name, model: manifest.model, files, descriptions: BTreeMap::new(), manifest: Some(json) })
 }
 
-/// Names of the files that may hold the weights of a network too large for one file, in order.
-fn weights_of(model: &str) -> impl Iterator<Item = String> + '_ {
-    (0..1000_u32).map(move |number| match number {
-        0 => format!("{model}_data"),
-        _ => format!("{model}_data_{number}"),
-    })
+/// Whether all files in which the network keeps weights come with it.
+fn check_weights(pieces: &Pieces) -> Result<(), String> {
+    let Some(network) = pieces.files.get(&pieces.model) else { return Ok(()) };
+    let folder = pieces.model.rsplit_once('/').map_or("", |(folder, _)| folder);
+    for data in weights::files_of(network)? {
+        let name = joined(folder, &data);
+        match pieces.files.get(&name) {
+            Some(path) if path.is_file() => {}
+            Some(path) => {
+                return Err(format!(
+                    "{} keeps weights in {name}, and {} is not there; put it there",
+                    pieces.model,
+                    path.display()
+                ));
+            }
+            None => {
+                return Err(format!(
+                    "{} keeps weights in {name}, which {MANIFEST} does not name",
+                    pieces.model
+                ))
+            }
+        }
+    }
+    Ok(())
 }
 
 fn joined(folder: &str, name: &str) -> String {
@@ -774,7 +788,7 @@ fn said(path: &Path, error: &io::Error) -> String {
     }
 }
 
-/// What kind of model `entry` is, in words.
+/// Kind of a model in words.
 pub fn kind_in_words(entry: &Entry) -> &'static str {
     match (entry.kind, entry.manifest.as_ref().map(|manifest| manifest.kind)) {
         (ModelKind::Generator, _) => "generator",

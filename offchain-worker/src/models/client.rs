@@ -16,18 +16,18 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Most redirects of one request.
 const MOST_REDIRECTS: u32 = 10;
 
-/// Why a download stops.
+/// Error of a download.
 #[derive(Debug)]
 pub(super) enum Trouble {
     /// Another try may help.
     Passing(String),
-    /// It will not.
+    /// A fault that a retry does not mend.
     Lasting(String),
     /// The server refuses with this status, and another try will not help.
     Refused(u16),
 }
 
-/// What is asked for.
+/// A request.
 #[derive(Clone, Copy)]
 pub(super) struct Request<'a> {
     pub url: &'a Url,
@@ -118,7 +118,7 @@ fn is_redirect(response: &Response<Body>) -> bool {
     matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308)
 }
 
-/// Where a redirect of `from` leads.
+/// Target of a redirect of `from`.
 fn target(from: &Url, response: &Response<Body>) -> Result<Url, Trouble> {
     let location = header(response, "location").and_then(|location| from.join(location).ok());
     location.and_then(|url| web::parse(url.as_str())).ok_or_else(|| {
@@ -132,7 +132,7 @@ pub(super) fn header<'a>(response: &'a Response<Body>, name: &str) -> Option<&'a
     response.headers().get(name)?.to_str().ok()
 }
 
-/// What a failed request means. The text of an error is shown only where it cannot hold the address.
+/// Fault of a failed request. The error's text is shown only where it cannot hold the address.
 fn trouble(error: ureq::Error) -> Trouble {
     use ureq::Error;
     match error {

@@ -37,7 +37,7 @@ struct Digest {
     sha256: String,
 }
 
-/// What shows that a file has not changed.
+/// Marks of an unchanged file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Stamp {
     bytes: u64,

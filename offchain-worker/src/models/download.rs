@@ -31,12 +31,12 @@ const TRIES: u32 = 5;
 /// Bytes that are read at once.
 const CHUNK: usize = 1 << 18;
 
-/// What is to be downloaded.
+/// A file to download.
 pub(super) struct Order<'a> {
     pub url: &'a Url,
     /// A bearer token for the origin of `url`.
     pub token: Option<&'a str>,
-    /// What a progress bar calls it.
+    /// Label of its progress bar.
     pub name: &'a str,
     /// Size in bytes, where it is known beforehand.
     pub bytes: Option<u64>,
@@ -47,7 +47,7 @@ pub(super) struct Order<'a> {
     pub pinned: bool,
 }
 
-/// What is remembered of a download that is under way.
+/// Record of an unfinished download.
 #[derive(Debug, Serialize, Deserialize)]
 struct Mark {
     /// SHA-256 of the address, which may hold secrets itself.
@@ -58,7 +58,7 @@ struct Mark {
     bytes: Option<u64>,
 }
 
-/// What is known of the file that came in part.
+/// Record of the file that came in part.
 struct Known {
     /// The server's ETag or Last-Modified; none of a file that is known by its hash.
     version: Option<String>,
@@ -66,7 +66,7 @@ struct Known {
     bytes: Option<u64>,
 }
 
-/// One download.
+/// A download in progress.
 struct Transfer<'a> {
     client: &'a Client,
     order: &'a Order<'a>,
@@ -168,7 +168,7 @@ pub fn room_for(folder: &Path, bytes: u64) -> Result<(), String> {
     Ok(())
 }
 
-/// How long to wait before try number `tries` (1, 2, …) after a failure.
+/// Delay before retry number `tries` (1, 2, …).
 fn pause(tries: u32) -> Duration {
     Duration::from_millis(250).saturating_mul(1 << tries.min(6))
 }
@@ -322,7 +322,7 @@ fn content_range(text: &str) -> Option<(u64, Option<u64>)> {
     Some((first.trim().parse().ok()?, total.trim().parse().ok()))
 }
 
-/// What tells versions of a file apart: a strong ETag, or the time of the last change.
+/// Mark of a file's version: a strong ETag, or the time of the last change.
 fn version_of(response: &Response<Body>) -> Option<String> {
     let strong = header(response, "etag").filter(|etag| !etag.starts_with("W/"));
     strong.or_else(|| header(response, "last-modified")).map(str::to_owned)
@@ -338,7 +338,7 @@ fn broken(error: &io::Error) -> Trouble {
     Trouble::Passing(format!("the transfer broke off ({error})"))
 }
 
-/// What a status other than success means.
+/// Fault of a status other than success.
 pub(super) fn refused(status: u16) -> Trouble {
     match status {
         408 | 416 | 425 | 429 | 500..=599 => {
@@ -348,7 +348,7 @@ pub(super) fn refused(status: u16) -> Trouble {
     }
 }
 
-/// What went wrong with a plain web server.
+/// Fault of a plain web server.
 fn in_words(trouble: Trouble) -> String {
     match trouble {
         Trouble::Passing(error) | Trouble::Lasting(error) => error,

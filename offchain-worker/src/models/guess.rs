@@ -1,4 +1,4 @@
-//! What an evaluator's network is, from the files that its author put beside it.
+//! Facts about an evaluator's network, from the files that its author put beside it.
 
 use super::manifest::{EvaluatorKind, Pooling, DEFAULT_MAX_TOKENS};
 use serde::Deserialize;
@@ -19,13 +19,13 @@ pub const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
 /// The steps of a network that makes vectors.
 pub const MODULES: &str = "modules.json";
 
-/// How such a network makes one vector of many.
+/// Pooling of such a network: how it makes one vector of many.
 pub const POOLING: &str = "1_Pooling/config.json";
 
 /// Longer inputs than this are no limit: authors write 10^30 for "none".
 const LONGEST: usize = 1_000_000;
 
-/// What the files say.
+/// Contents of the files.
 #[derive(Clone, Debug, Default)]
 pub struct Guess {
     config: Option<Value>,
@@ -51,7 +51,7 @@ impl Guess {
         })
     }
 
-    /// What the network is, if the files say it.
+    /// Kind of the network; an error if the files do not say it.
     pub fn kind(&self) -> Result<EvaluatorKind, String> {
         let architectures = self.config.as_ref().and_then(|config| config.get("architectures")?.as_array());
         let classifies =
@@ -78,7 +78,7 @@ impl Guess {
         said.min(positions.unwrap_or(said))
     }
 
-    /// How a bi-encoder makes one vector: the mean unless the files say otherwise.
+    /// Pooling of a bi-encoder: the mean unless the files say otherwise.
     pub fn pooling(&self) -> Result<Pooling, String> {
         let Some(Value::Object(fields)) = &self.pooling else { return Ok(Pooling::default()) };
         let modes: Vec<&str> = fields

@@ -28,13 +28,13 @@ use std::{
 };
 use ureq::{http::Response, Body};
 
-/// Where the hub is unless `HF_ENDPOINT` says otherwise.
+/// Address of the hub unless `HF_ENDPOINT` is set.
 const ENDPOINT: &str = "https://huggingface.co";
 
 /// Most bytes of a file of which the hub does not say the size. It says the size of all large ones.
 const MOST_UNSAID: u64 = 256 * 1024 * 1024;
 
-/// Why a file does not come from the hub.
+/// Error of fetching a file from the hub.
 #[derive(Debug, thiserror::Error)]
 pub enum HubError {
     /// The repository does not have it.
@@ -54,7 +54,7 @@ pub struct Hub {
     cache: PathBuf,
 }
 
-/// What the hub says of a file.
+/// A file's description by the hub.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct About {
     /// SHA-256 of the file; the hub says it of large files only.
@@ -68,13 +68,13 @@ pub struct About {
 /// A file that lies in the hub's cache.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fetched {
-    /// Where it lies; its name there is not its name.
+    /// Its path in the cache, under another name than its own.
     pub path: PathBuf,
     /// Its SHA-256, which has been checked; `None` of a small file, of which the hub does not say it.
     pub sha256: Option<String>,
 }
 
-/// One file on its way.
+/// A file being fetched.
 struct Fetching<'a> {
     hub: &'a Hub,
     file: &'a HubFile,
@@ -99,7 +99,7 @@ impl Hub {
         Ok(Self { client: Client::new(allow_http), endpoint, token, cache: home.join("hub") })
     }
 
-    /// What the hub says of `file`; nothing is fetched.
+    /// The hub's description of `file`; nothing is fetched.
     pub fn about(&self, file: &HubFile) -> Result<About, HubError> {
         self.fetching(file).about()
     }

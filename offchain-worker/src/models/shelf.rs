@@ -1,4 +1,4 @@
-//! What is in the models folder. Nothing is loaded here.
+//! Contents of the models folder. Nothing is loaded here.
 //!
 //! - Every `*.gguf` file is a generator; its id is the SHA-256 of the file. A GGUF in several files
 //!   (`x-00001-of-00003.gguf`, as llama.cpp splits them) is one generator, `x`; its id is the SHA-256 of all of
@@ -11,6 +11,7 @@
 
 use super::{
     digest::{sha256_of_bytes, Digests},
+    gguf,
     manifest::{Manifest, MANIFEST, MAX_MANIFEST_BYTES, TOKENIZER},
 };
 use crate::files;
@@ -29,7 +30,7 @@ pub const CACHE: &str = "digests.json";
 /// Fewest digits of an id that name a model.
 const FEWEST_DIGITS: usize = 6;
 
-/// What a model does.
+/// Task of a model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ModelKind {
@@ -56,22 +57,25 @@ pub struct Entry {
     pub id: Result<String, String>,
     /// File or folder name, without the extension.
     pub name: String,
-    /// What it does.
+    /// Its task.
     pub kind: ModelKind,
     /// The GGUF file (of several the first), or the evaluator's folder.
     pub path: PathBuf,
     /// Size of all its files together; of a broken one, of those that are there.
     pub bytes: u64,
-    /// Of an evaluator, if it has a valid one.
+    /// Manifest of an evaluator, if it is valid.
     pub manifest: Option<Manifest>,
+    /// Fault of a generator's own chat template, with the remedy, in one line. Such a model works with
+    /// another template.
+    pub template_fault: Option<String>,
 }
 
-/// What [`Shelf::check`] says of a model.
+/// Result of [`Shelf::check`] for one model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checked {
     /// The model's name.
     pub name: String,
-    /// What it does.
+    /// Its task.
     pub kind: ModelKind,
     /// Its id, or what is wrong in one line.
     pub outcome: Result<String, String>,
@@ -82,6 +86,7 @@ pub struct Checked {
 pub struct Shelf {
     folder: PathBuf,
     digests: Digests,
+    headers: gguf::Known,
     entries: RwLock<Vec<Arc<Entry>>>,
     /// Held during a scan: one scan at a time.
     scanning: Mutex<()>,
@@ -93,19 +98,25 @@ struct Found {
     kind: ModelKind,
     name: String,
     path: PathBuf,
-    /// Of a generator: its files in order.
+    /// Files of a generator, in order.
     parts: Vec<PathBuf>,
-    /// Of an evaluator that lacks something needed to look into it, and of a generator that lacks a part.
+    /// What is missing of an evaluator or of a generator in parts, in words.
     lacks: Option<String>,
 }
 
-/// How a digest is come by: from memory, or afresh.
+/// Source of a digest: cache or file.
 type Hash<'a> = dyn FnMut(&[PathBuf]) -> Result<String, String> + 'a;
 
 impl Shelf {
     /// The models in `folder`; digests are remembered in the file `cache`. Nothing is read yet.
     pub fn new(folder: PathBuf, cache: PathBuf) -> Self {
-        Self { folder, digests: Digests::new(cache), entries: RwLock::default(), scanning: Mutex::default() }
+        Self {
+            folder,
+            digests: Digests::new(cache),
+            headers: gguf::Known::default(),
+            entries: RwLock::default(),
+            scanning: Mutex::default(),
+        }
     }
 
     /// The models folder.
@@ -125,7 +136,7 @@ impl Shelf {
             }
         };
         self.digests.refresh();
-        let entry = |found| Arc::new(examine(found, &mut |files| self.digests.of(files)));
+        let entry = |found| Arc::new(self.examine(found, &mut |files| self.digests.of(files)));
         let entries: Vec<_> = found.into_iter().map(entry).collect();
         self.digests.save();
         *self.entries.write().unwrap_or_else(PoisonError::into_inner) = entries;
@@ -162,7 +173,7 @@ impl Shelf {
     pub fn verify(&self, entry: &Entry) -> Result<(), String> {
         let id = entry.id.as_ref().map_err(|error| format!("{} {error}", entry.name))?;
         let found = Found::at(entry).map_err(|error| format!("{} cannot be read: {error}", entry.name))?;
-        let now = examine(found, &mut |files| self.digests.of(files));
+        let now = self.examine(found, &mut |files| self.digests.of(files));
         self.digests.save();
         match now.id {
             Ok(now) if now == *id => Ok(()),
@@ -209,7 +220,7 @@ impl Shelf {
 
     fn check_one(&self, found: Found, step: &mut dyn FnMut(u64)) -> Checked {
         let (name, kind, before) = (found.name.clone(), found.kind, self.digests.before(&found.parts));
-        let id = examine(found, &mut |files| self.digests.afresh(files, step)).id;
+        let id = self.examine(found, &mut |files| self.digests.afresh(files, step)).id;
         let outcome = id.and_then(|now| match before {
             // Of an evaluator the manifest says what the files have to be.
             Some(before) if kind == ModelKind::Generator && before != now => Err(format!(
@@ -219,6 +230,18 @@ impl Shelf {
             _ => Ok(now),
         });
         Checked { name, kind, outcome }
+    }
+
+    /// Examines a model; `hash` gives the digest of files.
+    fn examine(&self, found: Found, hash: &mut Hash<'_>) -> Entry {
+        let mut entry = examine(found, hash);
+        if entry.kind == ModelKind::Generator {
+            let faults = self.headers.faults(&entry.path);
+            entry.template_fault = faults.template;
+            // A file that is broken is no other kind of model.
+            entry.id = entry.id.and_then(|id| faults.unfit.map_or(Ok(id), Err));
+        }
+        entry
     }
 
     /// The digest of files, remembered or computed.
@@ -299,7 +322,7 @@ fn remove_folder(path: &Path) -> io::Result<()> {
     hidden.close()
 }
 
-/// Looks into a model; `hash` gives the digest of files.
+/// Examines the files of a model.
 fn examine(found: Found, hash: &mut Hash<'_>) -> Entry {
     let (id, bytes, manifest) = match (found.kind, found.lacks) {
         (ModelKind::Generator, Some(lacks)) => (Err(lacks), size_of(&found.parts), None),
@@ -314,7 +337,7 @@ fn examine(found: Found, hash: &mut Hash<'_>) -> Entry {
             }
         },
     };
-    Entry { id, name: found.name, kind: found.kind, path: found.path, bytes, manifest }
+    Entry { id, name: found.name, kind: found.kind, path: found.path, bytes, manifest, template_fault: None }
 }
 
 /// The manifest in `folder` and its SHA-256.

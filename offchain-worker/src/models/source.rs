@@ -1,4 +1,4 @@
-//! Where a model comes from: what people write after `poq-worker models add`.
+//! Sources of models: the argument of `poq-worker models add`.
 
 use crate::web;
 use std::{fmt, path::PathBuf, str::FromStr};
@@ -6,10 +6,10 @@ use std::{fmt, path::PathBuf, str::FromStr};
 /// The revision of a hub's repository unless the source names one.
 const DEFAULT_REVISION: &str = "main";
 
-/// What the parts of a path on the hub are made of.
+/// Characters of the parts of a path on the hub.
 const NAMES: &str = "names are of letters, digits and . _ - + = , ( )";
 
-/// Where a model comes from.
+/// Source of a model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
     /// A file or a folder of this machine.
@@ -79,7 +79,7 @@ impl FromStr for Source {
 }
 
 impl fmt::Display for Source {
-    /// As people write it; of a web address only what holds no secret.
+    /// The source as it is typed; of a web address only the part without secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Local(path) => write!(f, "{}", path.display()),

@@ -89,6 +89,10 @@ pub(super) fn check(work: &Generation) -> Result<(), Fault> {
         () if !(work.temperature >= 0.0 && work.temperature.is_finite()) => "temperature is 0 or above",
         () if !(work.top_p > 0.0 && work.top_p <= 1.0) => "top_p is above 0 and at most 1",
         () if work.stop.iter().any(String::is_empty) => "a stop sequence is empty",
+        () if !work.extras.is_empty() => {
+            "response_format, tools, logprobs and continue_final_message are for models of this machine; a server \
+             elsewhere does the work of this one"
+        }
         () => return Ok(()),
     };
     Err(Fault::invalid(wrong))
@@ -303,6 +307,7 @@ impl Writing {
             prompt_tokens: count(self.usage.prompt_tokens),
             tokens: count(self.usage.completion_tokens),
             finish,
+            logprobs: Vec::new(),
         })
     }
 }

@@ -24,12 +24,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How often, at most, the text of an answer under way is sent on. Each time wakes the engine and whoever reads, on
+/// Shortest interval between two pieces of a streamed answer. Each piece wakes the engine and the reader, on
 /// cores that the model would use: token by token that costs a small model half of its speed, and thirty times a second
 /// is as fluent to the eye.
 const PIECE_INTERVAL: Duration = Duration::from_millis(30);
 
-/// How gladly the kernel takes this process when memory runs out: before the engine and the node.
+/// Kernel's out-of-memory score adjustment of this process, so that it is killed before the engine and the node.
 const OOM_SCORE: &str = "500";
 
 /// Runs a model until stdin ends. Call it from a `main` that did nothing else.
@@ -71,13 +71,13 @@ pub fn run() -> io::Result<()> {
     Ok(())
 }
 
-/// Work that was ordered, without the cancellations.
+/// Ordered work; cancellations are handled apart.
 enum Task {
     Generate { key: u64, work: Generation, stream: bool, cancel: Cancel },
     Score { key: u64, work: Scoring, cancel: Cancel },
 }
 
-/// What can be cancelled, by key.
+/// Cancellation flags of orders in hand, by key.
 #[derive(Clone, Default)]
 struct Running(Arc<Mutex<HashMap<u64, Cancel>>>);
 
@@ -134,7 +134,7 @@ fn read_orders(running: &Running) -> io::Result<Receiver<Task>> {
     Ok(received)
 }
 
-/// Where the reports go. A thread of its own writes them, so that the model never waits for the engine to read.
+/// Channel to the thread that writes the reports, so that the model never waits for the engine to read.
 struct Reports {
     lines: Sender<Report>,
     writer: thread::JoinHandle<()>,
@@ -227,16 +227,16 @@ fn generate(mut batcher: Batcher<'_>, tasks: &Receiver<Task>, running: &Running,
     }
 }
 
-/// The text of an answer that is read while it grows.
+/// A streamed answer's unsent text.
 #[derive(Default)]
 struct Stream {
-    /// What was not sent yet.
+    /// Text not yet sent.
     held: String,
     sent: Option<Instant>,
 }
 
 impl Stream {
-    /// The first piece goes at once.
+    /// Whether a piece may be sent now. The first one always may.
     fn is_due(&self) -> bool {
         self.sent.is_none_or(|sent| sent.elapsed() >= PIECE_INTERVAL)
     }

@@ -31,10 +31,10 @@ use tokio_util::{
     sync::CancellationToken,
 };
 
-/// Orders that may wait for a runner to read them.
+/// Most orders queued for a runner that does not read.
 const ORDERS_AHEAD: usize = 256;
 
-/// Time between two looks at whether the runner hangs.
+/// Interval of the check for a hanging runner.
 const PULSE: Duration = Duration::from_secs(1);
 
 /// The program that becomes a runner: this one, with its hidden subcommand.
@@ -42,7 +42,7 @@ const PULSE: Duration = Duration::from_secs(1);
 pub struct Program {
     /// The executable.
     pub path: PathBuf,
-    /// What makes it a runner.
+    /// Arguments that make it a runner.
     pub arguments: Vec<OsString>,
 }
 
@@ -65,10 +65,10 @@ pub fn own_executable() -> io::Result<PathBuf> {
     }
 }
 
-/// Why there is no runner.
+/// Error of starting a runner.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StartError {
-    /// The model cannot be used, and the runner says why.
+    /// The model cannot be used, for the reason that the runner gave.
     #[error("{0}")]
     Broken(String),
     /// The process ended before the model was loaded.
@@ -82,7 +82,7 @@ pub enum StartError {
 /// A loaded model. Dropping it ends its process.
 #[derive(Debug)]
 pub struct Runner {
-    /// What is known of the model.
+    /// Facts about the loaded model.
     pub facts: Facts,
     /// The process.
     pub pid: u32,
@@ -94,10 +94,10 @@ pub struct Runner {
     ends: Mutex<Option<oneshot::Receiver<()>>>,
 }
 
-/// How a runner's process ended without being told to.
+/// Unrequested end of a runner's process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Death {
-    /// One line.
+    /// Description in one line.
     pub how: String,
     /// Whether it crashed: nobody ended it from outside.
     pub crashed: bool,
@@ -105,7 +105,7 @@ pub struct Death {
     pub under: Vec<Fingerprint>,
 }
 
-/// Who waits for reports, and how the process ended once it has.
+/// Listeners for reports, and the process's end once it has ended.
 #[derive(Debug, Default)]
 struct Waiting {
     state: Mutex<WaitingState>,
@@ -225,12 +225,12 @@ impl Runner {
         Ok(Self { facts, pid, orders, waiting, keys: AtomicU64::new(0), stop, ends })
     }
 
-    /// Tells the first who asks when the process has died; closed when it was told to end.
+    /// Receiver that resolves when the process has died, closed if it was told to end. Only the first call gets it.
     pub fn ends(&self) -> Option<oneshot::Receiver<()>> {
         self.ends.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// How the process ended, once it has.
+    /// The process's end, once it has ended.
     pub fn death(&self) -> Option<Death> {
         self.waiting.lock().ended.clone()
     }
@@ -292,11 +292,11 @@ impl Drop for Runner {
     }
 }
 
-/// Tells the runner that nobody waits for `key` any more.
+/// Cancels order `key` in the runner when dropped.
 struct CancelOnDrop<'a> {
     key: u64,
     runner: &'a Runner,
-    /// Whether the runner gets to know of the order at all.
+    /// Whether the order was sent to the runner.
     ordered: bool,
 }
 
@@ -400,7 +400,7 @@ async fn write_orders(mut stdin: ChildStdin, mut orders: mpsc::Receiver<Order>) 
     }
 }
 
-/// Who listens to a runner.
+/// Reads a runner's reports.
 struct Attendant {
     child: Child,
     reports: FramedRead<ChildStdout, LinesCodec>,

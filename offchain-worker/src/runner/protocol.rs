@@ -1,4 +1,4 @@
-//! What engine and runner say to each other.
+//! Messages between engine and runner.
 
 use crate::{
     evaluator::EvaluatorOptions,
@@ -13,7 +13,7 @@ use std::path::PathBuf;
 /// Longest line, in bytes: room for the largest body that the API takes and what JSON adds to it.
 pub const MAX_LINE: usize = 256 * 1024 * 1024;
 
-/// What a runner is started for; its first line.
+/// First line to a runner: the model to load.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Load {
@@ -21,14 +21,14 @@ pub enum Load {
     Generator {
         /// The GGUF file.
         path: PathBuf,
-        /// How.
+        /// Settings.
         options: GeneratorOptions,
     },
     /// An evaluator.
     Evaluator {
         /// The folder with its manifest.
         folder: PathBuf,
-        /// How.
+        /// Settings.
         options: EvaluatorOptions,
     },
 }
@@ -39,23 +39,23 @@ pub enum Load {
 pub enum Order {
     /// Make an answer.
     Generate {
-        /// Tells this order's reports from others'.
+        /// Key of the order, repeated in its reports.
         key: u64,
-        /// What to do.
+        /// The work.
         work: Generation,
-        /// Whether pieces of the text are wanted as they come.
+        /// Whether pieces of the text are reported as they are generated.
         stream: bool,
     },
     /// Score answers.
     Score {
-        /// Tells this order's reports from others'.
+        /// Key of the order, repeated in its reports.
         key: u64,
-        /// What to do.
+        /// The work.
         work: Scoring,
     },
     /// The result of this order is no longer wanted.
     Cancel {
-        /// Which one.
+        /// Key of the order.
         key: u64,
     },
 }
@@ -70,39 +70,39 @@ pub enum Report {
     Broken(String),
     /// More text of an answer.
     Piece {
-        /// Of which order.
+        /// Key of the order.
         key: u64,
         /// The text.
         text: String,
     },
     /// An answer is complete.
     Generated {
-        /// Of which order.
+        /// Key of the order.
         key: u64,
         /// The answer.
         result: Generated,
     },
     /// Answers are scored.
     Scored {
-        /// Of which order.
+        /// Key of the order.
         key: u64,
         /// The scores.
         result: Scored,
     },
     /// The order failed for good, or was cancelled.
     Failed {
-        /// Which order.
+        /// Key of the order.
         key: u64,
-        /// Why; `None` if it was cancelled.
+        /// The error; `None` if the order was cancelled.
         error: Option<JobError>,
     },
 }
 
-/// What is known of a model once it is loaded.
+/// Facts about a loaded model.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Facts {
-    /// Of a generator.
+    /// Facts about a generator.
     Generator {
         /// Number of parameters.
         parameters: u64,
@@ -111,7 +111,7 @@ pub enum Facts {
         /// Whether conversations go through a chat template.
         chat_template: bool,
     },
-    /// Of an evaluator.
+    /// Facts about an evaluator.
     Evaluator {
         /// Most tokens of one input.
         max_tokens: usize,

@@ -1,6 +1,8 @@
 //! What the tests share: the demo models, and an engine that runs in this process.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+pub mod gguf;
+
 use poq_primitives::job::{GenerateJob, Job, JobState, JobStatus, ScoreJob};
 use poq_worker::{
     aborts::Aborts,
@@ -13,7 +15,7 @@ use poq_worker::{
     runner::Program,
     server,
     token::Token,
-    work::{Generation, Message, Role, Scoring},
+    work::{Extras, Generation, Message, Role, Scoring},
 };
 use std::{net::SocketAddr, path::Path, sync::Arc};
 use tempfile::TempDir;
@@ -73,13 +75,14 @@ pub fn score(model: &str, prompt: &str, responses: &[&str]) -> ScoreJob {
 pub fn ask(model: &str, prompt: &str) -> Generation {
     Generation {
         model: model.to_owned(),
-        messages: vec![Message { role: Role::User, content: prompt.to_owned() }],
+        messages: vec![Message::new(Role::User, prompt.to_owned())],
         max_tokens: 64,
         max_bytes: 4096,
         temperature: 0.0,
         top_p: 1.0,
         seed: 0,
         stop: Vec::new(),
+        extras: Extras::default(),
     }
 }
 

@@ -4,6 +4,7 @@ Environment: POQ_BASE (an engine), POQ_FULL_BASE (one with no place for any requ
 """
 
 import asyncio
+import json
 import os
 import sys
 import time
@@ -72,6 +73,44 @@ def check_streams_say_the_same():
     assert chunks[-2].choices[0].finish_reason == "stop"
     assert chunks[-1].choices == [] and chunks[-1].usage == whole.usage
     assert all(chunk.usage is None for chunk in ask(stream=True)), "nobody asked for it"
+
+
+def check_json_schema():
+    person = {
+        "type": "object",
+        "properties": {"name": {"type": "string", "maxLength": 8}, "age": {"type": "integer", "maximum": 150}},
+        "required": ["name", "age"],
+        "additionalProperties": False,
+    }
+    form = {"type": "json_schema", "json_schema": {"name": "person", "strict": True, "schema": person}}
+    for seed in range(4):
+        answer = ask(response_format=form, temperature=2, seed=seed, max_tokens=200).choices[0]
+        told = json.loads(answer.message.content)
+        assert answer.finish_reason == "stop" and list(told) == ["name", "age"], answer
+        assert len(told["name"]) <= 8 and isinstance(told["age"], int), told
+
+
+def check_tools():
+    city = {"type": "object", "properties": {"city": {"type": "string", "maxLength": 8}}, "required": ["city"]}
+    tools = [{"type": "function", "function": {"name": "weather", "parameters": city}}]
+    answer = ask(tools=tools, tool_choice="required", max_tokens=200).choices[0]
+    (call,) = answer.message.tool_calls
+    assert answer.finish_reason == "tool_calls" and call.function.name == "weather", answer
+    assert list(json.loads(call.function.arguments)) == ["city"], call
+    talk = [*QUESTION, answer.message, {"role": "tool", "tool_call_id": call.id, "content": "Sunny."}]
+    assert ask(messages=talk, tools=tools).choices[0].message is not None
+
+
+def check_logprobs():
+    answer = ask(logprobs=True, top_logprobs=2)
+    tokens = answer.choices[0].logprobs.content
+    assert len(tokens) == answer.usage.completion_tokens
+    assert all(token.top_logprobs[0].logprob == token.logprob <= 0 for token in tokens), tokens
+
+
+def check_what_is_not_done_is_refused():
+    error = raised(openai.BadRequestError, lambda: ask(logit_bias={"1": 1}))
+    assert "'logit_bias'" in str(error), error
 
 
 def check_the_clients_own_stream_helper():
