@@ -256,7 +256,7 @@ impl Path {
     /// Weight of a step that weighs `onward` on the way to the next phase, and at most one of `others` besides.
     fn or_heaviest<const N: usize>(self, onward: Weight, others: [Weight; N]) -> Weight {
         match self {
-            Self::Heaviest => others.into_iter().fold(onward, Weight::max),
+            Self::Heaviest => others.into_iter().fold(onward, |most, other| most.max(other)),
             _ => onward,
         }
     }
