@@ -1,16 +1,16 @@
-# make        what can be made
+# make        list of the targets
 # make demo   a whole network on this machine, a question and its answer
 
 # Outside the checkout, so that compiled crates survive a fresh clone.
 export CARGO_TARGET_DIR ?= $(HOME)/.cache/proof-of-quality/target
 export POQ_CACHE ?= $(HOME)/.cache/proof-of-quality
 
-# What scripts/setup.sh found out about this machine. Read when a recipe runs, because setup may have just written it.
+# Sources the variables of this machine, which scripts/setup.sh writes. A recipe reads them when it runs, after `setup`.
 CARGO := [ ! -f "$(POQ_CACHE)/env.sh" ] || . "$(POQ_CACHE)/env.sh"; cargo
 
-# Always --workspace: the same features whatever is built, so that nothing is compiled twice.
+# Always --workspace: the features of crates are then the same for every target, so that nothing is compiled twice.
 BUILD := build --release --locked --workspace
-# What `make install` installs.
+# The programs of `make install`.
 PROGRAMS := poq poq-node poq-worker poq-testnet
 PREFIX ?= $(HOME)/.local
 
@@ -18,10 +18,10 @@ PREFIX ?= $(HOME)/.local
 .PHONY: help setup build install demo lint minilm dapp test compat features bench adversaries weights image
 .PHONY: network network-down network-status chaos
 
-help: ## Say what can be made
+help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:[^#]*## /\t/' | expand -t 16
 
-setup: ## Install what a build needs (packages, the Wasm target, ONNX Runtime)
+setup: ## Install the tools of a build (packages, the Wasm target, ONNX Runtime)
 	@scripts/setup.sh
 
 build: setup ## Compile everything, tests and benches included
@@ -42,19 +42,19 @@ demo: setup ## Start a network, ask it a question (ASK="…"), stop it
 	@$(CARGO) $(BUILD) --bin poq-node --bin poq
 	@scripts/demo.sh
 
-# Stopping and looking need no build.
+# `network-down` and `network-status` need no build.
 POQ_NETWORK_PROGRAM = "$(CARGO_TARGET_DIR)/release/poq-testnet"
 
 network: programs ## Start four block authors and seven operators, each a process of its own
 	@$(POQ_NETWORK_PROGRAM) up
 
-network-down: ## Stop them (FORGET=1: remove their data)
+network-down: ## Stop that network (FORGET=1: remove its data)
 	@$(POQ_NETWORK_PROGRAM) down $(if $(FORGET),--forget)
 
-network-status: ## Show them
+network-status: ## Show that network: processes, memory, blocks
 	@$(POQ_NETWORK_PROGRAM) status
 
-chaos: programs ## Hurt such a network and see if anything is lost; as root (SEED=n REQUESTS=n FAULTS=n)
+chaos: programs ## Inject faults into such a network and audit it; as root (SEED=n REQUESTS=n FAULTS=n)
 	@$(POQ_NETWORK_PROGRAM) chaos
 
 lint: setup ## Check format, spelling and lints
@@ -75,32 +75,32 @@ test: lint minilm dapp ## Check format, spelling and lints, run all tests (POQ_Q
 	@scripts/test-monitoring.sh
 
 .PHONY: package
-package: setup ## Pack the crates that others build on, without uploading anything
+package: setup ## Pack the crates that other projects build on, without an upload
 	@$(CARGO) package --locked --no-verify --allow-dirty -p poq-primitives -p pallet-proof-of-quality -p poq-client
 
 # Minutes of compiling and gigabytes of Python packages, so it is not part of `make test`.
-compat: build ## Test the engine with other people's software (OpenAI client, llama.cpp's server, Infinity)
+compat: build ## Test the engine with other projects' software (OpenAI client, llama.cpp's server, Infinity)
 	@scripts/compat/openai/run.sh
 	@scripts/compat/llama.sh
 	@scripts/compat/infinity.sh
 	@$(CARGO) test --release --locked --workspace --test remote_compat -- --ignored --test-threads 1
 
-# Other features make other artefacts: in a folder of their own, and quick to compile.
+# Other features make other artefacts, so they have a target folder of their own, with settings that compile quickly.
 features: export CARGO_TARGET_DIR := $(CARGO_TARGET_DIR)/features
 features: export CARGO_PROFILE_DEV_DEBUG = 0
 features: export CARGO_PROFILE_TEST_DEBUG = 0
 features: export SKIP_WASM_BUILD = 1
-features: setup ## Test what the release build leaves out (runtime-benchmarks, try-runtime)
+features: setup ## Test the features that the release build leaves out (runtime-benchmarks, try-runtime)
 	@$(CARGO) test --locked -p pallet-proof-of-quality --features runtime-benchmarks --lib bench
 	@$(CARGO) check --locked -p poq-runtime --lib --features runtime-benchmarks,try-runtime
-# A second runtime as Wasm would cost minutes of every build; that its code can be Wasm costs less.
+# To build a second runtime as Wasm would cost minutes of every build; to check its code for Wasm costs less.
 	@export RUSTFLAGS="--cfg substrate_runtime"; $(CARGO) $${WASM_BUILD_TOOLCHAIN:++$$WASM_BUILD_TOOLCHAIN} check --locked \
 		-p poq-minimal-runtime --lib --no-default-features --target wasm32v1-none
 
-bench: build ## Measure what is claimed, into benches/RESULTS.md (ONLY=consensus, engine, chain, latency or driver: one room)
+bench: build ## Measure the figures in benches/RESULTS.md (ONLY=consensus, engine, chain, latency or driver: one room)
 	@scripts/bench.sh $(ONLY)
 
-adversaries: setup ## Play attacks on the pallet, with the truth known (QUICK=1: a small grid; SEED=n)
+adversaries: setup ## Play attacks on the pallet in a mock runtime (QUICK=1: a small grid; SEED=n)
 	@$(CARGO) $(BUILD) --bin poq-bench
 	@"$(CARGO_TARGET_DIR)/release/poq-bench" adversaries $(if $(SEED),--seed $(SEED)) \
 		$(if $(QUICK),--quick --out "$(CARGO_TARGET_DIR)/adversaries")
@@ -108,7 +108,7 @@ adversaries: setup ## Play attacks on the pallet, with the truth known (QUICK=1:
 weights: setup ## Measure the pallet's weights and write them into its source
 	@[ ! -f "$(POQ_CACHE)/env.sh" ] || . "$(POQ_CACHE)/env.sh"; scripts/weights.sh
 
-# An image goes to other machines.
+# Images go to other machines, so they use no instructions of this processor alone.
 image: export POQ_PORTABLE := 1
 image: programs ## Build Docker images of the node and of the engine
 	@docker/build.sh

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Builds the images `poq-node` and `poq-worker` from the programs that `make build` left.
+# Builds the images `poq-node` and `poq-worker` from compiled programs (`make install` or `make build`).
 #
 # DOCKER             the client to use (default: docker)
-# CARGO_TARGET_DIR   where the programs were built
-# POQ_CACHE          where ONNX Runtime is
+# CARGO_TARGET_DIR   folder in which the programs were built
+# POQ_CACHE          folder of ONNX Runtime
 # POQ_IMAGE_TAG      the images' tag (default: latest)
 set -euo pipefail
 
@@ -19,10 +19,10 @@ done
 install -D -t "$context/bin" "$programs"/{poq-node,poq-worker,poq}
 install -D -t "$context/lib" "$cache/onnxruntime/libonnxruntime.so"
 
-# The version says which commit the programs are of, whatever is checked out by now.
+# The version names the commit that the programs were built from, which may differ from the checkout.
 commit="$("$programs/poq-node" --version | sed 's/.*-//')"
 for image in node worker; do
-    # The host's network: the image's packages come the same way as the host's.
+    # With the host's network, packages of the image come in the same way as the host's.
     DOCKER_BUILDKIT=1 "${DOCKER:-docker}" build --network host --file "$here/Dockerfile" --target "$image" \
         --build-arg PROGRAMS=prebuilt --build-arg "COMMIT=$commit" --tag "poq-$image:${POQ_IMAGE_TAG:-latest}" "$context"
 done

@@ -1,11 +1,10 @@
 #!/usr/bin/env bash
-# Makes what compose.yaml needs: the secrets, and the address of the first node. Doing it twice does it once; what is there
-# is kept.
+# Makes the files that compose.yaml needs: the secrets, and the address of the first node. A file that exists is kept.
 #
 # DOCKER          the client to use (default: docker)
 # POQ_NODE_IMAGE  the node's image (default: poq-node)
-# POQ_SECRETS     where the secrets are (default: secrets, beside this script)
-# POQ_ENV_FILE    what docker compose reads (default: .env, beside this script)
+# POQ_SECRETS     folder of the secrets (default: secrets, beside this script)
+# POQ_ENV_FILE    file of settings for docker compose (default: .env, beside this script)
 set -euo pipefail
 
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
@@ -19,7 +18,7 @@ fail() {
     exit 1
 }
 
-# Writes standard input to a secret that is not there yet. Nobody but its owner may read it, from the first byte on.
+# Writes standard input to a new secret. Only its owner may read the file, from the first byte on.
 secret() {
     local file="$secrets/$1"
     [[ ! -s "$file" ]] || return 0

@@ -6,13 +6,13 @@ set -eu
 secrets=/secrets
 volumes=/volumes
 poq=10001
-# Who Prometheus runs as.
+# User and group of Prometheus.
 nobody=65534
 
 # give OWNER SECRET FILE
 give() { install -D -m 0600 -o "$1" -g "$1" "$secrets/$2" "$3"; }
 
-# The others find the network by this one; they make their own network keys when they first start.
+# The other nodes find the network by this key's node; they make their own network keys when they first start.
 give "$poq" node-key "$volumes/alice/poq-node/chains/poq_local/network/secret_ed25519"
 
 for operator in 0 1 2 3 4 5 6; do

@@ -1,18 +1,19 @@
 #!/usr/bin/env bash
-# Measures what is claimed with `poq-bench`, and makes benches/RESULTS.md of it. All rooms, or those that are named: consensus,
-# engine, chain, latency, driver. The programs must be built (make build). What a room needs besides is made first, once:
+# Measures the figures in benches/RESULTS.md with `poq-bench`, and writes that page. Arguments: the rooms to measure (consensus,
+# engine, chain, latency, driver); without arguments all of them. The programs must be built (make build). Further needs of a
+# room are installed first, once:
 #
 # consensus  its Wasm (some minutes of compiling)
 # engine     models of real size (scripts/setup-minilm.sh), llama-bench (scripts/compat/llama.sh, some minutes of compiling), and
 #            a Python environment with PyTorch (several gigabytes)
-# chain      draws where a node's time goes under load, if run as root and with perf (Debian: linux-perf)
+# chain      as root and with perf (Debian: linux-perf), it draws a flame graph of a node under load
 #
-# POQ_CACHE      where all that is kept (default: ~/.cache/proof-of-quality)
-# BENCH_RESULTS  where the figures go (default: benches/results.json); the page is written beside them
-# BENCH_TURNS    turns of each comparison; fewer are for trying things out, not for results
-# BENCH_VENV     a Python environment with benches/python/requirements.txt that is there already
-# PYTHON         which Python makes it (default: python3)
-# FLAME          where the flame graph goes (default: benches/flame.svg); empty for none
+# POQ_CACHE      folder for all of these (default: ~/.cache/proof-of-quality)
+# BENCH_RESULTS  file for the figures (default: benches/results.json); the page is written beside it
+# BENCH_TURNS    turns of each comparison; fewer are for trials, not for results
+# BENCH_VENV     an existing Python environment with benches/python/requirements.txt
+# PYTHON         the Python that makes the environment otherwise (default: python3)
+# FLAME          file for the flame graph (default: benches/flame.svg); empty for none
 set -euo pipefail
 
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
@@ -22,7 +23,7 @@ programs="$target/release"
 results="${BENCH_RESULTS:-$here/benches/results.json}"
 turns=(${BENCH_TURNS:+--turns "$BENCH_TURNS"})
 
-# As wasm-builder compiles a runtime, in a target folder of its own: nothing else needs it, so no build should have to wait for it.
+# Compiles as wasm-builder compiles a runtime, but in a separate target folder: no other build needs it or should wait for it.
 consensus() (
     # shellcheck disable=SC1091
     [[ ! -f "$cache/env.sh" ]] || . "$cache/env.sh"
@@ -80,7 +81,7 @@ chain() {
     "$programs/poq-bench" chain --out "$results" --node "$programs/poq-node" "${flame[@]}" "$@"
 }
 
-# In this order: the quick one first, the one that heats the machine last.
+# The quick room comes first, the room that heats the machine last.
 rooms=("$@")
 ((${#rooms[@]})) || rooms=(consensus engine chain)
 begun=$SECONDS
@@ -88,7 +89,7 @@ for room in "${rooms[@]}"; do
     echo "bench: $room"
     case "$room" in
         consensus | engine) "$room" ;;
-        # Asked for alone, `chain` is the room of that name; otherwise it measures latency and driver as well.
+        # Alone, `chain` is the room of that name; otherwise it measures latency and driver as well.
         chain)
             if (($# == 0)); then chain; else
                 chain --only load --only blocks --only state --only storage --only weights

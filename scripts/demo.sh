@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# A whole network on this machine, a question and its answer: starts `poq-node --dev`, asks, shows who was paid, stops.
+# A whole network on this machine, a question and its answer: starts `poq-node --dev`, asks, shows the pay, stops.
 #
 # ASK               the question
-# POQ_DEMO_PORT     where the node answers RPC (default: any free port)
-# CARGO_TARGET_DIR  where the programs were built
+# POQ_DEMO_PORT     port of the node's RPC (default: any free port)
+# CARGO_TARGET_DIR  folder in which the programs were built
 set -euo pipefail
 
 question="${ASK:-What is the capital of Peru?}"
@@ -12,7 +12,7 @@ data="$(mktemp -d -t poq-demo-XXXXXX)"
 log="$data/node.log"
 node=
 
-# All goes well: nothing is left behind. Something fails: the log stays.
+# Leaves nothing behind on success, and the node's log on failure.
 stop() {
     [ -z "$node" ] || { kill "$node" 2>/dev/null && wait "$node" 2>/dev/null; } || true
     rm -rf "$data/chain"

@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
-# Puts in place what the TypeScript examples are tested with: Node.js and the packages they use. Doing it twice does it once.
+# Installs what the TypeScript examples need: Node.js with npm, and the packages they use. A second run changes nothing.
 #
-# The machine's own Node.js is taken if it is new enough: the command line of polkadot-api wants 22.12, and from 22.18 on
-# Node.js runs TypeScript as it is. Debian 12 has 18. Otherwise one comes in a Python wheel; nothing is installed into any
-# Python or the system.
-# POQ_CACHE  where to put it (default: ~/.cache/proof-of-quality), as dapp/bin/node and dapp/node_modules
-# PYTHON     which Python, with pip, fetches the wheel (default: python3)
+# The machine's own Node.js is used if it is new enough: the command line of polkadot-api needs 22.12, and Node.js runs
+# TypeScript without a compiler from 22.18 on. Debian 12 has 18. Otherwise Node.js is taken out of a Python wheel; nothing is
+# installed into a Python or into the system.
+#
+# POQ_CACHE  the folder for it (default: ~/.cache/proof-of-quality): programs in dapp/bin, packages in dapp/node_modules, and
+#            npm's downloads in dapp/npm, so that `npm ci` can be tested without a network
+# PYTHON     the Python whose pip downloads the wheel (default: python3)
 set -euo pipefail
 
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
@@ -21,7 +23,7 @@ fail() {
     exit 1
 }
 
-# What makes the packages what they are.
+# Everything that determines what is installed.
 recipe() {
     echo "$wheel"
     cat "$example/package.json" "$example/package-lock.json"
@@ -32,11 +34,12 @@ new_enough() {
 }
 
 in_place() {
-    [[ -f "$folder/recipe" && -d "$folder/node_modules" ]] && recipe | cmp -s - "$folder/recipe" && new_enough "$folder/bin/node"
+    [[ -f "$folder/recipe" && -d "$folder/node_modules" && -d "$folder/npm" && -x "$folder/bin/npm" ]] &&
+        recipe | cmp -s - "$folder/recipe" && new_enough "$folder/bin/node"
 }
 
 mkdir -p "$folder"
-# Several checkouts may share a cache.
+# Several checkouts may share the cache.
 if command -v flock >/dev/null 2>&1; then
     exec 9>"$folder/lock"
     flock 9
@@ -50,7 +53,7 @@ scratch="$(mktemp -d "$folder/.make-XXXXXX")"
 trap 'rm -rf "$scratch"' EXIT
 rm -f "$folder/recipe"
 
-# The programs of the wheel: npm and what is linked to it would not survive a zip file.
+# Unpacks Node.js and npm from the wheel. The links of its bin folder are made anew below: a zip file loses them.
 fetch_node() {
     "$python" -m pip --version >/dev/null 2>&1 ||
         fail "Node.js 22.18 or newer is missing; install it, or python3 with pip, which fetches one"
@@ -70,18 +73,21 @@ fetch_node() {
 
 mkdir -p "$folder/bin"
 if new_enough node && command -v npm >/dev/null 2>&1; then
-    ln -sf "$(command -v node)" "$folder/bin/node"
-    npm=(npm)
+    # The programs themselves: $folder/bin may be in the PATH already.
+    ln -sf "$(readlink -f "$(command -v node)")" "$folder/bin/node"
+    ln -sf "$(readlink -f "$(command -v npm)")" "$folder/bin/npm"
 else
     new_enough "$folder/node/node" || fetch_node
     ln -sf "$folder/node/node" "$folder/bin/node"
-    npm=("$folder/bin/node" "$folder/node/lib/npm/bin/npm-cli.js")
+    ln -sf "$folder/node/lib/npm/bin/npm-cli.js" "$folder/bin/npm"
+    chmod +x "$folder/node/lib/npm/bin/npm-cli.js"
 fi
 
-# No package runs a program of its own at installation. (package.json names a release of rollup, a part of polkadot-api's
-# command line, so that the lock file holds its programs for every platform: npm leaves out what a registry does not have.)
+# --ignore-scripts: no package runs a program of its own at installation. package.json pins rollup, a part of polkadot-api's
+# command line, so that the lock file lists rollup's programs for every platform: npm leaves out those that the registry of the
+# machine which writes the lock file does not have.
 cp "$example/package.json" "$example/package-lock.json" "$scratch/"
-(cd "$scratch" && PATH="$folder/bin:$PATH" "${npm[@]}" ci --ignore-scripts --no-audit --no-fund) >"$folder/npm.log" 2>&1 ||
+(cd "$scratch" && PATH="$folder/bin:$PATH" npm ci --cache "$folder/npm" --ignore-scripts --no-audit --no-fund) >"$folder/npm.log" 2>&1 ||
     fail "npm ci failed; the reason is in $folder/npm.log"
 rm -rf "$folder/node_modules"
 mv "$scratch/node_modules" "$folder/node_modules"

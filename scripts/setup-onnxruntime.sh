@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Puts ONNX Runtime's shared library where the engine looks for it. Doing it twice does it once.
+# Installs ONNX Runtime's shared library in the folder in which the engine looks for it. A second run changes nothing.
 #
-# The library is taken out of the Python wheel `onnxruntime`; nothing is installed into any Python.
-# POQ_CACHE            where to put it (default: ~/.cache/proof-of-quality)
-# ONNXRUNTIME_VERSION  which release (the engine wants 1.24 or newer)
-# PYTHON               which Python fetches the wheel (default: python3)
+# The library is taken out of the Python wheel `onnxruntime`; nothing is installed into a Python.
+# POQ_CACHE            folder for it (default: ~/.cache/proof-of-quality)
+# ONNXRUNTIME_VERSION  release to install (the engine needs 1.24 or newer)
+# PYTHON               the Python whose pip downloads the wheel (default: python3)
 set -euo pipefail
 
 version="${ONNXRUNTIME_VERSION:-1.31.1}"

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Puts the spell checker `typos` in place, from its Python wheel. Doing it twice does it once; nothing is installed into any Python.
+# Installs the spell checker `typos` from its Python wheel. A second run changes nothing; nothing is installed into a Python.
 #
-# POQ_CACHE  where to put it (default: ~/.cache/proof-of-quality), as typos/bin/typos
-# PYTHON     which Python with pip (default: python3)
+# POQ_CACHE  folder for it (default: ~/.cache/proof-of-quality), as typos/bin/typos
+# PYTHON     a Python with pip (default: python3)
 set -euo pipefail
 
 version=1.52.0

@@ -1,20 +1,20 @@
 #!/usr/bin/env bash
-# Puts in place what a build needs. Doing it twice does it once; nothing is done that is not said.
+# Installs the tools that a build needs. A second run changes nothing. The script prints each thing that it installs.
 #
 #   1. tools of the operating system (compilers, protoc, …), by apt where there is apt
 #   2. Rust's target wasm32v1-none, for the runtime
 #   3. ONNX Runtime's shared library, for the engine
 #
-# POQ_CACHE  what is kept between checkouts (default: ~/.cache/proof-of-quality)
+# POQ_CACHE  folder of the tools that checkouts share (default: ~/.cache/proof-of-quality)
 set -euo pipefail
 
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 cache="${POQ_CACHE:-$HOME/.cache/proof-of-quality}"
-# What the Makefile needs to know of this machine; one syntax for sh and make.
+# Variables of this machine for the Makefile, in a syntax that sh and make share.
 env_file="$cache/env.sh"
 env_lines=()
 wasm_target=wasm32v1-none
-# The name under which rustup knows Debian's second compiler, where that has to be used.
+# rustup's name for Debian's second compiler, on machines that need it.
 debian_toolchain=wasm-debian
 
 say() { echo "setup: $*"; }
@@ -61,7 +61,7 @@ install_tools() {
     if [[ ! -e "$cache/onnxruntime/libonnxruntime.so" ]]; then
         python3 -m pip --version >/dev/null 2>&1 || missing+=(python3 python3-pip)
     fi
-    # What `make chaos` and its short run in the tests hurt a network with; both need root anyway.
+    # For `make chaos`, its short run in the tests, and the walks through the documents.
     if [[ "$(uname)" == Linux && "$(id -u)" == 0 ]]; then
         have ip || missing+=(iproute2)
         have faketime || missing+=(faketime)
@@ -103,8 +103,8 @@ use_debian_toolchain() {
     env_lines+=("WASM_BUILD_TOOLCHAIN=$debian_toolchain" "RUSTUP_AUTO_INSTALL=0")
 }
 
-# rustup can download nothing here. Debian carries a second, complete compiler from whose sources the target's `core` and
-# `alloc` can be built.
+# For machines on which rustup can download nothing: builds the target's `core` and `alloc` from the sources of a second,
+# complete compiler, which Debian carries.
 build_wasm_target_with_debians_compiler() {
     local reason="rustup cannot add $wasm_target (see $cache/rustup.log)"
     have rustup || fail "there is neither $wasm_target nor rustup; get it from https://rustup.rs"
@@ -137,7 +137,7 @@ build_wasm_target_with_debians_compiler() {
     can_build_wasm rustc "+$debian_toolchain" || fail "the compiler that was just set up does not know $wasm_target"
 }
 
-# In a subshell of its own, so that its folder goes whatever happens.
+# Runs in a subshell, so that its folder is removed in any case.
 build_core_and_alloc() (
     target_lib="$1"
     crate="$(mktemp -d)"
@@ -169,19 +169,19 @@ RUST
         /usr/bin/cargo build --release --target "$wasm_target" --target-dir target -Zbuild-std=core,alloc) \
         >"$cache/wasm-std.log" 2>&1 || fail "building core and alloc failed; the reason is in $cache/wasm-std.log"
     as_root cp "$crate/target/$wasm_target/release/deps/"lib{core,alloc,compiler_builtins}-*.rlib "$target_lib/"
-    # What was compiled against another build of them does not link any more.
+    # Artefacts that were compiled against another build of these libraries do not link any more.
     rm -rf "${CARGO_TARGET_DIR:-$cache/target}"/*/wbuild
 )
 
 # ---------------------------------------------------------------- what this processor can do
 
-# llama.cpp is built for x86-64 processors since 2013 (.cargo/config.toml), and for what this one can do besides, as its own
-# build does. POQ_PORTABLE=1 leaves that out, for programs that go to other machines.
+# llama.cpp is built for x86-64 processors since 2013 (.cargo/config.toml), and for further instructions of this processor, as in
+# llama.cpp's own build. POQ_PORTABLE=1 leaves these out, for programs that go to other machines.
 use_processor() {
     [[ -z "${POQ_PORTABLE:-}" && -r /proc/cpuinfo ]] || return 0
     local flags
     flags=" $(sed -n 's/^flags[^:]*: //p' /proc/cpuinfo | head -n 1) "
-    # llama.cpp's AVX-512 code wants all of these.
+    # llama.cpp's AVX-512 code needs all of these.
     for flag in avx512f avx512cd avx512vl avx512dq avx512bw; do
         [[ "$flags" == *" $flag "* ]] || return 0
     done
@@ -191,7 +191,7 @@ use_processor() {
     [[ "$flags" != *" avx512_bf16 "* ]] || env_lines+=(GGML_AVX512_BF16=ON)
 }
 
-# Left alone if nothing changed: a new file is no reason to build anything.
+# Writes the file. Cargo looks at the variables, not at the age of the file, so nothing is built again because of it.
 write_env() {
     if ((${#env_lines[@]} == 0)); then
         rm -f "$env_file"

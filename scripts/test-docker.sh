@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # Builds the images of the programs that `make build` left, starts the network of docker/compose.yaml, and asks it a question.
-# Ends with 0 if everything was as it should be, and with 1 otherwise; either way nothing of it is left.
+# Exit code: 0 if all checks pass, 1 otherwise. In both cases everything that was started is removed.
 #
-# Where a Docker answers, it is used. Where none does, root gets one of the test's own from Debian's packages, in a folder that
-# is removed afterwards; it pulls nothing, so its base image is made with debootstrap.
+# A Docker that answers is used. If none answers, root gets one from Debian's packages, in a folder that is removed afterwards;
+# that Docker pulls nothing, so its base image is made with debootstrap.
 #
 # DOCKER                the client to use (default: docker)
-# CARGO_TARGET_DIR      where the programs were built
-# POQ_CACHE             where ONNX Runtime is, and where the base image is kept
-# POQ_PROMETHEUS_IMAGE  what runs as Prometheus (default: prom/prometheus of compose.yaml)
+# CARGO_TARGET_DIR      folder in which the programs were built
+# POQ_CACHE             folder of ONNX Runtime and of the base image
+# POQ_PROMETHEUS_IMAGE  image of Prometheus (default: prom/prometheus of compose.yaml)
 # POQ_DOCKER_KEEP       1: leave the network running (needs a Docker that was there before)
 set -euo pipefail
 

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Checks docker/monitoring: syntax of the alert rules, that each fires when it should and stays silent when all is well, and
-# that the dashboard is JSON. That the metrics exist is a test of the node (node/tests/monitoring.rs).
+# Checks docker/monitoring: the syntax of the alert rules, that each rule fires when it should and stays silent otherwise, and
+# that the dashboard is JSON. A test of the node (node/tests/monitoring.rs) checks that the metrics exist.
 #
-# Needs promtool. Where it is missing, Debian's package `prometheus` is unpacked (not installed) into the cache: 19 MB.
-# Without network or Debian it says so and checks nothing (exit 0); PROMTOOL names another.
+# Needs promtool (or the program named by PROMTOOL). If it is missing, Debian's package `prometheus` is unpacked (not installed)
+# into the cache: 19 MB. Without network or Debian the script says so and checks nothing (exit code 0).
 set -euo pipefail
 
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"

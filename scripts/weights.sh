@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Measures the pallet's weights on this machine and writes them into its src/weights.rs. Close everything else before.
+# Measures the pallet's weights on this machine and writes them into the pallet's src/weights.rs. Close all other programs before.
 #
-# CARGO_TARGET_DIR  the runtime with the benchmarks is built into its folder `benchmarks`, so that nothing else is rebuilt
-# POQ_STEPS         values that each component takes (default: 20)
-# POQ_REPEAT        how often each is measured (default: 20)
+# CARGO_TARGET_DIR  target folder; the runtime with the benchmarks is built into its folder `benchmarks`, so that no other artefact
+#                   is rebuilt
+# POQ_STEPS         number of values of each component (default: 20)
+# POQ_REPEAT        number of measurements of each value (default: 20)
 set -euo pipefail
 
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
@@ -19,7 +20,7 @@ command -v frame-omni-bencher >/dev/null || {
 cd "$root"
 cargo build --release --locked -p poq-runtime --features runtime-benchmarks
 
-# In a folder of its own, so that the command, which is written down beside the weights, names no paths of this machine.
+# In a separate folder, so that the command, which is recorded beside the weights, names no paths of this machine.
 scratch="$(mktemp -d -t poq-weights-XXXXXX)"
 trap 'rm -rf "$scratch"' EXIT
 cp "$runtime" "$scratch/poq_runtime.wasm"

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "these are tests")]
 
 mod common;
+#[path = "common/examples.rs"]
+mod examples;
 
 use common::{amount, parse, register_hasty_generator, text, total, wait_for, Node};
 use serde_json::Value;
@@ -11,7 +13,7 @@ use std::{
     fs::{self, File},
     net::TcpListener,
     os::unix::fs::symlink,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Command, Output, Stdio},
 };
 use tempfile::TempDir;
@@ -34,7 +36,7 @@ impl Examples {
         let there = tools.join("recipe").is_file();
         assert!(there, "{} is not complete; run scripts/setup-dapp.sh", tools.display());
         let folder = tempfile::Builder::new().prefix("poq-dapp-").tempdir().expect("a folder");
-        copy_sources(folder.path());
+        examples::copy(folder.path());
         symlink(tools.join("node_modules"), folder.path().join("node_modules")).expect("can be linked");
         let examples = Self { folder, tools, url: node.url() };
         without_types(&examples);
@@ -68,17 +70,6 @@ impl Examples {
     fn ask(&self, example: &str, args: &[&str]) -> Output {
         self.run(&[&[example, "--url", &self.url, "--json"], args].concat())
     }
-}
-
-/// The files of the examples, and nothing that `npm` may have put beside them.
-fn copy_sources(to: &Path) {
-    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/dapp");
-    let sources = fs::read_dir(&from).expect("there are examples").map(|entry| entry.unwrap());
-    for source in sources.filter(|source| source.file_type().unwrap().is_file()) {
-        fs::copy(source.path(), to.join(source.file_name())).unwrap();
-    }
-    fs::create_dir(to.join(".papi")).unwrap();
-    fs::copy(from.join(".papi/polkadot-api.json"), to.join(".papi/polkadot-api.json")).unwrap();
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-// Asks a question and follows it to settlement, on polkadot-js: for who has it already. New dApps do better with ask.ts.
+// Asks a question and follows it to settlement, on polkadot-js, for projects that use it already. New dApps do better with ask.ts.
 //
 //   node ask-pjs.ts "What is the capital of Peru?" [--url ws://127.0.0.1:9944] [--from //Bob] [--budget UNITS] [--json]
 //
@@ -33,7 +33,7 @@ const [question, more] = positionals;
 if (question === undefined || more !== undefined) fail(`one question, in quotes; usage: ${USAGE}`, 2);
 const budget = unitsOf("--budget", options.budget);
 
-// polkadot-js gives plain objects (`toJSON`) without types: these are what view functions answer, as far as it is read here.
+// polkadot-js gives plain objects (`toJSON`) without types: these are the parts of view functions' answers that are used here.
 type Model = { id: string; kind: string; retired: boolean; roster: { operator: string }[] };
 type Part = { operator: string; output: string; paid: number | string; quality: number | null };
 type Phase = { settled?: { at: number; best: number }; refunded?: { at: number; reason: string } };
@@ -46,8 +46,8 @@ type Request = {
 type Estimate = { ok?: Request["budget"]; err?: { module?: { index: number; error: string } } };
 
 /**
- * Calls a view function of the pallet at a block. polkadot-js has no call of its own for that, but its metadata says how each
- * is called.
+ * Calls a view function of the pallet at a block. polkadot-js has no call for that, but the metadata holds the id and the types of
+ * each view function.
  */
 async function view<T>(api: ApiPromise, block: Uint8Array, name: string, ...args: unknown[]): Promise<T> {
   const pallet = api.runtimeMetadata.asV16.pallets.find((pallet) => pallet.name.eq("ProofOfQuality"));
@@ -110,7 +110,7 @@ async function follow(api: ApiPromise, id: string): Promise<Request> {
   return promise.finally(() => [stop, end].forEach((stop) => (stop as unknown as () => void)()));
 }
 
-/** What the event of a request's end says that its state does not: the chain's part, and what went back. */
+/** The sums that only the event of a request's end holds: the chain's part and the refund. */
 async function sums(api: ApiPromise, id: string, at: number): Promise<{ fee: bigint; refund: bigint }> {
   const block = await api.at(await api.rpc.chain.getBlockHash(at));
   const records = (await block.query.system!.events!()) as unknown as EventRecord[];
@@ -141,7 +141,7 @@ async function run(api: ApiPromise) {
     committee,
     minQuality: 0,
     budget: budget ?? sum(estimate.ok),
-    // As random as it looks: nobody shall tell ordinary requests from audits.
+    // Random, so that nobody can tell ordinary requests from audits.
     audit: u8aToHex(crypto.getRandomValues(new Uint8Array(32))),
   };
   const sent = await send(api, api.tx.proofOfQuality!.requestInference!(prompt, terms), from);
@@ -156,7 +156,7 @@ async function run(api: ApiPromise) {
   process.exitCode = request.phase.settled ? 0 : 4;
 }
 
-/** Prints the answer and where the budget went. An answer that was revealed is paid for, whatever became of the request. */
+/** Prints the answer and the parts of the budget. A revealed answer is paid for, even if the request is refunded. */
 function show(id: string, request: Request, rest: { fee: bigint; refund: bigint }, transactionFee: string) {
   const { settled, refunded } = request.phase;
   const winner = settled && request.responses[settled.best];

@@ -40,7 +40,7 @@ const wishes = {
   budget: unitsOf("--budget", options.budget),
 };
 const { poq } = await descriptors();
-// After the types are known to be there: this file imports them.
+// Imported only now, when the types are known to exist: poq.ts imports them.
 const { ask, best, bill, follow, REASON, terms } = await import("./poq.ts");
 
 const POQ = 10n ** 12n;

@@ -1,18 +1,18 @@
-// What the programs here share: arguments, the generated types, a connection; and errors in one line. A web page needs none of it.
+// Shared by the programs here: arguments, the generated types, a connection, errors in one line. A web page needs none of it.
 
 import { parseArgs, type ParseArgsConfig } from "node:util";
 import { createWsClient, WsEvent } from "polkadot-api/ws";
 
-/** Where a node listens that was not told otherwise. */
+/** The usual address of a node. */
 export const USUAL_URL = "ws://127.0.0.1:9944";
 
-/** Says what is wrong, and ends the program: code 1 failed, 2 wrong usage. */
+/** Prints an error and ends the program: exit code 1 for a failure, 2 for wrong usage. */
 export function fail(what: string, code: 1 | 2 = 1): never {
   console.error(`error: ${what}`);
   process.exit(code);
 }
 
-/** The arguments of the command line. `usage` is what to type. */
+/** The arguments of the command line. `usage` is printed for wrong ones. */
 export function readArgs<T extends ParseArgsConfig>(config: T, usage: string) {
   try {
     return parseArgs(config);
@@ -43,7 +43,7 @@ export function unitsOf(option: string, text: string | undefined): bigint | unde
   return /^\d+$/.test(text) ? BigInt(text) : fail(`${option} takes a whole number of units of 10^-12 POQ, not "${text}"`, 2);
 }
 
-/** What `npm run types` generates. An import at the head of a file would end in a stack trace where it is missing. */
+/** The types that `npm run types` generates. Where they are missing, an import at the head of a file would end in a stack trace. */
 export async function descriptors() {
   try {
     return await import("#descriptors");
@@ -53,7 +53,7 @@ export async function descriptors() {
   }
 }
 
-/** A connection to a node that answers. A later loss mends itself; a node that never answers is a mistake. */
+/** A connection to a node that answers. It reconnects by itself after a loss; a node that never answers is an error. */
 export async function connect(url: string) {
   const scheme = URL.parse(url)?.protocol;
   if (scheme !== "ws:" && scheme !== "wss:") fail(`${url} is not the URL of a node (ws://HOST:PORT)`, 2);

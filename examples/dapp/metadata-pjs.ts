@@ -1,5 +1,5 @@
-// Walks all that the chain says of itself, as polkadot-js reads it, and fails on whatever an app would stumble on: a type that
-// cannot be made, read back, or that has no name; a constant or a view function whose type is missing.
+// Walks the chain's metadata as polkadot-js reads it, and fails on each item that an app could not use: a type that cannot be made
+// or read back, or that has no name; a constant or a view function without a type.
 //
 //   node metadata-pjs.ts [ws://127.0.0.1:9944]
 

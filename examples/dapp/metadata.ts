@@ -1,6 +1,5 @@
-// Walks all that the chain says of itself, as polkadot-api reads it, and fails on whatever an app would stumble on: a type
-// that cannot be read, a field or a variant without a name, an entry without a word of explanation, types that are not those
-// of this node.
+// Walks the chain's metadata as polkadot-api reads it, and fails on each item that an app could not use: a type that cannot be
+// read, a field or a variant without a name, an entry without documentation, generated types that are not this node's.
 //
 //   node metadata.ts [ws://127.0.0.1:9944]
 
@@ -29,7 +28,7 @@ const { lookup, pallets, apis } = metadata;
 console.log(`polkadot-api: ${lookup.length} types, ${pallets.length} pallets, ${apis.length} runtime APIs`);
 process.exitCode = faults.size === 0 ? 0 : 1;
 
-/** The generated types are those of this node, and say what everything is. */
+/** The generated types are this node's, and carry its documentation. */
 async function checkDescriptors(raw: Uint8Array) {
   const generated = await poq.getMetadata();
   if (Buffer.compare(generated, raw) !== 0) faults.add("the descriptors are of another runtime: npm run types");
@@ -39,7 +38,7 @@ async function checkDescriptors(raw: Uint8Array) {
   }
 }
 
-/** Whatever the chain has can be read and written. */
+/** Every type of the chain can be read and written. */
 function checkCodecs({ lookup, pallets, apis }: UnifiedMetadata) {
   const builder = getDynamicBuilder(getLookupFn(metadata));
   const attempt = (what: string, build: () => unknown) => {
@@ -113,7 +112,7 @@ function checkNames({ lookup, pallets }: UnifiedMetadata) {
   }
 }
 
-/** Everything of the pallet that an app can name says what it is: editors show it. */
+/** Every item of the pallet that an app can name has documentation, which editors show. */
 function checkDocumentation({ lookup, pallets }: UnifiedMetadata) {
   const pallet = pallets.find(({ name }) => name === PALLET);
   if (!pallet) return;

@@ -1,4 +1,4 @@
-// What a web page does: a wallet, then three calls.
+// The steps of a web page: a wallet, then three calls.
 
 import { poq } from "#descriptors";
 import { createWsClient } from "polkadot-api/ws";
@@ -7,7 +7,7 @@ import { walletAccount } from "./wallet.ts";
 
 const api = createWsClient("ws://127.0.0.1:9944").getTypedApi(poq);
 
-/** Asks; `show` hears how far it is. The answer is `undefined` if the budget came back instead. */
+/** Asks a question; `show` is called with each state. Returns `undefined` if the request was refunded. */
 export async function answer(question: string, show: (state: string) => void) {
   const { address, signer } = await walletAccount("My dApp");
   const wanted = await terms(api, address, question, { responders: 2, committee: 5, minQuality: 0.5 });

@@ -1,5 +1,5 @@
-// What a dApp needs of the chain, on polkadot-api: find models, ask, follow, read the bill.
-// Nothing here is Node.js: a web page uses this file as it is.
+// The chain for a dApp, on polkadot-api: find models, ask, follow, read the bill.
+// Nothing here needs Node.js: a web page uses this file as it is.
 
 import { poq } from "#descriptors";
 import { type ErrorsFromPalletsDef, InvalidTxError, type PolkadotSigner, type TypedApi } from "polkadot-api";
@@ -13,7 +13,7 @@ export type Terms = Parameters<Api["tx"]["ProofOfQuality"]["request_inference"]>
 type Reason = (Phase & { type: "Refunded" })["value"]["reason"]["type"];
 type ErrorName = keyof ErrorsFromPalletsDef<(typeof poq)["descriptors"]["pallets"]>["ProofOfQuality"];
 
-/** What the user chooses; everything else has a default. */
+/** The user's choices; each has a default. */
 export type Wishes = {
   /** Most tokens in the answer, 1 to 4,096. They are paid for whether used or not. */
   maxTokens?: number;
@@ -27,7 +27,7 @@ export type Wishes = {
   budget?: bigint;
 };
 
-/** Where a budget went: `paid + fee + refund` is the whole of it. */
+/** The parts of a budget: `paid + fee + refund` equals the budget. */
 export type Bill = {
   budget: bigint;
   paid: { operator: string; role: "answered" | "scored"; amount: bigint }[];
@@ -36,10 +36,10 @@ export type Bill = {
   refund: bigint | undefined;
 };
 
-/** A request that is over, with the sums in the event of its end, if that was seen. */
+/** A closed request, with the sums in the event of its end, if that event was seen. */
 export type Closed = RequestInfo & { sums?: { fee: bigint; refund: bigint } };
 
-/** The chain, or the pool of transactions, said no. `message` begins with the name of the error. */
+/** A refusal by the chain or by the pool of transactions. `message` begins with the name of the error. */
 export class Refused extends Error {
   override name = "Refused";
 }
@@ -60,17 +60,17 @@ export async function models(api: Api): Promise<Model[]> {
   }
 }
 
-/** A request that keeps the chain's rules, for what the estimate says unless the user names a budget. */
+/** A request that keeps the chain's rules. Its budget is the chain's estimate unless the user names one. */
 export async function terms(api: Api, requester: string, question: string, wishes: Wishes = {}): Promise<Terms> {
   const bytes = new TextEncoder().encode(question).length;
   const minQuality = wishes.minQuality ?? 0;
-  // Before a wallet signs: what the chain refuses costs the fee of a transaction all the same.
+  // Checked before a wallet signs: a refused request also costs the fee of its transaction.
   if (!/[^\s\p{Cc}\p{Cf}]/u.test(question)) throw refusedAs("EmptyPrompt");
   if (bytes > 8_192) throw refusedAs("PromptTooLong");
   if (!(minQuality >= 0 && minQuality <= 1)) throw new Refused("a minimum quality is a number from 0 to 1");
   const served = (await models(api)).filter((model) => !model.retired && model.roster.length > 0);
   const maxTokens = wishes.maxTokens ?? 64;
-  // Each byte of a question counts as a token. Where no generator has room, the chain says so.
+  // Each byte of a question counts as a token. If no generator has room, the chain refuses the request.
   const tokens = bytes + maxTokens;
   const all = served.filter((model) => model.kind.type === "Generator");
   const fitting = all.filter((model) => tokens <= model.context);
@@ -78,7 +78,7 @@ export async function terms(api: Api, requester: string, question: string, wishe
   const evaluator = served.find((model) => model.kind.type === "Evaluator");
   if (generators.length === 0 || !evaluator) throw new Refused("nobody serves a generator and an evaluator now");
 
-  // Nobody has two parts in a request, nor one in its own.
+  // An operator has one part in a request at most, and none in its own request.
   const serving = (some: Model[]) =>
     new Set(some.flatMap((model) => model.roster.map((place) => place.operator)).filter((who) => who !== requester));
   const nodes = serving(generators);
@@ -102,12 +102,12 @@ export async function terms(api: Api, requester: string, question: string, wishe
     committee,
     min_quality: Math.round(minQuality * PERMILL),
     budget: wishes.budget ?? inference + scoring + fee,
-    // As random as it looks: nobody shall tell ordinary requests from audits.
+    // Random, so that nobody can tell ordinary requests from audits.
     audit: hex(crypto.getRandomValues(new Uint8Array(32))),
   };
 }
 
-/** Puts the budget on hold and asks. Comes back when the question is in a finalized block, with the request's number. */
+/** Puts the budget on hold and asks. Returns the request's number once the question is in a finalized block. */
 export async function ask(api: Api, signer: PolkadotSigner, question: string, terms: Terms) {
   const call = api.tx.ProofOfQuality.request_inference({ prompt: new TextEncoder().encode(question), terms });
   const included = await call.signAndSubmit(signer).catch((error: unknown) => {
@@ -123,8 +123,8 @@ export async function ask(api: Api, signer: PolkadotSigner, question: string, te
 /**
  * Follows a request to its end and returns it as it then stands.
  *
- * `onPhase` hears of every phase as soon as a block has it; a fork can take a block back, so this is for progress bars. What
- * is returned stands in a finalized block.
+ * `onPhase` is called with every phase as soon as a block has it. A fork can take that block back, so use it for progress bars only.
+ * The returned request is that of a finalized block.
  */
 export async function follow(api: Api, id: bigint, onPhase: (phase: Phase, block: number) => void): Promise<Closed> {
   const { Requests } = api.query.ProofOfQuality;
@@ -133,7 +133,7 @@ export async function follow(api: Api, id: bigint, onPhase: (phase: Phase, block
   );
   const progress = phases.subscribe({
     next: ({ value, block }) => value && onPhase(value.phase, block.number),
-    // The same connection tells the one below.
+    // A lost connection ends the subscription below as well, which reports it.
     error: () => {},
   });
   let sums: Closed["sums"];
@@ -157,7 +157,7 @@ export async function follow(api: Api, id: bigint, onPhase: (phase: Phase, block
   return sums ? { ...request, sums } : request;
 }
 
-/** Whether nothing happens to a request any more. */
+/** Whether a request is closed. */
 export const isOver = (phase: Phase) => phase.type === "Settled" || phase.type === "Refunded";
 
 /** The best answer of a settled request and its quality, 0 to 1. */
@@ -167,7 +167,7 @@ export function best(request: RequestInfo) {
   return response && { answer: text(response.output), quality: (response.quality ?? 0) / PERMILL, by: response.operator };
 }
 
-/** Where the budget of a request that is over went. */
+/** The parts of the budget of a closed request. */
 export function bill(request: Closed): Bill {
   const { inference, scoring, fee: usual } = request.budget;
   const budget = inference + scoring + usual;
@@ -177,7 +177,8 @@ export function bill(request: Closed): Bill {
   const paid = [...answered, ...scored];
   if (request.sums) return { budget, paid, fee: request.sums.fee, refund: request.sums.refund };
 
-  // The fee is owed once anybody was drawn. Draws that were put off, and what answers below `min_quality` may not get, come to it.
+  // The fee is owed once an operator was drawn. `waiting_fee` for draws that were put off, and pay that `min_quality` withheld, are
+  // added to it.
   const isBelow = ({ work, quality }: (typeof request.responses)[number]) =>
     request.min_quality > 0 && work.type === "Revealed" && (quality ?? 0) < request.min_quality;
   if (request.tries > 0 || request.responses.some(isBelow)) return { budget, paid, fee: undefined, refund: undefined };
@@ -190,7 +191,7 @@ export const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
 
 const hex = (bytes: Uint8Array) => `0x${Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("")}` as const;
 
-/** What to tell a user. The names are the pallet's: a compiler says when one of them is gone. */
+/** Messages for users, by the pallet's names of errors. The compiler reports a name that is gone. */
 const MEANING: Partial<Record<ErrorName, string>> = {
   EmptyPrompt: "ask something.",
   PromptTooLong: "a question has at most 8,192 bytes of UTF-8.",
@@ -209,7 +210,7 @@ const MEANING: Partial<Record<ErrorName, string>> = {
   InsufficientBalance: "the account's free balance does not cover the budget.",
 };
 
-/** Why a request was refunded, in words for a user. A compiler says when a reason is missing. */
+/** Reasons of a refund, in words for users. The compiler reports a missing reason. */
 export const REASON: Record<Reason, string> = {
   NoRandomness: "the chain had no randomness to draw by",
   NoInferenceNode: "no inference node could be drawn",
@@ -220,7 +221,7 @@ export const REASON: Record<Reason, string> = {
   Busy: "all operators had as much open work as they take at a time; ask again later, or with a larger budget",
 };
 
-/** What to tell a user when the pool of transactions takes one not even to try it. */
+/** Messages for users about transactions that the pool refuses. */
 const INVALID: Record<string, string> = {
   Payment: "the account cannot pay the transaction's fee.",
   Stale: "another transaction of this account came first; try again.",

@@ -1,4 +1,4 @@
-// Who signs in a web page: the account that a user chose in a browser extension. The key never leaves the wallet.
+// The signer of a web page: the account that a user chose in a browser extension. The key never leaves the wallet.
 
 import { connectInjectedExtension, getInjectedExtensions } from "polkadot-api/pjs-signer";
 import type { PolkadotSigner } from "polkadot-api";

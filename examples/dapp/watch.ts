@@ -1,4 +1,4 @@
-// Prints what happens to all requests, as blocks tell it, on polkadot-api: the beginning of an explorer.
+// Prints the events of all requests, block by block, on polkadot-api: the beginning of an explorer.
 //
 //   node watch.ts [ws://127.0.0.1:9944]
 
@@ -10,13 +10,13 @@ const { text } = await import("./poq.ts");
 const client = await connect(process.argv[2] ?? USUAL_URL);
 const { event, query } = client.getTypedApi(poq);
 
-// Best blocks: at once, but a fork can take them back ("drop").
+// Best blocks: earlier, but a fork can take them back ("drop").
 event.ProofOfQuality.PhaseEntered.watchBest().subscribe(({ type, block, events }) => {
   if (type === "finalized") return;
   for (const { payload } of events) console.log(`${type} ${block.number}: request ${payload.request} is ${payload.phase.type}`);
 });
 
-// Finalized blocks: what they say stays.
+// Finalized blocks: final.
 event.ProofOfQuality.Settled.watch().subscribe(async ({ block, events }) => {
   for (const { payload: { request, best, paid, fee, refund } } of events) {
     const output = await query.ProofOfQuality.Outputs.getValue(request, best);

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Makes a rerank server to compare the engine's scores with: Infinity (PyTorch), and the bundled demo evaluator as a model
-# for it. Doing it twice does it once.
+# for it. A second run changes nothing.
 #
-# POQ_CACHE      where to put it (default: ~/.cache/proof-of-quality): compat/infinity is a virtual environment,
+# POQ_CACHE      folder for it (default: ~/.cache/proof-of-quality): compat/infinity is a virtual environment,
 #                compat/reranker the model
-# PYTHON         which Python makes the environment, 3.9 to 3.13 (default: python3)
-# SITE_PACKAGES  a folder of Python packages that is looked into first: one with PyTorch saves some gigabytes
+# PYTHON         the Python that makes the environment, 3.9 to 3.13 (default: python3)
+# SITE_PACKAGES  a folder of Python packages that is searched first: a folder with PyTorch saves some gigabytes
 set -euo pipefail
 
 release="0.0.78"

