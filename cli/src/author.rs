@@ -6,6 +6,7 @@ use crate::{
     args::{AuthorCommand, Shared},
     failure::{Failure, Outcome},
     names::Names,
+    own_node::{OwnNode, Place},
     render,
 };
 use poq_client::{
@@ -13,14 +14,11 @@ use poq_client::{
         chain::{storage, tx},
         AuthorCall, SessionKeys,
     },
-    At, Client, Error,
+    At, Client,
 };
 use serde::Deserialize;
 use serde_json::json;
-use subxt::{
-    rpcs::{rpc_params, Error as RpcError},
-    utils::AccountId32,
-};
+use subxt::{rpcs::rpc_params, utils::AccountId32};
 
 /// The RPC with which a node makes session keys, and shows that they are for an account.
 const MAKE_KEYS: &str = "author_rotateKeysWithOwner";
@@ -45,7 +43,7 @@ pub async fn run(
     refuse_without_list(&client.best().await?)?;
     match command {
         None => list(client, shared.json).await,
-        Some(AuthorCommand::Keys { node }) => set_keys(client, node.as_deref(), shared).await,
+        Some(AuthorCommand::Keys { node }) => set_keys(client, node.as_ref(), shared).await,
         Some(AuthorCommand::Add { account }) => {
             let author = account::parse(&account)?;
             let call = AuthorCall::add_author { author };
@@ -114,12 +112,15 @@ async fn list(client: &Client, as_json: bool) -> Result<Outcome, Failure> {
 }
 
 /// Has a node make session keys, and sets them for the account that signs.
-async fn set_keys(client: &Client, node: Option<&str>, shared: &Shared) -> Result<Outcome, Failure> {
+async fn set_keys(client: &Client, place: Option<&Place>, shared: &Shared) -> Result<Outcome, Failure> {
     let signer = account::signer(shared, client).await?;
     let owner = signer.public_key().to_account_id();
-    let url = node.unwrap_or(&shared.url);
-    let made = make_keys(url, &owner).await?;
-    let unreadable = || Failure::Unexpected(format!("the node at {url} answers with keys of another kind"));
+    let place = place.cloned().unwrap_or_else(|| Place::Url(shared.url.clone()));
+    let node = OwnNode::connect(&place, client.genesis()).await?;
+    let place = node.place();
+    let account = format!("0x{}", hex::encode(owner.0));
+    let made: MadeKeys = node.command(MAKE_KEYS, rpc_params![account]).await?;
+    let unreadable = || Failure::Unexpected(format!("the node at {place} answers with keys of another kind"));
     let bytes = |hex: &str| hex::decode(hex.trim_start_matches("0x")).map_err(|_| unreadable());
     let keys = SessionKeys::read(&bytes(&made.keys)?).ok_or_else(unreadable)?;
     let proof = bytes(&made.proof.ok_or_else(unreadable)?)?;
@@ -128,12 +129,12 @@ async fn set_keys(client: &Client, node: Option<&str>, shared: &Shared) -> Resul
         render::json(&json!({
             "author": owner.to_string(),
             "keys": made.keys,
-            "node": url,
+            "node": place.to_string(),
             "transaction_fee": included.fee.to_string(),
         }))?;
     } else {
         render::line(format!(
-            "{owner}: the node at {url} made session keys and holds their secrets; they are set (fee {})",
+            "{owner}: the node at {place} made session keys and holds their secrets; they are set (fee {})",
             Amount(included.fee)
         ))?;
         render::line(
@@ -141,18 +142,6 @@ async fn set_keys(client: &Client, node: Option<&str>, shared: &Shared) -> Resul
         )?;
     }
     Ok(Outcome::Done)
-}
-
-async fn make_keys(url: &str, owner: &AccountId32) -> Result<MadeKeys, Failure> {
-    let node = Client::connect(url).await?;
-    let owner = format!("0x{}", hex::encode(owner.0));
-    node.raw().request(MAKE_KEYS, rpc_params![owner]).await.map_err(|error| match &error {
-        RpcError::User(user) if user.message.contains("unsafe") => Failure::Input(format!(
-            "the node at {url} makes keys only for its own machine: connect there, or start it with `--rpc-methods unsafe` (never on a \
-             port that others reach)"
-        )),
-        _ => Error::of(error).into(),
-    })
 }
 
 async fn change(client: &Client, call: AuthorCall, done: &str, shared: &Shared) -> Result<Outcome, Failure> {

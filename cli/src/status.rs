@@ -2,6 +2,7 @@
 
 use crate::{
     failure::{Failure, Outcome},
+    own_node::OwnNode,
     render,
 };
 use poq_client::{types::chain::storage, Client};
@@ -17,6 +18,7 @@ pub async fn run(client: &Client, as_json: bool) -> Result<Outcome, Failure> {
     let models = best.models().await?.len();
     let operators = best.operators().await?.len();
     let invariants = Invariants::of(best.check_invariants().await?);
+    let problems = OwnNode::problems_of(client.raw()).await;
     let sync = if health.is_syncing { "catching up" } else { "up to date" };
     if as_json {
         render::json(&json!({
@@ -31,6 +33,7 @@ pub async fn run(client: &Client, as_json: bool) -> Result<Outcome, Failure> {
             "requests": { "made": made, "open": open },
             "models": models,
             "operators": operators,
+            "problems": problems,
             "invariants": { "ok": invariants.ok(), "broken": invariants.broken() },
         }))?;
     } else {
@@ -58,7 +61,9 @@ pub async fn run(client: &Client, as_json: bool) -> Result<Outcome, Failure> {
                 },
             ),
         ];
-        for (name, value) in facts {
+        let problems =
+            problems.iter().flatten().map(|problem| ("Problem", render::printable(&problem.to_string())));
+        for (name, value) in facts.into_iter().chain(problems) {
             render::line(format!("{name:11} {value}"))?;
         }
     }

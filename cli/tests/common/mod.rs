@@ -107,7 +107,12 @@ impl Node {
 
     fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_poq"));
-        command.env_remove("POQ_SURI").env("POQ_URL", self.url()).args(args).stdin(Stdio::null());
+        command
+            .env_remove("POQ_SURI")
+            .env_remove("POQ_NODE")
+            .env("POQ_URL", self.url())
+            .args(args)
+            .stdin(Stdio::null());
         command
     }
 
@@ -159,6 +164,11 @@ impl Node {
     /// Where it answers.
     pub fn url(&self) -> String {
         format!("ws://127.0.0.1:{}", self.port)
+    }
+
+    /// Its control socket.
+    pub fn socket(&self) -> String {
+        self.folder.path().join("data/chains/poq_dev/control.sock").to_str().expect("is UTF-8").to_owned()
     }
 
     fn wait_until_it_answers(&mut self) {

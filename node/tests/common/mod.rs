@@ -14,8 +14,9 @@ use poq_primitives::keys::{EngineEndpoint, ENGINE_ENDPOINT_KEY};
 use serde_json::{json, Value};
 use sp_core::{sr25519, Pair as _};
 use std::{
-    io::{BufRead as _, BufReader, Read as _, Write as _},
+    io::{BufRead as _, BufReader, Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
+    os::unix::net::UnixStream,
     path::{Path, PathBuf},
     process::{Child, ChildStderr, Command, ExitStatus, Stdio},
     sync::{Arc, Mutex},
@@ -54,8 +55,17 @@ impl Node {
         Self::with_rpc(&rpc.collect::<Vec<_>>(), options)
     }
 
+    /// A node on the data of one that has ended.
+    pub fn again(mut before: Self, options: &[&str]) -> Self {
+        let folder = std::mem::replace(&mut before.folder, TempDir::new().unwrap());
+        Self::on(folder, &["--rpc-port", "0"], options)
+    }
+
     fn with_rpc(rpc: &[&str], options: &[&str]) -> Self {
-        let folder = TempDir::new().unwrap();
+        Self::on(TempDir::new().unwrap(), rpc, options)
+    }
+
+    fn on(folder: TempDir, rpc: &[&str], options: &[&str]) -> Self {
         let mut command = program();
         command.args(rpc).args(["--port", "0", "--no-mdns", "--no-telemetry", "--base-path"]);
         if !options.contains(&"--prometheus-port") {
@@ -106,6 +116,18 @@ impl Node {
         reply["result"].take()
     }
 
+    /// Its control socket.
+    pub fn control(&self) -> PathBuf {
+        self.chain().join("control.sock")
+    }
+
+    /// The result of an RPC that is for the operator's own tools.
+    pub fn command(&self, method: &str, params: Value) -> Value {
+        let mut reply = command(&self.control(), method, params);
+        assert_eq!(reply.get("error"), None, "{method}");
+        reply["result"].take()
+    }
+
     /// The head and the body of the answer to an RPC by HTTP with these headers.
     pub fn post(&self, headers: &[(&str, &str)], method: &str, params: Value) -> (String, Value) {
         let (head, answer) = post(self.rpc, headers, &call(method, params).to_string());
@@ -138,7 +160,7 @@ impl Node {
     /// Where the driver is told to find the engine, and its token.
     pub fn engine(&self) -> Option<(SocketAddr, String)> {
         let key = format!("0x{}", hex(ENGINE_ENDPOINT_KEY));
-        let value = self.call("offchain_localStorageGet", json!(["PERSISTENT", key]));
+        let value = self.command("offchain_localStorageGet", json!(["PERSISTENT", key]));
         let bytes = sp_core::bytes::from_hex(value.as_str()?).unwrap();
         let endpoint = EngineEndpoint::decode(&mut &bytes[..]).unwrap();
         let address = endpoint.url.strip_prefix("http://").unwrap().parse().unwrap();
@@ -148,7 +170,7 @@ impl Node {
     /// Inserts the sr25519 key of a secret URI.
     pub fn insert_key(&self, kind: &str, uri: &str) {
         let pair = sr25519::Pair::from_string(uri, None).unwrap();
-        self.call("author_insertKey", json!([kind, uri, format!("0x{}", hex(&pair.public().0))]));
+        self.command("author_insertKey", json!([kind, uri, format!("0x{}", hex(&pair.public().0))]));
     }
 
     /// All that was logged.
@@ -245,24 +267,41 @@ fn read(stream: ChildStderr, log: Arc<Mutex<Vec<String>>>) -> JoinHandle<()> {
 
 /// Sends a request that begins with `head`; returns the status line and the body of the answer.
 pub fn http(address: SocketAddr, head: &str, body: &str) -> (String, String) {
-    let (head, body) = exchange(address, head, body);
+    let stream = TcpStream::connect(address).unwrap();
+    let (head, body) = exchange(stream, &address.to_string(), head, body);
     (head.lines().next().unwrap().to_owned(), body)
 }
 
 /// Sends JSON with these headers; returns the head and the body of the answer.
 pub fn post(address: SocketAddr, headers: &[(&str, &str)], body: &str) -> (String, String) {
+    post_to(TcpStream::connect(address).unwrap(), &address.to_string(), headers, body)
+}
+
+/// Sends JSON with these headers over a stream; returns the head and the body of the answer.
+pub fn post_to(
+    stream: impl Read + Write,
+    host: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> (String, String) {
     let mut head = "POST / HTTP/1.1\r\nContent-Type: application/json\r\n".to_owned();
     head += &format!("Content-Length: {}\r\n", body.len());
     head.extend(headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")));
-    exchange(address, &head, body)
+    exchange(stream, host, &head, body)
 }
 
-/// Sends a request that begins with `head`; returns the head and the body of the answer.
-fn exchange(address: SocketAddr, head: &str, body: &str) -> (String, String) {
-    let mut stream = TcpStream::connect(address).unwrap();
+/// The answer to an RPC at a control socket.
+pub fn command(socket: &Path, method: &str, params: Value) -> Value {
+    let stream = UnixStream::connect(socket).unwrap();
+    let (head, answer) = post_to(stream, "localhost", &[], &call(method, params).to_string());
+    serde_json::from_str(&answer).unwrap_or_else(|_| panic!("no JSON: {head} {answer}"))
+}
+
+/// Sends a request that begins with `head` over a stream; returns the head and the body of the answer.
+fn exchange(mut stream: impl Read + Write, host: &str, head: &str, body: &str) -> (String, String) {
     let host = match head.to_lowercase().contains("\r\nhost:") {
         true => String::new(),
-        false => format!("Host: {address}\r\n"),
+        false => format!("Host: {host}\r\n"),
     };
     write!(stream, "{head}{host}Connection: close\r\n\r\n{body}").unwrap();
     let mut answer = String::new();
