@@ -262,6 +262,15 @@ check_question() {
     say "settled: $answer"
 }
 
+check_socket() {
+    local said
+    said="$(inside operator-3 poq --json why operator-3 --node ws://127.0.0.1:9944)" || fail "operator-3 is not told why"
+    [[ "$said" == *'"has_worker_key":true'* ]] || fail "the control socket of operator-3 is not found: $said"
+    said="$(inside operator-3 poq --json why operator-3 --node "ws://rpc:9944")" || fail "rpc does not answer"
+    [[ "$said" == *'"has_worker_key":null'* ]] || fail "rpc says to others which keys it has: $said"
+    say "operator-3 takes its operator's commands at its socket, and rpc those of nobody else"
+}
+
 check_prometheus() {
     local up=0 expected=13
     for _ in $(seq 30); do
@@ -337,6 +346,7 @@ start_network
 wait_until_all_are_well
 check_finality
 check_question
+check_socket
 check_prometheus
 check_ports
 check_secrets

@@ -3,6 +3,7 @@
 use crate::{
     amount::{parse_milli, parse_part, Amount},
     names::parse_hash,
+    own_node::Place,
     sync,
 };
 use clap::{Parser, Subcommand};
@@ -77,11 +78,14 @@ the block of the end (by default after 256 blocks).";
 const WHY_EXAMPLES: &str = "\
 It reads the chain: stake, worker key, models and who else serves them, the latest duties and what
 came of them, standing, and how often its models were asked for. With --node it also asks the
-operator's own node, best on its own machine: a node shows its keys to nobody else.
+operator's own node, at its control socket: a node shows its keys and problems to its own user and
+to root. `--node ws://127.0.0.1:9944` finds the socket of the node there, if that was started without
+--base-path; otherwise the socket is DIR/chains/ID/control.sock, and the node's log says where.
 
 Examples:
   poq why operator-1
-  poq why 5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY --node ws://127.0.0.1:9944
+  poq why operator-1 --node ws://127.0.0.1:9944
+  poq why 5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY --node DIR/chains/ID/control.sock
   poq why operator-1 --json | jq -r .first
 
 With --json it prints one object:
@@ -234,9 +238,9 @@ In JSON, amounts are strings in units of 10^-12 POQ, parts are numbers from 0 to
 Requests that are open keep the parameters under which they were made.";
 
 const ENGINE_EXAMPLES: &str = "\
-`poq-node` starts an engine of its own, or takes one with --engine. Any other node is told by RPC:
-the call is unsafe, so it needs the node's own machine (or a tunnel), and `--rpc-methods unsafe` on a
-node that answers others. The node keeps it over restarts.
+`poq-node` starts an engine of its own, or takes one with --engine. Any other node is told by RPC.
+The call is unsafe: `poq-node` takes it at its control socket (--node DIR/chains/ID/control.sock), a
+node of another make at the port of its own machine. The node keeps it over restarts.
 
 Examples:
   poq operator engine http://127.0.0.1:9955 --token-file ~/.local/share/proof-of-quality/engine-token
@@ -426,9 +430,9 @@ pub struct Why {
     /// The operator: an address, the name that `poq operators` shows, or its worker key
     pub operator: String,
 
-    /// The operator's own node, asked about keys, peers and what its log calls wrong
-    #[arg(long, value_name = "URL")]
-    pub node: Option<String>,
+    /// The operator's own node, asked about keys, peers and what its log calls wrong: its control socket, or its address
+    #[arg(long, value_name = "SOCKET|URL", env = "POQ_NODE")]
+    pub node: Option<Place>,
 }
 
 /// Subcommands of `poq audit`.
@@ -464,9 +468,9 @@ pub enum AuditorsCommand {
 pub enum AuthorCommand {
     /// Have a node make session keys, and set them for the account that signs
     Keys {
-        /// The node that is to author [default: the one at --url]
-        #[arg(long, value_name = "URL")]
-        node: Option<String>,
+        /// The node that is to author: its control socket, or its address [default: the one at --url]
+        #[arg(long, value_name = "SOCKET|URL", env = "POQ_NODE")]
+        node: Option<Place>,
     },
     /// Put an account with session keys on the list, as the chain's sudo key
     Add {
@@ -690,6 +694,10 @@ pub struct EngineArgs {
     /// File with the engine's token
     #[arg(long, value_name = "FILE")]
     pub token_file: PathBuf,
+
+    /// The node: its control socket, or its address [default: the one at --url]
+    #[arg(long, value_name = "SOCKET|URL", env = "POQ_NODE")]
+    pub node: Option<Place>,
 
     /// Print the JSON-RPC call instead of making it. It holds the token
     #[arg(long)]

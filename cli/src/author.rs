@@ -6,7 +6,8 @@ use crate::{
     args::{AuthorCommand, Shared},
     failure::{Failure, Outcome},
     names::Names,
-    pin, render,
+    own_node::{OwnNode, Place},
+    render,
     table::{Column, Table},
 };
 use poq_client::{
@@ -14,14 +15,11 @@ use poq_client::{
         chain::{storage, tx},
         AuthorCall, SessionKeys,
     },
-    At, Client, Error,
+    At, Client,
 };
 use serde::Deserialize;
 use serde_json::json;
-use subxt::{
-    rpcs::{rpc_params, Error as RpcError},
-    utils::AccountId32,
-};
+use subxt::{rpcs::rpc_params, utils::AccountId32};
 
 /// RPC that makes a node generate session keys, with a proof for their account.
 const MAKE_KEYS: &str = "author_rotateKeysWithOwner";
@@ -46,7 +44,7 @@ pub async fn run(
     refuse_without_list(&client.best().await?)?;
     match command {
         None => list(client, shared.json).await,
-        Some(AuthorCommand::Keys { node }) => set_keys(client, node.as_deref(), shared).await,
+        Some(AuthorCommand::Keys { node }) => set_keys(client, node.as_ref(), shared).await,
         Some(AuthorCommand::Add { account }) => {
             let author = named(client, &account).await?;
             let call = AuthorCall::add_author { author };
@@ -121,12 +119,15 @@ async fn list(client: &Client, as_json: bool) -> Result<Outcome, Failure> {
 }
 
 /// Has a node make session keys, and sets them for the account that signs.
-async fn set_keys(client: &Client, node: Option<&str>, shared: &Shared) -> Result<Outcome, Failure> {
+async fn set_keys(client: &Client, place: Option<&Place>, shared: &Shared) -> Result<Outcome, Failure> {
     let signer = account::signer(shared, client).await?;
     let owner = signer.account;
-    let url = node.unwrap_or(&shared.url);
-    let made = make_keys(url, &owner, client.genesis()).await?;
-    let unreadable = || Failure::Unexpected(format!("the node at {url} answers with keys of another kind"));
+    let place = place.cloned().unwrap_or_else(|| Place::Url(shared.url.clone()));
+    let node = OwnNode::connect(&place, client.genesis()).await?;
+    let place = node.place();
+    let account = format!("0x{}", hex::encode(owner.0));
+    let made: MadeKeys = node.command(MAKE_KEYS, rpc_params![account]).await?;
+    let unreadable = || Failure::Unexpected(format!("the node at {place} answers with keys of another kind"));
     let bytes = |hex: &str| hex::decode(hex.trim_start_matches("0x")).map_err(|_| unreadable());
     let keys = SessionKeys::read(&bytes(&made.keys)?).ok_or_else(unreadable)?;
     let proof = bytes(&made.proof.ok_or_else(unreadable)?)?;
@@ -136,12 +137,12 @@ async fn set_keys(client: &Client, node: Option<&str>, shared: &Shared) -> Resul
             "signer": owner.to_string(),
             "author": owner.to_string(),
             "keys": made.keys,
-            "node": url,
+            "node": place.to_string(),
             "transaction_fee": included.fee.to_string(),
         }))?;
     } else {
         render::line(format!(
-            "{owner}: the node at {url} made session keys and holds their secrets; they are set (fee {})",
+            "{owner}: the node at {place} made session keys and holds their secrets; they are set (fee {})",
             Amount(included.fee)
         ))?;
         render::line(
@@ -149,25 +150,6 @@ async fn set_keys(client: &Client, node: Option<&str>, shared: &Shared) -> Resul
         )?;
     }
     Ok(Outcome::Done)
-}
-
-/// Session keys of the node at `url`, which must be of the chain with this genesis.
-async fn make_keys(url: &str, owner: &AccountId32, genesis: [u8; 32]) -> Result<MadeKeys, Failure> {
-    let node = Client::connect(url).await?;
-    if node.genesis() != genesis {
-        return Err(Failure::Input(format!(
-            "the node at {url} follows another chain than the one at --url: its genesis is {}",
-            pin::hex(&node.genesis())
-        )));
-    }
-    let owner = format!("0x{}", hex::encode(owner.0));
-    node.raw().request(MAKE_KEYS, rpc_params![owner]).await.map_err(|error| match &error {
-        RpcError::User(user) if user.message.contains("unsafe") => Failure::Input(format!(
-            "the node at {url} makes keys only for its own machine: connect there, or start it with `--rpc-methods unsafe` (never on a \
-             port that others reach)"
-        )),
-        _ => Error::of(error).into(),
-    })
 }
 
 async fn change(

@@ -220,7 +220,7 @@ fn of_node(node: &Condition, operator: &OperatorView) -> Vec<Finding> {
         (None, Some(_)) => found.push(finding(
             "node_does_not_say",
             Severity::Note,
-            "the node does not say which keys it has: ask it on its own machine (--node ws://127.0.0.1:9944).",
+            "the node does not say which keys it has: ask it at its control socket (--node DIR/chains/ID/control.sock).",
             "",
         )),
         _ => {}

@@ -6,15 +6,13 @@ use crate::{
     address::{self, Way},
     args::{EngineArgs, Shared},
     failure::{Failure, Outcome},
+    own_node::{OwnNode, Place},
     render,
 };
 use poq_primitives::keys::{EngineEndpoint, ENGINE_ENDPOINT_KEY};
 use serde_json::{json, Value};
 use std::path::Path;
-use subxt::{
-    ext::codec::Encode,
-    rpcs::{client::RpcClient, rpc_params, Error as RpcError},
-};
+use subxt::{ext::codec::Encode, rpcs::rpc_params};
 use url::Url;
 
 /// The RPC that writes to the node's off-chain database.
@@ -32,18 +30,18 @@ pub async fn run(engine: &EngineArgs, shared: &Shared) -> Result<Outcome, Failur
         render::line(call(&endpoint).to_string())?;
         return Ok(Outcome::Done);
     }
-    refuse_to_tell_everybody(&shared.url)?;
-    let node = RpcClient::from_insecure_url(&shared.url)
-        .await
-        .map_err(|error| Failure::Unreachable(format!("no node answers at {} ({error})", shared.url)))?;
+    let place = engine.node.clone().unwrap_or_else(|| Place::Url(shared.url.clone()));
+    if let Place::Url(url) = &place {
+        refuse_to_tell_everybody(url)?;
+    }
+    let node = OwnNode::reach(&place).await?;
     let [kind, key, value] = arguments(&endpoint);
-    node.request::<()>(METHOD, rpc_params![kind, key, value])
-        .await
-        .map_err(|error| refused(&error, &shared.url))?;
+    node.command::<()>(METHOD, rpc_params![kind, key, value]).await?;
+    let place = node.place().to_string();
     if shared.json {
-        render::json(&json!({ "engine": url, "node": shared.url }))?;
+        render::json(&json!({ "engine": url, "node": place }))?;
     } else {
-        render::line(format!("the node at {} was told that its engine is at {url}", shared.url))?;
+        render::line(format!("the node at {place} was told that its engine is at {url}"))?;
     }
     Ok(Outcome::Done)
 }
@@ -82,20 +80,6 @@ fn refuse_to_tell_everybody(node: &str) -> Result<(), Failure> {
             "`{node}` is no address of a node: it begins with ws:// or wss://"
         ))),
     }
-}
-
-fn refused(error: &RpcError, node: &str) -> Failure {
-    let text = error.to_string();
-    if text.contains("unsafe") {
-        return Failure::Input(format!(
-            "the node at {node} takes no unsafe calls: connect to a port of its own machine, or start it with `--rpc-methods unsafe` \
-             (never on a port that others reach)"
-        ));
-    }
-    if text.contains("Method not found") {
-        return Failure::Input(format!("the node at {node} has no `{METHOD}`: is it a Substrate node?"));
-    }
-    poq_client::Error::of(error).into()
 }
 
 #[cfg(test)]

@@ -1,28 +1,79 @@
-//! What an operator's own node says of itself over RPC: keys, peers, and what its log calls wrong.
+//! The operator's own node: what it answers to nobody else, at its control socket.
+//!
+//! A node of another make has no such socket; it answers at the port of its own machine, if it was started to.
 
 use crate::failure::Failure;
+use jsonrpsee_client_transport::ws::WsTransportClientBuilder;
+use jsonrpsee_core::client::Client as JsonRpcClient;
 use poq_client::Pulse;
-use poq_primitives::{keys::PROBLEMS_KEY, problem::Problem};
+use poq_primitives::problem::Problem;
+use serde::de::DeserializeOwned;
+use std::{
+    convert::Infallible,
+    env, fmt, fs,
+    path::{Path, PathBuf},
+    str::FromStr,
+    time::Duration,
+};
 use subxt::{
     config::RpcConfigFor,
-    ext::codec::Decode,
     rpcs::{
-        client::{rpc_params, RpcClient},
+        client::{rpc_params, RpcClient, RpcParams},
         methods::legacy::{LegacyRpcMethods, SystemHealth},
         Error as RpcError,
     },
     utils::AccountId32,
     SubstrateConfig,
 };
+use tokio::{net::UnixStream, time::timeout};
+use url::Url;
 
 /// The type of worker keys in a keystore.
 const WORKER_KEY_TYPE: &str = "poq!";
 
-/// A node that is the operator's.
+/// Name of a control socket, in the folder of its chain's data.
+const SOCKET: &str = "control.sock";
+
+/// The method that answers with the node's problems.
+const PROBLEMS: &str = "poq_problems";
+
+/// How long a socket in the usual place may take to say whose it is. Its node may be stopped.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Error code of a method that a node does not have, or has for others.
+const NO_METHOD: i32 = -32_601;
+
+/// The value of `--node`: where the operator's node answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// A control socket.
+    Socket(PathBuf),
+    /// An RPC port.
+    Url(String),
+}
+
+impl FromStr for Place {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        Ok(if text.contains("://") { Self::Url(text.into()) } else { Self::Socket(text.into()) })
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Socket(path) => path.display().fmt(f),
+            Self::Url(url) => f.write_str(url),
+        }
+    }
+}
+
+/// A connection to the operator's node.
 pub struct OwnNode {
     client: RpcClient,
     rpc: LegacyRpcMethods<RpcConfigFor<SubstrateConfig>>,
-    url: String,
+    place: Place,
 }
 
 /// How the node is.
@@ -38,40 +89,135 @@ pub struct Condition {
 }
 
 impl OwnNode {
-    /// Connects to the node at `url`, which must be of the chain with this genesis.
-    pub async fn connect(url: &str, genesis: [u8; 32]) -> Result<Self, Failure> {
-        let unreachable = |error: &dyn std::fmt::Display| {
-            Failure::Unreachable(format!("the operator's node does not answer at {url} ({error})"))
+    /// Connects to the node at `place`. At a URL, the control socket of that very node is taken instead, if it lies in the usual place
+    /// on this machine and is this user's.
+    pub async fn reach(place: &Place) -> Result<Self, Failure> {
+        let silent = |error: &dyn fmt::Display| {
+            Failure::Unreachable(format!("the operator's node does not answer at {place} ({error})"))
         };
-        let client = RpcClient::from_insecure_url(url).await.map_err(|error| unreachable(&error))?;
-        let rpc: LegacyRpcMethods<RpcConfigFor<SubstrateConfig>> = LegacyRpcMethods::new(client.clone());
-        let own = rpc.genesis_hash().await.map_err(|error| unreachable(&error))?;
-        if own.0 != genesis {
-            return Err(Failure::Input(format!(
-                "the node at {url} follows another chain than the one at --url: its genesis is {own:?}"
-            )));
+        match place {
+            Place::Socket(path) => Self::at_socket(path).await.map_err(|error| silent(&error)),
+            Place::Url(url) => {
+                let client = RpcClient::from_insecure_url(url).await.map_err(|error| silent(&error))?;
+                let own = socket_of(&client).await;
+                Ok(own.unwrap_or_else(|| Self::new(client, place.clone())))
+            }
         }
-        Ok(Self { client, rpc, url: url.to_owned() })
     }
 
-    /// Asks it.
+    /// Connects to the node at `place`, which must be of the chain with this genesis.
+    pub async fn connect(place: &Place, genesis: [u8; 32]) -> Result<Self, Failure> {
+        let node = Self::reach(place).await?;
+        let own = node.rpc.genesis_hash().await.map_err(|error| node.lost(&error))?;
+        if own.0 != genesis {
+            return Err(Failure::Input(format!(
+                "the node at {place} follows another chain than the one at --url: its genesis is {own:?}"
+            )));
+        }
+        Ok(node)
+    }
+
+    async fn at_socket(path: &Path) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
+        let stream = UnixStream::connect(path).await?;
+        // A handshake names a host; a socket has none.
+        let url = Url::parse("ws://localhost")?;
+        let (sender, receiver) = WsTransportClientBuilder::default().build_with_stream(url, stream).await?;
+        let client: JsonRpcClient = JsonRpcClient::builder().build_with_tokio(sender, receiver);
+        Ok(Self::new(RpcClient::new(client), Place::Socket(path.to_owned())))
+    }
+
+    fn new(client: RpcClient, place: Place) -> Self {
+        Self { rpc: LegacyRpcMethods::new(client.clone()), client, place }
+    }
+
+    /// Where it answers.
+    pub fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// Calls a method that is for the operator only.
+    pub async fn command<T: DeserializeOwned>(&self, method: &str, params: RpcParams) -> Result<T, Failure> {
+        self.client.request(method, params).await.map_err(|error| self.refused(method, error))
+    }
+
+    /// Asks it how it is.
     pub async fn condition(&self, worker: Option<&AccountId32>) -> Result<Condition, Failure> {
-        let lost = |error: RpcError| Failure::Unreachable(format!("lost the node at {} ({error})", self.url));
-        let health = self.rpc.system_health().await.map_err(lost)?;
+        let health = self.rpc.system_health().await.map_err(|error| self.lost(&error))?;
         let pulse = Pulse::of(&self.rpc).await?;
         let has_key = match worker {
-            Some(worker) => allowed(self.rpc.author_has_key(worker.0.to_vec(), WORKER_KEY_TYPE.into()).await)
-                .map_err(lost)?,
+            Some(worker) => {
+                let asked = self.rpc.author_has_key(worker.0.to_vec(), WORKER_KEY_TYPE.into()).await;
+                allowed(asked).map_err(|error| self.lost(&error))?
+            }
             None => None,
         };
-        let params = rpc_params!["PERSISTENT", format!("0x{}", hex::encode(PROBLEMS_KEY))];
-        let stored = self.client.request::<Option<String>>("offchain_localStorageGet", params).await;
-        let problems = allowed(stored).map_err(lost)?.flatten().and_then(|text| {
-            let bytes = hex::decode(text.trim_start_matches("0x")).ok()?;
-            Vec::decode(&mut &bytes[..]).ok()
-        });
+        let problems = self.client.request(PROBLEMS, rpc_params![]).await;
+        let problems = allowed(problems).map_err(|error| self.lost(&error))?;
         Ok(Condition { health, pulse, has_key, problems })
     }
+
+    /// Problems that the node of `client` has found, if it is on this machine, started without `--base-path`, and this user's.
+    pub async fn problems_of(client: &RpcClient) -> Option<Vec<Problem>> {
+        socket_of(client).await?.client.request(PROBLEMS, rpc_params![]).await.ok()
+    }
+
+    fn lost(&self, error: &RpcError) -> Failure {
+        Failure::Unreachable(format!("lost the node at {} ({error})", self.place))
+    }
+
+    fn refused(&self, method: &str, error: RpcError) -> Failure {
+        let place = &self.place;
+        match &error {
+            RpcError::User(user) if user.message.contains("unsafe") => Failure::Input(format!(
+                "the node at {place} takes no unsafe calls there: give its control socket, `--node FILE` ({SOCKET} in the folder of its \
+                 chain's data; its log says where), on its machine, as its user or root. A node of another make: start it with \
+                 `--rpc-methods unsafe`, and never on a port that others reach"
+            )),
+            RpcError::User(user) if user.code == NO_METHOD => {
+                Failure::Input(format!("the node at {place} has no `{method}`: is it a Substrate node?"))
+            }
+            _ => poq_client::Error::of(error).into(),
+        }
+    }
+}
+
+/// The control socket of the node that `client` is connected to, among those in the usual place.
+async fn socket_of(client: &RpcClient) -> Option<OwnNode> {
+    let sockets = usual_sockets();
+    if sockets.is_empty() {
+        return None;
+    }
+    let id = peer_id(client).await?;
+    for path in sockets {
+        let asked = async {
+            let node = OwnNode::at_socket(&path).await.ok()?;
+            (peer_id(&node.client).await? == id).then_some(node)
+        };
+        if let Some(node) = timeout(PATIENCE, asked).await.ok().flatten() {
+            return Some(node);
+        }
+    }
+    None
+}
+
+/// Name of a node among its peers: no two nodes have the same.
+async fn peer_id(client: &RpcClient) -> Option<String> {
+    client.request("system_localPeerId", rpc_params![]).await.ok()
+}
+
+/// Control sockets of nodes that were started without `--base-path`.
+fn usual_sockets() -> Vec<PathBuf> {
+    let home = || env::var_os("HOME").map(PathBuf::from);
+    let data = match cfg!(target_os = "macos") {
+        true => home().map(|home| home.join("Library/Application Support")),
+        false => env::var_os("XDG_DATA_HOME")
+            .map(PathBuf::from)
+            .filter(|folder| folder.is_absolute())
+            .or_else(|| home().map(|home| home.join(".local/share"))),
+    };
+    let chains = data.and_then(|data| fs::read_dir(data.join("poq-node/chains")).ok());
+    let sockets = chains.into_iter().flatten().flatten().map(|chain| chain.path().join(SOCKET));
+    sockets.filter(|socket| socket.exists()).collect()
 }
 
 /// The answer; `None` if the node lets nobody ask that from here.
@@ -81,5 +227,18 @@ fn allowed<T>(answer: Result<T, RpcError>) -> Result<Option<T>, RpcError> {
         // The node's own refusal, whatever its words; anything else is a broken connection.
         Err(RpcError::User(_)) => Ok(None),
         Err(other) => Err(other),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_has_a_scheme_and_a_path_has_none() {
+        let socket = |path: &str| Ok(Place::Socket(path.into()));
+        assert_eq!("/data/control.sock".parse(), socket("/data/control.sock"));
+        assert_eq!("control.sock".parse(), socket("control.sock"));
+        assert_eq!("wss://node.example".parse(), Ok(Place::Url("wss://node.example".into())));
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::{
     failure::{Failure, Outcome},
+    own_node::OwnNode,
     render,
     sync::{Limits, Verdict},
 };
@@ -18,6 +19,7 @@ pub async fn run(client: &Client, as_json: bool) -> Result<Outcome, Failure> {
     let models = best.models().await?.len();
     let operators = best.operators().await?.len();
     let invariants = Invariants::of(best.check_invariants().await?);
+    let problems = OwnNode::problems_of(client.raw()).await;
     let (chain, kind, node) = tokio::try_join!(client.name(), client.kind(), client.node())?;
     let (version, number, peers) = (best.spec_version(), best.number(), sync.network.peers);
     if as_json {
@@ -36,6 +38,7 @@ pub async fn run(client: &Client, as_json: bool) -> Result<Outcome, Failure> {
             "requests": { "made": made, "open": open },
             "models": models,
             "operators": operators,
+            "problems": problems,
             "invariants": { "ok": invariants.ok(), "broken": invariants.broken() },
         }))?;
     } else {
@@ -49,6 +52,9 @@ pub async fn run(client: &Client, as_json: bool) -> Result<Outcome, Failure> {
             ("Registry", format!("{models} models, {operators} operators")),
             ("Invariants", invariants.meaning()),
         ])?;
+        for problem in problems.iter().flatten() {
+            render::facts(&[("Problem", render::printable(&problem.to_string()))])?;
+        }
         if let Some(wait) = sync.wait() {
             render::prose(&format!("{} {}; {wait}.", render::bold("Not up to date:"), sync.fault()))?;
         }

@@ -36,8 +36,8 @@ pub async fn run(client: &Client, why: Why, as_json: bool) -> Result<Outcome, Fa
         None => Vec::new(),
     };
     let node = match &why.node {
-        Some(url) => {
-            let node = OwnNode::connect(url, client.genesis()).await?;
+        Some(place) => {
+            let node = OwnNode::connect(place, client.genesis()).await?;
             let worker = operator.as_ref().and_then(|operator| operator.worker);
             Some(node.condition(worker.as_ref()).await?)
         }

@@ -42,7 +42,12 @@ fn an_author_joins_and_leaves() {
     refused(&node, &["author", "add", "nobody"], "neither an address");
     refused(&node, &["--from", "bob", "author", "add", "bob"], "RequireSudo");
 
-    let set = node.json(&["--from", "bob", "author", "keys"]);
+    refused(
+        &node,
+        &["--from", "bob", "author", "keys"],
+        "takes no unsafe calls there: give its control socket",
+    );
+    let set = node.json(&["--from", "bob", "author", "keys", "--node", &node.socket()]);
     assert_eq!(set["keys"].as_str().unwrap().len(), 2 + 2 * 64, "two keys of 32 bytes");
     node.json(&["author", "add", "bob"]);
     refused(&node, &["author", "add", "bob"], "AlreadyAuthor");

@@ -27,8 +27,9 @@ fn a_node_works_with_the_engine_it_was_told_of() {
     let engine = Engine::start(TOKEN).unwrap();
     let node = Node::start_with(&["--engine", "off"]);
     let token = engine.token_file();
-    let told = node.json(&["operator", "engine", engine.url(), "--token-file", token.to_str().unwrap()]);
-    assert_eq!(told["engine"], engine.url());
+    let (token, socket) = (token.to_str().unwrap(), node.socket());
+    let told = node.json(&["operator", "engine", engine.url(), "--token-file", token, "--node", &socket]);
+    assert_eq!((&told["engine"], &told["node"]), (&engine.url().into(), &socket.into()));
     let asked = node.json(&["ask", "What is the capital of Peru?"]);
     assert_eq!(asked["answer"], "The capital of Peru is Lima.");
     node.assert_invariants();
@@ -40,7 +41,7 @@ fn what_cannot_be_told_is_said_in_one_line() {
     let token = token_file(&folder);
     let empty = folder.path().join("empty");
     fs::write(&empty, "").unwrap();
-    let node = Node::start_with(&["--engine", "off", "--rpc-methods", "safe"]);
+    let node = Node::start_with(&["--engine", "off"]);
     let told = |url: &str, file: &Path, more: &[&str]| {
         let output =
             node.poq(&[&["operator", "engine", url, "--token-file", file.to_str().unwrap()], more].concat());
@@ -50,7 +51,7 @@ fn what_cannot_be_told_is_said_in_one_line() {
         said
     };
     let url = "http://127.0.0.1:9955";
-    assert!(told(url, &token, &[]).contains("takes no unsafe calls"));
+    assert!(told(url, &token, &[]).contains("takes no unsafe calls there: give its control socket"));
     assert!(told(url, &empty, &[]).contains("holds no token"));
     assert!(told(url, Path::new("no-such-file"), &[]).contains("no-such-file"));
     assert!(told("127.0.0.1:9955", &token, &[]).contains("is no address"));

@@ -5,9 +5,16 @@
 mod common;
 
 use common::{program, text, wait_for, Node, DEV_PHRASE};
-use serde_json::Value;
+use serde_json::{json, Value};
 use std::{
     fs,
+    net::TcpListener,
+    os::unix::{
+        fs::symlink,
+        net::{UnixListener, UnixStream},
+    },
+    path::Path,
+    process::Command,
     time::{Duration, Instant},
 };
 use subxt::rpcs::client::{rpc_params, RpcClient};
@@ -20,7 +27,7 @@ fn kinds(answer: &Value) -> Vec<&str> {
 #[test]
 fn why_says_what_is_wrong_and_what_to_do_first() {
     let node = Node::start();
-    let url = node.url();
+    let socket = node.socket();
 
     let answer = node.json(&["why", "operator-1"]);
     assert_eq!((kinds(&answer), &answer["earns"]), (vec!["no_demand"], &true.into()));
@@ -28,7 +35,7 @@ fn why_says_what_is_wrong_and_what_to_do_first() {
 
     // A healthy operator, about which its own node has nothing to say.
     node.json(&["ask", "What is the capital of Peru?"]);
-    let answer = node.json(&["why", "operator-2", "--node", &url]);
+    let answer = node.json(&["why", "operator-2", "--node", &socket]);
     assert_eq!((kinds(&answer), &answer["first"]), (vec![], &Value::Null), "{answer}");
     let draws = &answer["draws"][0];
     assert_eq!((&draws["requests_for_it"], &draws["requests_with_it"]), (&1.into(), &1.into()));
@@ -37,6 +44,14 @@ fn why_says_what_is_wrong_and_what_to_do_first() {
     assert!((0.15..0.25).contains(&share), "five equals: {share}");
     let own = &answer["node"];
     assert_eq!((&own["has_worker_key"], &own["syncing"]), (&true.into(), &false.into()));
+    assert_eq!(own["problems"], json!([]));
+    // The open port says neither keys nor problems.
+    let answer = node.json(&["why", "operator-2", "--node", &node.url()]);
+    assert_eq!(kinds(&answer), ["node_does_not_say"]);
+    assert_eq!(
+        (&answer["node"]["has_worker_key"], &answer["node"]["problems"]),
+        (&Value::Null, &Value::Null)
+    );
 
     // An account that is no operator: the way to become one.
     let answer = node.json(&["why", "bob"]);
@@ -50,7 +65,7 @@ fn why_says_what_is_wrong_and_what_to_do_first() {
     assert_eq!(answer["operator"]["operator_name"], "operator-3");
     assert_eq!(kinds(&answer), ["chilled"]);
     assert!(answer["first"].as_str().unwrap().contains("operator resume"), "{answer}");
-    let people = text(&node.poq(&["why", "operator-3", "--node", &url]).stdout);
+    let people = text(&node.poq(&["why", "operator-3", "--node", &socket]).stdout);
     assert!(people.contains("It earns nothing: it cannot be drawn: it is chilled."), "{people}");
     assert!(people.lines().last().unwrap().starts_with("First thing to do: `poq --suri-file"), "{people}");
     wait_for("the line of the log", || node.log().unwrap().contains("Mend this (chilled)").then_some(()));
@@ -63,12 +78,12 @@ fn why_says_what_is_wrong_and_what_to_do_first() {
     fs::write(&elsewhere, format!("{DEV_PHRASE}//Elsewhere")).unwrap();
     let register = ["--from", "operator-4", "operator", "register", "--model", "poq-demo-evaluator"];
     node.json(&[&register[..], &["--worker-suri-file", elsewhere.to_str().unwrap()]].concat());
-    let answer = node.json(&["why", "operator-4", "--node", &url]);
+    let answer = node.json(&["why", "operator-4", "--node", &socket]);
     assert!(kinds(&answer).contains(&"no_key_in_keystore"), "{answer}");
     assert!(answer["first"].as_str().unwrap().contains("poq-node key insert"), "{answer}");
     // The key that it had works for nobody now, and its node says so.
     let answer = wait_for("the node's line", || {
-        let answer = node.json(&["why", "operator-4", "--node", &url]);
+        let answer = node.json(&["why", "operator-4", "--node", &socket]);
         kinds(&answer).contains(&"unknown_worker").then_some(answer)
     });
     assert_eq!(answer["earns"], false);
@@ -79,9 +94,43 @@ fn why_says_what_is_wrong_and_what_to_do_first() {
 
     let wrong = node.poq(&["why", "nobody-at-all"]);
     assert_eq!(wrong.status.code(), Some(1), "{}", text(&wrong.stderr));
-    let silent = node.poq(&["why", "operator-1", "--node", "ws://127.0.0.1:1"]);
-    assert_eq!(silent.status.code(), Some(3), "{}", text(&silent.stderr));
-    assert!(text(&silent.stderr).contains("the operator's node does not answer"));
+    for nowhere in ["ws://127.0.0.1:1", "/no/such/control.sock"] {
+        let silent = node.poq(&["why", "operator-1", "--node", nowhere]);
+        assert_eq!(silent.status.code(), Some(3), "{}", text(&silent.stderr));
+        let said = text(&silent.stderr);
+        assert!(said.contains(&format!("the operator's node does not answer at {nowhere}")), "{said}");
+    }
+}
+
+/// A node that was started without `--base-path` is found by its address, and only by whom it belongs to.
+#[test]
+fn the_socket_of_a_node_in_the_usual_place_is_found() {
+    let home = tempfile::tempdir().unwrap();
+    let node = Node::start_with(&["--engine", "off"]);
+    let chains = home.path().join("poq-node/chains");
+    fs::create_dir_all(&chains).unwrap();
+    let ask = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_poq"));
+        command.env_remove("POQ_NODE").env("POQ_URL", node.url()).env("XDG_DATA_HOME", home.path());
+        let output = command.args(["why", "operator-2", "--json", "--node", &node.url()]).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        common::parse(&output.stdout)["node"]["has_worker_key"].clone()
+    };
+    assert_eq!(ask(), Value::Null);
+    // Of a node that is gone: nobody answers.
+    let gone = chains.join("gone");
+    fs::create_dir_all(&gone).unwrap();
+    drop(UnixListener::bind(gone.join("control.sock")).unwrap());
+    assert_eq!(ask(), Value::Null);
+    // Of another node: its name among peers is another.
+    let other = second(free_port(), &address_of(&node.url()), "//PoQ//worker//2");
+    let socket = wait_for("the other node's socket", || {
+        other.control_socket().ok().filter(|socket| UnixStream::connect(socket).is_ok())
+    });
+    symlink(socket.parent().unwrap(), chains.join("other")).unwrap();
+    assert_eq!(ask(), Value::Null);
+    symlink(Path::new(&node.socket()).parent().unwrap(), chains.join("own")).unwrap();
+    assert_eq!(ask(), true);
 }
 
 /// Peer id of the node key 0…01.
@@ -147,9 +196,9 @@ fn two_processes_with_one_worker_key_are_told_and_a_restart_is_not_one() {
     });
     let worker = node.operator("operator-2")["worker"].as_str().unwrap().to_owned();
     let said = if second.log().unwrap().contains(SAID) {
-        (second.log().unwrap(), second.url())
+        (second.log().unwrap(), second.control_socket().unwrap().to_str().unwrap().to_owned())
     } else {
-        (node.log().unwrap(), node.url())
+        (node.log().unwrap(), node.socket())
     };
     let line = said.0.lines().find(|line| line.contains(SAID)).unwrap().to_owned();
     assert!(line.contains(&worker) && line.contains("stop one"), "{line}");

@@ -14,12 +14,18 @@ use subxt::{
     events::DecodeAsEvent,
     ext::scale_encode::EncodeAsFields,
     extrinsics::ExtrinsicEvents,
-    rpcs::{methods::legacy::DryRunResult, Error as RpcError},
+    rpcs::{
+        methods::legacy::{DryRunResult, DryRunResultBytes},
+        Error as RpcError,
+    },
     tx::{StaticPayload, TransactionStatus},
     SubstrateConfig,
 };
 use subxt_signer::sr25519::Keypair;
 use tokio::time::sleep;
+
+/// The runtime API that applies a transaction to a block.
+const APPLY: &str = "BlockBuilder_apply_extrinsic";
 
 /// The pallet that makes calls as root.
 const SUDO: &str = "Sudo";
@@ -211,9 +217,12 @@ impl Client {
     }
 
     /// Runs the transaction on the best block without sending it. Says nothing if the node does not do that for us.
+    ///
+    /// Every node answers this: the RPC `system_dryRun`, which does the same, is for the node's own operator.
     async fn try_out(&self, transaction: &Signed) -> Result<(), Error> {
-        let Ok(bytes) = self.rpc().dry_run(transaction.encoded(), None).await else { return Ok(()) };
-        match bytes.into_dry_run_result() {
+        let tried = self.rpc().state_call(APPLY, Some(transaction.encoded()), None).await;
+        let Ok(bytes) = tried else { return Ok(()) };
+        match DryRunResultBytes(bytes).into_dry_run_result() {
             Ok(DryRunResult::DispatchError(error)) => {
                 let metadata = self.best().await?.library().metadata();
                 Err(Error::of_dispatch(&DispatchError::decode_from(error, metadata).map_err(Error::of)?))

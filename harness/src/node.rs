@@ -195,6 +195,14 @@ impl Node {
         Ok(found.next().with_context(|| format!("{} is empty", chains.display()))??.path())
     }
 
+    /// Path of its control socket.
+    ///
+    /// # Errors
+    /// If it has no data yet.
+    pub fn control_socket(&self) -> Result<PathBuf> {
+        Ok(self.chain_folder()?.join("control.sock"))
+    }
+
     /// File of its log.
     pub fn log_file(&self) -> PathBuf {
         self.setup.folder.join("node.log")

@@ -9,10 +9,10 @@ use sp_genesis_builder::{DEV_RUNTIME_PRESET, LOCAL_TESTNET_RUNTIME_PRESET};
 use sp_runtime::{traits::Block as _, StateVersion};
 use std::path::PathBuf;
 
-/// A chain specification. Its genesis is made by the runtime; nothing is added to it.
+/// A chain specification without extensions. The runtime makes the genesis.
 pub type ChainSpec = GenericChainSpec;
 
-/// The chain called `id`: `dev`, `local` (also when nothing is said), or the path of a JSON file.
+/// The chain named `id`: `dev`, `local` (also for an empty `id`), or the path of a JSON file.
 pub fn load(id: &str) -> Result<ChainSpec, String> {
     match id {
         "dev" => {
@@ -25,14 +25,14 @@ pub fn load(id: &str) -> Result<ChainSpec, String> {
     }
 }
 
-/// Whether the chain comes from a file and not with the node.
+/// Whether the specification is a file, and not one of those that come with the node.
 pub fn is_a_file(shared: &sc_cli::SharedParams) -> bool {
     !shared.dev && shared.chain.as_deref().is_some_and(|chain| !matches!(chain, "dev" | "local" | ""))
 }
 
-/// Refuses data that were made of another genesis than this specification's, as when two chains have one id.
+/// Errors: the data have another genesis than the specification, as when two chains have one id.
 ///
-/// Not for the chains that come with the node: their genesis changes with each release, and who upgrades keeps the chain.
+/// Not for the chains that come with the node: their genesis changes with each release, and an upgraded node keeps its chain.
 pub fn check_genesis(spec: &dyn sc_service::ChainSpec, backend: &Backend, kept: Hash) -> Result<(), String> {
     let storage = spec.as_storage_builder().build_storage()?;
     let version = StateVersion::V1;

@@ -1,29 +1,37 @@
-//! What can be said on the command line.
+//! The command line.
 
+use crate::rpc::ControlAt;
 use clap::{Args, Parser, Subcommand};
 use std::{path::PathBuf, str::FromStr};
 
 /// `poq-node`.
 #[derive(Debug, Parser)]
 pub struct Cli {
-    /// What to do instead of running a node.
+    /// A command other than running a node.
     #[command(subcommand)]
     pub subcommand: Option<Command>,
 
-    /// How to run the node.
+    /// Options of every Substrate node.
     #[clap(flatten)]
     pub run: sc_cli::RunCmd,
 
     /// The engine of this node's operators.
     #[clap(flatten)]
     pub engine: EngineOptions,
+
+    /// Unix socket that serves all RPC methods, unsafe ones too, to programs of the node's own user and of root
+    /// [default: control.sock, in the folder of the chain's data]
+    ///
+    /// `poq` takes its path as --node. `none` makes no socket.
+    #[arg(long, value_name = "PATH|none")]
+    pub control_socket: Option<ControlAt>,
 }
 
-/// Where the engine is that generates and scores for the worker keys of this node.
+/// The engine that generates and scores for the worker keys of this node.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Engine")]
 pub struct EngineOptions {
-    /// Where this node's operators have their work done: auto, off, or the address of an engine
+    /// Engine of this node's operators: auto, off, or an address
     ///
     /// `auto` starts an engine as a child process once the keystore holds a worker key (type `poq!`), restarts it when it
     /// fails, and stops it with the node. `off` leaves the address in the off-chain database as it is. An address
@@ -46,7 +54,7 @@ pub struct EngineOptions {
     #[arg(long, value_name = "FILE", env = "POQ_CONFIG")]
     pub engine_config: Option<PathBuf>,
 
-    /// Port of the child engine on this machine's loopback, for who wants to ask it too (Prometheus) [default: a free one]
+    /// Port of the child engine on loopback, to be fixed for other programs that ask it (Prometheus) [default: a free one]
     #[arg(long, value_name = "PORT", default_value_t = 0, hide_default_value = true)]
     pub engine_port: u16,
 }
@@ -56,7 +64,7 @@ pub struct EngineOptions {
 pub enum EngineAt {
     /// A child process.
     Auto,
-    /// None of this node's business.
+    /// Unchanged: the address in the off-chain database stays as it is.
     Off,
     /// An engine at this address.
     Url(String),
@@ -79,7 +87,7 @@ impl FromStr for EngineAt {
     }
 }
 
-/// What to do instead of running a node.
+/// A command other than running a node.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Make, look at and insert keys
@@ -89,10 +97,10 @@ pub enum Command {
     /// Write a chain's specification to a file
     ExportChainSpec(sc_cli::ExportChainSpecCmd),
 
-    /// As other nodes call it
+    /// The name of `export-chain-spec` in other nodes
     #[command(hide = true, disable_help_flag = true)]
     BuildSpec {
-        /// Whatever they take.
+        /// The options of other nodes.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         options: Vec<String>,
     },
@@ -112,10 +120,10 @@ pub enum Command {
     /// Remove all data of a chain
     PurgeChain(sc_cli::PurgeChainCmd),
 
-    /// Take the newest blocks back
+    /// Revert the newest blocks
     Revert(sc_cli::RevertCmd),
 
-    /// Say what the database knows of the chain
+    /// Print the heights of the chain in the database
     ChainInfo(sc_cli::ChainInfoCmd),
 
     /// Run the engine as a child of a node

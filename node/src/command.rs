@@ -1,4 +1,4 @@
-//! What is done with the command line.
+//! Execution of the command line: the node or a sub-command.
 
 use crate::{
     chain_spec,
@@ -9,12 +9,19 @@ use crate::{
     watch::{Part, Place},
 };
 use anyhow::Context as _;
-use clap::CommandFactory as _;
+use clap::{
+    builder::{PossibleValue, PossibleValuesParser, TypedValueParser},
+    CommandFactory as _,
+};
 use poq_runtime::opaque::Block;
 use sc_cli::{KeySubcommand, RpcMethods, RpcParams, SubstrateCli};
 use sc_network::{config::NetworkBackendType, Litep2pNetworkBackend, NetworkWorker};
 use sc_service::{config::KeystoreConfig, ChainSpec, ChainType, Configuration, TaskManager};
-use std::{num::NonZeroU32, path::Path, sync::Arc};
+use std::{
+    num::NonZeroU32,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -24,7 +31,9 @@ Examples:
   poq-node key insert --chain local --base-path DIR --scheme sr25519 --key-type 'poq!' --suri FILE
                                                     give the node an operator's worker key
   poq-node --chain local --base-path DIR --models MODELS
-                                                    run an operator's node with its engine";
+                                                    run an operator's node with its engine
+  poq why OPERATOR --node DIR/chains/poq_local/control.sock
+                                                    ask that node what keeps its operator from its pay";
 
 impl SubstrateCli for Cli {
     fn impl_name() -> String {
@@ -64,9 +73,14 @@ impl SubstrateCli for Cli {
             // Operators need not be block authors, and the driver costs next to nothing where there are no worker keys.
             .mut_arg("enabled", |argument| argument.default_value("always"))
             .mut_arg("rpc_methods", |argument| {
-                argument.help(
-                    "RPC methods to serve. Web pages are served safe ones at most, whatever is said here",
-                )
+                argument
+                    .help("RPC methods to serve at the RPC port")
+                    .long_help(
+                        "RPC methods to serve at the RPC port. The control socket serves all to the node's own user, and web pages are \
+                         served safe ones at most, whatever is said here",
+                    )
+                    .default_value(SAFE)
+                    .value_parser(method_sets())
             })
     }
 
@@ -75,10 +89,26 @@ impl SubstrateCli for Cli {
     }
 }
 
-/// What `--dev` does not log unless asked with `--log`: four lines for each block, whatever happens.
+/// The methods that read the chain or submit a transaction.
+const SAFE: &str = "safe";
+
+/// All methods.
+const UNSAFE: &str = "unsafe";
+
+/// The values of `--rpc-methods`: without the SDK's `auto`, which serves all methods to whatever comes in at loopback.
+fn method_sets() -> impl TypedValueParser<Value = RpcMethods> {
+    let safe = PossibleValue::new(SAFE).help("Those that read the chain or submit a transaction");
+    let all = PossibleValue::new(UNSAFE).help("All, also those that insert keys and read the engine's token");
+    PossibleValuesParser::new([safe, all]).map(|chosen| match chosen.eq_ignore_ascii_case(UNSAFE) {
+        true => RpcMethods::Unsafe,
+        false => RpcMethods::Safe,
+    })
+}
+
+/// Log filter of `--dev` without `--log`: leaves out four lines that come with each block.
 const CHATTER: &str = "sc_basic_authorship=warn,babe=warn";
 
-/// Does what the command line says.
+/// Runs the command line.
 pub fn run() -> anyhow::Result<()> {
     let mut arguments: Vec<_> = std::env::args_os().collect();
     let parsed = Cli::setup_command(Cli::command()).get_matches_from(&arguments);
@@ -91,7 +121,7 @@ pub fn run() -> anyhow::Result<()> {
     if shared.dev && shared.log.is_empty() {
         shared.log.push(CHATTER.to_owned());
     }
-    // The SDK lets authors not start without a network key. A file that was named must be there; else the node makes its key.
+    // Without this, the SDK refuses to start an author without a network key. A key file that was named must exist.
     let network_key = &mut cli.run.network_params.node_key_params;
     network_key.unsafe_force_node_key_generation |= network_key.node_key_file.is_none();
     match &cli.subcommand {
@@ -103,11 +133,11 @@ pub fn run() -> anyhow::Result<()> {
     }
 }
 
-/// Calls of one connection per minute that a node answers which listens for others. A person's wallet makes tens, a busy
-/// explorer hundreds.
+/// Rate limit of a node that listens beyond loopback, in calls per minute and connection. A person's wallet makes tens, a busy explorer
+/// hundreds.
 const RPC_CALLS_A_MINUTE: NonZeroU32 = NonZeroU32::MIN.saturating_add(2_999);
 
-/// Who may call is limited where others can reach the RPC, and what lets them take the node over is refused.
+/// Limits the rate at ports beyond loopback. Errors: unsafe methods at such a port.
 fn guard_rpc(rpc: &mut RpcParams) -> anyhow::Result<()> {
     for endpoint in &mut rpc.experimental_rpc_endpoint {
         let address = endpoint.listen_addr;
@@ -135,20 +165,21 @@ fn guard_rpc(rpc: &mut RpcParams) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What unsafe methods let their callers do.
+/// The power of a caller of unsafe methods.
 const TAKE_OVER: &str = "insert keys, read the engine's token and stop the node";
 
 fn run_node(cli: &Cli) -> anyhow::Result<()> {
     let engine = engine_choice(cli)?;
     let mut runner = cli.create_runner(&cli.run)?;
-    let part = part(cli, runner.config());
     let rpc = &cli.run.rpc_params;
     let mut endpoints = runner.config_mut().rpc.addr.take().unwrap_or_default();
     if rpc.experimental_rpc_endpoint.is_empty() {
-        // The SDK would take another port in silence, where nobody looks for this node.
+        // The SDK would take another port in silence, at which no program looks for this node.
         endpoints.iter_mut().for_each(|endpoint| endpoint.retry_random_port = false);
     }
-    let doors = rpc::Door::take_all(endpoints)?;
+    let control = rpc::ControlSocket::take(cli.control_socket.as_ref(), &runner.config().data_path)?;
+    let part = part(cli, runner.config(), control.as_ref().map(|control| control.path().to_owned()));
+    let places = rpc::Places { doors: rpc::Door::take_all(endpoints)?, control };
     disk::require(&runner.config().data_path)?;
     if rpc.unsafe_rpc_external && rpc.rpc_methods == RpcMethods::Unsafe {
         log::warn!(
@@ -163,12 +194,12 @@ fn run_node(cli: &Cli) -> anyhow::Result<()> {
         spec_is_a_file: chain_spec::is_a_file(&cli.run.shared_params),
     };
     runner
-        .run_node_until_exit(|config| async move { start(config, doors, options) })
+        .run_node_until_exit(|config| async move { start(config, places, options) })
         .context("the node stopped")
 }
 
-/// What the watch is to know.
-fn part(cli: &Cli, config: &Configuration) -> Part {
+/// The watch's view of the command line.
+fn part(cli: &Cli, config: &Configuration, control: Option<PathBuf>) -> Part {
     let child = cli.engine.engine == EngineAt::Auto;
     let keystore = match &config.keystore {
         KeystoreConfig::Path { path, .. } => Some(path.clone()),
@@ -186,11 +217,15 @@ fn part(cli: &Cli, config: &Configuration) -> Part {
         child,
         data: config.data_path.clone(),
         secrets: keystore.into_iter().chain(token).chain([salt::file(&config.data_path)]).collect(),
-        place: Place { options: place(cli), models: engine::models(&cli.engine.models, &config.data_path) },
+        place: Place {
+            options: place(cli),
+            models: engine::models(&cli.engine.models, &config.data_path),
+            control,
+        },
     }
 }
 
-/// What other commands are called with to find the data of this node.
+/// Options with which other commands of `poq-node` find the data of this node.
 fn place(cli: &Cli) -> String {
     let shared = &cli.run.shared_params;
     let path = |path: &Path| path.display().to_string();
@@ -207,12 +242,12 @@ fn place(cli: &Cli) -> String {
 
 fn start(
     config: Configuration,
-    doors: Vec<rpc::Door>,
+    places: rpc::Places,
     options: Options,
 ) -> Result<TaskManager, sc_service::Error> {
     match config.network.network_backend {
-        NetworkBackendType::Libp2p => service::start::<NetworkWorker<_, _>>(config, doors, options),
-        NetworkBackendType::Litep2p => service::start::<Litep2pNetworkBackend>(config, doors, options),
+        NetworkBackendType::Libp2p => service::start::<NetworkWorker<_, _>>(config, places, options),
+        NetworkBackendType::Litep2p => service::start::<Litep2pNetworkBackend>(config, places, options),
     }
 }
 
@@ -234,7 +269,7 @@ fn engine_choice(cli: &Cli) -> anyhow::Result<engine::Choice> {
     })
 }
 
-/// `secret` says whose the secret is that a command about keys was given.
+/// Runs a sub-command. `secret` is the kind of the secret given to `poq-node key`.
 fn run_command(cli: &Cli, command: &Command, secret: Option<key_secrets::Secret>) -> sc_cli::Result<()> {
     match command {
         Command::Engine(args) => poq_worker::child::run_child(args.clone())
@@ -290,12 +325,28 @@ fn run_command(cli: &Cli, command: &Command, secret: Option<key_secrets::Secret>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::Parser as _;
+    use clap::{FromArgMatches as _, Parser as _};
 
     fn rpc(options: &[&str]) -> anyhow::Result<RpcParams> {
         let mut rpc = Cli::try_parse_from([&["poq-node"], options].concat())?.run.rpc_params;
         guard_rpc(&mut rpc)?;
         Ok(rpc)
+    }
+
+    #[test]
+    fn ports_serve_safe_methods_unless_told() {
+        // As the program reads its command line: the SDK's own default is another.
+        let methods = |options: &[&str]| {
+            let command = Cli::setup_command(Cli::command());
+            let matches = command.try_get_matches_from([&["poq-node"], options].concat())?;
+            Ok::<_, clap::Error>(Cli::from_arg_matches(&matches)?.run.rpc_params.rpc_methods)
+        };
+        assert_eq!(methods(&[]).unwrap(), RpcMethods::Safe);
+        assert_eq!(methods(&["--dev"]).unwrap(), RpcMethods::Safe);
+        assert_eq!(methods(&["--rpc-methods", "SAFE"]).unwrap(), RpcMethods::Safe);
+        assert_eq!(methods(&["--rpc-methods", "Unsafe"]).unwrap(), RpcMethods::Unsafe);
+        let error = methods(&["--rpc-methods", "auto"]).unwrap_err().to_string();
+        assert!(error.contains("[possible values: safe, unsafe]"), "{error}");
     }
 
     #[test]

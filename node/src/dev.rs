@@ -1,4 +1,4 @@
-//! What `--dev` adds: this node plays all seven operators of the demo at once.
+//! `--dev`: one node with the worker keys of all seven operators of the demo.
 
 use poq_primitives::keys::WORKER_KEY_TYPE;
 use poq_runtime::demo::{Operator, OPERATORS};
@@ -7,7 +7,7 @@ use sp_core::crypto::KeyTypeId;
 use sp_keystore::KeystorePtr;
 use std::net::SocketAddr;
 
-/// Where `poq` looks for a node if it is not told.
+/// RPC port that `poq` takes by default.
 const USUAL_PORT: u16 = 9_944;
 
 /// Puts the worker keys of the demo's operators into the keystore, for as long as the node runs.
@@ -20,7 +20,7 @@ pub fn insert_worker_keys(keystore: &KeystorePtr) -> Result<(), ServiceError> {
     Ok(())
 }
 
-/// Says what to do next, with a node that answers RPC at `address`.
+/// Logs the command to try next. `address` is that of the RPC port.
 pub fn greet(address: Option<&SocketAddr>) {
     log::info!(
         target: "poq",
@@ -30,7 +30,7 @@ pub fn greet(address: Option<&SocketAddr>) {
     );
 }
 
-/// A command that asks this node.
+/// A command that asks this node a question.
 fn command(address: Option<&SocketAddr>) -> String {
     let url = address
         .filter(|address| address.port() != USUAL_PORT)

@@ -1,22 +1,22 @@
-//! Room on the disk that a node's data are on.
+//! Free space on the disk of the chain's data.
 
 use std::path::Path;
 
-/// Bytes without which a node does not start. Its database maps files into memory, and the system ends a program that writes to a
-/// mapped page for which the disk has no room, with no more than "Bus error".
+/// Least free space with which a node starts, in bytes. Its database maps files into memory, and the system ends a program that writes
+/// to a mapped page on a full disk, with the words "Bus error" and no others.
 const LEAST: u64 = 64 * 1024 * 1024;
 
-/// Bytes that are free where `path` is or will be. `None` if the system does not say.
+/// Free bytes on the disk on which `path` is or will be; `None` if the system does not say.
 pub fn free(path: &Path) -> Option<u64> {
     let existing =
         path.ancestors().find(|folder| folder.exists()).filter(|folder| !folder.as_os_str().is_empty());
     let disk = rustix::fs::statvfs(existing.unwrap_or_else(|| Path::new("."))).ok()?;
-    // Some file systems do not count.
+    // Some file systems say 0 blocks of 0.
     (disk.f_blocks > 0).then_some(())?;
     Some(disk.f_bavail.saturating_mul(disk.f_frsize))
 }
 
-/// Refuses to begin where there is no room for the chain's data.
+/// Errors: too little free space for the chain's data at `path`.
 pub fn require(data: &Path) -> anyhow::Result<()> {
     check(data, free(data))
 }

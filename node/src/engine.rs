@@ -1,7 +1,7 @@
-//! The engine beside the node, and how the driver learns where it is.
+//! The child engine, and the address of the engine for the driver.
 //!
-//! The driver runs inside the runtime and sees nothing of the node but the off-chain database. So whenever an engine begins
-//! to answer, its address and token are written there.
+//! The driver runs inside the runtime and sees of the node only the off-chain database. So the address and token of an engine are written
+//! there as soon as it answers.
 
 use anyhow::Context as _;
 use codec::Encode as _;
@@ -27,13 +27,13 @@ use tokio::process::Command;
 
 const LOG: &str = "poq::engine";
 
-/// The hidden subcommand of this program that is the child.
+/// The hidden subcommand that runs the child.
 pub const SUBCOMMAND: &str = "engine";
 
-/// How often the keystore is asked for worker keys until it has one.
+/// Time between two looks for the first worker key in the keystore.
 const KEY_POLL: Duration = Duration::from_secs(2);
 
-/// The child's own folder, in that of the chain's data.
+/// The child's folder, in the folder of the chain's data.
 const FOLDER: &str = "engine";
 
 /// The file with the child's token.
@@ -46,23 +46,23 @@ pub fn models(chosen: &Option<PathBuf>, data: &Path) -> PathBuf {
     chosen.clone().unwrap_or_else(|| data.join("models"))
 }
 
-/// Where the engine is.
+/// The choice of the engine.
 #[derive(Clone, Debug)]
 pub enum Choice {
     /// A child process, started once there is a worker key.
     Child {
-        /// Its folder of models, if not the usual one.
+        /// Its folder of models; `None` for the usual one.
         models: Option<PathBuf>,
-        /// Its configuration file, if not the usual one.
+        /// Its configuration file; `None` for the usual one.
         config: Option<PathBuf>,
-        /// Whether the demo's models are put there.
+        /// Whether the demo's models are written into its folder of models.
         demo: bool,
         /// Its port on loopback; 0 is a free one.
         port: u16,
     },
-    /// Somewhere that somebody else wrote into the off-chain database, or nowhere.
+    /// The address that the off-chain database holds already, if it holds one.
     Off,
-    /// Running already.
+    /// An engine that another program runs.
     Running(EngineEndpoint),
 }
 
@@ -76,7 +76,7 @@ impl Choice {
 
 /// The task that keeps the driver's engine running.
 pub struct EngineTask<S> {
-    /// Where the engine is.
+    /// The choice of the engine.
     pub choice: Choice,
     /// The off-chain database.
     pub storage: S,

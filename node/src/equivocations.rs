@@ -1,4 +1,4 @@
-//! Proof of who makes two blocks for one slot, for the chain to act on.
+//! Reports of authors that make two blocks for one slot.
 //!
 //! BABE's own block import (sc-consensus-babe 0.60) looks for this too, but compares headers from which the seal was taken
 //! already, and a proof without seals proves nothing: the runtime refuses it. So its reports go nowhere
@@ -20,7 +20,7 @@ const LOG_TARGET: &str = "poq::equivocations";
 /// Slots whose blocks are remembered: half an hour.
 const REMEMBERED: u64 = 900;
 
-/// Looks at every block that is imported, and reports.
+/// The task, which reads every imported block.
 pub struct Reporter {
     client: Arc<Client>,
     select_chain: SelectChain,
@@ -29,7 +29,7 @@ pub struct Reporter {
 }
 
 impl Reporter {
-    /// One that has seen no block yet.
+    /// A reporter that has seen no block yet.
     pub fn new(client: Arc<Client>, select_chain: SelectChain, pool: Arc<TransactionPool>) -> Self {
         let pool = OffchainTransactionPoolFactory::new(pool);
         Self { client, select_chain, pool, seen: BTreeMap::new() }
@@ -47,7 +47,7 @@ impl Reporter {
 
     async fn look_at(&mut self, block: BlockImportNotification<Block>) -> Result<(), String> {
         if block.origin == BlockOrigin::NetworkInitialSync {
-            // What happened then is over.
+            // Slots so long ago are over.
             return Ok(());
         }
         let digest = sc_consensus_babe::find_pre_digest::<Block>(&block.header).map_err(said)?;

@@ -1,7 +1,7 @@
 //! The secrets given to `key insert` and `key inspect`.
 //!
-//! The SDK takes a secret URI without a phrase for one below the development phrase. Whoever left the phrase out by mistake (an
-//! empty file, a variable that is not set) would work with a key that everybody has, so that is refused here.
+//! The SDK completes a secret URI without a phrase by the development phrase. An operator who left the phrase out by mistake (an empty
+//! file, a variable that is not set) would work with a public key pair, so such a URI is refused here.
 
 use anyhow::Context as _;
 use clap::ArgMatches;
@@ -12,18 +12,18 @@ use std::{ffi::OsString, fs, os::unix::fs::PermissionsExt as _, path::Path};
 /// The commands, and the argument of each that is a secret URI or the file with one.
 const COMMANDS: [(&str, &str); 2] = [("insert", "suri"), ("inspect", "uri")];
 
-/// Whose secret it is.
+/// The kind of a secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Secret {
-    /// Somebody's.
+    /// Known to its owner only.
     Kept,
-    /// Everybody's: it is made from the development phrase, which was written out.
+    /// Public: derived from the development phrase, which was written out.
     Development,
 }
 
-/// Looks at the secret of `poq-node key …`, if these arguments have one, and asks for it where it was left out.
+/// Checks the secret of `poq-node key …`, if these arguments take one, and asks for it where it was left out.
 ///
-/// Returns whose it is, and what was asked for as further arguments. Errors: there is no phrase and no seed in it.
+/// Returns its kind, and a secret that was typed as further arguments. Errors: the secret has neither phrase nor seed.
 pub fn of(arguments: &ArgMatches) -> anyhow::Result<Option<(Secret, Vec<OsString>)>> {
     let key = arguments.subcommand_matches("key").and_then(ArgMatches::subcommand);
     let Some((command, given)) = key else { return Ok(None) };
@@ -66,7 +66,7 @@ fn check_given(given: &str) -> anyhow::Result<Secret> {
     Ok(whose)
 }
 
-/// Never repeats the secret. What is no secret URI, as an address to inspect, is the SDK's to judge.
+/// Errors never repeat the secret. A text that is no secret URI, such as an address to inspect, is left to the SDK.
 fn check(text: &str, source: &str) -> anyhow::Result<Secret> {
     let text = text.trim();
     let parsed = text.parse::<SecretUri>();

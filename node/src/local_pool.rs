@@ -1,9 +1,8 @@
-//! Where the transactions of the off-chain worker go: to every fork.
+//! A pool that puts the transactions of off-chain workers into the views of all forks.
 //!
-//! The SDK's pool puts a transaction that an off-chain worker submits into one of its views only, whichever comes first in a
-//! hash map, and tells its peers of what is in the newest. While two blocks of the same height are known, which with BABE is
-//! every few slots, a report was therefore often told to nobody until a block later, and missed the block that it was made
-//! for. What comes in by RPC goes to all views; so this takes that way.
+//! The SDK's pool puts a transaction of an off-chain worker into one view only, the first of a hash map, and propagates the transactions
+//! of the newest view. While two blocks of one height are known, with BABE every few slots, a report would often reach peers a block
+//! late. Transactions that come by RPC go into all views, so reports are submitted like them.
 
 use sc_transaction_pool_api::{
     LocalTransactionFor, LocalTransactionPool, TransactionPool, TransactionSource,
@@ -19,7 +18,7 @@ impl<P: TransactionPool> LocalTransactionPool for EveryFork<P> {
     type Hash = P::Hash;
     type Error = P::Error;
 
-    /// Blocks: an off-chain worker calls from a thread of its own.
+    /// Blocks the thread, which is the off-chain worker's own.
     fn submit_local(
         &self,
         at: <P::Block as BlockT>::Hash,

@@ -1,7 +1,7 @@
-//! The tasks of the transaction pool: without them the node cannot go on.
+//! Spawner of the transaction pool's tasks, whose failure ends the node.
 //!
-//! One of them waits on a thread of its own and cannot be interrupted, so it ends when the pool goes, at each orderly stop. The
-//! SDK's handle calls that a failure as well.
+//! One of the tasks waits on a thread of its own and cannot be interrupted, so at each orderly stop it ends by itself when the pool is
+//! dropped. The SDK's spawner takes that for a failure; this one does not.
 
 use futures::{future::BoxFuture, FutureExt as _};
 use futures_timer::Delay;
@@ -9,7 +9,7 @@ use sc_service::{SpawnEssentialTaskHandle, SpawnTaskHandle, TaskManager};
 use sp_core::traits::SpawnEssentialNamed;
 use std::{future::Future, panic::AssertUnwindSafe, time::Duration};
 
-/// How long after a task's end the node must still run for that to be a failure. A stop ends the wait.
+/// Time after a task's end for which the node must go on before the end counts as a failure. A stop ends the wait.
 const STILL_RUNNING: Duration = Duration::from_secs(1);
 
 /// Spawns the tasks of the pool.
@@ -25,7 +25,7 @@ impl PoolTasks {
         Self { tasks: manager.spawn_handle(), essential: manager.spawn_essential_handle() }
     }
 
-    /// `task`, and after its end, if the node has not stopped meanwhile, the end of the node.
+    /// Runs `task`; ends the node after it, unless the node is stopping.
     fn watched(
         &self,
         name: &'static str,

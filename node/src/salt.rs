@@ -1,8 +1,8 @@
 //! The salt secret, kept in a file beside the keystore.
 //!
-//! The driver makes its salts from a secret in the off-chain database, and whoever has committed needs the same secret to
-//! reveal. The database goes when a chain's data are removed or synced anew, so a copy stands in a file that stays; a node that
-//! finds its database empty writes it back before the driver first runs.
+//! The driver derives the salts of its commitments from a secret in the off-chain database. A reveal needs the salt of its commitment,
+//! and the database is lost when a chain's data are removed or synced anew. So a copy stands in a file; a node with an empty database
+//! copies it back before the driver first runs.
 
 use anyhow::Context as _;
 use poq_primitives::keys::SALT_SECRET_KEY;
@@ -24,10 +24,10 @@ pub fn file(data: &Path) -> PathBuf {
     data.join("salt-secret")
 }
 
-/// Sees to it that database and file hold the same secret, made now if neither has one.
+/// Makes database and file hold the same secret; makes one if neither has it.
 ///
-/// Of two different ones that in the database stays: commitments that are open were made with it. Errors: the file can be
-/// neither read nor written, or holds something else.
+/// If they differ, the database keeps its own: open commitments were made with it. Errors: the file can be neither read nor written,
+/// or does not hold 32 bytes.
 pub fn keep(storage: &mut impl OffchainStorage, data: &Path) -> anyhow::Result<()> {
     let path = file(data);
     let in_database =
@@ -67,7 +67,7 @@ fn read(path: &Path) -> anyhow::Result<Option<[u8; 32]>> {
     secret.map(Some)
 }
 
-/// All or nothing, with mode 0600.
+/// Writes the whole file or nothing, with mode 0600.
 fn write(path: &Path, secret: &[u8; 32]) -> anyhow::Result<()> {
     let folder = path.parent().context("a file lies in a folder")?;
     let put = || -> io::Result<()> {

@@ -1,7 +1,7 @@
-//! What a node is made of.
+//! Assembly of a node.
 //!
-//! [`parts`] makes what is needed to read and write the chain (the sub-commands need no more); [`start`] adds the network
-//! and the tasks that make it a node.
+//! [`parts`] makes the components that read and write the chain, which are enough for the sub-commands; [`start`] adds the network and
+//! the tasks.
 
 use crate::{
     chain_spec, dev, engine, equivocations,
@@ -33,7 +33,7 @@ use sp_keystore::KeystorePtr;
 use sp_timestamp::InherentDataProvider as TimestampProvider;
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-/// What [`parts`] makes.
+/// The components that read and write the chain.
 pub type Parts = PartialComponents<
     Client,
     Backend,
@@ -43,7 +43,7 @@ pub type Parts = PartialComponents<
     Consensus,
 >;
 
-/// A justification is kept at least every so many blocks.
+/// Longest distance between two kept justifications, in blocks.
 const JUSTIFICATION_PERIOD: u32 = 512;
 
 /// The parts of BABE and GRANDPA.
@@ -56,20 +56,20 @@ pub struct Consensus {
     telemetry: Option<Telemetry>,
 }
 
-/// What a node does besides following the chain.
+/// Options of a node beyond the SDK's configuration.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Where its engine is.
+    /// The choice of the engine.
     pub engine: engine::Choice,
-    /// Whether it plays all operators of the demo.
+    /// Whether the node gets the worker keys of the demo's operators.
     pub dev: bool,
-    /// What the watch is to know of the command line.
+    /// The watch's view of the command line.
     pub part: Part,
     /// Whether the chain's specification is a file.
     pub spec_is_a_file: bool,
 }
 
-/// Makes what is needed to read and write the chain.
+/// Makes the components that read and write the chain.
 pub fn parts(config: &Configuration) -> Result<Parts, ServiceError> {
     let (telemetry_worker, telemetry) = telemetry(config)?.unzip();
     let telemetry_handle = telemetry.as_ref().map(Telemetry::handle);
@@ -111,7 +111,7 @@ pub fn parts(config: &Configuration) -> Result<Parts, ServiceError> {
         client.clone(),
         inherents(slot_duration),
         select_chain.clone(),
-        // What it would report is no proof: see `equivocations`.
+        // Its reports would prove nothing: see `equivocations`.
         OffchainTransactionPoolFactory::new(RejectAllTxPool::default()),
     )?;
     let (import_queue, babe_worker) =
@@ -155,10 +155,10 @@ fn inherents(slot: SlotDuration) -> BabeCreateInherentDataProviders<Block> {
     })
 }
 
-/// Starts a node that answers RPC at `doors`.
+/// Starts a node that answers RPC at `places`.
 pub fn start<N: NetworkBackend<Block, Hash>>(
     config: Configuration,
-    doors: Vec<rpc::Door>,
+    places: rpc::Places,
     options: Options,
 ) -> Result<TaskManager, ServiceError> {
     let (plan, dev) = (Plan::new(&config), options.dev);
@@ -203,7 +203,7 @@ pub fn start<N: NetworkBackend<Block, Hash>>(
     standard::insert_session_keys(&config, &node.client, node.keystore.clone())?;
     node.standard(&config, network.transactions).start(telemetry.as_mut())?;
     let sources = node.rpc_sources(network.requests, babe_worker, &grandpa_link, &votes);
-    let server = rpc::serve(doors, &config.rpc, config.prometheus_registry(), |executor| {
+    let (server, control) = rpc::serve(places, &config.rpc, config.prometheus_registry(), |executor| {
         sources.module(&config, executor)
     })?;
     node.run(options, block_import, babe_link)?;
@@ -211,23 +211,23 @@ pub fn start<N: NetworkBackend<Block, Hash>>(
     if dev {
         dev::greet(server.listen_addrs().first());
     }
-    // These end when they are dropped; so does a temporary base folder.
-    task_manager.keep_alive((telemetry, server, config.base_path));
+    // These end when they are dropped, one after the other; last a temporary base folder.
+    task_manager.keep_alive((telemetry, server, control, config.base_path));
     Ok(task_manager)
 }
 
-/// The network and what hangs on it.
+/// The network and its handles.
 struct Network {
     service: Arc<dyn NetworkService>,
     sync: SyncService,
-    /// Takes what RPC asks of it.
+    /// Sender of the requests of RPC methods to the network.
     requests: sc_utils::mpsc::TracingUnboundedSender<sc_rpc::system::Request<Block>>,
-    /// Tells peers of transactions.
+    /// The handler that propagates transactions to peers.
     transactions: sc_network_transactions::TransactionsHandlerController<Hash>,
     finality: FinalityProtocol,
 }
 
-/// Where GRANDPA's messages come and go.
+/// GRANDPA's protocol between peers.
 struct FinalityProtocol {
     name: ProtocolName,
     notifications: Box<dyn NotificationService>,
@@ -278,7 +278,7 @@ fn connect<N: NetworkBackend<Block, Hash>>(
     Ok(Network { service, sync, requests, transactions, finality })
 }
 
-/// What the configuration says about the tasks.
+/// The configuration, as far as the tasks need it.
 struct Plan {
     role: Role,
     name: String,
@@ -303,7 +303,7 @@ impl Plan {
     }
 }
 
-/// What the tasks of a node share.
+/// Handles that the tasks of a node share.
 struct Tasks<'a> {
     plan: Plan,
     client: Arc<Client>,
@@ -314,7 +314,7 @@ struct Tasks<'a> {
     network: Arc<dyn NetworkService>,
     sync: SyncService,
     telemetry: Option<TelemetryHandle>,
-    /// What the driver sends.
+    /// The reports that the driver sends.
     sent: Arc<Sent>,
     task_manager: &'a TaskManager,
 }
@@ -337,7 +337,7 @@ impl Tasks<'_> {
         }
     }
 
-    /// What RPC answers from.
+    /// The sources of RPC methods.
     fn rpc_sources(
         &self,
         network: sc_utils::mpsc::TracingUnboundedSender<sc_rpc::system::Request<Block>>,
@@ -417,7 +417,7 @@ impl Tasks<'_> {
         Ok(())
     }
 
-    /// Sees to it that the driver finds an engine.
+    /// Starts the task that gives the driver an engine.
     fn run_engine(&self, choice: engine::Choice) -> Result<(), ServiceError> {
         let Some(storage) = self.backend.offchain_storage().filter(|_| self.plan.offchain_workers) else {
             return Ok(());
@@ -433,7 +433,7 @@ impl Tasks<'_> {
         Ok(())
     }
 
-    /// Says what keeps this node from its part.
+    /// Starts the watch.
     fn keep_watch(&self, part: Part) {
         let Some(storage) = self.backend.offchain_storage() else { return };
         let watch = Watch {
@@ -447,7 +447,7 @@ impl Tasks<'_> {
         self.task_manager.spawn_handle().spawn("watch", None, watch.run(self.plan.prometheus.clone()));
     }
 
-    /// Reports authors that make two blocks for one slot.
+    /// Starts the task that reports authors of two blocks for one slot.
     fn report_equivocations(&self) {
         let (client, select_chain) = (self.client.clone(), self.select_chain.clone());
         let reporter = equivocations::Reporter::new(client, select_chain, self.transaction_pool.clone());

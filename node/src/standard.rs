@@ -1,7 +1,7 @@
-//! The tasks that every Substrate node has: they keep the pool current, tell peers of its transactions, and show how the node is.
+//! The tasks of every Substrate node: maintenance of the pool, propagation of transactions, informant, telemetry and metrics.
 //!
-//! The SDK starts them together with its RPC server ([`sc_service::spawn_tasks`]), in whose place this node has its own: see
-//! [`crate::rpc`].
+//! The SDK starts them together with its RPC server ([`sc_service::spawn_tasks`]). This node has a server of its own ([`crate::rpc`]), so
+//! it starts them here.
 
 use crate::types::{Client, SyncService, TransactionPool};
 use poq_runtime::{opaque::Block, Hash};
@@ -27,9 +27,9 @@ pub fn insert_session_keys(
         .map_err(|error| ServiceError::Application(error.into()))
 }
 
-/// What the tasks work with.
+/// Sources of the tasks.
 pub struct Standard<'a> {
-    /// What the node was told.
+    /// The node's configuration.
     pub config: &'a Configuration,
     /// The chain.
     pub client: &'a Arc<Client>,
@@ -37,16 +37,16 @@ pub struct Standard<'a> {
     pub pool: &'a Arc<TransactionPool>,
     /// The peers.
     pub network: &'a Arc<dyn NetworkService>,
-    /// How far the node is.
+    /// The service that keeps up with other nodes.
     pub sync: &'a SyncService,
-    /// Tells peers of transactions.
+    /// The handler that propagates transactions to peers.
     pub transactions: TransactionsHandlerController<Hash>,
-    /// Where they run.
+    /// Spawner of the tasks.
     pub tasks: SpawnTaskHandle,
 }
 
 impl Standard<'_> {
-    /// Starts them. Errors: metrics of a name are there already; telemetry was started before.
+    /// Starts the tasks. Errors: two metrics have one name; telemetry was started before.
     pub fn start(self, telemetry: Option<&mut Telemetry>) -> Result<(), ServiceError> {
         let machine = sc_sysinfo::gather_sysinfo();
         sc_sysinfo::print_sysinfo(&machine);
@@ -84,7 +84,7 @@ impl Standard<'_> {
         )?)
     }
 
-    /// Shows how the node is, to telemetry and Prometheus.
+    /// Starts the metrics for telemetry and Prometheus.
     fn show(&self, telemetry: Option<TelemetryHandle>) -> Result<(), ServiceError> {
         let config = self.config;
         let metrics = match config.prometheus_config.clone() {

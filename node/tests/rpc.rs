@@ -15,9 +15,9 @@ use std::{
 /// A page of nobody that the operator knows.
 const EVIL: &str = "https://evil.example";
 
-/// What a page would do to a node, one of each kind: read the engine's token, name another engine, insert and make keys, choose
-/// peers, change the log.
-fn commands() -> [(&'static str, Value); 6] {
+/// What a stranger would do to a node, one of each kind: read the engine's token, name another engine, insert and make keys, choose
+/// peers, change the log, read where the node is weak.
+fn commands() -> [(&'static str, Value); 7] {
     let engine = format!("0x{}", hex(ENGINE_ENDPOINT_KEY));
     [
         ("offchain_localStorageGet", json!(["PERSISTENT", engine])),
@@ -26,6 +26,7 @@ fn commands() -> [(&'static str, Value); 6] {
         ("author_rotateKeys", json!([])),
         ("system_unstable_networkState", json!([])),
         ("system_addLogFilter", json!(["poq=trace"])),
+        ("poq_problems", json!([])),
     ]
 }
 
@@ -67,7 +68,7 @@ fn may_command(node: &Node, headers: &[(&'static str, &str)]) {
 #[test]
 fn a_page_comes_in_by_its_origin_and_never_commands() {
     let node = Node::start(&["--chain", "local"]);
-    may_command(&node, &[]);
+    may_only_ask(&node, &[]);
     for origin in [EVIL, "null", "http://localhost.evil.example", "https://polkadot.js.org.evil.example"] {
         is_turned_away(&node, &[("origin", origin)]);
     }
@@ -84,7 +85,7 @@ fn a_page_comes_in_by_its_origin_and_never_commands() {
 #[test]
 fn a_node_that_lets_every_page_in_takes_commands_of_none() {
     let node = Node::dev(&[]);
-    may_command(&node, &[]);
+    may_only_ask(&node, &[]);
     may_only_ask(&node, &[("origin", EVIL)]);
     may_only_ask(&node, &[("origin", "null")]);
     may_only_ask(&node, &[("host", "evil.example")]);
@@ -116,6 +117,10 @@ fn each_door_has_its_own_rules() {
     let (method, params) = commands()[0].clone();
     let (_, answer) = post(open, &[("origin", "https://app.example.org")], &call(method, params).to_string());
     assert!(is_denied(&serde_json::from_str(&answer).unwrap()), "{answer}");
+    drop(node);
+    // One that chooses no methods serves what `--rpc-port` does.
+    let node = Node::with_doors(&["--chain", "local"], &["listen-addr=127.0.0.1:0"]);
+    may_only_ask(&node, &[]);
 }
 
 #[test]
@@ -220,6 +225,7 @@ fn a_node_tells_its_methods_and_its_health() {
         "grandpa_roundState",
         "offchain_localStorageGet",
         "payment_queryInfo",
+        "poq_problems",
         "state_getMetadata",
         "system_accountNextIndex",
         "system_health",

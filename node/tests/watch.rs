@@ -29,6 +29,8 @@ fn a_node_without_keys_and_engine_says_what_is_missing() {
         let line = node.wait_for_line(&["Mend this (no_session_key)", key]);
         let command = format!("`poq-node key insert --chain local --base-path {base} {options} --suri FILE`");
         assert!(line.contains(&command), "{line}");
+        let keys = format!("`poq --suri-file FILE author keys --node {}`", node.control().display());
+        assert!(line.contains(&keys), "{line}");
     }
     let line = node.wait_for_line(&["no_worker_key"]);
     assert!(line.contains(&format!("--base-path {base} --key-type 'poq!' --scheme sr25519")), "{line}");

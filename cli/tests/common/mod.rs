@@ -74,7 +74,12 @@ impl Node {
 
     fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_poq"));
-        command.env_remove("POQ_SURI").env("POQ_URL", self.url()).args(args).stdin(Stdio::null());
+        command
+            .env_remove("POQ_SURI")
+            .env_remove("POQ_NODE")
+            .env("POQ_URL", self.url())
+            .args(args)
+            .stdin(Stdio::null());
         command
     }
 
@@ -121,6 +126,11 @@ impl Node {
     /// A connection of the client library, to check `poq` against and for calls that it does not have.
     pub async fn client(&self) -> Client {
         Client::connect(&self.url()).await.expect("the node answers")
+    }
+
+    /// Path of its control socket.
+    pub fn socket(&self) -> String {
+        self.control_socket().unwrap().to_str().expect("is UTF-8").to_owned()
     }
 }
 

@@ -1,7 +1,6 @@
 //! The addresses at which the node answers RPC.
 //!
-//! They are taken before anything else is started, so that a port which another program has is said at once, and are opened when
-//! there is something to answer.
+//! They are bound before anything else starts, so that a taken port is an error at once, and opened when the methods are ready.
 
 use super::{origins::Origins, LOG};
 use sc_rpc_server::RpcEndpoint;
@@ -14,7 +13,7 @@ use std::{
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 1_024;
 
-/// An address that is taken and not yet open.
+/// A bound address that accepts no connections yet.
 #[derive(Debug)]
 pub struct Door {
     socket: Socket,
@@ -24,10 +23,10 @@ pub struct Door {
 }
 
 impl Door {
-    /// Takes the addresses of all endpoints.
+    /// Binds the addresses of all endpoints.
     ///
-    /// With port 0 the first takes a free port, and an optional one after it (IPv6) the same port.
-    /// Errors: an address is taken or cannot be had; an endpoint lets something in that is no origin.
+    /// With port 0 the first gets a free port, and an optional one after it (IPv6) the same port.
+    /// Errors: an address is taken or cannot be bound; an allowed origin of an endpoint is no origin.
     pub fn take_all(endpoints: Vec<RpcEndpoint>) -> anyhow::Result<Vec<Self>> {
         let mut doors: Vec<Self> = Vec::new();
         for mut endpoint in endpoints {
@@ -41,7 +40,7 @@ impl Door {
         Ok(doors)
     }
 
-    /// `None` if the address cannot be had and need not: this machine has no IPv6.
+    /// `None` if an optional address cannot be bound, because this machine has no IPv6.
     fn take(endpoint: RpcEndpoint, free_port: bool) -> anyhow::Result<Option<Self>> {
         let origins = Origins::new(endpoint.cors.as_deref())?;
         let asked = endpoint.listen_addr;
@@ -66,12 +65,12 @@ impl Door {
         self.address
     }
 
-    /// How calls are answered here.
+    /// The rules for calls at this address.
     pub fn endpoint(&self) -> &RpcEndpoint {
         &self.endpoint
     }
 
-    /// The pages that are let in.
+    /// The origins of the pages that are let in.
     pub fn origins(&self) -> &Origins {
         &self.origins
     }

@@ -1,5 +1,6 @@
-//! The methods: those of every Substrate node, and nonces, fees and the state of consensus.
+//! The RPC methods: those of every Substrate node, and nonces, fees, the state of consensus, and problems.
 
+use super::problems;
 use crate::types::{Backend, Client, SelectChain, SyncService, TransactionPool};
 use jsonrpsee::{Methods, RpcModule};
 use pallet_transaction_payment_rpc::{TransactionPayment, TransactionPaymentApiServer};
@@ -36,13 +37,13 @@ use sp_keystore::KeystorePtr;
 use std::sync::Arc;
 use substrate_frame_rpc_system::{System as Nonces, SystemApiServer as _};
 
-/// Transactions that one connection may have the node broadcast at a time (`transaction_v1_broadcast`).
+/// Most transactions that the node broadcasts at a time for one connection (`transaction_v1_broadcast`).
 const BROADCASTS: usize = 16;
 
 /// The method that lists all methods.
 const LIST: &str = "rpc_methods";
 
-/// What the answers are made from.
+/// Sources of the methods.
 pub struct Sources {
     /// The chain.
     pub client: Arc<Client>,
@@ -50,19 +51,19 @@ pub struct Sources {
     pub backend: Arc<Backend>,
     /// The pool.
     pub pool: Arc<TransactionPool>,
-    /// Which fork is best.
+    /// The rule of which fork is best.
     pub select_chain: SelectChain,
     /// The node's keys.
     pub keystore: KeystorePtr,
-    /// How far the node is.
+    /// The service that keeps up with other nodes.
     pub sync: SyncService,
-    /// What is asked of the network.
+    /// Sender of requests to the network.
     pub network: TracingUnboundedSender<Request<Block>>,
-    /// Answers for BABE's epochs.
+    /// Source of BABE's epochs.
     pub babe_worker: BabeWorkerHandle<Block>,
     /// GRANDPA's voters.
     pub grandpa_authorities: SharedAuthoritySet<Hash, BlockNumber>,
-    /// Where the vote stands.
+    /// State of GRANDPA's votes.
     pub grandpa_votes: SharedVoterState,
     /// New justifications.
     pub grandpa_justifications: GrandpaJustificationStream<Block>,
@@ -73,7 +74,7 @@ pub struct Sources {
 impl Sources {
     /// The methods, whose subscriptions run on `executor`.
     ///
-    /// Errors: two methods have one name; metrics of a name are there already.
+    /// Errors: two methods or two metrics have one name.
     pub fn module(
         self,
         config: &Configuration,
@@ -81,12 +82,14 @@ impl Sources {
     ) -> Result<RpcModule<()>, ServiceError> {
         let metrics = config.prometheus_registry().map(TransactionMetrics::new).transpose()?;
         let mut module = RpcModule::new(());
+        let problems =
+            self.backend.offchain_storage().map(problems::methods).transpose().map_err(unusable)?;
         let groups = [
             self.classic(config, &executor),
             self.of_specification(config, metrics, &executor),
             self.of_this_chain(executor),
         ];
-        for group in groups.into_iter().flatten() {
+        for group in groups.into_iter().flatten().chain(problems) {
             module.merge(group).map_err(unusable)?;
         }
         let mut names: Vec<_> = module.method_names().chain([LIST]).collect();
@@ -95,7 +98,7 @@ impl Sources {
         Ok(module)
     }
 
-    /// Those that Substrate nodes have had from the beginning.
+    /// The methods of the first Substrate nodes.
     fn classic(&self, config: &Configuration, executor: &SubscriptionTaskExecutor) -> Vec<Methods> {
         let Self { client, backend, pool, keystore, network, .. } = self;
         let about = SystemInfo {
@@ -119,7 +122,7 @@ impl Sources {
         groups
     }
 
-    /// Those of the JSON-RPC interface specification, which clients of today use.
+    /// The methods of the JSON-RPC interface specification, which current clients use.
     fn of_specification(
         &self,
         config: &Configuration,

@@ -1,18 +1,21 @@
-//! What the node answers over JSON-RPC, to whom, and where.
+//! JSON-RPC of the node: methods, callers, addresses.
 //!
-//! There is no RPC of this project's own: everything about requests is asked through the runtime's view functions. The server is
-//! put together here from the SDK's parts, because the SDK's own lets a WebSocket of any web page in: it reads `Origin` of plain
-//! HTTP requests only.
+//! One method is this project's own, `poq_problems`; everything about requests is asked through the runtime's view functions. The
+//! server is put together here from the SDK's parts, because the SDK's own lets a WebSocket of any web page in: it reads `Origin` of
+//! plain HTTP requests only.
 
 mod callers;
+mod control;
 mod doors;
 mod methods;
 mod origins;
+mod problems;
 mod server;
 
+pub use control::{ControlAt, ControlSocket};
 pub use doors::Door;
 pub use methods::Sources;
-pub use server::serve;
+pub use server::{serve, Places};
 
-/// The target of what is logged here.
+/// Log target of this module.
 const LOG: &str = "poq::rpc";

@@ -1,7 +1,7 @@
-//! Which web pages may talk to the node: `--rpc-cors`.
+//! The web pages that may talk to the node: `--rpc-cors`.
 //!
-//! A browser names the page that a request comes from in the header `Origin`, of a WebSocket's handshake as of any call that is
-//! not a plain link. Programs send none.
+//! A browser sends the origin of the page in the header `Origin`, with the handshake of a WebSocket as with every call that is no plain
+//! link. Programs send none.
 
 use http::{header::ORIGIN, HeaderMap, HeaderValue};
 
@@ -11,9 +11,9 @@ const USUAL_PORTS: [(&str, &str); 2] = [("http://", ":80"), ("https://", ":443")
 /// The origins that are let in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origins {
-    /// Every one.
+    /// Every origin.
     All,
-    /// These.
+    /// Origins that match one of these.
     These(Vec<Pattern>),
 }
 
@@ -22,14 +22,14 @@ pub enum Origins {
 pub enum Pattern {
     /// `scheme://host`, `scheme://host:port` or `null`.
     Exactly(String),
-    /// `scheme://host:*`, without the end.
+    /// `scheme://host`, written as `scheme://host:*`.
     AnyPort(String),
 }
 
 impl Origins {
-    /// From the values of `--rpc-cors`; `None` is all.
+    /// The origins of `--rpc-cors`; `None` is all.
     ///
-    /// Errors: a value that no browser would ever send.
+    /// Errors: a value that no browser sends.
     pub fn new(allowed: Option<&[String]>) -> anyhow::Result<Self> {
         let Some(allowed) = allowed else { return Ok(Self::All) };
         if allowed.iter().any(|origin| matches!(origin.trim(), "*" | "all")) {
@@ -46,12 +46,12 @@ impl Origins {
         Ok(Self::These(patterns.collect::<Result<_, _>>()?))
     }
 
-    /// Whether a request with these headers may come in: it names no origin, or only such as are let in.
+    /// Whether a request with these headers is let in: it has no origin, or only allowed ones.
     pub fn admit(&self, headers: &HeaderMap) -> bool {
         headers.get_all(ORIGIN).iter().all(|origin| self.allow(origin))
     }
 
-    /// Whether a page of this origin may come in.
+    /// Whether a page of this origin is let in.
     pub fn allow(&self, origin: &HeaderValue) -> bool {
         match self {
             Self::All => true,

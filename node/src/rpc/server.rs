@@ -1,7 +1,8 @@
-//! The server: each request is let in or not, and then answered as the SDK's server would.
+//! The server: it lets a request in or not, and then answers as the SDK's server does.
 
 use super::{
     callers::{address_behind_proxy, deny_unsafe},
+    control::{self, ControlSocket, Removal},
     doors::Door,
     origins::Origins,
     LOG,
@@ -19,15 +20,22 @@ use sc_rpc::SubscriptionTaskExecutor;
 use sc_rpc_server::{
     Metrics, MiddlewareLayer, NodeHealthProxyLayer, RandomStringIdProvider, RpcEndpoint, RpcMetrics, Server,
 };
-use sc_service::{config::RpcConfiguration, error::Error as ServiceError};
+use sc_service::{config::RpcConfiguration, error::Error as ServiceError, RpcMethods};
 use std::{
-    net::{IpAddr, SocketAddr},
+    future::Future,
+    io,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     num::NonZeroU32,
+    os::unix::net::UnixListener as StdUnixListener,
     sync::Arc,
     time::{Duration, Instant},
 };
 use substrate_prometheus_endpoint::Registry;
-use tokio::{net::TcpListener, runtime::Handle};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, UnixListener},
+    runtime::Handle,
+};
 use tower::{layer::util::Identity, Layer as _, Service as _};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
@@ -43,7 +51,7 @@ const MEBIBYTE: u32 = 1024 * 1024;
 /// Length of the ids of subscriptions, in characters.
 const SUBSCRIPTION_ID: usize = 16;
 
-/// How often a WebSocket is asked for a sign of life; how long it may give none, and how often it may be found so.
+/// Time between two pings of a WebSocket; time without an answer after which it counts as silent; silences before it is closed.
 const PING_EVERY: Duration = Duration::from_secs(30);
 const SILENT_AT_MOST: Duration = Duration::from_secs(60);
 const SILENCES: usize = 3;
@@ -51,15 +59,26 @@ const SILENCES: usize = 3;
 /// Pause after a connection could not be accepted, as when too many files are open: the next attempt would fail as well.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Opens the doors to the methods that `module` makes for the server's own threads.
+/// The addresses at which the node answers.
+#[derive(Debug)]
+pub struct Places {
+    /// The RPC ports, at least one.
+    pub doors: Vec<Door>,
+    /// The control socket.
+    pub control: Option<ControlSocket>,
+}
+
+/// Serves the methods that `module` makes for the server's own threads.
 ///
-/// The server lasts as long as what is returned. Errors: a door cannot be opened, or the methods cannot be made.
+/// The server and the file of the control socket last as long as the values returned. Errors: an address cannot be opened; the methods
+/// cannot be made.
 pub fn serve(
-    doors: Vec<Door>,
+    places: Places,
     config: &RpcConfiguration,
     registry: Option<&Registry>,
     module: impl FnOnce(SubscriptionTaskExecutor) -> Result<RpcModule<()>, ServiceError>,
-) -> Result<Server, ServiceError> {
+) -> Result<(Server, Option<Removal>), ServiceError> {
+    let Places { doors, control } = places;
     let metrics = RpcMetrics::new(registry)?;
     // Calls may block, so they have threads of their own: as many as there may be connections.
     let runtime = sc_service::create_rpc_runtime(config.max_connections)?;
@@ -71,11 +90,19 @@ pub fn serve(
     let metrics = metrics.map(|metrics| metrics.with_known_methods(module.method_names()));
     let shared =
         Shared { methods: module.into(), metrics, stop, handle, logged_length: config.request_logger_limit };
+    let refused = |error: anyhow::Error| ServiceError::Other(format!("{error:#}"));
+    let limits = doors.first().map(|door| door.endpoint().clone());
+    let control = control.map(ControlSocket::open).transpose().map_err(refused)?.flatten();
+    let mut removal = None;
+    if let (Some((listener, file)), Some(limits)) = (control, limits) {
+        removal = Some(file);
+        Entrance::open_control(listener, limits, shared.clone()).map_err(refused)?;
+    }
     for door in doors {
-        Entrance::open(door, shared.clone()).map_err(|error| ServiceError::Other(format!("{error:#}")))?;
+        Entrance::open(door, shared.clone()).map_err(refused)?;
     }
     log::info!(target: LOG, "Running JSON-RPC server: addr={}", listed(server.listen_addrs()));
-    Ok(server)
+    Ok((server, removal))
 }
 
 /// `ADDRESS,` or `ADDRESS,ADDRESS`: the form of the SDK, which scripts read.
@@ -87,18 +114,18 @@ fn listed(addresses: &[SocketAddr]) -> String {
     }
 }
 
-/// What all entrances have in common.
+/// State that all entrances share.
 #[derive(Clone)]
 struct Shared {
     methods: Methods,
     metrics: Option<RpcMetrics>,
     stop: StopHandle,
     handle: Handle,
-    /// Characters of a call or an answer that are logged at most.
+    /// Most characters of a call or an answer that are logged.
     logged_length: u32,
 }
 
-/// An open door.
+/// An open address or socket.
 struct Entrance {
     shared: Shared,
     endpoint: RpcEndpoint,
@@ -106,42 +133,82 @@ struct Entrance {
     cors: CorsLayer,
     hosts: HostFilterLayer,
     services: TowerServiceBuilder<Identity, Identity>,
-    loopback: bool,
 }
 
 impl Entrance {
-    fn open(door: Door, shared: Shared) -> anyhow::Result<()> {
-        let origins = door.origins().clone();
+    fn new(endpoint: RpcEndpoint, origins: Origins, hosts: HostFilterLayer, shared: Shared) -> Arc<Self> {
         let allowed = origins.clone();
-        let entrance = Self {
+        Arc::new(Self {
             cors: CorsLayer::permissive()
                 .allow_origin(AllowOrigin::predicate(move |page, _| allowed.allow(page))),
-            hosts: own_names(&door).map_or_else(|| Ok(HostFilterLayer::disable()), HostFilterLayer::new)?,
-            services: services(door.endpoint(), shared.handle.clone()),
-            loopback: door.address().ip().is_loopback(),
-            endpoint: door.endpoint().clone(),
+            hosts,
+            services: services(&endpoint, shared.handle.clone()),
+            endpoint,
             origins,
             shared,
-        };
+        })
+    }
+
+    fn open(door: Door, shared: Shared) -> anyhow::Result<()> {
+        let hosts = own_names(&door).map_or_else(|| Ok(HostFilterLayer::disable()), HostFilterLayer::new)?;
+        let entrance = Self::new(door.endpoint().clone(), door.origins().clone(), hosts, shared);
         let handle = entrance.shared.handle.clone();
         // A socket is watched by the runtime in whose context it is made.
         let entered = handle.enter();
         let listener = TcpListener::from_std(door.open()?)?;
         drop(entered);
-        handle.spawn(Arc::new(entrance).accept(listener));
+        let listener = Arc::new(listener);
+        handle.spawn(entrance.accept(move || {
+            let listener = listener.clone();
+            async move {
+                let (stream, caller) = listener.accept().await?;
+                Ok((stream, caller.ip()))
+            }
+        }));
         Ok(())
     }
 
-    async fn accept(self: Arc<Self>, listener: TcpListener) {
+    /// Opens the control socket, with the limits of an open door except that of the rate. No page is let in: whoever forwards the
+    /// socket to a port (`ssh -L`) opens it to browsers as well.
+    fn open_control(listener: StdUnixListener, limits: RpcEndpoint, shared: Shared) -> anyhow::Result<()> {
+        let origins = Origins::new(Some(&[]))?;
+        let endpoint = RpcEndpoint { rpc_methods: RpcMethods::Unsafe, rate_limit: None, ..limits };
+        let entrance = Self::new(endpoint, origins, HostFilterLayer::disable(), shared);
+        let handle = entrance.shared.handle.clone();
+        let entered = handle.enter();
+        let listener = UnixListener::from_std(listener)?;
+        drop(entered);
+        let listener = Arc::new(listener);
+        handle.spawn(entrance.accept(move || {
+            let listener = listener.clone();
+            async move {
+                loop {
+                    let (stream, _) = listener.accept().await?;
+                    if control::is_own(&stream) {
+                        return Ok((stream, IpAddr::from(Ipv4Addr::LOCALHOST)));
+                    }
+                    log::warn!(target: LOG, "Another user's program was turned away from the control socket");
+                }
+            }
+        }));
+        Ok(())
+    }
+
+    /// Answers the connections that `next` gives, each with its caller's address.
+    async fn accept<S, N>(self: Arc<Self>, next: impl Fn() -> N)
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        N: Future<Output = io::Result<(S, IpAddr)>>,
+    {
         let Shared { stop, handle, .. } = &self.shared;
         loop {
             let accepted = tokio::select! {
-                accepted = listener.accept() => accepted,
+                accepted = next() => accepted,
                 _ = stop.clone().shutdown() => return,
             };
             match accepted {
                 Ok((stream, caller)) => {
-                    let connection = Arc::new(Connection::new(self.clone(), caller.ip()));
+                    let connection = Arc::new(Connection::new(self.clone(), caller));
                     let service = tower::service_fn(move |call| connection.clone().answer(call));
                     handle.spawn(serve_with_graceful_shutdown(stream, service, stop.clone().shutdown()));
                 }
@@ -154,8 +221,8 @@ impl Entrance {
     }
 }
 
-/// The names by which this machine must be called on loopback: a page can make its own name stand for 127.0.0.1. `None` for an open
-/// port, whose name is for others to know, and if pages of any origin are let in.
+/// The values of `Host` that are let in on loopback: a page can make a name of its own stand for 127.0.0.1. `None`, all values, at an
+/// open port, whose names the node cannot know, and if pages of every origin are let in.
 fn own_names(door: &Door) -> Option<[String; 3]> {
     let port = door.address().port();
     let guarded = *door.origins() != Origins::All && door.address().ip().is_loopback();
@@ -193,12 +260,12 @@ impl Connection {
     }
 
     async fn answer(self: Arc<Self>, mut call: Call) -> Result<HttpResponse, BoxError> {
-        let Entrance { shared, endpoint, origins, cors, hosts, services, loopback } = &*self.entrance;
+        let Entrance { shared, endpoint, origins, cors, hosts, services } = &*self.entrance;
         if !origins.admit(call.headers()) {
             log::debug!(target: LOG, "A page of {:?} was not let in", call.headers().get(http::header::ORIGIN));
             return Ok(foreign());
         }
-        let deny_unsafe = deny_unsafe(&call, endpoint.rpc_methods, *loopback);
+        let deny_unsafe = deny_unsafe(call.headers(), endpoint.rpc_methods);
         call.extensions_mut().insert(deny_unsafe);
         let is_websocket = ws::is_upgrade_request(&call);
         let calls = self.calls(call.headers(), is_websocket);
@@ -217,7 +284,7 @@ impl Connection {
         hosts.layer(NodeHealthProxyLayer.layer(cors.layer(service))).call(call).await
     }
 
-    /// What counts and limits the calls of a request. A WebSocket is one request with many calls.
+    /// Counter and limit for the calls of a request. A WebSocket is one request with many calls.
     fn calls(&self, headers: &HeaderMap, is_websocket: bool) -> MiddlewareLayer {
         let RpcEndpoint { rate_limit, rate_limit_trust_proxy_headers, rate_limit_whitelisted_ips, .. } =
             &self.entrance.endpoint;
@@ -249,7 +316,7 @@ fn counted(
     }
 }
 
-/// What a page gets whose origin is not let in.
+/// The answer to a page whose origin is not let in.
 fn foreign() -> HttpResponse {
     let mut answer =
         HttpResponse::new(HttpBody::from("The origin of this page is not among those of --rpc-cors.\n"));

@@ -1,23 +1,22 @@
-//! What keeps this node from doing its part, and how to mend it: one line each.
+//! The faults that the watch finds, each with its sentence and its remedy.
 
 use poq_primitives::problem::{Problem, Severity};
 use poq_runtime::{currency::POQ, AccountId, Balance};
 use std::{collections::BTreeMap, fmt, path::PathBuf};
 
-/// Bytes that should be left on the disk with the chain's data: time enough to make room.
+/// Free space on the disk of the chain's data below which the watch warns, in bytes. It leaves time to make room.
 pub const LITTLE_DISK: u64 = 512 * 1024 * 1024;
 
-/// Something wrong with this node or its operators. Two faults are the same if they are equal: what changes with time does not belong
-/// here.
+/// A fault of this node or its operators. Equal faults are the same fault, so nothing here may change with time.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fault {
     /// Started with `--validator`, but the keystore lacks a kind of session key.
     NoSessionKey(SessionKey),
     /// The keystore has session keys of this kind, but the chain does not count any of them among its authors.
     NotAnAuthor(SessionKey),
-    /// An engine was asked for, but no worker key is there to use it.
+    /// An engine was asked for, but the keystore has no worker key.
     NoWorkerKey,
-    /// Worker keys, but the node was told to run no off-chain workers.
+    /// The keystore has worker keys, but off-chain workers are off.
     NoOffchainWorkers,
     /// A worker key that no operator has named.
     UnknownWorker {
@@ -30,15 +29,15 @@ pub enum Fault {
         operator: AccountId,
         /// Its stake at work.
         stake: Balance,
-        /// What is needed.
+        /// The least stake for its models.
         least: Balance,
     },
-    /// An operator of this node has taken itself out of draws.
+    /// An operator of this node is chilled.
     Chilled {
         /// The operator.
         operator: AccountId,
     },
-    /// An operator of this node serves nothing that anyone can still ask for.
+    /// An operator of this node serves retired models only.
     NoModels {
         /// The operator.
         operator: AccountId,
@@ -48,13 +47,13 @@ pub enum Fault {
         /// The operator.
         operator: AccountId,
     },
-    /// Nobody has told the driver of an engine.
+    /// The off-chain database holds no address of an engine.
     NoEngine,
     /// The engine does not answer.
     EngineDown {
         /// Its address; none if it is this node's child, which listens somewhere else after each start.
         url: Option<String>,
-        /// What happened, without anything that changes from try to try.
+        /// The cause, without what changes from try to try.
         why: String,
     },
     /// The engine wants another token.
@@ -62,11 +61,11 @@ pub enum Fault {
         /// Its address.
         url: String,
     },
-    /// The engine is not of this node's version.
+    /// The engine is of another version than this node.
     EngineVersion {
         /// Its version.
         engine: String,
-        /// This node's.
+        /// This node's version.
         node: &'static str,
     },
     /// The engine cannot do the work of a model that an operator serves.
@@ -75,9 +74,9 @@ pub enum Fault {
         model: String,
         /// Its hash in hex.
         id: String,
-        /// Whom it costs slashes.
+        /// The operator that is slashed for it.
         operator: AccountId,
-        /// What the engine says of it, if it has it.
+        /// The engine's reason, if it has the model and cannot use it.
         broken: Option<String>,
     },
     /// Another process works with this worker key.
@@ -90,7 +89,7 @@ pub enum Fault {
         /// The file or folder.
         path: PathBuf,
     },
-    /// Nobody to learn blocks from.
+    /// The node has no peers.
     NoPeers,
     /// The disk with the chain's data has less room than [`LITTLE_DISK`]: when it is full the node stops.
     LittleDisk {
@@ -101,7 +100,7 @@ pub enum Fault {
     OldNode {
         /// The chain's `spec_version`.
         chain: u32,
-        /// The newest that this node knows.
+        /// The newest `spec_version` that this node knows.
         node: u32,
     },
 }
@@ -188,12 +187,12 @@ impl Fault {
         "old_node",
     ];
 
-    /// Whether it is found without looking at the chain.
+    /// Whether it is found without reading the chain.
     pub const fn is_of_machine(&self) -> bool {
         matches!(self, Self::NoPeers | Self::LittleDisk { .. } | Self::OpenFile { .. })
     }
 
-    /// How many looks in a row must find it before it is said: what mends itself in moments is not worth a line.
+    /// Looks in a row that must find the fault before it is logged. A fault that mends itself in moments is not worth a line.
     pub const fn patience(&self) -> u32 {
         match self {
             // A child takes a while to start, and is started again when it dies.
@@ -205,13 +204,23 @@ impl Fault {
     }
 }
 
-/// What the commands that mend something are called with on this node.
+/// Options of the commands that mend something on this node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
-    /// What names chain and data folder: `--chain local --base-path DIR`, or `--dev`.
+    /// Options of `poq-node` that name chain and data folder: `--chain local --base-path DIR`, or `--dev`.
     pub options: String,
     /// The folder of the child engine's models.
     pub models: PathBuf,
+    /// The control socket, where commands of `poq` reach the node.
+    pub control: Option<PathBuf>,
+}
+
+impl Place {
+    /// The option of `poq` that names this node.
+    fn node(&self) -> String {
+        let control = self.control.as_ref();
+        control.map_or_else(String::new, |control| format!(" --node {}", control.display()))
+    }
 }
 
 impl Fault {
@@ -239,7 +248,7 @@ impl Fault {
         }
     }
 
-    /// What the fault is about; empty if it is the node.
+    /// The operator, worker key, file or URL of the fault; empty if it is the node.
     fn subject(&self) -> String {
         match self {
             Self::UnknownWorker { worker } | Self::TwoProcesses { worker } => worker.to_string(),
@@ -322,10 +331,12 @@ impl Fault {
     }
 
     /// What to do.
-    fn remedy(&self, Place { options, models }: &Place) -> String {
+    fn remedy(&self, place: &Place) -> String {
+        let Place { options, models, .. } = place;
         match self {
             Self::NoSessionKey(key) => format!(
-                "`poq author keys` makes and registers one, `poq-node key insert {options} {} --suri FILE` brings one along",
+                "`poq --suri-file FILE author keys{}` makes and registers one, `poq-node key insert {options} {} --suri FILE` inserts one that is made already",
+                place.node(),
                 key.options(),
             ),
             Self::NotAnAuthor(key) => format!(
@@ -406,14 +417,14 @@ pub struct Board {
 /// What changed on the board.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Change {
-    /// To be said now.
+    /// Faults to log now.
     pub new: Vec<Fault>,
-    /// Said once, and gone.
+    /// Faults that were logged and are gone.
     pub mended: Vec<Fault>,
 }
 
 impl Board {
-    /// Takes what a look has found in place of what the look before had.
+    /// Replaces the faults of the look before by those of this one.
     pub fn look(&mut self, found: impl IntoIterator<Item = Fault>) -> Change {
         let before = std::mem::take(&mut self.looks);
         let mut change = Change::default();
@@ -431,7 +442,7 @@ impl Board {
         change
     }
 
-    /// What was said and still holds.
+    /// Faults that were logged and still hold.
     pub fn said(&self) -> impl Iterator<Item = &Fault> {
         self.looks.iter().filter(|(fault, looks)| **looks >= fault.patience()).map(|(fault, _)| fault)
     }
@@ -442,7 +453,11 @@ mod tests {
     use super::*;
 
     fn place() -> Place {
-        Place { options: "--chain local --base-path DIR".into(), models: "DIR/models".into() }
+        Place {
+            options: "--chain local --base-path DIR".into(),
+            models: "DIR/models".into(),
+            control: Some("DIR/control.sock".into()),
+        }
     }
 
     fn operator() -> AccountId {

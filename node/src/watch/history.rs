@@ -1,5 +1,5 @@
-//! What finalized blocks say: how long requests stay in each phase, what came of duties, and reports of worker keys of this
-//! node that another process sent. Each block is looked at once.
+//! Facts from finalized blocks: the time that requests spend in each phase, the outcome of duties, and reports of this node's worker
+//! keys that another process sent. Each block is read once.
 
 use super::{
     metrics::Metrics,
@@ -16,31 +16,31 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-/// Blocks finalized at once beyond which they are passed over: the node catches up.
+/// Most blocks that are read when they are finalized together. More of them are passed over: the node is catching up.
 const AT_ONCE: usize = 512;
 
-/// A block that is so much younger than this process was made while it ran, whatever the clocks of authors say.
+/// Age difference by which a block is certainly younger than this process, whatever the clock of its author.
 const CLOCKS_DIFFER_BY: Duration = Duration::from_secs(30);
 
-/// For how many blocks a second process is remembered after its last report.
+/// Blocks for which a second process is remembered after its last report.
 const STRANGER_BLOCKS: BlockNumber = 300;
 
-/// What is remembered of finalized blocks.
+/// Facts remembered from finalized blocks.
 pub struct History {
     client: Arc<Client>,
     sent: Arc<Sent>,
     metrics: Option<Metrics>,
-    /// Of open requests: the phase, and since when.
+    /// Phase of each open request, and the block at which it began.
     phases: BTreeMap<RequestId, (Phase<BlockNumber>, BlockNumber)>,
     /// The first block that was certainly made while this process ran.
     live_since: Option<BlockNumber>,
     live_time: u64,
-    /// The worker keys that another process uses, and its last report.
+    /// Worker keys that another process uses, and the block of its last report.
     strangers: BTreeMap<AccountId, BlockNumber>,
 }
 
 impl History {
-    /// Begins now, with nothing.
+    /// An empty history.
     pub fn new(client: Arc<Client>, sent: Arc<Sent>, metrics: Option<Metrics>) -> Self {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let live_time = u64::try_from(now.saturating_add(CLOCKS_DIFFER_BY).as_millis()).unwrap_or(u64::MAX);
@@ -55,7 +55,7 @@ impl History {
         }
     }
 
-    /// Looks at the blocks that were finalized.
+    /// Reads the blocks that were finalized.
     pub fn finalized(
         &mut self,
         notification: &FinalityNotification<Block>,
@@ -139,7 +139,7 @@ impl History {
         }
     }
 
-    /// Blocks were passed over, so it is not known any more where requests stand.
+    /// Forgets the phases of requests: blocks were passed over.
     fn forget_phases(&mut self) {
         for (_, (phase, _)) in std::mem::take(&mut self.phases) {
             if let Some(metrics) = &self.metrics {

@@ -1,7 +1,7 @@
-//! What Prometheus sees of the protocol and of this node's operators. Every name is declared once, here.
+//! The metrics of the protocol and of this node's operators, for Prometheus. Every name is declared once, here.
 //!
-//! What is about operators is about those whose worker keys are in this node's keystore; the label is their address. Amounts
-//! are in POQ. What is about requests counts from the start of the node, from finalized blocks.
+//! Metrics of operators show those whose worker keys are in this node's keystore, labelled by address. Amounts are in POQ. Counters of
+//! requests begin with the node's start and count finalized blocks.
 
 use super::faults::Fault;
 use pallet_proof_of_quality::{ClosedDuty, Operator, Outcome, Phase, RefundReason, Role};
@@ -15,10 +15,10 @@ use substrate_prometheus_endpoint::{
     Registry, F64, U64,
 };
 
-/// Blocks at which the histogram of phases is cut: a block is two seconds, the longest window an hour.
+/// Bucket bounds of the histogram of phases, in blocks of two seconds. The longest window is an hour.
 const BLOCKS: [f64; 12] = [1.0, 2.0, 3.0, 5.0, 8.0, 12.0, 20.0, 40.0, 80.0, 200.0, 600.0, 1800.0];
 
-/// All that is counted here.
+/// The metrics.
 #[derive(Clone)]
 pub struct Metrics {
     problems: GaugeVec<U64>,
@@ -46,7 +46,7 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Everything at zero. Fails only if two metrics of the node have one name.
+    /// All metrics at zero. Errors: two metrics of the node have one name.
     pub fn new(registry: &Registry) -> Result<Self, PrometheusError> {
         let r = registry;
         let operator = &["operator"];
@@ -109,7 +109,7 @@ impl Metrics {
             spec_version: gauge(r, "poq_runtime_spec_version", "Version of the chain's runtime.")?,
             shown: Arc::default(),
         };
-        // So that dashboards and alerts see zeros instead of nothing.
+        // Dashboards and alerts then see zeros instead of nothing.
         metrics.set_problems([]);
         for phase in PHASES {
             metrics.requests_in_phase.with_label_values(&[phase]).set(0);
@@ -121,7 +121,7 @@ impl Metrics {
         Ok(metrics)
     }
 
-    /// What is said to be wrong.
+    /// Sets the problems that the log has named and that still hold.
     pub fn set_problems<'a>(&self, problems: impl IntoIterator<Item = &'a Fault>) {
         let mut counts = BTreeMap::from(Fault::KINDS.map(|kind| (kind, 0u64)));
         for problem in problems {
@@ -133,29 +133,29 @@ impl Metrics {
         }
     }
 
-    /// Whether the engine answers.
+    /// Sets whether the engine answers.
     pub fn set_engine(&self, up: bool) {
         self.engine_up.set(u64::from(up));
     }
 
-    /// How many worker keys there are, and how many have a report on its way.
+    /// Sets the number of worker keys, and of those with a report in flight.
     pub fn set_keys(&self, keys: usize, in_flight: usize) {
         self.worker_keys.set(keys as u64);
         self.reports_in_flight.set(in_flight as u64);
     }
 
-    /// Counters of what was sent, as they stand.
+    /// Sets the numbers of reports that the pool took and refused.
     pub fn set_sent(&self, taken: u64, refused: u64) {
         self.reports_sent.inc_by(taken.saturating_sub(self.reports_sent.get()));
         self.reports_refused.inc_by(refused.saturating_sub(self.reports_refused.get()));
     }
 
-    /// A report that this process did not send.
+    /// Counts a report that another process sent.
     pub fn report_of_another(&self) {
         self.reports_of_others.inc();
     }
 
-    /// Which operators are shown: one whose worker key went elsewhere is not shown any more.
+    /// Sets the operators shown. One whose worker key was removed from this node disappears.
     pub fn show_operators(&self, operators: BTreeSet<AccountId>) {
         let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
         if *shown == operators {
@@ -167,7 +167,7 @@ impl Metrics {
         for amounts in [&self.stake, &self.earned, &self.slashed] {
             amounts.reset();
         }
-        // A counter that begins at 1 shows no increase: let each begin at 0.
+        // A counter that begins at 1 shows no increase, so each begins at 0.
         for operator in operators.iter().map(ToString::to_string) {
             for role in [Role::InferenceNode, Role::QualityValidator].map(role) {
                 for outcome in OUTCOMES {
@@ -178,7 +178,7 @@ impl Metrics {
         *shown = operators;
     }
 
-    /// An operator of this node.
+    /// Sets the figures of an operator of this node.
     pub fn set_operator(&self, account: &AccountId, operator: &Operator<Runtime>, drawable: bool) {
         let account = account.to_string();
         let label = &[account.as_str()];
@@ -191,41 +191,41 @@ impl Metrics {
         self.missed.with_label_values(label).set(operator.missed.into());
     }
 
-    /// How many can be drawn for a model.
+    /// Sets the number of operators that can be drawn for a model.
     pub fn set_roster(&self, model: &str, operators: usize) {
         self.roster.with_label_values(&[model]).set(operators as u64);
     }
 
-    /// A duty of an operator of this node is over.
+    /// Counts a duty of an operator of this node that is over.
     pub fn duty_closed(&self, operator: &AccountId, duty: &ClosedDuty<Balance>) {
         let (role, outcome) = (role(duty.role), outcome(&duty.outcome));
         self.closed.with_label_values(&[&operator.to_string(), role, outcome]).inc();
     }
 
-    /// How many requests are open on the chain, and which runtime it has.
+    /// Sets the number of open requests and the version of the runtime.
     pub fn set_chain(&self, open: u32, spec_version: u32) {
         self.requests_open.set(open.into());
         self.spec_version.set(spec_version.into());
     }
 
-    /// A request entered an open phase.
+    /// Counts a request that entered an open phase.
     pub fn phase_entered(&self, phase: &Phase<BlockNumber>) {
         self.requests_in_phase.with_label_values(&[phase_name(phase)]).inc();
     }
 
-    /// A request left an open phase after so many blocks.
+    /// Counts a request that left an open phase after `blocks` blocks.
     pub fn phase_left(&self, phase: &Phase<BlockNumber>, blocks: BlockNumber) {
         let name = phase_name(phase);
         self.requests_in_phase.with_label_values(&[name]).dec();
         self.phase_blocks.with_label_values(&[name]).observe(blocks.into());
     }
 
-    /// It is not known any more where a request stands.
+    /// Forgets a request whose phase is not known any more.
     pub fn phase_lost(&self, phase: &Phase<BlockNumber>) {
         self.requests_in_phase.with_label_values(&[phase_name(phase)]).dec();
     }
 
-    /// A request is over.
+    /// Counts a request that is over.
     pub fn request_closed(&self, phase: &Phase<BlockNumber>) {
         if let Some(outcome) = closed_name(phase) {
             self.requests_closed.with_label_values(&[outcome]).inc();
@@ -233,11 +233,11 @@ impl Metrics {
     }
 }
 
-/// Phases that are not the end, in their order.
+/// The open phases, in their order.
 const PHASES: [&str; 6] =
     ["requested", "answering", "revealing_answers", "selecting", "scoring", "revealing_scores"];
 
-/// How a request ends.
+/// The ends of a request.
 const CLOSED: [&str; 7] = [
     "settled",
     "no_randomness",
@@ -284,7 +284,7 @@ fn role(role: Role) -> &'static str {
     }
 }
 
-/// What can come of a duty.
+/// The outcomes of a duty.
 const OUTCOMES: [&str; 10] = [
     "paid",
     "below_min_quality",
@@ -298,7 +298,7 @@ const OUTCOMES: [&str; 10] = [
     "not_payable",
 ];
 
-/// The words of `poq operators --json`.
+/// The outcome in the words of `poq operators --json`.
 fn outcome(outcome: &Outcome) -> &'static str {
     match outcome {
         Outcome::Paid(_) => "paid",
@@ -314,7 +314,7 @@ fn outcome(outcome: &Outcome) -> &'static str {
     }
 }
 
-/// Exact enough to look at.
+/// An amount in POQ, rounded to what a float holds.
 fn poq(amount: Balance) -> f64 {
     amount as f64 / POQ as f64
 }

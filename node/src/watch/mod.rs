@@ -1,8 +1,8 @@
-//! The watch: says in one line what keeps this node from its part and how to mend it, and shows Prometheus how its
-//! operators fare.
+//! The watch: a task that looks for problems of this node and its operators.
 //!
-//! It looks every few seconds at the best block, the keystore and the engine. A line is written when something changes and
-//! not again. What it finds is also kept in the off-chain database, where `poq why --node` reads it.
+//! Every few seconds it reads the best block, the keystore and the state of the engine. It logs a problem once, with its remedy, and once
+//! more when it is mended; metrics show all problems and the fares of the operators. The list of problems is kept in the off-chain
+//! database, from which the RPC `poq_problems` reads it.
 
 mod faults;
 mod history;
@@ -46,22 +46,22 @@ use substrate_prometheus_endpoint::Registry;
 /// Log target of the watch.
 const LOG: &str = "poq::watch";
 
-/// How often it looks.
+/// Time from look to look.
 const LOOK: Duration = Duration::from_secs(5);
 
 /// Blocks after which the driver sends a report again.
 const RESEND_AFTER: u32 = pallet_proof_of_quality::driver::RESEND_AFTER;
 
-/// What the command line says of this node's part.
+/// The command line, as far as the watch needs it.
 #[derive(Clone, Debug)]
 pub struct Part {
-    /// Whether it is to author blocks.
+    /// Whether the node is to author blocks.
     pub author: bool,
     /// Whether off-chain workers run.
     pub offchain_workers: bool,
     /// Whether the chain has other nodes.
     pub wants_peers: bool,
-    /// Whether somebody asked for an engine, so that a node without a worker key makes no sense.
+    /// Whether an engine was asked for. A node with an engine and without a worker key has a problem.
     pub wants_work: bool,
     /// Whether the engine is this node's child.
     pub child: bool,
@@ -69,11 +69,11 @@ pub struct Part {
     pub data: PathBuf,
     /// Files and folders with secrets.
     pub secrets: Vec<PathBuf>,
-    /// What commands are called with here.
+    /// Options of the commands that mend something on this node.
     pub place: Place,
 }
 
-/// The task.
+/// The task and its sources.
 pub struct Watch<S> {
     /// The chain.
     pub client: Arc<Client>,
@@ -81,11 +81,11 @@ pub struct Watch<S> {
     pub storage: S,
     /// The node's keys.
     pub keystore: KeystorePtr,
-    /// The network: while the node catches up, what it knows is old.
+    /// The network. While the node catches up, its state is old.
     pub sync: Arc<sc_network_sync::SyncingService<Block>>,
-    /// What was sent.
+    /// The reports that this process has sent.
     pub sent: Arc<Sent>,
-    /// What the command line says.
+    /// The command line.
     pub part: Part,
 }
 
@@ -114,7 +114,7 @@ impl OwnModel {
     }
 }
 
-/// What goes on from look to look.
+/// State kept from look to look.
 struct Memory {
     board: Board,
     history: History,
@@ -167,7 +167,7 @@ impl<S: OffchainStorage> Watch<S> {
             found.push(Fault::NoPeers);
         }
         if self.catches_up().await {
-            // What it knows of the chain is old. What was said before stands.
+            // The state is old: problems found in it before stay as they are.
             let of_chain = |fault: &&Fault| !fault.is_of_machine();
             found.extend(memory.board.said().filter(of_chain).cloned());
             self.say(found, memory);
@@ -198,7 +198,7 @@ impl<S: OffchainStorage> Watch<S> {
         self.say(found, memory);
     }
 
-    /// Writes lines for what is new and for what is mended.
+    /// Logs new and mended problems.
     fn say(&mut self, found: Vec<Fault>, memory: &mut Memory) {
         let change = memory.board.look(found);
         for fault in &change.mended {
@@ -215,7 +215,7 @@ impl<S: OffchainStorage> Watch<S> {
         }
     }
 
-    /// Keeps what is wrong where others can read it.
+    /// Writes the problems into the off-chain database.
     fn keep(&mut self, board: &Board) {
         let problems: Vec<_> = board.said().map(|fault| fault.problem(&self.part.place)).collect();
         self.storage.set(STORAGE_PREFIX, PROBLEMS_KEY, &problems.encode());
@@ -230,7 +230,7 @@ impl<S: OffchainStorage> Watch<S> {
         let open =
             |path: &PathBuf| std::fs::metadata(path).is_ok_and(|file| file.permissions().mode() & 0o077 != 0);
         let holds_open = |path: &PathBuf| match std::fs::read_dir(path) {
-            // A folder shows no more than names. What is in it matters.
+            // A readable folder shows names only: its files count.
             Ok(files) => files.filter_map(Result::ok).any(|file| open(&file.path())),
             Err(_) => open(path),
         };
@@ -244,7 +244,7 @@ impl<S: OffchainStorage> Watch<S> {
             .then(|| Fault::LittleDisk { data: self.part.data.clone() })
     }
 
-    /// What is wrong with the session keys of a node that is to author blocks.
+    /// Faults of the session keys of a node that is to author blocks.
     fn author_faults(&self) -> Vec<Fault> {
         if !self.part.author {
             return Vec::new();
@@ -269,7 +269,7 @@ impl<S: OffchainStorage> Watch<S> {
         .collect()
     }
 
-    /// The operators of this node's worker keys, and what is wrong with keys and operators.
+    /// The operators of this node's worker keys, and the faults of keys and operators.
     fn operators_at(&self, best: poq_runtime::Hash) -> Result<(Vec<Own>, Vec<Fault>), Unreadable> {
         let state = State::new(&self.client, best);
         let keys = self.worker_keys();
@@ -295,7 +295,7 @@ impl<S: OffchainStorage> Watch<S> {
         Ok((owned, faults))
     }
 
-    /// Whether the engine is up and what is wrong with it, or why it is of no use at all.
+    /// Whether the engine is up, and its faults; or the fault for which it is of no use.
     async fn engine_faults(&self, probe: Option<&Probe>, owned: &[Own]) -> Result<(bool, Vec<Fault>), Fault> {
         let (Some(probe), true) = (probe, self.part.offchain_workers) else { return Ok((false, Vec::new())) };
         let stored = self.storage.get(STORAGE_PREFIX, ENGINE_ENDPOINT_KEY);
@@ -322,7 +322,7 @@ impl<S: OffchainStorage> Watch<S> {
         Ok((true, faults))
     }
 
-    /// Brings the metrics up to date.
+    /// Updates the metrics.
     fn count(
         &self,
         metrics: &Metrics,
@@ -349,7 +349,7 @@ impl<S: OffchainStorage> Watch<S> {
         Ok(())
     }
 
-    /// Whether the worker key's last report is on its way, as the driver would say.
+    /// Whether the worker key's last report is in flight, by the driver's rule.
     fn is_in_flight(&self, state: &State<'_>, worker: &AccountId) -> Result<bool, Unreadable> {
         let stored = self.storage.get(STORAGE_PREFIX, &in_flight_key(worker));
         let report = stored.and_then(|bytes| InFlight::<Nonce, BlockNumber>::decode(&mut &bytes[..]).ok());
@@ -359,7 +359,7 @@ impl<S: OffchainStorage> Watch<S> {
     }
 }
 
-/// What is wrong with one kind of session key, given the keys that the chain knows.
+/// The fault of one kind of session key. `known` are the keys of the chain's authors, if they could be read.
 fn session_fault(kind: SessionKey, own: &[Vec<u8>], known: Option<Vec<Vec<u8>>>) -> Option<Fault> {
     if own.is_empty() {
         return Some(Fault::NoSessionKey(kind));
@@ -388,7 +388,7 @@ fn own_models(
     Ok(models)
 }
 
-/// Why an operator cannot be drawn, if it cannot: the first reason, which hides the others.
+/// The first reason for which an operator cannot be drawn, if there is one.
 fn operator_fault(own: &Own, least: poq_runtime::Balance) -> Option<Fault> {
     let operator = own.account.clone();
     let stake = own.operator.stake;
@@ -406,7 +406,7 @@ fn operator_fault(own: &Own, least: poq_runtime::Balance) -> Option<Fault> {
     (!enlisted).then_some(Fault::NotOnARoster { operator })
 }
 
-/// What is wrong with a model that an operator serves, given what the engine says of it.
+/// The fault of a model that an operator serves. `info` is the engine's answer about it.
 fn model_fault(own: &Own, model: &OwnModel, info: Option<ModelInfo>) -> Option<Fault> {
     let broken = match info {
         None => None,

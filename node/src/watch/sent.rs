@@ -1,9 +1,8 @@
-//! What this process has sent for its worker keys, and how a second process with the same key shows.
+//! The reports that this process has sent for its worker keys; by them a second process with the same key is found.
 //!
-//! The driver submits through the pool that is recorded here, so every report of this process is known. A report signed by
-//! a key of this node that is *not* known was sent by somebody else, unless it is left over from an earlier run of this
-//! node. Reports are mortal and name the block they were born at; one born after this process had begun cannot be left
-//! over. So there is an alarm only for those, and a restart raises none.
+//! The driver submits through the pool that is recorded here, so every report of this process is known. An *unknown* report signed by
+//! a worker key of this node comes from another process, or from an earlier run of this one. Reports are mortal and name the block
+//! that they were born at: one born after the start of this process is not from an earlier run. Only such reports raise an alarm.
 
 use poq_runtime::{opaque::Block, AccountId, BlockNumber, Hash, RuntimeCall, UncheckedExtrinsic};
 use sc_transaction_pool_api::{LocalTransactionFor, LocalTransactionPool};
@@ -20,10 +19,10 @@ use std::{
     },
 };
 
-/// How many reports are remembered. A report lives for 64 blocks, and a key has one in flight.
+/// Number of reports remembered. A report lives for 64 blocks, and a key has one in flight.
 const REMEMBERED: usize = 8_192;
 
-/// What the driver of this process submitted.
+/// The reports that the driver of this process submitted.
 #[derive(Debug, Default)]
 pub struct Sent {
     known: Mutex<Known>,
@@ -72,14 +71,14 @@ impl Sent {
     }
 }
 
-/// A pool that remembers what is submitted through it.
+/// A pool that records the transactions submitted through it.
 pub struct Recorded<P> {
     pool: P,
     sent: std::sync::Arc<Sent>,
 }
 
 impl<P> Recorded<P> {
-    /// Submits to `pool` and tells `sent`.
+    /// Submits to `pool` and records in `sent`.
     pub fn new(pool: P, sent: std::sync::Arc<Sent>) -> Self {
         Self { pool, sent }
     }
@@ -95,7 +94,7 @@ impl<P: LocalTransactionPool<Block = Block>> LocalTransactionPool for Recorded<P
         at: Hash,
         transaction: LocalTransactionFor<Self>,
     ) -> Result<Self::Hash, Self::Error> {
-        // Before it is submitted: a block with it may come at once.
+        // Recorded before it is submitted: a block with it may come at once.
         self.sent.remember(&transaction);
         let submitted = self.pool.submit_local(at, transaction);
         let count = if submitted.is_ok() { &self.sent.taken } else { &self.sent.refused };
@@ -113,7 +112,7 @@ pub struct SignedReport {
     pub born: BlockNumber,
 }
 
-/// What a transaction of block `number` is, if it is a report of work.
+/// The report in a transaction of block `number`, if it is one.
 pub fn report_in(transaction: &OpaqueExtrinsic, number: BlockNumber) -> Option<SignedReport> {
     let transaction: UncheckedExtrinsic =
         codec::Decode::decode(&mut &codec::Encode::encode(transaction)[..]).ok()?;
@@ -157,7 +156,7 @@ mod tests {
         let account = AccountId::from(key.public());
         let extension = (Era::mortal(64, birth), Compact(3u32), Compact(0u128)).encode();
         let extension = TxExtension::decode(&mut &extension[..]).unwrap();
-        // The signature is not looked at: the block that holds the transaction was checked.
+        // The signature is not checked again: the block with the transaction was imported.
         let signature = Signature::from(key.sign(b""));
         let signed = UncheckedExtrinsic::new_signed(call, account.clone().into(), signature, extension);
         (signed.into(), account)

@@ -1,5 +1,4 @@
-//! What the chain says, read straight from its state: no call into the runtime, and nothing that grows with the number
-//! of requests.
+//! Reader of the chain's state. It makes no call into the runtime, and reads nothing that grows with the number of requests.
 
 use crate::types::Client;
 use codec::Decode;
@@ -12,16 +11,16 @@ use pallet_proof_of_quality::{
 use poq_runtime::{AccountId, Hash, Nonce, Runtime, RuntimeEvent};
 use sc_client_api::{StorageKey, StorageProvider as _};
 
-/// An event with where it comes from.
+/// An event with its phase and topics.
 pub type Event = EventRecord<RuntimeEvent, Hash>;
 
-/// Why nothing could be read.
+/// The state could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum Unreadable {
-    /// The state is not there, or the database fails.
+    /// The state of the block is not in the database, or the database fails.
     #[error("the state of block {0:?} cannot be read: {1}")]
     Missing(Hash, String),
-    /// The runtime stores something else than this node knows.
+    /// The value is not of the type that this node knows.
     #[error("the runtime stores something that this node does not understand: is the node too old?")]
     Undecodable,
 }
@@ -57,9 +56,9 @@ impl<'a> State<'a> {
         Ok(self.value(storage_prefix(b"System", b"Events"))?.unwrap_or_default())
     }
 
-    /// How many transactions the account has signed.
+    /// Number of transactions that the account has signed.
     pub fn nonce(&self, account: &AccountId) -> Result<Nonce, Unreadable> {
-        // An account's record begins with its nonce; the rest is not looked at.
+        // An account's record begins with its nonce; the rest is not decoded.
         Ok(self.value(frame_system::Account::<Runtime>::hashed_key_for(account))?.unwrap_or_default())
     }
 
@@ -73,7 +72,7 @@ impl<'a> State<'a> {
         self.value(Operators::<Runtime>::hashed_key_for(account))
     }
 
-    /// Who can be drawn for a model.
+    /// Operators that can be drawn for a model.
     pub fn roster(&self, model: &ModelId) -> Result<Vec<AccountId>, Unreadable> {
         let roster: Option<pallet_proof_of_quality::RosterOf<Runtime>> =
             self.value(Rosters::<Runtime>::hashed_key_for(model))?;
@@ -92,7 +91,7 @@ impl<'a> State<'a> {
         Ok(set.unwrap_or_else(<Runtime as pallet_proof_of_quality::Config>::DefaultParameters::get))
     }
 
-    /// How many requests are open.
+    /// Number of open requests.
     pub fn open_requests(&self) -> Result<u32, Unreadable> {
         Ok(self.value(OpenRequests::<Runtime>::hashed_key())?.unwrap_or_default())
     }

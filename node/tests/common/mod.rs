@@ -16,10 +16,11 @@ use poq_primitives::keys::{EngineEndpoint, ENGINE_ENDPOINT_KEY};
 use serde_json::{json, Value};
 use sp_core::{sr25519, Pair as _};
 use std::{
-    io::{Read as _, Write as _},
+    io::{Read, Write},
     net::{SocketAddr, TcpStream},
     ops::Deref,
-    path::PathBuf,
+    os::unix::net::UnixStream,
+    path::{Path, PathBuf},
     process::{Command, ExitStatus},
     time::Duration,
 };
@@ -59,6 +60,12 @@ impl Node {
         Self::start(&rpc.chain(options.iter().copied()).collect::<Vec<_>>())
     }
 
+    /// Starts a node that has ended on the same data.
+    pub fn again(&self) {
+        self.0.start().unwrap();
+        self.wait_for_rpc().unwrap();
+    }
+
     /// Folder of its chain.
     pub fn chain(&self) -> PathBuf {
         self.chain_folder().unwrap()
@@ -68,6 +75,18 @@ impl Node {
     pub fn call(&self, method: &str, params: Value) -> Value {
         let (head, mut reply) = self.post(&[], method, params);
         assert_eq!(reply.get("error"), None, "{method}: {head}");
+        reply["result"].take()
+    }
+
+    /// Its control socket.
+    pub fn control(&self) -> PathBuf {
+        self.chain().join("control.sock")
+    }
+
+    /// The result of an RPC that is for the operator's own tools.
+    pub fn command(&self, method: &str, params: Value) -> Value {
+        let mut reply = command(&self.control(), method, params);
+        assert_eq!(reply.get("error"), None, "{method}");
         reply["result"].take()
     }
 
@@ -103,7 +122,7 @@ impl Node {
     /// Address and token of the engine that the driver is told of.
     pub fn engine_endpoint(&self) -> Option<(SocketAddr, String)> {
         let key = format!("0x{}", hex(ENGINE_ENDPOINT_KEY));
-        let value = self.call("offchain_localStorageGet", json!(["PERSISTENT", key]));
+        let value = self.command("offchain_localStorageGet", json!(["PERSISTENT", key]));
         let bytes = sp_core::bytes::from_hex(value.as_str()?).unwrap();
         let endpoint = EngineEndpoint::decode(&mut &bytes[..]).unwrap();
         let address = endpoint.url.strip_prefix("http://").unwrap().parse().unwrap();
@@ -113,7 +132,7 @@ impl Node {
     /// Inserts the sr25519 key of a secret URI.
     pub fn insert_key_by_rpc(&self, kind: &str, uri: &str) {
         let pair = sr25519::Pair::from_string(uri, None).unwrap();
-        self.call("author_insertKey", json!([kind, uri, format!("0x{}", hex(&pair.public().0))]));
+        self.command("author_insertKey", json!([kind, uri, format!("0x{}", hex(&pair.public().0))]));
     }
 
     /// Lines of its log that contain all these words.
@@ -190,24 +209,41 @@ pub fn local_spec() -> Value {
 
 /// Sends a request that begins with `head`; returns the status line and the body of the answer.
 pub fn http(address: SocketAddr, head: &str, body: &str) -> (String, String) {
-    let (head, body) = exchange(address, head, body);
+    let stream = TcpStream::connect(address).unwrap();
+    let (head, body) = exchange(stream, &address.to_string(), head, body);
     (head.lines().next().unwrap().to_owned(), body)
 }
 
 /// Sends JSON with these headers; returns the head and the body of the answer.
 pub fn post(address: SocketAddr, headers: &[(&str, &str)], body: &str) -> (String, String) {
+    post_to(TcpStream::connect(address).unwrap(), &address.to_string(), headers, body)
+}
+
+/// Sends JSON with these headers over a stream; returns the head and the body of the answer.
+pub fn post_to(
+    stream: impl Read + Write,
+    host: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> (String, String) {
     let mut head = "POST / HTTP/1.1\r\nContent-Type: application/json\r\n".to_owned();
     head += &format!("Content-Length: {}\r\n", body.len());
     head.extend(headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")));
-    exchange(address, &head, body)
+    exchange(stream, host, &head, body)
 }
 
-/// Sends a request that begins with `head`; returns the head and the body of the answer.
-fn exchange(address: SocketAddr, head: &str, body: &str) -> (String, String) {
-    let mut stream = TcpStream::connect(address).unwrap();
+/// The answer to an RPC at a control socket.
+pub fn command(socket: &Path, method: &str, params: Value) -> Value {
+    let stream = UnixStream::connect(socket).unwrap();
+    let (head, answer) = post_to(stream, "localhost", &[], &call(method, params).to_string());
+    serde_json::from_str(&answer).unwrap_or_else(|_| panic!("no JSON: {head} {answer}"))
+}
+
+/// Sends a request that begins with `head` over a stream; returns the head and the body of the answer.
+fn exchange(mut stream: impl Read + Write, host: &str, head: &str, body: &str) -> (String, String) {
     let host = match head.to_lowercase().contains("\r\nhost:") {
         true => String::new(),
-        false => format!("Host: {address}\r\n"),
+        false => format!("Host: {host}\r\n"),
     };
     write!(stream, "{head}{host}Connection: close\r\n\r\n{body}").unwrap();
     let mut answer = String::new();
