@@ -102,6 +102,11 @@ fn manifests_and_configurations() {
 }
 
 #[test]
+fn heads_of_models() {
+    try_out("gguf", 20_000, bodies::gguf);
+}
+
+#[test]
 fn judged_answers() {
     try_out("calibration", 10_000, bodies::calibration);
 }

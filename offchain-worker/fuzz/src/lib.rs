@@ -9,12 +9,13 @@ use poq_worker::{
     calibration::data::{self, Meaning, Range},
     config::ConfigFile,
     generator::template::Template,
-    models::{manifest::Manifest, source::Source},
+    models::{gguf::Head, manifest::Manifest, source::Source},
     remote::sse::{Event, Parser, TooLong},
     store::Record,
     text::Text,
     work::{Message, Role},
 };
+use std::io::Cursor;
 
 /// The id of the job whose record [`job_record`] reads.
 pub const RECORD_ID: [u8; 32] = [0xab; 32];
@@ -45,6 +46,15 @@ pub fn manifest(bytes: &[u8]) {
             assert!(again.files.keys().all(|file| !file.split('/').any(|part| part == "..")));
         }
         Err(error) => assert_one_line(&error.to_string()),
+    }
+}
+
+/// The head of a GGUF file.
+pub fn gguf(bytes: &[u8]) {
+    if let Ok(head) = Head::parse(Cursor::new(bytes)) {
+        // Each number is in the file.
+        let numbers = [head.number("block_count"), head.number("context_length")];
+        assert!(bytes.len() > 24 || numbers == [None, None] && head.vocabulary() == 0);
     }
 }
 

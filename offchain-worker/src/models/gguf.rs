@@ -1,0 +1,234 @@
+//! The head of a GGUF file: what it says of its network. Nothing is loaded.
+
+use std::{
+    collections::HashMap,
+    fs::File,
+    io::{self, BufReader, Read, Seek},
+    path::Path,
+};
+
+/// Most entries of a head.
+const MAX_ENTRIES: u64 = 65_536;
+
+/// Longest key, and longest text that is kept, in bytes.
+const MAX_TEXT: u64 = 65_536;
+
+/// Most elements of one list.
+const MAX_ELEMENTS: u64 = 16 * 1024 * 1024;
+
+/// The numbers in a GGUF's head, by key. Of a list of numbers the largest, of a list of texts how many there are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Head {
+    architecture: String,
+    numbers: HashMap<String, u64>,
+}
+
+impl Head {
+    /// Reads the head of the file `path`.
+    pub fn read(path: &Path) -> io::Result<Self> {
+        Self::parse(BufReader::new(File::open(path)?))
+    }
+
+    /// Reads a head, of version 2 or 3 and little-endian. What is not well-formed is an error.
+    pub fn parse(mut source: impl Read + Seek) -> io::Result<Self> {
+        let source = &mut source;
+        if bytes::<4>(source)? != *b"GGUF" || !(2..=3).contains(&u32::from_le_bytes(bytes(source)?)) {
+            return Err(bad("no GGUF of version 2 or 3"));
+        }
+        let _tensors: [u8; 8] = bytes(source)?;
+        let entries = u64::from_le_bytes(bytes(source)?);
+        if entries > MAX_ENTRIES {
+            return Err(bad("too many entries"));
+        }
+        let mut head = Self::default();
+        for _ in 0..entries {
+            let key = text(source)?;
+            let kind = u32::from_le_bytes(bytes(source)?);
+            if key == "general.architecture" && kind == TEXT {
+                head.architecture = text(source)?;
+            } else if let Some(number) = value(source, kind)? {
+                head.numbers.insert(key, number);
+            }
+        }
+        Ok(head)
+    }
+
+    /// The number that belongs to the architecture, such as `block_count`; the largest if it differs by layer.
+    pub fn number(&self, name: &str) -> Option<u64> {
+        self.numbers.get(&format!("{}.{name}", self.architecture)).copied()
+    }
+
+    /// Tokens of the vocabulary.
+    pub fn vocabulary(&self) -> u64 {
+        self.numbers.get("tokenizer.ggml.tokens").copied().unwrap_or(0)
+    }
+}
+
+/// Number of the kind of a text, and of a list.
+const TEXT: u32 = 8;
+const LIST: u32 = 9;
+
+/// Reads a value past, and gives its number if it has one that is neither negative nor a fraction.
+fn value(source: &mut (impl Read + Seek), kind: u32) -> io::Result<Option<u64>> {
+    match kind {
+        TEXT => {
+            let length = length(source)?;
+            skip(source, length).map(|()| None)
+        }
+        LIST => list(source),
+        kind => scalar(source, kind),
+    }
+}
+
+fn list(source: &mut (impl Read + Seek)) -> io::Result<Option<u64>> {
+    let kind = u32::from_le_bytes(bytes(source)?);
+    let elements = u64::from_le_bytes(bytes(source)?);
+    if elements > MAX_ELEMENTS {
+        return Err(bad("a list is too long"));
+    }
+    match kind {
+        TEXT => {
+            for _ in 0..elements {
+                let length = length(source)?;
+                skip(source, length)?;
+            }
+            Ok(Some(elements))
+        }
+        // Lists of lists are not in use.
+        LIST => Err(bad("a list of lists")),
+        kind => {
+            let mut largest = None;
+            for _ in 0..elements {
+                largest = largest.max(scalar(source, kind)?);
+            }
+            Ok(largest)
+        }
+    }
+}
+
+fn scalar(source: &mut impl Read, kind: u32) -> io::Result<Option<u64>> {
+    Ok(match kind {
+        0 | 7 => Some(u64::from(u8::from_le_bytes(bytes(source)?))),
+        1 => u64::try_from(i8::from_le_bytes(bytes(source)?)).ok(),
+        2 => Some(u64::from(u16::from_le_bytes(bytes(source)?))),
+        3 => u64::try_from(i16::from_le_bytes(bytes(source)?)).ok(),
+        4 => Some(u64::from(u32::from_le_bytes(bytes(source)?))),
+        5 => u64::try_from(i32::from_le_bytes(bytes(source)?)).ok(),
+        6 => bytes::<4>(source).map(|_| None)?,
+        10 => Some(u64::from_le_bytes(bytes(source)?)),
+        11 => u64::try_from(i64::from_le_bytes(bytes(source)?)).ok(),
+        12 => bytes::<8>(source).map(|_| None)?,
+        _ => return Err(bad("a value of unknown kind")),
+    })
+}
+
+fn text(source: &mut impl Read) -> io::Result<String> {
+    let length = length(source)?;
+    if length > MAX_TEXT {
+        return Err(bad("a text is too long"));
+    }
+    let mut text = Vec::new();
+    if source.take(length).read_to_end(&mut text)? as u64 != length {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    String::from_utf8(text).map_err(|_| bad("a text is not UTF-8"))
+}
+
+fn length(source: &mut impl Read) -> io::Result<u64> {
+    Ok(u64::from_le_bytes(bytes(source)?))
+}
+
+fn skip(source: &mut impl Seek, bytes: u64) -> io::Result<()> {
+    source.seek_relative(i64::try_from(bytes).map_err(|_| bad("a text is too long"))?)
+}
+
+fn bytes<const N: usize>(source: &mut impl Read) -> io::Result<[u8; N]> {
+    let mut bytes = [0; N];
+    source.read_exact(&mut bytes).map(|()| bytes)
+}
+
+fn bad(what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, what)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::io::Cursor;
+
+    fn text(text: &str) -> Vec<u8> {
+        [(text.len() as u64).to_le_bytes().as_slice(), text.as_bytes()].concat()
+    }
+
+    fn entry(key: &str, kind: u32, value: &[u8]) -> Vec<u8> {
+        [text(key).as_slice(), &kind.to_le_bytes(), value].concat()
+    }
+
+    fn list(kind: u32, elements: &[Vec<u8>]) -> Vec<u8> {
+        [kind.to_le_bytes().as_slice(), &(elements.len() as u64).to_le_bytes(), &elements.concat()].concat()
+    }
+
+    fn head(entries: &[Vec<u8>]) -> Vec<u8> {
+        let counts = [0_u64.to_le_bytes(), (entries.len() as u64).to_le_bytes()].concat();
+        [b"GGUF".as_slice(), &3_u32.to_le_bytes(), &counts, &entries.concat()].concat()
+    }
+
+    fn some_head() -> Vec<u8> {
+        head(&[
+            entry("general.architecture", TEXT, &text("qwen3")),
+            entry("general.name", TEXT, &text("any")),
+            entry("qwen3.block_count", 4, &28_u32.to_le_bytes()),
+            entry("qwen3.rope.freq_base", 6, &1e6_f32.to_le_bytes()),
+            entry("qwen3.negative", 5, &(-1_i32).to_le_bytes()),
+            entry(
+                "qwen3.attention.head_count_kv",
+                LIST,
+                &list(4, &[2, 8, 4_u32].map(|n| n.to_le_bytes().to_vec())),
+            ),
+            entry("tokenizer.ggml.tokens", LIST, &list(TEXT, &["a", "", "ccc"].map(text))),
+            entry("tokenizer.ggml.add_bos_token", 7, &[1]),
+            entry("qwen3.context_length", 10, &40_960_u64.to_le_bytes()),
+        ])
+    }
+
+    #[test]
+    fn numbers_are_found_between_what_is_skipped() {
+        let head = Head::parse(Cursor::new(some_head())).unwrap();
+        assert_eq!(head.number("block_count"), Some(28));
+        assert_eq!(head.number("attention.head_count_kv"), Some(8), "the largest of a list");
+        assert_eq!(head.number("context_length"), Some(40_960));
+        assert_eq!(
+            (head.number("rope.freq_base"), head.number("negative"), head.number("no")),
+            (None, None, None)
+        );
+        assert_eq!(head.vocabulary(), 3);
+        let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/poq-demo-strong.gguf");
+        let demo = Head::read(&demo).unwrap();
+        assert!(demo.vocabulary() > 100 && demo.number("block_count").unwrap() > 0);
+    }
+
+    #[test]
+    fn what_is_cut_off_or_out_of_bounds_is_an_error() {
+        let whole = some_head();
+        for end in 0..whole.len() {
+            assert!(Head::parse(Cursor::new(&whole[..end])).is_err(), "{end}");
+        }
+        let many =
+            [b"GGUF".as_slice(), &3_u32.to_le_bytes(), &[0; 8], &(MAX_ENTRIES + 1).to_le_bytes()].concat();
+        let long = head(&[entry("a", LIST, &[&TEXT.to_le_bytes()[..], &u64::MAX.to_le_bytes()].concat())]);
+        let text = head(&[[u64::MAX.to_le_bytes().as_slice(), b"a"].concat()]);
+        let lists = head(&[entry("a", LIST, &list(LIST, &[list(4, &[])]))]);
+        for bad in [many, long, text, lists, head(&[entry("a", 13, &[])]), b"GGUF\x01\0\0\0".to_vec()] {
+            assert!(Head::parse(Cursor::new(bad)).is_err());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn noise_never_panics(noise: Vec<u8>) {
+            let _ = Head::parse(Cursor::new(&noise));
+            let _ = Head::parse(Cursor::new([b"GGUF\x03\0\0\0".as_slice(), &noise].concat()));
+        }
+    }
+}
