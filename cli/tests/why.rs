@@ -8,7 +8,6 @@ use common::{program, text, wait_for, Node, DEV_PHRASE};
 use serde_json::{json, Value};
 use std::{
     fs,
-    net::TcpListener,
     os::unix::{
         fs::symlink,
         net::{UnixListener, UnixStream},
@@ -123,7 +122,7 @@ fn the_socket_of_a_node_in_the_usual_place_is_found() {
     drop(UnixListener::bind(gone.join("control.sock")).unwrap());
     assert_eq!(ask(), Value::Null);
     // Of another node: its name among peers is another.
-    let other = second(free_port(), &address_of(&node.url()), "//PoQ//worker//2");
+    let other = second(harness::ports::free_one().unwrap(), &address_of(&node.url()), "//PoQ//worker//2");
     let socket = wait_for("the other node's socket", || {
         other.control_socket().ok().filter(|socket| UnixStream::connect(socket).is_ok())
     });

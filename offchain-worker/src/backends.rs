@@ -1,4 +1,4 @@
-//! Who does the work for a model: this machine, or a server elsewhere.
+//! The backend of each model: this machine, or a remote server.
 
 use crate::{
     limits::Unfinished,
@@ -11,27 +11,27 @@ use std::{collections::HashMap, sync::Arc};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-/// Everything that work can be given to.
+/// All backends.
 #[derive(Debug)]
 pub struct Backends {
     pool: Arc<Pool>,
-    /// By the model's id. They go before models of this machine.
+    /// Remote servers by model id. They take precedence over models of this machine.
     remotes: HashMap<String, Arc<Remote>>,
 }
 
-/// Why the servers elsewhere cannot be used as configured.
+/// Error in the configuration of the remote servers.
 #[derive(Debug, thiserror::Error)]
 pub enum BackendsError {
-    /// One of them is told something impossible.
+    /// The configuration of one server is invalid.
     #[error(transparent)]
     Remote(#[from] RemoteError),
-    /// Two are to serve the same model.
+    /// Two servers are configured for the same model.
     #[error("[[remote]]: two servers are to serve the model {0}; give it to one of them")]
     Twice(String),
 }
 
 impl Backends {
-    /// The models of this machine, and servers for others.
+    /// Backends for the models of this machine and for those of `remotes`.
     pub fn new(pool: Arc<Pool>, remotes: Vec<RemoteConfig>) -> Result<Self, BackendsError> {
         let mut by_model = HashMap::new();
         for config in remotes {
@@ -49,25 +49,25 @@ impl Backends {
         &self.pool
     }
 
-    /// What is counted: all work that is done here.
+    /// The counters of all work, local and remote.
     pub fn metrics(&self) -> &Arc<Metrics> {
         self.pool.metrics()
     }
 
-    /// The servers elsewhere, in no order.
+    /// The remote servers, in no particular order.
     pub fn remotes(&self) -> impl Iterator<Item = &Arc<Remote>> {
         self.remotes.values()
     }
 
-    /// Looks after the health of the servers until `stop`.
+    /// Checks the health of the remote servers at intervals, until `stop`.
     pub fn watch(&self, stop: &CancellationToken) {
         for remote in self.remotes() {
             remote.watch(stop.clone());
         }
     }
 
-    /// Makes an answer for whoever asks and waits; `pieces` gets its text as it grows. Dropping the returned future ends
-    /// the work.
+    /// Generates an answer for a direct caller; `pieces` gets its text as it grows. Dropping the returned future ends the
+    /// work.
     pub async fn generate(
         &self,
         work: &Generation,
@@ -76,7 +76,7 @@ impl Backends {
         self.generate_for(Caller::Direct, work, pieces).await
     }
 
-    /// As [`Self::generate`], for this caller.
+    /// As [`Self::generate`], for `caller`.
     pub async fn generate_for(
         &self,
         caller: Caller,
@@ -92,12 +92,12 @@ impl Backends {
         outcome
     }
 
-    /// Scores answers for whoever asks and waits. Dropping the returned future ends the work.
+    /// Scores answers for a direct caller. Dropping the returned future ends the work.
     pub async fn score(&self, work: &Scoring) -> Result<Scored, Unfinished> {
         self.score_for(Caller::Direct, work).await
     }
 
-    /// As [`Self::score`], for this caller.
+    /// As [`Self::score`], for `caller`.
     pub async fn score_for(&self, caller: Caller, work: &Scoring) -> Result<Scored, Unfinished> {
         let under_way = self.metrics().begin(WorkKind::Score);
         let outcome = match self.remotes.get(&work.model) {

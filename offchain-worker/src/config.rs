@@ -5,7 +5,10 @@
 //! say (with `_` for `-`), `[generator."NAME"]` what concerns one model, and each `[[remote]]` is a server that does
 //! the work for one model. A key that nobody knows is an error.
 
-use crate::{door::DoorLimits, remote::RemoteConfig, runner::Program, token::Token};
+use crate::{
+    door::DoorLimits, evaluator::precision::Precision, remote::RemoteConfig, runner::Program, token::Token,
+};
+use clap::ValueEnum as _;
 use serde::Deserialize;
 use std::{
     collections::BTreeMap,
@@ -60,6 +63,8 @@ pub struct Settings {
     pub context: u32,
     /// Most tokens, padding included, that an evaluator takes at once.
     pub batch_tokens: usize,
+    /// The arithmetic that an evaluator may use.
+    pub score_precision: Precision,
     /// Bytes that all models in memory may take together.
     pub memory: u64,
     /// How long one job may run before it fails with `deadline_exceeded`.
@@ -89,6 +94,7 @@ impl Default for Settings {
             context: 4096,
             // On a processor few rows at a time are fastest: what they need stays in its caches.
             batch_tokens: 512,
+            score_precision: Precision::Auto,
             memory: machine_memory() / 5 * 4,
             job_time: Duration::from_secs(600),
             queue_limit: 1024,
@@ -243,6 +249,11 @@ pub struct EngineArgs {
     #[arg(long, value_name = "TOKENS", env = "POQ_BATCH_TOKENS")]
     pub batch_tokens: Option<u32>,
 
+    /// Arithmetic of evaluators: auto takes bf16 (OpenVINO) where it is measured at load to be faster with scores that stay
+    /// within 0.001; fp32 is what the file says, always [default: auto]
+    #[arg(long, value_enum, value_name = "ARITHMETIC", env = "POQ_SCORE_PRECISION")]
+    pub score_precision: Option<Precision>,
+
     /// Memory that all loaded models may take together; the one unused for longest leaves first [default: four fifths of
     /// what machine or container has]
     #[arg(long, value_name = "MIB", env = "POQ_MEMORY_MIB")]
@@ -382,6 +393,7 @@ impl EngineArgs {
             gpu_layers: self.gpu_layers.or(file.gpu_layers),
             context: self.context.or(file.context),
             batch_tokens: self.batch_tokens.or(file.batch_tokens),
+            score_precision: self.score_precision.or(file.score_precision),
             memory_mib: self.memory_mib.or(file.memory_mib),
             job_seconds: self.job_seconds.or(file.job_seconds),
             queue_limit: self.queue_limit.or(file.queue_limit),
@@ -425,6 +437,8 @@ impl EngineArgs {
         for (name, number) in numbers {
             add(name, number.map(|number| number.to_string()).as_deref().map(OsStr::new));
         }
+        let precision = self.score_precision.and_then(|precision| precision.to_possible_value());
+        add("--score-precision", precision.as_ref().map(|value| OsStr::new(value.get_name())));
         arguments.extend(self.demo_models.then(|| "--demo-models".into()));
         arguments
     }
@@ -449,6 +463,7 @@ impl EngineArgs {
             gpu_layers: self.gpu_layers,
             context: small("--context", self.context, 64, 1_048_576, defaults.context)?,
             batch_tokens: size("--batch-tokens", self.batch_tokens, 16, 1_048_576, defaults.batch_tokens)?,
+            score_precision: self.score_precision.unwrap_or(defaults.score_precision),
             memory: number("--memory-mib", self.memory_mib, 1, 1 << 40, defaults.memory / MIB)?
                 .saturating_mul(MIB),
             job_time: Duration::from_secs(number(
@@ -677,6 +692,7 @@ mod tests {
             (defaults.queue_limit, defaults.max_body_bytes, defaults.retention)
         );
         assert_eq!(settings.door, defaults.door);
+        assert_eq!(settings.score_precision, defaults.score_precision);
         assert_eq!(example.api.listen, Some(loopback(DEFAULT_PORT)));
         assert!(!example.api.allow_remote && example.remote.is_empty() && example.generator.is_empty());
     }

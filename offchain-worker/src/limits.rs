@@ -1,4 +1,4 @@
-//! What may end a job before its work is done.
+//! The end of a job before its work is done: deadline, cancellation, failure.
 
 use poq_primitives::job::{FailureReason, JobError};
 use std::{
@@ -7,22 +7,22 @@ use std::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// Says "stop" to whoever holds a copy. Once set it stays set.
+/// Cancellation flag, shared by all copies. Once set, it stays set.
 #[derive(Clone, Debug, Default)]
 pub struct Cancel(Arc<CancellationToken>);
 
 impl Cancel {
-    /// Asks every holder of a copy to stop.
+    /// Sets the flag in all copies.
     pub fn set(&self) {
         self.0.cancel();
     }
 
-    /// Whether someone asked to stop.
+    /// Whether the flag is set.
     pub fn is_set(&self) -> bool {
         self.0.is_cancelled()
     }
 
-    /// Waits until someone asks to stop.
+    /// Waits until the flag is set.
     pub async fn cancelled(&self) {
         self.0.cancelled().await;
     }
@@ -33,43 +33,42 @@ impl Cancel {
     }
 }
 
-/// How long a job may run, and whether it is still wanted. Backends ask between steps that cannot be
-/// interrupted.
+/// Deadline and cancellation of a job. Backends check both between steps that cannot be interrupted.
 #[derive(Clone, Debug)]
 pub struct Limits {
     deadline: Option<Instant>,
     cancel: Cancel,
 }
 
-/// Why a job gave no result.
+/// Reason why a job gave no result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unfinished {
-    /// It failed, for good.
+    /// The job failed and is not tried again.
     Failed(JobError),
-    /// Nobody wants the result any more, or the engine is stopping.
+    /// The result is no longer wanted, or the engine is stopping.
     Cancelled,
-    /// The process with the model died under it, in this way.
+    /// The model's process died during the job; the text says how.
     Died(String),
 }
 
 impl Limits {
-    /// The job may run for `time` from now on, unless `cancel` is set before.
+    /// Limits with a deadline `time` from now, and `cancel`.
     pub fn new(time: Duration, cancel: Cancel) -> Self {
         // A time beyond the clock's range is no limit.
         Self { deadline: Instant::now().checked_add(time), cancel }
     }
 
-    /// The job may run until `cancel` is set.
+    /// Limits without a deadline.
     pub fn until(cancel: Cancel) -> Self {
         Self { deadline: None, cancel }
     }
 
-    /// Nothing ends the job early.
+    /// No limits.
     pub fn none() -> Self {
         Self { deadline: None, cancel: Cancel::default() }
     }
 
-    /// `Ok` while the job may go on.
+    /// `Ok` while the deadline is ahead and the job is not cancelled.
     pub fn check(&self) -> Result<(), Unfinished> {
         if self.cancel.is_set() {
             return Err(Unfinished::Cancelled);
@@ -87,22 +86,22 @@ impl Unfinished {
         Self::Failed(JobError { code, message: message.into() })
     }
 
-    /// The job asks for something that cannot be done.
+    /// The job is not valid.
     pub fn invalid(message: impl Into<String>) -> Self {
         Self::failed(FailureReason::InvalidJob, message)
     }
 
-    /// The model is not here, or does not load.
+    /// The model is not on this machine, or does not load.
     pub fn unavailable(message: impl Into<String>) -> Self {
         Self::failed(FailureReason::ModelUnavailable, message)
     }
 
-    /// Who asked for the text as it grows does not read it.
+    /// The caller does not read the streamed text fast enough.
     pub fn slow_reader() -> Self {
         Self::failed(FailureReason::DeadlineExceeded, "the text was not read as fast as it came")
     }
 
-    /// It took longer than it may.
+    /// The deadline has passed.
     pub fn late() -> Self {
         Self::failed(FailureReason::DeadlineExceeded, "the job took longer than it may")
     }

@@ -7,7 +7,10 @@ use crate::{
     generator::GeneratorOptions,
     limits::Unfinished,
     metrics::Metrics,
-    models::shelf::{Entry, ModelKind, Shelf},
+    models::{
+        needs::{estimate, Usage},
+        shelf::{Entry, ModelKind, Shelf},
+    },
     runner::{child::resident_bytes, protocol::Load, Program, Runner, StartError},
     suspects::{Fingerprint, Standing, Suspects},
     turns::{Turn, Turns},
@@ -366,8 +369,11 @@ impl Pool {
                 entry.name
             )));
         }
-        // Before a model was ever loaded, its files are the best guess.
-        let bytes = self.lock().sizes.get(id).copied().unwrap_or(entry.bytes);
+        let known = self.lock().sizes.get(id).copied();
+        let bytes = match known {
+            Some(bytes) => bytes,
+            None => self.estimate(&entry).await?,
+        };
         self.check_fits(&entry.name, bytes)?;
         let mut state = self.lock();
         if let Some(next) = self.take_up(&mut state, caller, id) {
@@ -383,6 +389,13 @@ impl Pool {
         let outcome = outcome.boxed().shared();
         state.loading.insert(id.to_owned(), Loading { bytes, outcome: outcome.clone() });
         Ok(Next::Load(outcome))
+    }
+
+    /// Expected size of a model that was not loaded before, in bytes.
+    async fn estimate(&self, entry: &Arc<Entry>) -> Result<u64, Unfinished> {
+        let (entry, usage) = (Arc::clone(entry), Usage::of(&self.settings));
+        let estimated = tokio::task::spawn_blocking(move || estimate(&entry, &usage)).await;
+        estimated.map_err(|_| Unfinished::internal("estimating a model's size failed"))
     }
 
     fn check_fits(&self, name: &str, bytes: u64) -> Result<(), Unfinished> {
@@ -484,7 +497,7 @@ impl Pool {
         let load = self.order_for(entry).map_err(Unfinished::unavailable)?;
         let begun = Instant::now();
         let patience = self.settings.job_time.clamp(*PATIENCE.start(), *PATIENCE.end());
-        match Runner::start(&self.program, &load, patience).await {
+        match self.start_runner(&entry.name, &load, patience).await {
             Ok(runner) => {
                 let bytes = resident_bytes(runner.pid).unwrap_or(entry.bytes).max(entry.bytes);
                 tracing::info!(
@@ -519,6 +532,22 @@ impl Pool {
         }
     }
 
+    /// Starts the model's process. If it dies while an evaluator tries bf16, the evaluator is loaded without.
+    async fn start_runner(&self, name: &str, load: &Load, patience: Duration) -> Result<Runner, StartError> {
+        let started = Runner::start(&self.program, load, patience).await;
+        match (started, load.without_bf16()) {
+            (Err(StartError::Died(how)), Some(load)) => {
+                tracing::warn!(
+                    model = name,
+                    how,
+                    "its process died while bf16 was tried; it is loaded without"
+                );
+                Runner::start(&self.program, &load, patience).await
+            }
+            (started, _) => started,
+        }
+    }
+
     /// How many orders the runner is given at a time. A generator works on as many as it has contexts.
     fn turns_of(&self, entry: &Entry) -> usize {
         match entry.kind {
@@ -541,8 +570,13 @@ impl Pool {
                 Load::Generator { path: entry.path.clone(), options }
             }
             ModelKind::Evaluator => {
-                let options =
-                    EvaluatorOptions { threads: settings.score_threads, batch_tokens: settings.batch_tokens };
+                let options = EvaluatorOptions {
+                    threads: settings.score_threads,
+                    batch_tokens: settings.batch_tokens,
+                    precision: settings.score_precision,
+                    causal_threads: settings.threads,
+                    gpu_layers: settings.gpu_layers,
+                };
                 Load::Evaluator { folder: entry.path.clone(), options }
             }
         })

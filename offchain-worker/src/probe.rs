@@ -1,34 +1,34 @@
-//! Asking an engine how it is, as the node beside it does.
+//! Health checks of an engine, as the node beside it makes them.
 
 use crate::api::{health::Health, models::ModelInfo};
 use reqwest::{redirect::Policy, Client, Response, StatusCode};
 use serde::de::DeserializeOwned;
 use std::time::Duration;
 
-/// How long an engine may take to answer.
+/// Timeout of one request.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Why an engine does not say how it is.
+/// Reason why an engine gave no answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Silence {
-    /// It wants another token.
+    /// The engine refused the token.
     #[error("it refuses the token")]
     Refused,
-    /// Nothing that answers as an engine does. The text is the same for the same cause.
+    /// No engine answered. The same cause always gives the same text.
     #[error("{0}")]
     Down(String),
 }
 
-/// Asks engines.
+/// HTTP client for health checks.
 #[derive(Clone, Debug)]
 pub struct Probe {
     client: Client,
 }
 
 impl Probe {
-    /// Ready to ask. Fails where no HTTPS client can be made.
+    /// A client. Fails where no HTTPS client can be made.
     pub fn new() -> Result<Self, Silence> {
-        // Another part of the process may have installed it already, which is as good.
+        // Fails if another part of the process has installed it already; then that one is used.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = Client::builder().redirect(Policy::none()).no_proxy().timeout(PATIENCE).build();
         Ok(Self { client: client.map_err(down)? })
@@ -47,7 +47,7 @@ impl Probe {
     }
 }
 
-/// What was asked for; `None` if the engine does not have it.
+/// The requested value; `None` if the engine does not have it.
 async fn read<T: DeserializeOwned>(response: Response) -> Result<Option<T>, Silence> {
     match response.status() {
         StatusCode::OK => response.json().await.map(Some).map_err(down),
@@ -57,7 +57,7 @@ async fn read<T: DeserializeOwned>(response: Response) -> Result<Option<T>, Sile
     }
 }
 
-/// The innermost cause: the others say where, not why.
+/// The innermost cause of the error: the outer ones only repeat the address.
 fn down(error: reqwest::Error) -> Silence {
     if error.is_timeout() {
         return Silence::Down("no answer in time".to_owned());

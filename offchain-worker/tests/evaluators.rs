@@ -261,7 +261,7 @@ fn a_batch_gives_what_each_pair_gives_alone_in_their_order() {
     let alone = run(&evaluator, &work);
     for batch_tokens in [0, 1, 40, 127, 128, 256, 4096, usize::MAX] {
         let own = folder.path().join("models/hand-made");
-        evaluator = Evaluator::load(&own, &EvaluatorOptions { threads: 1, batch_tokens }).unwrap();
+        evaluator = Evaluator::load(&own, &EvaluatorOptions { batch_tokens, ..options() }).unwrap();
         let together = run(&evaluator, &batched(&work));
         assert!(near(&alone.raw, &together.raw, 1e-5), "{batch_tokens}: {alone:?} {together:?}");
         assert_eq!(alone.tokens, together.tokens, "padding does not count");
@@ -503,7 +503,7 @@ fn batches_of_any_texts_equal_the_pairs_alone() {
     let mut runner = proptest::test_runner::TestRunner::default();
     runner
         .run(&(any::<String>(), texts, 0_usize..600), |(question, answers, batch_tokens)| {
-            let evaluator = Evaluator::load(&own, &EvaluatorOptions { threads: 1, batch_tokens }).unwrap();
+            let evaluator = Evaluator::load(&own, &EvaluatorOptions { batch_tokens, ..options() }).unwrap();
             let work = Scoring { model: String::new(), question, answers, alone: true };
             let (alone, together) = (run(&evaluator, &work), run(&evaluator, &batched(&work)));
             prop_assert!(near(&alone.raw, &together.raw, 1e-5));

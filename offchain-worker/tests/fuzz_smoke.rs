@@ -102,6 +102,11 @@ fn manifests_and_configurations() {
 }
 
 #[test]
+fn heads_of_models() {
+    try_out("gguf", 5_000, bodies::gguf);
+}
+
+#[test]
 fn judged_answers() {
     try_out("calibration", 10_000, bodies::calibration);
 }
@@ -129,6 +134,5 @@ fn schemas() {
 
 #[test]
 fn model_files() {
-    try_out("gguf", 5_000, bodies::gguf);
     try_out("weights", 5_000, bodies::weights);
 }

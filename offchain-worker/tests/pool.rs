@@ -9,7 +9,10 @@ use poq_worker::{
     aborts::MOST_DEATHS,
     config::Settings,
     limits::Unfinished,
-    models::shelf::ModelKind,
+    models::{
+        needs::{estimate, Usage},
+        shelf::ModelKind,
+    },
     pool::{Pool, Presence},
     store::now_ms,
     work::{Caller, Generated, Generation, Scoring},
@@ -321,6 +324,27 @@ async fn the_model_unused_for_longest_makes_room() {
     let (code, message) = failure(tiny.generate(&ask(&strong, "Hello"), None).await);
     assert_eq!(code, FailureReason::ModelUnavailable);
     assert!(message.contains("--memory-mib"), "{message}");
+}
+
+#[tokio::test]
+async fn before_its_first_load_a_model_counts_with_its_contexts() {
+    let folder = folder_with_models();
+    let shelf = shelf(folder.path());
+    for name in ["poq-demo-strong", "poq-demo-evaluator"] {
+        let entry = shelf.named(name).unwrap();
+        let need = estimate(&entry, &Usage::of(&Settings::default()));
+        assert!(need >= entry.bytes);
+        for (memory, begun) in [(need - 1, 0), (need, 1)] {
+            let pool = pool(folder.path(), Settings { memory, ..Settings::default() });
+            // One that fits by the estimate is loaded, and then its process turns out to be larger.
+            let (code, message) = failure(pool.load(&entry).await);
+            assert_eq!(code, FailureReason::ModelUnavailable);
+            assert!(message.contains("--memory-mib"), "{message}");
+            let loads = format!("poq_model_loads_total{{model=\"{name}\"}} {begun}\n");
+            let metrics = pool.metrics().text().unwrap();
+            assert_eq!(metrics.contains(&loads), begun > 0, "{metrics}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -2,9 +2,14 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
 use poq_worker::{
-    evaluator::{Evaluator, EvaluatorOptions},
+    evaluator::{precision::Arithmetic, Evaluator, EvaluatorOptions},
     limits::Limits,
-    models::manifest::{Manifest, Pooling},
+    models::{
+        add::{add, Options},
+        manifest::{Classes, Manifest, Pooling},
+        shelf::Shelf,
+        source::Source,
+    },
     work::{Scored, Scoring},
 };
 use serde::Deserialize;
@@ -16,9 +21,27 @@ use std::{
 /// What 32-bit floats leave: sums in another order.
 const TOLERANCE: f64 = 1e-4;
 
+/// Cross-encoders that ONNX Runtime runs.
+const CROSS_ENCODERS: [&str; 8] = [
+    "bert",
+    "roberta",
+    "deberta-v3",
+    "xlm-roberta",
+    "modernbert",
+    "bert-two-classes",
+    "bert-entailment",
+    "bert-fp16",
+];
+
+/// A causal model that llama.cpp runs.
+const CAUSAL: &str = "qwen3-reranker";
+
 #[derive(Deserialize)]
 struct Reference {
     max_tokens: usize,
+    /// Largest distance of a number, where the file has 16-bit floats or llama.cpp keeps some.
+    #[serde(default = "tolerance")]
+    tolerance: f64,
     pairs: Vec<Pair>,
 }
 
@@ -38,6 +61,22 @@ struct Pair {
     cosine_cls: Option<f64>,
 }
 
+fn tolerance() -> f64 {
+    TOLERANCE
+}
+
+impl Pair {
+    /// The number that its logits make: one, (no, yes), or three of which the second is the entailment.
+    fn number(&self) -> f64 {
+        match self.logits.as_slice() {
+            [logit] => *logit,
+            [no, yes] => yes - no,
+            [against, entailed, neutral] => entailed - (against.exp() + neutral.exp()).ln(),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
 fn shape(name: &str) -> (PathBuf, Reference) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/shapes").join(name);
     let reference: Reference =
@@ -46,8 +85,12 @@ fn shape(name: &str) -> (PathBuf, Reference) {
     (folder, reference)
 }
 
+fn options(batch_tokens: usize) -> EvaluatorOptions {
+    EvaluatorOptions { threads: 1, causal_threads: 1, batch_tokens, ..EvaluatorOptions::default() }
+}
+
 fn load(folder: &Path, batch_tokens: usize) -> Evaluator {
-    Evaluator::load(folder, &EvaluatorOptions { threads: 1, batch_tokens }).unwrap()
+    Evaluator::load(folder, &options(batch_tokens)).unwrap()
 }
 
 fn score(evaluator: &Evaluator, question: &str, answers: Vec<String>, alone: bool) -> Scored {
@@ -66,39 +109,182 @@ fn numbers(evaluator: &Evaluator, pairs: &[Pair], alone: bool) -> Vec<f64> {
     pairs.iter().enumerate().map(of_pair).collect()
 }
 
-fn assert_near(name: &str, pairs: &[Pair], found: &[f64], expected: &[f64]) {
-    for ((pair, found), expected) in pairs.iter().zip(found).zip(expected) {
-        let near = (found - expected).abs() <= TOLERANCE;
+fn assert_near(name: &str, reference: &Reference, found: &[f64], expected: &[f64]) {
+    for ((pair, found), expected) in reference.pairs.iter().zip(found).zip(expected) {
+        let near = (found - expected).abs() <= reference.tolerance;
         assert!(near, "{name}: {found} and not {expected} for {:?}, {:?}", pair.question, pair.answer);
     }
 }
 
 #[test]
 fn cross_encoders_give_the_logits_of_transformers() {
-    for name in ["bert", "roberta", "deberta-v3", "bert-two-classes"] {
+    for name in CROSS_ENCODERS {
         let (folder, reference) = shape(name);
-        let expected: Vec<f64> = reference
-            .pairs
-            .iter()
-            .map(|pair| match pair.logits.as_slice() {
-                [logit] => *logit,
-                [no, yes] => yes - no,
-                other => panic!("{other:?}"),
-            })
-            .collect();
-        let spread = expected.iter().fold(0.0_f64, |most, logit| most.max((logit - expected[0]).abs()));
-        assert!(spread > 100.0 * TOLERANCE, "{name}: the numbers differ enough to tell them apart: {spread}");
+        let expected = expected(name, &reference);
         for (alone, batch_tokens) in [(true, 0), (false, 4096), (false, 150)] {
             let evaluator = load(&folder, batch_tokens);
             assert_eq!(evaluator.manifest().max_tokens, reference.max_tokens);
-            assert_near(name, &reference.pairs, &numbers(&evaluator, &reference.pairs, alone), &expected);
+            assert_near(name, &reference, &numbers(&evaluator, &reference.pairs, alone), &expected);
+        }
+    }
+}
+
+/// The numbers of the reference, which differ enough to tell the pairs apart.
+fn expected(name: &str, reference: &Reference) -> Vec<f64> {
+    let expected: Vec<f64> = reference.pairs.iter().map(Pair::number).collect();
+    let spread = expected.iter().fold(0.0_f64, |most, number| most.max((number - expected[0]).abs()));
+    assert!(spread > 20.0 * reference.tolerance, "{name}: {spread}");
+    expected
+}
+
+#[test]
+fn a_causal_model_gives_the_logits_of_transformers() {
+    let (folder, reference) = shape(CAUSAL);
+    let evaluator = load(&folder, 0);
+    assert_eq!(evaluator.arithmetic(), Arithmetic::Llama);
+    let expected = expected(CAUSAL, &reference);
+    for alone in [true, false] {
+        assert_near(CAUSAL, &reference, &numbers(&evaluator, &reference.pairs, alone), &expected);
+    }
+    // The tokens are those that the network was trained on, whatever the texts spell, and as many as it takes.
+    let mut longest = 0;
+    for pair in &reference.pairs {
+        let scored = score(&evaluator, &pair.question, vec![pair.answer.clone()], true);
+        assert_eq!(scored.tokens as usize, pair.ids.len(), "{:?}, {:?}", pair.question, pair.answer);
+        let softmax = 1.0 / (1.0 + (-scored.raw[0]).exp());
+        assert!((f64::from(scored.scores[0]) / 1e6 - softmax).abs() < 1e-6);
+        longest = longest.max(pair.ids.len());
+    }
+    assert_eq!(longest, reference.max_tokens, "some pairs had to be cut");
+}
+
+#[test]
+fn control_tokens_in_a_text_do_not_speak_to_a_causal_model() {
+    let (folder, _) = shape(CAUSAL);
+    let evaluator = load(&folder, 0);
+    let tokens = |question: &str, answer: &str| score(&evaluator, question, vec![answer.into()], true).tokens;
+    let nothing = tokens("", "");
+    for control in ["<|im_end|>", "<|im_start|>", "<|endoftext|>"] {
+        // One token if it were special.
+        assert!(tokens("", control) > nothing + 4 && tokens(control, "") > nothing + 4, "{control}");
+    }
+    // A text that spells the place of another one is text.
+    assert!(tokens("{answer}", "{question}") > nothing + 6);
+    // Whatever comes is scored: long words, no end, zero bytes.
+    for odd in
+        ["a".repeat(100_000), "7".repeat(100_000), " ".repeat(100_000), "\0".repeat(9), "🦀".repeat(9_999)]
+    {
+        let scored = score(&evaluator, &odd, vec![odd.clone(), "Paris.".into()], true);
+        assert!(scored.raw.iter().all(|number| number.is_finite()));
+    }
+}
+
+/// The causal model with its manifest changed; the error if it does not load.
+fn changed(change: impl FnOnce(&mut Manifest)) -> Result<Evaluator, String> {
+    let (folder, _) = shape(CAUSAL);
+    let other = tempfile::tempdir().unwrap();
+    fs::copy(folder.join("model.gguf"), other.path().join("model.gguf")).unwrap();
+    let mut manifest = Manifest::parse(&fs::read(folder.join("poq.json")).unwrap()).unwrap();
+    change(&mut manifest);
+    fs::write(other.path().join("poq.json"), manifest.to_json()).unwrap();
+    Evaluator::load(other.path(), &options(0))
+}
+
+#[test]
+fn a_causal_model_that_cannot_judge_is_found_out_when_it_is_loaded() {
+    type Change = fn(&mut Manifest);
+    let cases: [(Change, &str); 5] = [
+        (|m| m.judge.as_mut().unwrap().yes = "yes, indeed".into(), "judge.yes"),
+        (|m| m.judge.as_mut().unwrap().no = "nonsense".into(), "judge.no"),
+        (|m| m.max_tokens = 129, "knows 128 positions"),
+        (|m| m.max_tokens = 16, "the prompt alone has"),
+        (|m| m.judge = None, "needs `judge`"),
+    ];
+    for (change, said) in cases {
+        let error = changed(change).unwrap_err();
+        assert!(error.contains(said) && error.lines().count() == 1, "{error}");
+    }
+    // Tokens that are control tokens may be the answer, and the other way round the number is.
+    let judge = |yes: &str, no: &str| {
+        let (yes, no) = (yes.to_owned(), no.to_owned());
+        let evaluator = changed(|m| {
+            let judge = m.judge.as_mut().unwrap();
+            (judge.yes, judge.no) = (yes, no);
+        });
+        score(&evaluator.unwrap(), "Why?", vec!["Because.".into()], true).raw[0]
+    };
+    assert!((judge("yes", "no") + judge("no", "yes")).abs() < 1e-6);
+    judge("<|im_end|>", "no");
+    let (folder, _) = shape("bert");
+    let onnx = tempfile::tempdir().unwrap();
+    for file in ["model.onnx", "tokenizer.json"] {
+        fs::copy(folder.join(file), onnx.path().join(file)).unwrap();
+    }
+    let manifest = fs::read_to_string(shape(CAUSAL).0.join("poq.json")).unwrap();
+    fs::write(onnx.path().join("poq.json"), manifest.replace("model.gguf", "model.onnx")).unwrap();
+    assert_eq!(Evaluator::load(onnx.path(), &options(0)).unwrap_err(), "is not a GGUF file");
+}
+
+#[test]
+fn labels_and_network_have_to_go_together() {
+    for (name, labels) in [("bert", 3), ("bert-two-classes", 3), ("bert-entailment", 2)] {
+        let (folder, _) = shape(name);
+        let other = tempfile::tempdir().unwrap();
+        for file in ["model.onnx", "tokenizer.json"] {
+            fs::copy(folder.join(file), other.path().join(file)).unwrap();
+        }
+        let mut manifest = Manifest::parse(&fs::read(folder.join("poq.json")).unwrap()).unwrap();
+        let names = ["contradiction", "entailment", "neutral"].iter().take(labels);
+        let names = names.map(|name| (*name).to_owned()).collect();
+        manifest.classes = Some(Classes { labels: names, score: "entailment".into() });
+        fs::write(other.path().join("poq.json"), manifest.to_json()).unwrap();
+        let error = Evaluator::load(other.path(), &options(0)).unwrap_err();
+        assert!(error.contains(&format!("{labels} labels")) && error.lines().count() == 1, "{error}");
+        if name == "bert-entailment" {
+            manifest.classes = None;
+            fs::write(other.path().join("poq.json"), manifest.to_json()).unwrap();
+            let error = Evaluator::load(other.path(), &options(0)).unwrap_err();
+            assert!(error.contains("\"classes\""), "{error}");
         }
     }
 }
 
 #[test]
+fn labels_are_understood_or_refused_when_a_model_is_added() {
+    let (folder, _) = shape("bert-entailment");
+    let add_with = |labels: &str, score_label: Option<&str>| {
+        let (from, store) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        for file in ["model.onnx", "tokenizer.json"] {
+            fs::copy(folder.join(file), from.path().join(file)).unwrap();
+        }
+        let architecture = r#""architectures": ["BertForSequenceClassification"]"#;
+        let config = format!("{{{architecture}, \"max_position_embeddings\": 48, \"id2label\": {labels}}}");
+        fs::write(from.path().join("config.json"), config).unwrap();
+        let shelf = Shelf::new(store.path().join("models"), store.path().join("digests.json"));
+        let options = Options {
+            name: Some("judge".into()),
+            score_label: score_label.map(str::to_owned),
+            ..Options::default()
+        };
+        let added = add(&shelf, &Source::Local(from.path().to_owned()), &options)?;
+        assert!(load(&added.entry.path, 0).manifest().classes.is_some());
+        let manifest = added.entry.manifest.clone().unwrap();
+        Ok::<_, String>((manifest, store))
+    };
+    let nli = r#"{"0": "CONTRADICTION", "1": "ENTAILMENT", "2": "NEUTRAL"}"#;
+    let (manifest, _store) = add_with(nli, None).unwrap();
+    assert_eq!(manifest.classes.unwrap().place(), Some(1));
+    let stars = r#"{"0": "bad", "1": "so-so", "2": "good"}"#;
+    let error = add_with(stars, None).unwrap_err();
+    assert!(error.contains("bad, so-so, good") && error.contains("--score-label"), "{error}");
+    assert!(add_with(stars, Some("best")).unwrap_err().contains("no label \"best\""));
+    let (manifest, _store) = add_with(stars, Some("good")).unwrap();
+    assert_eq!(manifest.classes.unwrap().place(), Some(2));
+}
+
+#[test]
 fn cross_encoders_see_as_many_tokens_as_transformers() {
-    for name in ["bert", "roberta", "deberta-v3", "bert-two-classes"] {
+    for name in CROSS_ENCODERS {
         let (folder, reference) = shape(name);
         let evaluator = load(&folder, 0);
         let mut longest = 0;
@@ -129,7 +315,7 @@ fn bi_encoders_give_the_cosines_of_transformers() {
         for (alone, batch_tokens) in [(true, 0), (false, 4096), (false, 100)] {
             let evaluator = load(other.path(), batch_tokens);
             let found = numbers(&evaluator, &reference.pairs, alone);
-            assert_near("minilm-like-bi", &reference.pairs, &found, &expected);
+            assert_near("minilm-like-bi", &reference, &found, &expected);
         }
     }
     let evaluator = load(&folder, 0);

@@ -83,6 +83,7 @@ async fn measure(args: &Args, report: &mut Report) -> anyhow::Result<()> {
     jobs::measure(report).await.context("job round trip")?;
     mixed::measure(report).await.context("mixed requests")?;
     scoring::one_pair(args, report).await.context("one pair")?;
+    scoring::one_pair_bf16(args, report).await.context("one pair in bf16")?;
     scoring::many_pairs(args, report).await.context("256 pairs")?;
     shapes::measure(args, report).await.context("scoring by length")?;
     generation::measure(args, report).await.context("generation")

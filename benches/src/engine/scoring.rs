@@ -1,7 +1,7 @@
 //! Scoring, beside sentence-transformers and ONNX Runtime called from Python, on the same weights.
 
 use crate::engine::Args;
-use anyhow::Context as _;
+use anyhow::{bail, Context as _};
 use poq_benches::{
     report::{Figure, Report},
     samples::median,
@@ -9,11 +9,14 @@ use poq_benches::{
 use poq_worker::{
     aborts::Aborts,
     config::Settings,
-    evaluator::batches,
+    evaluator::{
+        batches,
+        precision::{Arithmetic, Precision},
+    },
     metrics::Metrics,
-    models::shelf::{Shelf, CACHE},
+    models::shelf::{Entry, Shelf, CACHE},
     pool::Pool,
-    runner::Program,
+    runner::{protocol::Facts, Program},
     work::Scoring,
 };
 use serde::Deserialize;
@@ -73,7 +76,7 @@ pub async fn one_pair(args: &Args, report: &mut Report) -> anyhow::Result<()> {
     let work = scoring_of(&read(&file)?, true);
     for (weights, most) in [("fp32", 45.0), ("int8", 25.0)] {
         let name = format!("minilm-cross-{weights}");
-        let engine = Engine::evaluator(args, &name)?;
+        let (engine, _) = Engine::evaluator(args, &name, Precision::Fp32).await?;
         let (mut ours, mut theirs) = (Vec::new(), Vec::new());
         for _ in 0..args.turns {
             ours.push(engine.time(&work, Time::Runs(10)).await?);
@@ -87,12 +90,34 @@ pub async fn one_pair(args: &Args, report: &mut Report) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The same in bf16 beside 32-bit floats, where this machine can.
+pub async fn one_pair_bf16(args: &Args, report: &mut Report) -> anyhow::Result<()> {
+    let work = scoring_of(&read(&args.pairs.join("pair-512.jsonl"))?, true);
+    let name = "minilm-cross-fp32";
+    let (bf16, arithmetic) = Engine::evaluator(args, name, Precision::Auto).await?;
+    if !matches!(arithmetic, Arithmetic::Bf16(_)) {
+        println!("bf16 is left out: {}", arithmetic.in_words());
+        return Ok(());
+    }
+    let (fp32, _) = Engine::evaluator(args, name, Precision::Fp32).await?;
+    let (mut ours, mut reference) = (Vec::new(), Vec::new());
+    for _ in 0..args.turns {
+        ours.push(bf16.time(&work, Time::Runs(10)).await?);
+        reference.push(fp32.time(&work, Time::Runs(10)).await?);
+    }
+    let ratio = median(&reference) / median(&ours);
+    let ours: Vec<f64> = ours.iter().map(|seconds| seconds * 1e3).collect();
+    let figure = Figure::of("engine/one pair of 512 tokens, MiniLM-L6 bf16", &ours, "ms");
+    report.add(figure.against("the engine in fp32", ratio).ratio_at_least(1.54));
+    Ok(())
+}
+
 /// The throughput of 256 pairs of mixed length.
 pub async fn many_pairs(args: &Args, report: &mut Report) -> anyhow::Result<()> {
     let file = args.pairs.join("pairs-256.jsonl");
     let pairs = read(&file)?;
     let (work, name) = (scoring_of(&pairs, false), "minilm-cross-fp32");
-    let engine = Engine::evaluator(args, name)?;
+    let (engine, _) = Engine::evaluator(args, name, Precision::Fp32).await?;
     let folder = tempfile::tempdir()?;
     let same = folder.path().join("batches.jsonl");
     let lengths: Vec<usize> = pairs.iter().map(|pair| pair.tokens).collect();
@@ -123,6 +148,7 @@ pub struct Engine {
     pub pool: Arc<Pool>,
     /// The model's id.
     pub model: String,
+    entry: Arc<Entry>,
     _data: tempfile::TempDir,
 }
 
@@ -136,13 +162,20 @@ impl Engine {
         let model = entry.id.clone().map_err(anyhow::Error::msg)?;
         let program = Program { path: args.worker.clone(), arguments: vec!["model-runner".into()] };
         let pool = Pool::new(shelf, settings, program, Aborts::open(data.path()), Metrics::new()?);
-        Ok(Self { pool, model, _data: data })
+        Ok(Self { pool, model, entry, _data: data })
     }
 
-    /// The evaluator `name` of the folder `--minilm`.
-    pub fn evaluator(args: &Args, name: &str) -> anyhow::Result<Self> {
-        let settings = Settings { score_threads: args.threads, ..Settings::default() };
-        Self::open(args, &args.minilm, name, settings)
+    /// The evaluator `name` of the folder `--minilm`, loaded, with the arithmetic that it has chosen.
+    pub async fn evaluator(
+        args: &Args,
+        name: &str,
+        score_precision: Precision,
+    ) -> anyhow::Result<(Self, Arithmetic)> {
+        let settings = Settings { score_threads: args.threads, score_precision, ..Settings::default() };
+        let engine = Self::open(args, &args.minilm, name, settings)?;
+        let loaded = engine.pool.load(&engine.entry).await.map_err(|error| anyhow::anyhow!("{error:?}"))?;
+        let Facts::Evaluator { arithmetic, .. } = loaded else { bail!("{name} is no evaluator") };
+        Ok((engine, arithmetic))
     }
 
     /// Median seconds of a run, after one to warm up.

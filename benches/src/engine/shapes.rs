@@ -8,7 +8,7 @@ use poq_benches::{
     report::{Figure, Report},
     samples::median,
 };
-use poq_worker::work::Scoring;
+use poq_worker::{evaluator::precision::Precision, work::Scoring};
 use std::path::PathBuf;
 
 /// Pairs at a time, and tokens of each: the files that benches/python/pairs.py makes.
@@ -36,7 +36,7 @@ pub async fn measure(args: &Args, report: &mut Report) -> anyhow::Result<()> {
     let turns = args.turns.min(3);
     for weights in ["fp32", "int8"] {
         let name = format!("minilm-cross-{weights}");
-        let engine = Engine::evaluator(args, &name)?;
+        let (engine, _) = Engine::evaluator(args, &name, Precision::Fp32).await?;
         let [mut ours, mut onnx, mut transformers]: [Times; 3] = Default::default();
         for _ in 0..turns {
             let mut times = Vec::new();

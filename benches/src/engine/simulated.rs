@@ -2,6 +2,7 @@
 //! measured.
 
 use poq_worker::{
+    evaluator::precision::{Arithmetic, Why},
     runner::protocol::{Facts, Order, Report},
     work::{Finish, Generated, Scored, FULL_SCORE},
 };
@@ -11,7 +12,7 @@ use std::io::{self, BufRead as _, Write as _};
 pub fn run() -> anyhow::Result<()> {
     let mut lines = io::stdin().lock().lines();
     let _load = lines.next();
-    say(&Report::Ready(Facts::Evaluator { max_tokens: 512 }))?;
+    say(&Report::Ready(Facts::Evaluator { max_tokens: 512, arithmetic: Arithmetic::Reference(Why::Set) }))?;
     for line in lines {
         match serde_json::from_str(&line?)? {
             Order::Score { key, work } => {

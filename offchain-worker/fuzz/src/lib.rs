@@ -10,13 +10,13 @@ use poq_worker::{
     config::ConfigFile,
     generator::{grammar::Reader, schema::grammar_of, template::Template},
     json::Json,
-    models::{gguf, manifest::Manifest, source::Source, weights},
+    models::{faults, gguf::Head, manifest::Manifest, source::Source, weights},
     remote::sse::{Event, Parser, TooLong},
     store::Record,
     text::Text,
     work::{Extras, Form, Message, Role},
 };
-use std::io::Write as _;
+use std::io::{Cursor, Write as _};
 
 /// The id of the job whose record [`job_record`] reads.
 pub const RECORD_ID: [u8; 32] = [0xab; 32];
@@ -47,6 +47,19 @@ pub fn manifest(bytes: &[u8]) {
             assert!(again.files.keys().all(|file| !file.split('/').any(|part| part == "..")));
         }
         Err(error) => assert_one_line(&error.to_string()),
+    }
+}
+
+/// The head of a GGUF file, and the faults that it shows.
+pub fn gguf(bytes: &[u8]) {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(bytes).unwrap();
+    let faults = faults::faults(file.path());
+    faults.unfit.into_iter().chain(faults.template).for_each(|fault| assert_one_line(&fault));
+    if let Ok(head) = Head::parse(Cursor::new(bytes)) {
+        // Each number is in the file.
+        let numbers = [head.number("block_count"), head.number("context_length")];
+        assert!(bytes.len() > 24 || numbers == [None, None] && head.vocabulary() == 0);
     }
 }
 
@@ -189,14 +202,6 @@ pub fn schema(bytes: &[u8]) {
             serde_json::from_slice::<serde_json::Value>(&text).unwrap();
         }
     }
-}
-
-/// A GGUF file, as it comes into the store.
-pub fn gguf(bytes: &[u8]) {
-    let mut file = tempfile::NamedTempFile::new().unwrap();
-    file.write_all(bytes).unwrap();
-    let faults = gguf::faults(file.path());
-    faults.unfit.into_iter().chain(faults.template).for_each(|fault| assert_one_line(&fault));
 }
 
 /// An ONNX file, as it comes into the store.

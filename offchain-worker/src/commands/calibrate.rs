@@ -101,6 +101,7 @@ pub fn run(args: CalibrateArgs) -> anyhow::Result<()> {
     let folder = find(&args.evaluator, &flags.or(ConfigFile::load(args.config.as_deref())?.engine))?;
     let mut options = EvaluatorOptions::default();
     options.threads = args.threads.map_or(options.threads, NonZeroUsize::get);
+    options.causal_threads = options.threads;
     let named = || folder.display().to_string();
     let evaluator = Evaluator::load(&folder, &options).map_err(anyhow::Error::msg).with_context(named)?;
     check_files(&folder, evaluator.manifest()).with_context(named)?;

@@ -5,7 +5,10 @@ use comfy_table::{presets::NOTHING, Table};
 use poq_worker::{
     config::{loopback, ApiArgs, EngineArgs, DEFAULT_PORT},
     logging,
-    models::shelf::Entry,
+    models::{
+        needs::{estimate, Usage},
+        shelf::Entry,
+    },
     onnx,
     runner::protocol::Facts,
     token::Token,
@@ -130,11 +133,14 @@ fn writable(folder: &Path) -> Result<String, String> {
 fn memory(bench: &Bench) -> Result<String, String> {
     let budget = bench.configured.settings.memory;
     let mib = |bytes: u64| bytes / (1024 * 1024);
-    let largest = bench.shelf.list().iter().map(|entry| entry.bytes).max().unwrap_or(0);
-    if largest > budget {
+    let usage = Usage::of(&bench.configured.settings);
+    let models = bench.shelf.list();
+    let sizes = models.iter().map(|entry| (estimate(entry, &usage), entry.name.as_str()));
+    if let Some((bytes, name)) = sizes.max().filter(|(bytes, _)| *bytes > budget) {
         return Err(format!(
-            "the largest model has {} MiB and all may take {}; raise --memory-mib or remove it",
-            mib(largest),
+            "{name} takes at least {} MiB with its contexts and all may take {}; raise --memory-mib, lower --context or \
+             --parallel, or remove it",
+            bytes.div_ceil(1024 * 1024),
             mib(budget)
         ));
     }
@@ -160,6 +166,8 @@ async fn try_model(bench: &Bench, entry: &Entry) -> Result<String, String> {
             let millions = parameters as f64 / 1e6;
             format!("{millions:.1} M parameters, context of {context} tokens, {template}")
         }
-        Facts::Evaluator { max_tokens } => format!("inputs of up to {max_tokens} tokens"),
+        Facts::Evaluator { max_tokens, arithmetic } => {
+            format!("inputs of up to {max_tokens} tokens, {}", arithmetic.in_words())
+        }
     })
 }

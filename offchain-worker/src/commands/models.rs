@@ -113,6 +113,10 @@ struct AddArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(16..=1_000_000))]
     max_tokens: Option<u32>,
 
+    /// Label of a cross-encoder whose probability is the score [default: entailment, if it has that]
+    #[arg(long, value_name = "LABEL")]
+    score_label: Option<String>,
+
     /// Link to the files where they lie instead of copying them
     #[arg(long)]
     link: bool,
@@ -243,6 +247,7 @@ fn add(args: &AddArgs) -> anyhow::Result<()> {
         sha256: args.sha256.clone(),
         kind: args.kind.map(Into::into),
         max_tokens: args.max_tokens.and_then(|tokens| usize::try_from(tokens).ok()),
+        score_label: args.score_label.clone(),
         link: args.link,
         allow_http: args.allow_http,
     };

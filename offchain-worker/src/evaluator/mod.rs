@@ -1,45 +1,57 @@
-//! Evaluators: how good an answer is, by networks that ONNX Runtime runs.
+//! Evaluators: how good an answer is, by networks that ONNX Runtime or llama.cpp runs.
 //!
 //! A cross-encoder reads question and answer together and gives a logit; a bi-encoder makes a vector of each
-//! text, and the number is the cosine of the two. The manifest's calibration makes a score of the number.
+//! text, and the number is the cosine of the two; a causal model is asked whether the answer is good, and the number is
+//! the logit of "yes" less that of "no". The manifest's calibration makes a score of the number.
 
 mod batches;
+mod causal;
+mod encoder;
 mod network;
 mod numbers;
+pub mod precision;
+mod prompt;
 mod texts;
 
 use crate::{
     limits::{Limits, Unfinished},
-    models::manifest::{EvaluatorKind, Manifest, MANIFEST, MAX_MANIFEST_BYTES, TOKENIZER},
+    models::manifest::{EvaluatorKind, Manifest, MANIFEST, MAX_MANIFEST_BYTES},
     work::{Scored, Scoring},
 };
 pub use batches::batches;
-use network::{Network, Output};
-use numbers::{cosine, logits, vectors};
+use causal::Causal;
+use encoder::Encoder;
+pub use encoder::MAX_PROBE_TOKENS;
+use precision::{Arithmetic, Precision};
 use std::{fs::File, io, io::Read as _, path::Path};
-use texts::{Row, Texts};
 
 pub use crate::work::FULL_SCORE;
 
-/// Answers that are tokenized between two looks at the limits of a job.
-const TOKENIZED_AT_ONCE: usize = 64;
-
-/// Most tokens that the probe of a fresh evaluator takes: a longer one would cost seconds and gigabytes.
-const MAX_PROBE_TOKENS: usize = 1024;
-
-/// How an evaluator is run. Nothing here takes part in a score of a pair that is scored alone.
+/// How an evaluator is run. Of these only the precision takes part in a score of a pair that is scored alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct EvaluatorOptions {
-    /// Threads of one run of the network, at least 1.
+    /// Threads of one run of an ONNX network, at least 1.
     pub threads: usize,
     /// Most tokens of one batch, padding counted; a batch holds at least one pair, however long.
     pub batch_tokens: usize,
+    /// The arithmetic that an ONNX network may use.
+    pub precision: Precision,
+    /// Threads of a causal model, at least 1.
+    pub causal_threads: usize,
+    /// Layers of a causal model that go to the GPU; `None` takes all, if there is one that this build can use.
+    pub gpu_layers: Option<u32>,
 }
 
 impl Default for EvaluatorOptions {
     fn default() -> Self {
         let threads = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
-        Self { threads, batch_tokens: 512 }
+        Self {
+            threads,
+            batch_tokens: 512,
+            precision: Precision::Fp32,
+            causal_threads: threads,
+            gpu_layers: None,
+        }
     }
 }
 
@@ -49,9 +61,13 @@ pub struct Evaluator {
     /// Name of its folder, for messages.
     name: String,
     manifest: Manifest,
-    options: EvaluatorOptions,
-    texts: Texts,
-    network: Network,
+    network: Kind,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Encoder(Box<Encoder>),
+    Causal(Causal),
 }
 
 impl Evaluator {
@@ -61,91 +77,40 @@ impl Evaluator {
     /// people.
     pub fn load(folder: &Path, options: &EvaluatorOptions) -> Result<Self, String> {
         let manifest = read_manifest(folder)?;
-        let texts = Texts::read(&folder.join(TOKENIZER), manifest.max_tokens)?;
-        let network = Network::load(&folder.join(&manifest.model), manifest.kind, options.threads.max(1))?;
         let name = folder.file_name().unwrap_or(folder.as_os_str()).to_string_lossy().into_owned();
-        let evaluator = Self { name, manifest, options: *options, texts, network };
-        evaluator.probe()?;
-        Ok(evaluator)
+        let network = match manifest.kind {
+            EvaluatorKind::Causal => Kind::Causal(Causal::load(folder, &name, &manifest, options)?),
+            EvaluatorKind::CrossEncoder | EvaluatorKind::BiEncoder => {
+                Kind::Encoder(Box::new(Encoder::load(folder, name.clone(), &manifest, options)?))
+            }
+        };
+        Ok(Self { name, manifest, network })
     }
 
-    /// What the evaluator is made of.
+    /// The files, the lengths and the calibration of the evaluator.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
     }
 
-    /// Does `work`: a number and a score for each answer, in their order.
-    ///
-    /// A pair that is too long for the network loses the end of its answer first, then that of its question; a
-    /// text of a bi-encoder loses its end. Alone, each pair (each text, of a bi-encoder) goes through the network
-    /// by itself; otherwise those of like length go together.
+    /// The arithmetic that its network runs in.
+    pub fn arithmetic(&self) -> Arithmetic {
+        match &self.network {
+            Kind::Encoder(encoder) => encoder.arithmetic().clone(),
+            Kind::Causal(_) => Arithmetic::Llama,
+        }
+    }
+
+    /// Does `work`: a number and a score for each answer, in their order. Texts that are too long for the network are cut,
+    /// the answer first.
     pub fn score(&self, work: &Scoring, limits: &Limits) -> Result<Scored, Unfinished> {
         if work.answers.is_empty() {
             return Err(Unfinished::invalid("there is no answer to score"));
         }
-        let rows = self.rows(work, limits)?;
-        let numbers = match self.manifest.kind {
-            EvaluatorKind::CrossEncoder => self.run(&rows, work.alone, limits, logits)?,
-            EvaluatorKind::BiEncoder => {
-                let pooling = self.manifest.pooling;
-                let read = |output: Output<'_>, rows: &[&Row]| vectors(output, rows, pooling);
-                let embedded = self.run(&rows, work.alone, limits, read)?;
-                let Some((question, answers)) = embedded.split_first() else {
-                    return Err(Unfinished::internal("the question has no vector"));
-                };
-                answers.iter().map(|answer| cosine(question, answer)).collect()
-            }
+        let (numbers, tokens) = match &self.network {
+            Kind::Encoder(encoder) => encoder.numbers(work, limits)?,
+            Kind::Causal(causal) => causal.numbers(work, limits)?,
         };
-        let tokens = rows.iter().map(|row| row.len()).sum::<usize>();
         self.scored(numbers, u32::try_from(tokens).unwrap_or(u32::MAX))
-    }
-
-    /// What goes through the network: a row per pair, or the question's row and then one per answer.
-    fn rows(&self, work: &Scoring, limits: &Limits) -> Result<Vec<Row>, Unfinished> {
-        limits.check()?;
-        let tokenizer = |error: String| Unfinished::internal(format!("{}: {error}", self.name));
-        let question = self.texts.tokens(&work.question).map_err(tokenizer)?;
-        let mut rows = Vec::with_capacity(work.answers.len().saturating_add(1));
-        if self.manifest.kind == EvaluatorKind::BiEncoder {
-            rows.push(self.texts.single(question.clone()).map_err(tokenizer)?);
-        }
-        // One after the other: beside the network's work a tokenizer's is next to nothing, and its own threads
-        // would not heed the options.
-        for answers in work.answers.chunks(TOKENIZED_AT_ONCE) {
-            limits.check()?;
-            for answer in answers {
-                let answer = self.texts.tokens(answer).map_err(tokenizer)?;
-                rows.push(match self.manifest.kind {
-                    EvaluatorKind::CrossEncoder => self.texts.pair(&question, &answer).map_err(tokenizer)?,
-                    EvaluatorKind::BiEncoder => self.texts.single(answer).map_err(tokenizer)?,
-                });
-            }
-        }
-        Ok(rows)
-    }
-
-    /// Runs all rows through the network; what `read` makes of each, in their order.
-    fn run<T>(
-        &self,
-        rows: &[Row],
-        alone: bool,
-        limits: &Limits,
-        read: impl Fn(Output<'_>, &[&Row]) -> Result<Vec<T>, String>,
-    ) -> Result<Vec<T>, Unfinished> {
-        let lengths: Vec<usize> = rows.iter().map(Row::len).collect();
-        let budget = if alone { 0 } else { self.options.batch_tokens };
-        let mut done = Vec::with_capacity(rows.len());
-        for batch in batches(&lengths, budget) {
-            limits.check()?;
-            let members: Vec<&Row> = batch.iter().filter_map(|place| rows.get(*place)).collect();
-            let made = self
-                .network
-                .run(&members, self.texts.padding(), |output| read(output, &members))
-                .map_err(|error| Unfinished::internal(format!("{}: {error}", self.name)))?;
-            done.extend(batch.into_iter().zip(made));
-        }
-        done.sort_unstable_by_key(|(place, _)| *place);
-        Ok(done.into_iter().map(|(_, made)| made).collect())
     }
 
     fn scored(&self, numbers: Vec<f64>, tokens: u32) -> Result<Scored, Unfinished> {
@@ -165,46 +130,6 @@ impl Evaluator {
             scored.scores.push((score.clamp(0.0, 1.0) * f64::from(FULL_SCORE)).round() as u32);
         }
         Ok(scored)
-    }
-
-    /// Runs what shows most mistakes in an evaluator's folder, so that they are found when it is loaded and not
-    /// by the jobs: two rows of different lengths, one of them with the highest id that the tokenizer can give, and
-    /// one row of full length.
-    fn probe(&self) -> Result<(), String> {
-        let question = self.texts.tokens("What is the capital of France?")?;
-        let answer = self.texts.tokens("Paris.")?;
-        let row = |question: &[u32], answer: &[u32]| match self.manifest.kind {
-            EvaluatorKind::CrossEncoder => self.texts.pair(question, answer),
-            EvaluatorKind::BiEncoder => self.texts.single([question, answer].concat()),
-        };
-        let highest = self.texts.highest_id();
-        let (plain, strange) = (row(&question, &answer)?, row(&[highest], &[])?);
-        let numbers = self.probe_rows(&[&plain, &strange]).map_err(|error| {
-            format!("the network does not take what the tokenizer makes of a text ({error}); {MANIFEST}'s model and {TOKENIZER} have to be of one and the same model")
-        })?;
-        if numbers.first().is_none_or(|number| number.is_nan()) {
-            return Err(
-                "the network's output for a plain question is not a number; it is broken, get it anew"
-                    .to_owned(),
-            );
-        }
-        let length = self.manifest.max_tokens.min(MAX_PROBE_TOKENS);
-        let long = row(&vec![highest; length], &[])?;
-        self.probe_rows(&[&long]).map(drop).map_err(|error| {
-            format!(
-                "the network does not take {} tokens at once ({error}); lower max_tokens in {MANIFEST}",
-                long.len()
-            )
-        })
-    }
-
-    /// One number for each row: its logit, or the sum of its vector.
-    fn probe_rows(&self, rows: &[&Row]) -> Result<Vec<f64>, String> {
-        self.network.run(rows, self.texts.padding(), |output| match self.manifest.kind {
-            EvaluatorKind::CrossEncoder => logits(output, rows),
-            EvaluatorKind::BiEncoder => vectors(output, rows, self.manifest.pooling)
-                .map(|vectors| vectors.iter().map(|vector| vector.iter().sum()).collect()),
-        })
     }
 }
 

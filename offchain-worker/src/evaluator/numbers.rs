@@ -1,29 +1,60 @@
 //! From a network's output to numbers.
 
 use super::{network::Output, texts::Row};
-use crate::models::manifest::Pooling;
+use crate::models::manifest::{Classes, Pooling, MANIFEST};
 
 /// The logit of each row. One number is taken as it is; of two classes (no, yes) the difference, which the sigmoid
-/// turns into their softmax.
-pub(super) fn logits(output: Output<'_>, rows: &[&Row]) -> Result<Vec<f64>, String> {
+/// turns into their softmax. Of the `classes` that a manifest names, the logit of the one that counts less the logarithm
+/// of the sum of the others' exponentials: the sigmoid turns that into its softmax, too.
+pub(super) fn logits(
+    output: Output<'_>,
+    rows: &[&Row],
+    classes: Option<&Classes>,
+) -> Result<Vec<f64>, String> {
     let Output { shape, values } = output;
     let wide = |value: &f32| f64::from(*value);
+    let labels = classes.map(|classes| classes.labels.len());
     if shape.first() == Some(&rows.len()) {
-        if values.len() == rows.len() {
-            return Ok(values.iter().map(wide).collect());
-        }
-        if let [_, 2] = shape {
-            let difference = |pair: &[f32]| match pair {
-                [no, yes] => wide(yes) - wide(no),
-                _ => f64::NAN,
-            };
-            return Ok(values.chunks_exact(2).map(difference).collect());
+        match (classes, shape) {
+            (None, _) if values.len() == rows.len() => return Ok(values.iter().map(wide).collect()),
+            (None, [_, 2]) => {
+                let difference = |pair: &[f32]| match pair {
+                    [no, yes] => wide(yes) - wide(no),
+                    _ => f64::NAN,
+                };
+                return Ok(values.chunks_exact(2).map(difference).collect());
+            }
+            (Some(classes), [_, given]) if *given > 0 && Some(*given) == labels => {
+                return Ok(values.chunks_exact(*given).map(|row| odds(row, classes.place())).collect());
+            }
+            _ => {}
         }
     }
     Err(format!(
-        "the network gives numbers of shape {shape:?} for {} pairs; a cross-encoder gives one logit or two classes (no, yes) for each",
-        rows.len()
+        "the network gives numbers of shape {shape:?} for {} pairs; {}",
+        rows.len(),
+        match labels {
+            Some(labels) => format!("{MANIFEST} names {labels} labels, so it has to give as many for each"),
+            None => "a cross-encoder gives one logit or two classes (no, yes) for each".to_owned(),
+        }
     ))
+}
+
+/// Logarithm of the odds of the class at `place`, by their logits.
+fn odds(logits: &[f32], place: Option<usize>) -> f64 {
+    let (mut own, mut others) = (f64::NAN, Vec::with_capacity(logits.len()));
+    for (index, logit) in logits.iter().copied().map(f64::from).enumerate() {
+        if Some(index) == place {
+            own = logit;
+        } else {
+            others.push(logit);
+        }
+    }
+    let largest = others.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    if !largest.is_finite() {
+        return own - largest;
+    }
+    own - largest - others.iter().map(|logit| (logit - largest).exp()).sum::<f64>().ln()
 }
 
 /// The vector of each row: given as such, or made of the vectors of its tokens.
@@ -83,13 +114,37 @@ mod tests {
     #[test]
     fn one_or_two_numbers_make_a_logit() {
         let (first, second) = (row(3), row(2));
-        let read = |shape: &[usize], values: &[f32]| logits(Output { shape, values }, &[&first, &second]);
+        let read =
+            |shape: &[usize], values: &[f32]| logits(Output { shape, values }, &[&first, &second], None);
         assert_eq!(read(&[2], &[1.5, -2.0]), Ok(vec![1.5, -2.0]));
         assert_eq!(read(&[2, 1], &[1.5, -2.0]), Ok(vec![1.5, -2.0]));
         assert_eq!(read(&[2, 2], &[1.0, 3.0, 0.0, -1.0]), Ok(vec![2.0, -1.0]));
         for shape in [&[][..], &[1], &[3], &[2, 3], &[1, 2], &[2, 4, 1], &[4]] {
             let values = vec![0.0; shape.iter().product()];
             assert!(read(shape, &values).unwrap_err().contains("2 pairs"), "{shape:?}");
+        }
+    }
+
+    #[test]
+    fn of_named_labels_one_counts_and_its_softmax_is_the_score() {
+        let labels = ["contradiction", "entailment", "neutral"].map(str::to_owned).to_vec();
+        let classes = Classes { labels, score: "entailment".to_owned() };
+        let (first, second) = (row(3), row(2));
+        let read = |shape: &[usize], values: &[f32]| {
+            logits(Output { shape, values }, &[&first, &second], Some(&classes))
+        };
+        let values = [1.0_f32, 2.5, -0.5, 0.0, -3.0, 4.0];
+        for (odds, logits) in read(&[2, 3], &values).unwrap().into_iter().zip(values.chunks(3)) {
+            let sum: f64 = logits.iter().map(|logit| f64::from(*logit).exp()).sum();
+            let softmax = f64::from(logits[1]).exp() / sum;
+            assert!((1.0 / (1.0 + (-odds).exp()) - softmax).abs() < 1e-12);
+        }
+        let far = read(&[2, 3], &[-1e30, 1e30, -1e30, 1e30, -1e30, 0.0]).unwrap();
+        assert!(far[0] > 1e30 && far[1] < -1e30, "{far:?}");
+        assert!(read(&[2, 3], &[0.0, 0.0, f32::NAN, 0.0, f32::NAN, 0.0]).unwrap().iter().all(|o| o.is_nan()));
+        for shape in [&[2][..], &[2, 1], &[2, 2], &[2, 4], &[1, 3]] {
+            let values = vec![0.0; shape.iter().product()];
+            assert!(read(shape, &values).unwrap_err().contains("3 labels"), "{shape:?}");
         }
     }
 

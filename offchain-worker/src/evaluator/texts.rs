@@ -7,7 +7,7 @@ use tokenizers::{tokenizer::PostProcessor as _, Encoding, Model as _, Token, Tok
 /// Bytes of a text that are looked at for each token which the network takes. English has 4 to 5 bytes a token, and
 /// the longest words of usual vocabularies are below 64; so what is cut off would hardly have been seen, and a text
 /// of many megabytes costs no more than a long one. It is part of what a score is: the same for every operator.
-const BYTES_PER_TOKEN: usize = 64;
+pub(super) const BYTES_PER_TOKEN: usize = 64;
 
 /// One input of a network: a pair, or a text, with its special tokens.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,14 +23,14 @@ impl Row {
     }
 }
 
-/// A tokenizer, and how much of texts a network takes.
+/// A tokenizer with the length limits of its network.
 #[derive(Debug)]
 pub(super) struct Texts {
     tokenizer: Tokenizer,
     max_tokens: usize,
     /// Tokens of a pair, and of a single text, without the special ones.
     windows: (usize, usize),
-    /// Special tokens. They frame texts; what people write never becomes one.
+    /// Ids of special tokens. They frame texts; no part of a text becomes one.
     special: HashSet<u32>,
     padding: u32,
     highest: u32,
@@ -128,13 +128,13 @@ fn encoding(ids: impl Iterator<Item = u32>, kind: u32) -> Encoding {
     Encoding::from_tokens(ids.map(|id| Token::new(id, String::new(), (0, 0))).collect(), kind)
 }
 
-/// The id that the tokenizer pads with; where it does not say, that of the usual names.
+/// Id of the padding token, or of the token with the usual name, or 0.
 fn padding_of(tokenizer: &Tokenizer) -> u32 {
     let named = || ["[PAD]", "<pad>"].iter().find_map(|name| tokenizer.token_to_id(name));
     tokenizer.get_padding().map(|padding| padding.pad_id).or_else(named).unwrap_or(0)
 }
 
-/// The id for words that the vocabulary does not have.
+/// Id of the token for words that the vocabulary does not have.
 fn unknown_id(json: &[u8], tokenizer: &Tokenizer) -> Option<u32> {
     #[derive(Deserialize)]
     struct File {
@@ -150,14 +150,14 @@ fn unknown_id(json: &[u8], tokenizer: &Tokenizer) -> Option<u32> {
 }
 
 /// The beginning of `text`, at most `bytes` long, cut between two characters.
-fn cut(text: &str, bytes: usize) -> &str {
+pub(super) fn cut(text: &str, bytes: usize) -> &str {
     let end = (0..=bytes.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
     text.get(..end.unwrap_or(0)).unwrap_or_default()
 }
 
-/// How many tokens of question and answer fit into `window`: the answer is cut first, but keeps half of the
-/// window when the question alone would take more.
-fn share_window(window: usize, question: usize, answer: usize) -> (usize, usize) {
+/// Numbers of tokens of question and answer that fit into `window`: the answer is cut first, but keeps half of the
+/// window where the question alone would take more.
+pub(super) fn share_window(window: usize, question: usize, answer: usize) -> (usize, usize) {
     let for_answer = answer.min(window.saturating_sub(question).max(window / 2));
     (question.min(window.saturating_sub(for_answer)), for_answer)
 }

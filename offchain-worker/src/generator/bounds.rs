@@ -95,6 +95,18 @@ fn too_long_a_run(text: &str) -> Option<Class> {
     })
 }
 
+/// The beginning of `text` without a row that is too long: where a tokenizer has to be given something.
+pub fn prefix_within_bounds(text: &str) -> &str {
+    let (mut run, mut last) = (0_usize, None);
+    let end = text.char_indices().find(|(_, character)| {
+        let class = Class::of(*character);
+        run = if last == Some(class) { run.saturating_add(1) } else { 1 };
+        last = Some(class);
+        run > class.longest()
+    });
+    end.and_then(|(end, _)| text.get(..end)).unwrap_or(text)
+}
+
 /// Does `work` on a thread whose stack is large enough to tokenize a text of so many characters.
 pub fn with_stack_for<T: Send>(characters: usize, work: impl FnOnce() -> T + Send) -> io::Result<T> {
     let stack = STACK.saturating_add(characters.saturating_mul(STACK_PER_CHARACTER));
@@ -132,6 +144,16 @@ mod tests {
         }
         assert_eq!(check(&"a1".repeat(LONGEST_RUN), usize::MAX), Ok(()));
         assert_eq!(check("", 0), Ok(()));
+    }
+
+    #[test]
+    fn what_has_to_be_tokenized_is_cut_before_a_row_gets_too_long() {
+        for (one, longest) in [("é", LONGEST_RUN), ("7", LONGEST_NUMBER)] {
+            let most = format!("x.{}", one.repeat(longest));
+            assert_eq!(prefix_within_bounds(&most), most);
+            assert_eq!(prefix_within_bounds(&format!("{most}{one}.x")), most);
+        }
+        assert_eq!(prefix_within_bounds(""), "");
     }
 
     #[test]

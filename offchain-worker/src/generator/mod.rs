@@ -185,7 +185,7 @@ fn longest_token(model: &LlamaModel) -> usize {
 }
 
 /// llama.cpp, started once per process, its log sent to `tracing`.
-fn backend() -> Result<&'static LlamaBackend, String> {
+pub(crate) fn backend() -> Result<&'static LlamaBackend, String> {
     static BACKEND: OnceLock<Result<LlamaBackend, String>> = OnceLock::new();
     let started = BACKEND.get_or_init(|| {
         llama_cpp_2::send_logs_to_tracing(LogOptions::default());
@@ -194,7 +194,8 @@ fn backend() -> Result<&'static LlamaBackend, String> {
     started.as_ref().map_err(Clone::clone)
 }
 
-fn check_magic(path: &Path) -> Result<(), String> {
+/// Whether the file begins as a GGUF does. The error is one line.
+pub(crate) fn check_magic(path: &Path) -> Result<(), String> {
     let mut magic = Vec::new();
     std::fs::File::open(path)
         .and_then(|file| file.take(4).read_to_end(&mut magic))

@@ -8,7 +8,7 @@ use super::{
     client::Client,
     digest::{sha256_of, sha256_of_bytes},
     download::{self, room_for},
-    gguf, guess,
+    faults, guess,
     hub::{Hub, HubError},
     manifest::{EvaluatorKind, Manifest, MANIFEST, MAX_MANIFEST_BYTES, TOKENIZER},
     progress,
@@ -48,6 +48,8 @@ pub struct Options {
     pub kind: Option<EvaluatorKind>,
     /// Most tokens per input of an evaluator without a manifest; `None`: read from the files beside it.
     pub max_tokens: Option<usize>,
+    /// Of a cross-encoder without a manifest: the label whose probability is the score; else it is guessed.
+    pub score_label: Option<String>,
     /// Link to the files instead of copying them.
     pub link: bool,
     /// Use unencrypted HTTP with other machines, too.
@@ -324,11 +326,11 @@ impl Adding<'_> {
 
     /// The manifest that it comes with, or a new one.
     fn manifest(&self, pieces: &Pieces, hashes: BTreeMap<String, String>) -> Result<Vec<u8>, String> {
-        let Options { kind, max_tokens, .. } = self.options;
+        let Options { kind, max_tokens, score_label, .. } = self.options;
         if let Some(json) = &pieces.manifest {
-            if kind.is_some() || max_tokens.is_some() {
+            if kind.is_some() || max_tokens.is_some() || score_label.is_some() {
                 return Err(format!(
-                    "it comes with a {MANIFEST}, which says what it is; --kind and --max-tokens are for those without"
+                    "it comes with a {MANIFEST}, which says what it is; --kind, --max-tokens and --score-label are for those without"
                 ));
             }
             return Ok(json.clone());
@@ -338,8 +340,10 @@ impl Adding<'_> {
         let kind = kind.map_or_else(|| guess.kind(), Ok)?;
         let mut manifest = Manifest::new(kind, pieces.model.clone(), hashes);
         manifest.max_tokens = max_tokens.unwrap_or_else(|| guess.max_tokens());
-        if kind == EvaluatorKind::BiEncoder {
-            manifest.pooling = guess.pooling()?;
+        match kind {
+            EvaluatorKind::BiEncoder => manifest.pooling = guess.pooling()?,
+            EvaluatorKind::CrossEncoder => manifest.classes = guess.classes(score_label.as_deref())?,
+            EvaluatorKind::Causal => {}
         }
         let json = manifest.to_json().into_bytes();
         Manifest::parse(&json).map_err(|error| error.to_string())?;
@@ -373,7 +377,7 @@ impl Adding<'_> {
         for file in &ready.files {
             check_is_gguf(file)?;
         }
-        if let Some(unfit) = ready.files.first().and_then(|first| gguf::faults(first).unfit) {
+        if let Some(unfit) = ready.files.first().and_then(|first| faults::faults(first).unfit) {
             return Err(format!("it {unfit}; it was not added"));
         }
         let sha256 = ready.sha256.clone().map_or_else(|| hash(&ready.files), Ok)?;
@@ -427,8 +431,12 @@ impl Adding<'_> {
     }
 
     fn check_generator_options(&self) -> Result<(), String> {
-        if self.options.kind.is_some() || self.options.max_tokens.is_some() {
-            return Err("--kind and --max-tokens are for evaluators; a .gguf file is a generator".to_owned());
+        let Options { kind, max_tokens, score_label, .. } = self.options;
+        if kind.is_some() || max_tokens.is_some() || score_label.is_some() {
+            return Err(
+                "--kind, --max-tokens and --score-label are for evaluators; a .gguf file is a generator"
+                    .to_owned(),
+            );
         }
         Ok(())
     }
@@ -794,6 +802,7 @@ pub fn kind_in_words(entry: &Entry) -> &'static str {
         (ModelKind::Generator, _) => "generator",
         (_, Some(EvaluatorKind::CrossEncoder)) => "evaluator (cross-encoder)",
         (_, Some(EvaluatorKind::BiEncoder)) => "evaluator (bi-encoder)",
+        (_, Some(EvaluatorKind::Causal)) => "evaluator (causal)",
         (_, None) => "evaluator",
     }
 }

@@ -1,6 +1,6 @@
 //! Facts about an evaluator's network, from the files that its author put beside it.
 
-use super::manifest::{EvaluatorKind, Pooling, DEFAULT_MAX_TOKENS};
+use super::manifest::{Classes, EvaluatorKind, Pooling, DEFAULT_MAX_TOKENS};
 use serde::Deserialize;
 use serde_json::Value;
 use std::{
@@ -21,6 +21,9 @@ pub const MODULES: &str = "modules.json";
 
 /// Pooling of such a network: how it makes one vector of many.
 pub const POOLING: &str = "1_Pooling/config.json";
+
+/// The label whose probability is the score unless another one is named.
+const ENTAILMENT: &str = "entailment";
 
 /// Longer inputs than this are no limit: authors write 10^30 for "none".
 const LONGEST: usize = 1_000_000;
@@ -68,6 +71,39 @@ impl Guess {
         ))
     }
 
+    /// The classes of a cross-encoder, if the score is the probability of one of them: of `score`, or else of the one that
+    /// is called entailment. `None` where the network gives one logit, or two classes (no, yes). Fails where it has others
+    /// and none is named.
+    pub fn classes(&self, score: Option<&str>) -> Result<Option<Classes>, String> {
+        let labels = self.labels();
+        let named = |wanted: &str| labels.iter().find(|label| label.eq_ignore_ascii_case(wanted));
+        let chosen = match score {
+            Some(wanted) => Some(named(wanted).ok_or_else(|| {
+                format!("{CONFIG} has no label {wanted:?}; its labels are: {}", listed(&labels))
+            })?),
+            None => named(ENTAILMENT),
+        };
+        match chosen {
+            Some(score) if labels.len() > 1 => {
+                Ok(Some(Classes { score: score.clone(), labels: labels.clone() }))
+            }
+            _ if labels.len() < 3 => Ok(None),
+            _ => Err(format!(
+                "the network has {} labels ({}); say with --score-label which one's probability is the score",
+                labels.len(),
+                listed(&labels)
+            )),
+        }
+    }
+
+    /// The names of the network's outputs, in their order; none if its description does not number them from 0 on.
+    fn labels(&self) -> Vec<String> {
+        let described = self.config.as_ref().and_then(|config| config.get("id2label")?.as_object());
+        let Some(labels) = described else { return Vec::new() };
+        let label = |number: usize| labels.get(&number.to_string())?.as_str().map(str::to_owned);
+        (0..labels.len()).map(label).collect::<Option<_>>().unwrap_or_default()
+    }
+
     /// Most tokens of one input: where the tokenizer cuts, else what its description says, else the network's
     /// positions; 512 if nothing is said. Never more than the network has positions.
     pub fn max_tokens(&self) -> usize {
@@ -105,6 +141,16 @@ impl Guess {
         let offset = ["roberta", "camembert", "mpnet"].iter().any(|kin| family.contains(kin));
         Some(if offset { positions.saturating_sub(2) } else { positions })
     }
+}
+
+/// The first labels, for people.
+fn listed(labels: &[String]) -> String {
+    const MOST: usize = 10;
+    let mut shown: Vec<&str> = labels.iter().take(MOST).map(String::as_str).collect();
+    if labels.len() > MOST {
+        shown.push("…");
+    }
+    crate::text::one_line(&shown.join(", "))
 }
 
 fn truncation(tokenizer: &Path) -> Result<Option<usize>, String> {
@@ -186,6 +232,32 @@ mod tests {
         assert_eq!(guess(&[described(1_000_000.0)]).max_tokens(), 1_000_000);
         assert_eq!(guess(&[described(1_000_001.0)]).max_tokens(), 512);
         assert_eq!(guess(&[described(0.0)]).max_tokens(), 512);
+    }
+
+    #[test]
+    fn of_several_labels_the_one_that_counts_is_known_or_asked_for() {
+        let with = |labels: &[&str], score: Option<&str>| {
+            let ids = labels.iter().enumerate().map(|(id, label)| (id.to_string(), json!(label)));
+            let config = json!({"id2label": ids.collect::<serde_json::Map<_, _>>()});
+            guess(&[(CONFIG, config)]).classes(score)
+        };
+        let nli = ["CONTRADICTION", "ENTAILMENT", "NEUTRAL"];
+        for score in [None, Some("entailment")] {
+            let classes = with(&nli, score).unwrap().unwrap();
+            assert_eq!((classes.place(), classes.labels.len()), (Some(1), 3));
+        }
+        assert_eq!(with(&nli, Some("neutral")).unwrap().unwrap().place(), Some(2));
+        assert!(with(&nli, Some("good")).unwrap_err().contains("no label \"good\""));
+        // Not as no and yes: here the first one is the yes.
+        assert_eq!(with(&["entailment", "not_entailment"], None).unwrap().unwrap().place(), Some(0));
+        for plain in [&[][..], &["LABEL_0"], &["LABEL_0", "LABEL_1"]] {
+            assert_eq!(with(plain, None), Ok(None), "{plain:?}");
+        }
+        let stars = with(&["1 star", "2 stars", "3 stars"], None).unwrap_err();
+        assert!(stars.contains("3 labels (1 star, 2 stars, 3 stars)") && stars.contains("--score-label"));
+        let gap = json!({"id2label": {"0": "a", "2": "b", "3": "c"}});
+        assert_eq!(guess(&[(CONFIG, gap)]).classes(None), Ok(None));
+        assert_eq!(guess(&[]).classes(None), Ok(None));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! `poq.json`: what an evaluator is made of.
+//! `poq.json`: the manifest of an evaluator.
 //!
 //! ```json
 //! {
@@ -12,6 +12,11 @@
 //! ```
 //!
 //! The SHA-256 of these bytes is the evaluator's id, so whatever changes a score changes the id.
+//!
+//! A cross-encoder with more than two classes names them and the one whose probability is the score:
+//! `"classes": { "labels": ["contradiction", "entailment", "neutral"], "score": "entailment" }`. A causal model says what
+//! it is asked and which of two tokens means what:
+//! `"judge": { "prompt": "… {question} … {answer} …", "yes": "yes", "no": "no" }`.
 
 use crate::text::one_line;
 use serde::{Deserialize, Serialize};
@@ -32,10 +37,16 @@ const FORMAT: u32 = 1;
 /// Largest manifest that is read, in bytes.
 pub const MAX_MANIFEST_BYTES: u64 = 1024 * 1024;
 
-/// Tokens of a pair when the manifest does not say: the size of BERT and its kin.
+/// Most labels of a cross-encoder.
+const MAX_LABELS: usize = 1000;
+
+/// Largest prompt of a causal model, in bytes, without the texts.
+const MAX_PROMPT_BYTES: usize = 64 * 1024;
+
+/// Default of `max_tokens`: the number of positions of BERT.
 pub const DEFAULT_MAX_TOKENS: usize = 512;
 
-/// How an evaluator makes a number of a question and an answer.
+/// Kind of an evaluator: the way from question and answer to a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EvaluatorKind {
@@ -43,9 +54,12 @@ pub enum EvaluatorKind {
     CrossEncoder,
     /// Each text goes through the network alone and becomes a vector; the number is their cosine, -1 to 1.
     BiEncoder,
+    /// A GGUF that llama.cpp runs: question and answer are put into a prompt, and the number is the logit of the token for
+    /// yes less that of the token for no, as the next token.
+    Causal,
 }
 
-/// How a bi-encoder makes one vector of its last layer.
+/// Pooling: the way from the last layer of a bi-encoder to one vector.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Pooling {
@@ -54,6 +68,78 @@ pub enum Pooling {
     Mean,
     /// The first token.
     Cls,
+}
+
+/// The classes of a cross-encoder that has others than "no" and "yes".
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Classes {
+    /// Names of the network's outputs, in their order, `2..=1000`; no two are the same.
+    pub labels: Vec<String>,
+    /// The label whose probability is the score; the network's number is the logarithm of its odds.
+    pub score: String,
+}
+
+impl Classes {
+    /// Index of the label that counts.
+    pub fn place(&self) -> Option<usize> {
+        self.labels.iter().position(|label| *label == self.score)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let labels = &self.labels;
+        if !(2..=MAX_LABELS).contains(&labels.len()) {
+            return Err(format!("classes: {} labels; there are 2 to {MAX_LABELS}", labels.len()));
+        }
+        let twice = labels.iter().enumerate().find(|(n, label)| labels.iter().take(*n).any(|l| l == *label));
+        if let Some((_, label)) = twice {
+            return Err(format!("classes: the label {label:?} stands there twice"));
+        }
+        if self.place().is_none() {
+            return Err(format!("classes: {:?} is none of the labels {labels:?}", self.score));
+        }
+        Ok(())
+    }
+}
+
+/// What a causal model is asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Judge {
+    /// The prompt, with `{question}` and `{answer}` once each in the place of the texts. Control tokens that it spells
+    /// are control tokens; those that a text spells are the characters that they are.
+    pub prompt: String,
+    /// The text of the one token that means that the answer is good.
+    pub yes: String,
+    /// The text of the one token that means that it is not.
+    pub no: String,
+}
+
+/// Place of the question in a [`Judge`]'s prompt.
+pub const QUESTION: &str = "{question}";
+
+/// Place of the answer in a [`Judge`]'s prompt.
+pub const ANSWER: &str = "{answer}";
+
+impl Judge {
+    fn check(&self) -> Result<(), String> {
+        if self.prompt.len() > MAX_PROMPT_BYTES {
+            return Err(format!(
+                "judge: the prompt has {} bytes, and may have {MAX_PROMPT_BYTES}",
+                self.prompt.len()
+            ));
+        }
+        for place in [QUESTION, ANSWER] {
+            let times = self.prompt.matches(place).count();
+            if times != 1 {
+                return Err(format!("judge: the prompt has {place} {times} times, and has to have it once"));
+            }
+        }
+        if self.yes.is_empty() || self.no.is_empty() || self.yes == self.no {
+            return Err(format!("judge: yes = {:?} and no = {:?}; name two tokens", self.yes, self.no));
+        }
+        Ok(())
+    }
 }
 
 /// From the network's number (a logit, or a cosine) to a score in 0..=1: `sigmoid(a * number + b)`. Ours; the
@@ -81,25 +167,32 @@ impl Calibration {
     }
 }
 
-/// A manifest that holds what it must: see [`Manifest::parse`].
+/// A valid manifest; [`Manifest::parse`] lists the rules.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
     format: u32,
-    /// What the network is.
+    /// Kind of the network.
     pub kind: EvaluatorKind,
-    /// The ONNX file, one of `files`.
+    /// The ONNX file, or the GGUF of a causal model (of several the first); one of `files`.
     pub model: String,
     /// SHA-256, 64 lower-case hex digits, of every file that takes part: the ONNX file, the file with its
-    /// weights if they lie apart, `tokenizer.json`. Paths are relative to the folder and stay in it.
+    /// weights if they lie apart, `tokenizer.json`; of a causal model the GGUF. Paths are relative to the folder and stay
+    /// in it.
     pub files: BTreeMap<String, String>,
     /// Most tokens of one input of the network, special tokens included.
     #[serde(default = "default_max_tokens")]
     pub max_tokens: usize,
-    /// Of a bi-encoder.
+    /// Pooling of a bi-encoder; other kinds ignore it.
     #[serde(default)]
     pub pooling: Pooling,
-    /// From number to score.
+    /// Of a cross-encoder with other classes than no and yes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub classes: Option<Classes>,
+    /// Of a causal model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub judge: Option<Judge>,
+    /// Calibration of numbers to scores.
     #[serde(default)]
     pub calibration: Calibration,
 }
@@ -108,16 +201,16 @@ fn default_max_tokens() -> usize {
     DEFAULT_MAX_TOKENS
 }
 
-/// Why a manifest cannot be used.
+/// Reason why a manifest cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ManifestError {
-    /// It is not the JSON of a manifest.
+    /// The file is not the JSON of a manifest.
     #[error("poq.json: {}; `poq-worker models add FOLDER` writes a new one", one_line(&.0.to_string()))]
     Json(#[from] serde_json::Error),
-    /// It is of another version.
+    /// The format is of another version.
     #[error("poq.json: written in format {0}; this engine knows format {FORMAT}")]
     Format(u32),
-    /// A value is out of range.
+    /// A value is out of range; the text names it.
     #[error("poq.json: {}", one_line(.0))]
     Value(String),
 }
@@ -132,13 +225,16 @@ impl Manifest {
             files,
             max_tokens: DEFAULT_MAX_TOKENS,
             pooling: Pooling::default(),
+            classes: None,
+            judge: None,
             calibration: Calibration::default(),
         }
     }
 
-    /// Reads and checks a manifest: the format is known, `model` and `tokenizer.json` are among the files, every
-    /// path stays in the folder, every hash is a hash, `max_tokens` leaves room for text, the calibration is
-    /// finite and does not turn the order of answers round (`a > 0`).
+    /// Reads and checks a manifest: the format is known, `model` and `tokenizer.json` (which a causal model has in its
+    /// GGUF) are among the files, every path stays in the folder, every hash is a hash, `max_tokens` leaves room for text,
+    /// `classes` and `judge` go with the kind, the calibration is finite and does not turn the order of answers round
+    /// (`a > 0`).
     pub fn parse(json: &[u8]) -> Result<Self, ManifestError> {
         #[derive(Deserialize)]
         struct Version {
@@ -160,11 +256,13 @@ impl Manifest {
     }
 
     fn check(&self) -> Result<(), String> {
-        for needed in [self.model.as_str(), TOKENIZER] {
+        let tokenizer = (self.kind != EvaluatorKind::Causal).then_some(TOKENIZER);
+        for needed in [Some(self.model.as_str()), tokenizer].into_iter().flatten() {
             if !self.files.contains_key(needed) {
                 return Err(format!("`files` does not name {needed}"));
             }
         }
+        self.check_kind()?;
         for (path, hash) in &self.files {
             if !stays_inside(Path::new(path)) {
                 return Err(format!("the path {path:?} leaves the folder"));
@@ -181,6 +279,25 @@ impl Manifest {
             return Err(format!("calibration: a = {a} and b = {b}; both are finite and a is above 0"));
         }
         Ok(())
+    }
+
+    /// Whether what only some kinds have goes with the kind.
+    fn check_kind(&self) -> Result<(), String> {
+        match (&self.judge, self.kind) {
+            (Some(judge), EvaluatorKind::Causal) => judge.check()?,
+            (None, EvaluatorKind::Causal) => {
+                return Err(
+                    "a causal model needs `judge`: its prompt, and the tokens for yes and no".to_owned()
+                );
+            }
+            (Some(_), _) => return Err("`judge` goes with the kind causal only".to_owned()),
+            (None, _) => {}
+        }
+        match &self.classes {
+            Some(classes) if self.kind == EvaluatorKind::CrossEncoder => classes.check(),
+            Some(_) => Err("`classes` goes with the kind cross_encoder only".to_owned()),
+            None => Ok(()),
+        }
     }
 }
 
@@ -237,6 +354,73 @@ mod tests {
             let manifest = Manifest { max_tokens: edge, ..manifest() };
             assert!(Manifest::parse(manifest.to_json().as_bytes()).is_ok());
         }
+    }
+
+    fn judge() -> Judge {
+        let prompt = "<|user|>{question}<|says|>{answer}<|good?|>".to_owned();
+        Judge { prompt, yes: "yes".to_owned(), no: "no".to_owned() }
+    }
+
+    #[test]
+    fn a_causal_model_says_what_it_is_asked_and_needs_no_tokenizer() {
+        let mut causal = Manifest { kind: EvaluatorKind::Causal, judge: Some(judge()), ..manifest() };
+        causal.files.remove(TOKENIZER);
+        assert_eq!(Manifest::parse(causal.to_json().as_bytes()).unwrap(), causal);
+        type Change = fn(&mut Manifest);
+        let cases: [(Change, &str); 8] = [
+            (|m| m.judge = None, "needs `judge`"),
+            (|m| m.judge.as_mut().unwrap().prompt = "{question}".into(), "{answer} 0 times"),
+            (|m| m.judge.as_mut().unwrap().prompt.push_str("{question}"), "{question} 2 times"),
+            (|m| m.judge.as_mut().unwrap().prompt.push_str(&"x".repeat(MAX_PROMPT_BYTES)), "bytes"),
+            (|m| m.judge.as_mut().unwrap().no = "yes".into(), "two tokens"),
+            (|m| m.judge.as_mut().unwrap().yes.clear(), "two tokens"),
+            (|m| m.kind = EvaluatorKind::CrossEncoder, "does not name tokenizer.json"),
+            (|m| m.classes = Some(labels(3)), "cross_encoder only"),
+        ];
+        for (change, said) in cases {
+            let mut changed = causal.clone();
+            change(&mut changed);
+            let error = Manifest::parse(changed.to_json().as_bytes()).unwrap_err().to_string();
+            assert!(error.contains(said) && error.lines().count() == 1, "{error}");
+        }
+        let room = MAX_PROMPT_BYTES - judge().prompt.len();
+        causal.judge.as_mut().unwrap().prompt.push_str(&"x".repeat(room));
+        assert!(Manifest::parse(causal.to_json().as_bytes()).is_ok());
+        let odd = Manifest { judge: Some(judge()), ..manifest() };
+        assert!(Manifest::parse(odd.to_json().as_bytes()).unwrap_err().to_string().contains("causal only"));
+    }
+
+    fn labels(count: usize) -> Classes {
+        Classes { labels: (0..count).map(|n| format!("label {n}")).collect(), score: "label 1".to_owned() }
+    }
+
+    #[test]
+    fn labels_are_named_once_and_one_of_them_counts() {
+        let parse = |classes: Classes| {
+            let manifest = Manifest { classes: Some(classes), ..manifest() };
+            Manifest::parse(manifest.to_json().as_bytes()).map_err(|error| error.to_string())
+        };
+        for count in [2, 3, MAX_LABELS] {
+            assert_eq!(parse(labels(count)).unwrap().classes.unwrap().place(), Some(1));
+        }
+        for count in [0, 1, MAX_LABELS + 1] {
+            assert!(parse(labels(count)).unwrap_err().contains(&format!("{count} labels")));
+        }
+        assert!(parse(Classes { score: "other".into(), ..labels(3) })
+            .unwrap_err()
+            .contains("none of the labels"));
+        let mut twice = labels(3);
+        twice.labels[2] = "label 1".into();
+        assert!(parse(twice).unwrap_err().contains("twice"));
+    }
+
+    #[test]
+    fn what_a_kind_does_not_have_is_not_written() {
+        let json = manifest().to_json();
+        assert!(
+            !json.contains("classes") && !json.contains("judge"),
+            "the ids of older evaluators stay: {json}"
+        );
     }
 
     #[test]

@@ -11,7 +11,7 @@
 
 use super::{
     digest::{sha256_of_bytes, Digests},
-    gguf,
+    faults,
     manifest::{Manifest, MANIFEST, MAX_MANIFEST_BYTES, TOKENIZER},
 };
 use crate::files;
@@ -86,7 +86,7 @@ pub struct Checked {
 pub struct Shelf {
     folder: PathBuf,
     digests: Digests,
-    headers: gguf::Known,
+    headers: faults::Known,
     entries: RwLock<Vec<Arc<Entry>>>,
     /// Held during a scan: one scan at a time.
     scanning: Mutex<()>,
@@ -113,7 +113,7 @@ impl Shelf {
         Self {
             folder,
             digests: Digests::new(cache),
-            headers: gguf::Known::default(),
+            headers: faults::Known::default(),
             entries: RwLock::default(),
             scanning: Mutex::default(),
         }

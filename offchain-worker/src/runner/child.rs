@@ -61,7 +61,10 @@ pub fn run() -> io::Result<()> {
         },
         Load::Evaluator { folder, options } => match Evaluator::load(&folder, &options) {
             Ok(evaluator) => {
-                reports.send(Report::Ready(Facts::Evaluator { max_tokens: evaluator.manifest().max_tokens }));
+                reports.send(Report::Ready(Facts::Evaluator {
+                    max_tokens: evaluator.manifest().max_tokens,
+                    arithmetic: evaluator.arithmetic(),
+                }));
                 score(&evaluator, &orders, &running, &reports);
             }
             Err(error) => reports.send(Report::Broken(error)),

@@ -1,7 +1,10 @@
 //! Messages between engine and runner.
 
 use crate::{
-    evaluator::EvaluatorOptions,
+    evaluator::{
+        precision::{Arithmetic, Precision},
+        EvaluatorOptions,
+    },
     generator::GeneratorOptions,
     limits::Unfinished,
     work::{Generated, Generation, Scored, Scoring},
@@ -31,6 +34,19 @@ pub enum Load {
         /// Settings.
         options: EvaluatorOptions,
     },
+}
+
+impl Load {
+    /// The same without trying bf16, if that may be tried.
+    pub fn without_bf16(&self) -> Option<Self> {
+        match self {
+            Self::Evaluator { folder, options } if options.precision == Precision::Auto => {
+                let options = EvaluatorOptions { precision: Precision::Fp32, ..*options };
+                Some(Self::Evaluator { folder: folder.clone(), options })
+            }
+            Self::Evaluator { .. } | Self::Generator { .. } => None,
+        }
+    }
 }
 
 /// From the engine to the runner.
@@ -115,6 +131,8 @@ pub enum Facts {
     Evaluator {
         /// Most tokens of one input.
         max_tokens: usize,
+        /// The arithmetic that was chosen for it.
+        arithmetic: Arithmetic,
     },
 }
 

@@ -47,7 +47,12 @@ pub fn program() -> Program {
 
 /// The models in `folder`, ready to be loaded.
 pub fn pool(folder: &Path, settings: Settings) -> Arc<Pool> {
-    Pool::new(shelf(folder), settings, program(), Aborts::open(folder), Metrics::new().unwrap())
+    pool_of(folder, settings, program())
+}
+
+/// The same with processes of `program`.
+pub fn pool_of(folder: &Path, settings: Settings, program: Program) -> Arc<Pool> {
+    Pool::new(shelf(folder), settings, program, Aborts::open(folder), Metrics::new().unwrap())
 }
 
 pub fn generate(model: &str, prompt: &str) -> GenerateJob {
