@@ -76,7 +76,7 @@ test: lint minilm dapp ## Check format, spelling and lints, run all tests (POQ_Q
 
 .PHONY: package
 package: setup ## Pack the crates that other projects build on, without an upload
-	@$(CARGO) package --locked --no-verify --allow-dirty -p poq-primitives -p pallet-proof-of-quality -p poq-client
+	@$(CARGO) package --locked --no-verify --allow-dirty -p poq-primitives -p pallet-proof-of-quality -p poq-client -p poq-receipt
 
 # Minutes of compiling and gigabytes of Python packages, so it is not part of `make test`.
 compat: build ## Test the engine with other projects' software (OpenAI client, llama.cpp's server, Infinity)
