@@ -39,7 +39,10 @@ fn with_values(text: &str, value: impl Fn(&str) -> Option<String>) -> String {
 }
 
 fn value(at: &At, parameters: Option<&Parameters>, name: &str) -> Option<String> {
-    parameters.and_then(|parameters| parameters::shown(parameters, name)).or_else(|| constant(at, name))
+    let shown = parameters.and_then(|parameters| parameters::shown(parameters, name));
+    // The texts of errors have the noun after the name.
+    let shown = shown.map(|value| value.trim_end_matches(" members").to_owned());
+    shown.or_else(|| constant(at, name))
 }
 
 /// The pallet's constant `name`, if it is a number.

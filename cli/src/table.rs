@@ -280,7 +280,7 @@ mod tests {
         let table = models().layout(Some(80));
         assert!(table.contains("No room for: ") && table.contains("SHA-256"), "{table}");
         let list = models().layout(Some(40));
-        let shortened = render::shortened(HASH, 40 - 2 - "Served by".len() - 2);
+        let shortened = render::shortened(HASH, 40 - "  Served by ".len());
         assert!(list.contains("operator-5") && list.contains(&shortened), "{list}");
         assert!(!list.contains("No room"), "{list}");
         assert!(list.contains("Model poq-demo-strong"), "{list}");

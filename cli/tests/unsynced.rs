@@ -13,7 +13,10 @@ use std::{
     process::{Child, Command, Output, Stdio},
 };
 
-/// A node of the chain `local` that knows nobody.
+/// A boot node that nobody runs: a node with boot nodes should have peers.
+const NOBODY: &str = "/ip4/127.0.0.1/tcp/1/p2p/12D3KooWEyoppNCUx8Yx66oV9fJnriXwCcXwDDUA2kj6vnc6iDEp";
+
+/// A node of the chain `local` that finds nobody.
 struct Lonely {
     process: Child,
     url: String,
@@ -27,8 +30,8 @@ impl Lonely {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let log = File::create(folder.path().join("log")).unwrap();
         let process = Command::new(program)
-            .args(["--chain", "local", "--no-prometheus", "--no-telemetry", "--no-mdns", "--reserved-only"])
-            .args(["--engine", "off", "--port", "0", "--rpc-port", &port.to_string()])
+            .args(["--chain", "local", "--no-prometheus", "--no-telemetry", "--no-mdns"])
+            .args(["--engine", "off", "--port", "0", "--rpc-port", &port.to_string(), "--bootnodes", NOBODY])
             .arg("--base-path")
             .arg(folder.path().join("data"))
             .env_remove("POQ_MODELS")
