@@ -45,7 +45,8 @@ pub fn of(file: &str, markdown: &str) -> Vec<Block> {
             Event::End(TagEnd::HtmlBlock) => {}
             Event::Start(Tag::CodeBlock(CodeBlockKind::Fenced(language))) if SHELLS.contains(&&*language) => {
                 inside = true;
-                let line = markdown[..range.start].lines().count() + 1;
+                // The fence, which may be indented, is one line above the code.
+                let line = markdown[..range.start].matches('\n').count() + 2;
                 let mark = match &*language {
                     "sh" => Mark::parse(&comment),
                     other => Err(format!("calls itself `{other}`: say `sh`")),
@@ -121,7 +122,7 @@ mod tests {
             says: Some("it is (up|here)".into()),
         };
         let code = "one \\\n    two\n".to_owned();
-        assert_eq!(of("x.md", markdown), [Block { place: "x.md:4".into(), code, mark: Ok(Mark::Run(run)) }]);
+        assert_eq!(of("x.md", markdown), [Block { place: "x.md:5".into(), code, mark: Ok(Mark::Run(run)) }]);
     }
 
     #[test]
