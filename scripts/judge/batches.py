@@ -1,0 +1,122 @@
+"""Which answers go through the network together: a function of the seed and the step alone, so that training resumes."""
+
+import math
+import random
+
+import data
+import worse
+from settings import Schedule
+
+
+def anti_length_gain(items: list[dict], group: list[int]) -> float:
+    """How much a group of answers to one prompt teaches: a large gap of labels is good, longer answers that are also the
+    better ones are bad."""
+    gap, with_length = 0.0, 0.0
+    for place, left in enumerate(group):
+        for right in group[place + 1 :]:
+            better = items[left]["label"] - items[right]["label"]
+            gap += min(abs(better), 0.4)
+            with_length += better * math.log((items[left]["chars"] + 50) / (items[right]["chars"] + 50))
+    return gap - 1.2 * max(with_length, 0.0)
+
+
+def chunks(some: list[int], size: int) -> list[list[int]]:
+    """`some` in parts of `size`; a single one that is left over joins the last part."""
+    made = [some[start : start + size] for start in range(0, len(some), size)]
+    if len(made) > 1 and len(made[-1]) == 1:
+        last = made.pop()
+        made[-1] += last
+    return made
+
+
+class Batches:
+    """Groups of real answers with worse versions of some of them, step by step. In one pass every answer comes once."""
+
+    def __init__(self, items: list[dict], rows: data.Rows, schedule: Schedule) -> None:
+        self.items, self.rows, self.schedule = items, rows, schedule
+        self.maker = worse.Maker([(item["group"], item["answer"]) for item in items if item["kind"] != "degraded"])
+        # Labels of different sources are on different scales, so only answers of one source are compared.
+        self.prompts: dict[tuple[str, str], list[int]] = {}
+        for number, item in enumerate(items):
+            self.prompts.setdefault((item["group"], item["source"].removesuffix(" + ours")), []).append(number)
+        self.passes: dict[int, list[list[list[int]]]] = {}
+
+    def one_pass(self, number: int) -> list[list[list[int]]]:
+        """The groups of every step of a pass."""
+        if number not in self.passes:
+            rng = data.draw(f"pass {number}")
+            groups = []
+            for members in self.prompts.values():
+                drawn = []
+                for _ in range(6):
+                    some = members[:]
+                    rng.shuffle(some)
+                    drawn.append(chunks(some, self.schedule.group))
+                groups += max(drawn, key=lambda made: sum(anti_length_gain(self.items, group) for group in made))
+            rng.shuffle(groups)
+            steps, full = [[]], 0
+            for group in groups:
+                if full + len(group) > self.schedule.rows and steps[-1]:
+                    steps.append([])
+                    full = 0
+                steps[-1].append(group)
+                full += len(group)
+            self.passes = {number: steps}
+        return self.passes[number]
+
+    def groups(self, step: int) -> list[list[int]]:
+        number = 0
+        while True:
+            found = self.one_pass(number)
+            if step < len(found):
+                return found[step]
+            step -= len(found)
+            number += 1
+
+    def worse_versions(self, rng: random.Random, chosen: list[int]) -> list[tuple[int, str, str]]:
+        """(place in the batch, kind, text) of worse versions of good answers in it."""
+        made = []
+        places = [place for place, number in enumerate(chosen) if self.items[number]["kind"] != "degraded"]
+        # Good answers rather than bad ones: what is bad already hardly becomes worse.
+        places.sort(key=lambda place: -self.items[chosen[place]]["label"] * rng.random() ** 0.5)
+        kinds = list(worse.KINDS)
+        rng.shuffle(kinds)
+        for place in places[: self.schedule.made]:
+            item = self.items[chosen[place]]
+            for _ in range(4):
+                kind = kinds[len(made) % len(kinds)]
+                text = self.maker.make(rng, kind, item["group"], item["question"], item["answer"])
+                seen = text and self.rows.tokens(text, "answer")
+                if seen and seen != self.rows.kept(item["answer"], "answer"):
+                    made.append((place, kind, text))
+                    break
+                rng.shuffle(kinds)
+        return made
+
+    def batch(self, step: int) -> dict:
+        """Rows of tokens with labels; `pairs` are (better or worse, other, weight) among all rows of a prompt, `made`
+        are (good, worse, difference of labels)."""
+        groups, rng = self.groups(step), data.draw(f"step {step}")
+        chosen = [number for group in groups for number in group]
+        rows, labels = [], []
+        for number in chosen:
+            item = self.items[number]
+            question = self.rows.kept(item["question"], "question")
+            rows.append(self.rows.row(question, self.rows.kept(item["answer"], "answer")))
+            labels.append(item["label"])
+        pairs, start = [], 0
+        for group in groups:
+            for left in range(start, start + len(group)):
+                for right in range(left + 1, start + len(group)):
+                    if abs(labels[left] - labels[right]) > 0.02:
+                        # A strong judge's grades of the single answers say more than ratings of whole models.
+                        judged = self.items[chosen[left]]["kind"] == self.items[chosen[right]]["kind"] == "gpt4_score"
+                        pairs.append((left, right, 2.0 if judged else 1.0))
+            start += len(group)
+        made = []
+        for place, kind, text in self.worse_versions(rng, chosen):
+            item = self.items[chosen[place]]
+            made.append((place, len(rows), worse.DROP[kind]))
+            rows.append(self.rows.row(self.rows.kept(item["question"], "question"), self.rows.tokens(text, "answer")))
+            labels.append(max(worse.LOWEST_LABEL, item["label"] - worse.DROP[kind]))
+        return {"rows": rows, "labels": labels, "pairs": pairs, "made": made, "real": len(chosen)}
