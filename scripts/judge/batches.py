@@ -2,6 +2,7 @@
 
 import math
 import random
+import re
 
 import data
 import worse
@@ -18,6 +19,11 @@ def anti_length_gain(items: list[dict], group: list[int]) -> float:
             gap += min(abs(better), 0.4)
             with_length += better * math.log((items[left]["chars"] + 50) / (items[right]["chars"] + 50))
     return gap - 1.2 * max(with_length, 0.0)
+
+
+MARKDOWN = re.compile(r"^\s*(?:[-*•+]|\d+[.)]|#+)\s+|[*_`#>|~]+", re.MULTILINE)
+# Least tokens of an answer in a group that is cut to one length.
+LEAST_LEVEL = 24
 
 
 def chunks(some: list[int], size: int) -> list[list[int]]:
@@ -40,6 +46,8 @@ class Batches:
         for number, item in enumerate(items):
             self.prompts.setdefault((item["group"], item["source"].removesuffix(" + ours")), []).append(number)
         self.passes: dict[int, list[list[list[int]]]] = {}
+        self.by_model = data.counts(items, "model")
+        self.usual = sum(self.by_model.values()) / max(1, len(self.by_model))
 
     def one_pass(self, number: int) -> list[list[list[int]]]:
         """The groups of every step of a pass."""
@@ -93,30 +101,58 @@ class Batches:
                 rng.shuffle(kinds)
         return made
 
+    def weight(self, left: int, right: int) -> float:
+        """What a pair counts. A strong judge's grades of the single answers say more than ratings of whole models; and
+        whoever has many answers in the data is no better a teacher than others, for the label is the model's."""
+        a, b = self.items[left], self.items[right]
+        if a["kind"] == b["kind"] == "gpt4_score":
+            return 2.0
+        rare = self.usual**2 / (self.by_model[a["model"]] * self.by_model[b["model"]])
+        return min(2.0, max(0.5, rare**0.25))
+
+    def views(self, rng: random.Random, group: list[int]) -> tuple[list[list[int]], bool]:
+        """The tokens of the answers of a group, and whether they can be graded by themselves."""
+        answers = [self.rows.kept(self.items[number]["answer"], "answer") for number in group]
+        if len(group) < 2:
+            return answers, True
+        roll = rng.random()
+        if roll < self.schedule.plain:
+            return [self.rows.tokens(MARKDOWN.sub(" ", self.items[number]["answer"]), "answer") for number in group], True
+        if roll < self.schedule.plain + self.schedule.level:
+            shortest = min(map(len, answers))
+            kept = rng.randint(min(LEAST_LEVEL, shortest), shortest) if shortest > LEAST_LEVEL else LEAST_LEVEL
+            return [answer[:kept] for answer in answers], False
+        return answers, True
+
     def batch(self, step: int) -> dict:
-        """Rows of tokens with labels; `pairs` are (better or worse, other, weight) among all rows of a prompt, `made`
-        are (good, worse, difference of labels)."""
+        """Rows of tokens with labels. `pairs`: (answer, other answer to the prompt, weight); `made`: (good answer, worse
+        version of it, difference of labels); `graded`: the rows whose label holds for what they show."""
         groups, rng = self.groups(step), data.draw(f"step {step}")
         chosen = [number for group in groups for number in group]
-        rows, labels = [], []
-        for number in chosen:
-            item = self.items[number]
-            question = self.rows.kept(item["question"], "question")
-            rows.append(self.rows.row(question, self.rows.kept(item["answer"], "answer")))
-            labels.append(item["label"])
-        pairs, start = [], 0
+        labels = [self.items[number]["label"] for number in chosen]
+        rows, pairs, graded = [], [], []
         for group in groups:
-            for left in range(start, start + len(group)):
-                for right in range(left + 1, start + len(group)):
-                    if abs(labels[left] - labels[right]) > 0.02:
-                        # A strong judge's grades of the single answers say more than ratings of whole models.
-                        judged = self.items[chosen[left]]["kind"] == self.items[chosen[right]]["kind"] == "gpt4_score"
-                        pairs.append((left, right, 2.0 if judged else 1.0))
-            start += len(group)
-        made = []
+            question = self.rows.kept(self.items[group[0]]["question"], "question")
+            start, (answers, whole) = len(rows), self.views(rng, group)
+            rows += [self.rows.row(question, answer) for answer in answers]
+            graded += range(start, len(rows)) if whole else []
+            for left in range(len(group)):
+                for right in range(left + 1, len(group)):
+                    if abs(labels[start + left] - labels[start + right]) > 0.02:
+                        pairs.append((start + left, start + right, self.weight(group[left], group[right])))
+        # Worse versions are compared with good answers as they are, so these come again where another view was shown.
+        made, shown = [], {}
         for place, kind, text in self.worse_versions(rng, chosen):
             item = self.items[chosen[place]]
-            made.append((place, len(rows), worse.DROP[kind]))
-            rows.append(self.rows.row(self.rows.kept(item["question"], "question"), self.rows.tokens(text, "answer")))
+            question = self.rows.kept(item["question"], "question")
+            good = self.rows.row(question, self.rows.kept(item["answer"], "answer"))
+            if rows[place] != good and place not in shown:
+                shown[place] = len(rows)
+                rows.append(good)
+                labels.append(item["label"])
+                graded.append(shown[place])
+            made.append((shown.get(place, place), len(rows), worse.DROP[kind]))
+            graded.append(len(rows))
+            rows.append(self.rows.row(question, self.rows.tokens(text, "answer")))
             labels.append(max(worse.LOWEST_LABEL, item["label"] - worse.DROP[kind]))
-        return {"rows": rows, "labels": labels, "pairs": pairs, "made": made, "real": len(chosen)}
+        return {"rows": rows, "labels": labels, "pairs": pairs, "made": made, "graded": graded}

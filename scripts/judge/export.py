@@ -2,7 +2,7 @@
 
 The graphs are those of scripts/minilm/export.py. Weights are rounded to 8 bits before anything is measured, and the fp32
 file holds the rounded weights: so fp32 and int8 are the same function and differ by the rounding of floats alone.
-`dynamic` is three times as fast, and another function.
+`dynamic` is twice as fast, and another function.
 """
 
 import importlib.util

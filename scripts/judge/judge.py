@@ -11,6 +11,8 @@ import data
 import settings
 
 STEPS = ("prepare", "train", "export", "calibrate", "evaluate", "manifest")
+# Answers of the dev splits that the calibration is fitted to.
+CALIBRATED = 1500
 MORE = ("status", "reliability", "suite")
 
 
@@ -140,8 +142,11 @@ class Run:
 
     def calibrate(self) -> None:
         import calibrate
+        import measure
 
-        items = [item for item in self.items() if item["split"] in data.DEV_SPLITS and item["kind"] != "degraded"]
+        items = measure.dev_items(self.items(), CALIBRATED)
+        if not items:
+            raise data.Wrong(f"{self.items_file} has no answers in the dev splits, which the calibration is fitted to")
         numbers = self.score([(item["question"], item["answer"]) for item in items], self.session(), None, "calibrate")
         fitted = calibrate.fit(numbers, [item["label"] for item in items])
         self.put("calibration.json", fitted)

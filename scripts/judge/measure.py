@@ -104,7 +104,31 @@ def pair_accuracy(items: list[dict], scores, name: str) -> dict:
     ):
         found[key] = round(estimate(tables), 4)
         found[key + ", interval"] = interval(estimate, tables, f"{name} {key}")
+    found["right, interval over models"] = over_models(items, scores, name)
     return found
+
+
+def over_models(items: list[dict], scores, name: str) -> list[float]:
+    """95% interval of the pair accuracy with the models drawn anew instead of the prompts: labels are of whole models, so
+    a handful of models decides it. A pair counts as often as both of its models are drawn."""
+    names = {model: place for place, model in enumerate(sorted({item["model"] for item in items}))}
+    right, of = np.zeros((len(names), len(names))), np.zeros((len(names), len(names)))
+    for members in prompts(items):
+        for place, a in enumerate(members):
+            for b in members[place + 1 :]:
+                difference = items[a]["label"] - items[b]["label"]
+                if abs(difference) >= CLEAR:
+                    spot = names[items[a]["model"]], names[items[b]["model"]]
+                    of[spot] += 1
+                    right[spot] += np.sign(difference) * np.sign(scores[a] - scores[b]) / 2 + 0.5
+    rng = np.random.default_rng(data.draw(f"interval over models {name}").getrandbits(32))
+    found = []
+    for _ in range(RESAMPLES):
+        drawn = np.bincount(rng.integers(0, len(names), len(names)), minlength=len(names)).astype(float)
+        count = drawn @ of @ drawn
+        if count:
+            found.append(drawn @ right @ drawn / count)
+    return [round(float(x), 4) for x in np.quantile(found or [math.nan], [0.025, 0.975])]
 
 
 def models(items: list[dict], scores, source: str) -> list[tuple]:

@@ -43,15 +43,16 @@ DEV_PROMPTS = 5
 # Parts of the hand-written phrases of worse.py that are never trained on, in per cent.
 HELD_OUT_PHRASES = 20
 
-# "Clearly different labels": what two answers to one prompt differ by to count in the pair accuracy.
-CLEAR = 0.1
+# "Clearly different labels": what two answers to one prompt differ by to count in the pair accuracy. With 0.05, length
+# alone is right in 0.68 of the pairs of unseen models and of those of unseen prompts; with 0.1, in 0.73 and 0.71.
+CLEAR = 0.05
 
 
 @dataclasses.dataclass
 class Schedule:
     """How long and how fast to train. Counts steps, never time."""
 
-    steps: int = 2000
+    steps: int = 1600
     # Steps with a rising rate, and the part of all steps at the end in which the rate falls to nothing.
     warm: int = 60
     fall: float = 0.35
@@ -60,11 +61,15 @@ class Schedule:
     decay: float = 0.01
     # Real answers of one step, and the worse versions made of some of them.
     rows: int = 32
-    made: int = 12
+    made: int = 10
     group: int = 4
+    # Parts of the groups whose answers are all shown without Markdown, and of those all cut to one length, so that the
+    # network has to look for something else than layout and length.
+    plain: float = 0.25
+    level: float = 0.2
     dropout: float = 0.1
     # Weights that are exported: a running mean over about 1 / (1 - mean) steps.
     mean: float = 0.995
     save_every: int = 50
-    dev_every: int = 200
-    dev_rows: int = 1200
+    dev_every: int = 250
+    dev_rows: int = 1000

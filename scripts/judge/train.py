@@ -52,7 +52,8 @@ def losses(numbers: torch.Tensor, batch: dict) -> dict[str, torch.Tensor]:
     """The pairs of a prompt, the labels themselves, and the worse versions against the answers that they were made of."""
     to = numbers.device
     labels = torch.tensor(batch["labels"], device=to)
-    found = {"label": F.binary_cross_entropy_with_logits(numbers, labels)}
+    graded = torch.tensor(batch["graded"], device=to)
+    found = {"label": F.binary_cross_entropy_with_logits(numbers[graded], labels[graded])} if batch["graded"] else {}
     if batch["pairs"]:
         left, right, weight = (torch.tensor(column, device=to) for column in zip(*batch["pairs"]))
         target = torch.sigmoid(14 * (labels[left] - labels[right]))
