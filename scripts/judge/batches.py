@@ -119,9 +119,11 @@ class Batches:
         if roll < self.schedule.plain:
             return [self.rows.tokens(MARKDOWN.sub(" ", self.items[number]["answer"]), "answer") for number in group], True
         if roll < self.schedule.plain + self.schedule.level:
-            shortest = min(map(len, answers))
-            kept = rng.randint(min(LEAST_LEVEL, shortest), shortest) if shortest > LEAST_LEVEL else LEAST_LEVEL
-            return [answer[:kept] for answer in answers], False
+            # All of them lose their end, so that being whole tells nothing.
+            most = int(min(map(len, answers)) * 0.85)
+            if most >= LEAST_LEVEL:
+                kept = rng.randint(LEAST_LEVEL, most)
+                return [answer[:kept] for answer in answers], False
         return answers, True
 
     def batch(self, step: int) -> dict:

@@ -82,7 +82,10 @@ class Judge(nn.Module):
             mask = (padding * ABSENT)[:, None, None, :].to(torch.bfloat16 if torch.is_autocast_enabled(ids.device.type) else x.dtype)
         for layer in self.layers:
             x = layer(x, mask, self.drop)
-        return self.head(torch.tanh(self.pooler(x[:, 0])).float()).squeeze(-1)
+        pooled = torch.tanh(self.pooler(x[:, 0])).float()
+        # In 32 bits: 16 would round logits to steps of a hundredth, and pairs to ties.
+        with torch.autocast(ids.device.type, enabled=False):
+            return self.head(pooled).squeeze(-1)
 
 
 def base_names() -> dict[str, str]:
