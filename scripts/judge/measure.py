@@ -220,16 +220,19 @@ def made_pairs(items: list[dict], each: int) -> list[tuple[str, str, str, str]]:
 
 
 def dev_items(items: list[dict], most: int) -> list[dict]:
-    """Whole prompts of the dev splits, up to `most` answers."""
+    """Whole prompts of the dev splits, up to `most` answers, half of them of each split."""
     groups: dict[tuple, list[dict]] = {}
     for item in items:
         if item["split"] in data.DEV_SPLITS and item["kind"] != "degraded":
             groups.setdefault((item["split"], item["group"], item["source"]), []).append(item)
     chosen = sorted((key for key in groups if len(groups[key]) > 1), key=lambda key: data.part(f"dev {key}"))
     found: list[dict] = []
-    for key in chosen:
-        if len(found) + len(groups[key]) <= most:
-            found += groups[key]
+    for split in data.DEV_SPLITS:
+        some: list[dict] = []
+        for key in chosen:
+            if key[0] == split and len(some) + len(groups[key]) <= most // 2:
+                some += groups[key]
+        found += some
     return found
 
 
