@@ -87,7 +87,7 @@ class Batches:
         places = [place for place, number in enumerate(chosen) if self.items[number]["kind"] != "degraded"]
         # Good answers rather than bad ones: what is bad already hardly becomes worse.
         places.sort(key=lambda place: -self.items[chosen[place]]["label"] * rng.random() ** 0.5)
-        kinds = list(worse.KINDS)
+        kinds = [*worse.KINDS, *worse.OFTEN]
         rng.shuffle(kinds)
         for place in places[: self.schedule.made]:
             item = self.items[chosen[place]]
