@@ -41,6 +41,7 @@ WEIGHT_MAX = 63
 # The cross-encoder's head is drawn, not trained.
 HEAD_SEED = 20241117
 HEAD_DEVIATION = 0.1
+UNTRAINED = "MiniLM-L6-cross-encoder-UNTRAINED-HEAD-for-speed-only"
 
 
 def untrained_head() -> tuple[np.ndarray, np.ndarray]:
@@ -237,8 +238,8 @@ class Builder:
         shape = ["batch", "sequence", HIDDEN]
         return self.model("all-MiniLM-L6-v2", helper.make_tensor_value_info("last_hidden_state", TensorProto.FLOAT, shape))
 
-    def cross_encoder(self) -> onnx.ModelProto:
-        """Output `logits`: [batch, 1], of a head that nobody trained."""
+    def cross_encoder(self, name: str = UNTRAINED, head: tuple[np.ndarray, np.ndarray] | None = None) -> onnx.ModelProto:
+        """Output `logits`: [batch, 1], of `head` (its weight and bias), or of one that nobody trained."""
         g = self.graph
         x = self.layers(LAYERS - 1)
         first = g.add("Gather", x, g.constant("first", np.int64(0)), axis=1)
@@ -248,11 +249,11 @@ class Builder:
         last = self.after_attention(self.first_tokens_context(x, first, layer), first, layer)
         pooler = g.constant("pooler.dense.weight.T", self.weights["pooler.dense.weight"].T)
         pooled = g.add("Tanh", g.add("Add", g.add("MatMul", last, pooler), self.weight("pooler.dense.bias")))
-        weight, bias = untrained_head()
-        head = g.add("MatMul", pooled, g.constant("head.weight.T", weight.T))
-        g.nodes.append(helper.make_node("Add", [head, g.constant("head.bias", bias)], ["logits"], name="output"))
+        weight, bias = untrained_head() if head is None else head
+        product = g.add("MatMul", pooled, g.constant("head.weight.T", weight.T))
+        g.nodes.append(helper.make_node("Add", [product, g.constant("head.bias", bias)], ["logits"], name="output"))
         logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 1])
-        return self.model("MiniLM-L6-cross-encoder-UNTRAINED-HEAD-for-speed-only", logits)
+        return self.model(name, logits)
 
     def model(self, name: str, output: onnx.ValueInfoProto) -> onnx.ModelProto:
         inputs = [
