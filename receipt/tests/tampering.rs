@@ -149,7 +149,7 @@ proptest! {
 
     /// The same for the bits that the file stands for.
     #[test]
-    fn a_changed_bit_is_refused(part: prop::sample::Index, at: prop::sample::Index, bit in 0..8) {
+    fn a_changed_bit_is_refused(part: prop::sample::Index, at: prop::sample::Index, bit in 0_u32..8) {
         let (mut receipt, anchor) = receipt(SETTLED);
         let count = 5 + receipt.state.len() + receipt.anchor.state.len();
         let bytes = match part.index(count) {
@@ -165,7 +165,7 @@ proptest! {
             }
         };
         let at = at.index(bytes.0.len());
-        bytes.0[at] ^= 1 << bit;
+        bytes.0[at] ^= 1_u8 << bit;
         prop_assert!(verify(&receipt, anchor).is_err());
     }
 }
