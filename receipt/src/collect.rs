@@ -10,13 +10,18 @@ use crate::{
 use codec::{Decode, DecodeAll as _, Encode as _};
 use poq_client::Client;
 use serde::{de::DeserializeOwned, Deserialize};
+use sp_consensus_grandpa::GrandpaJustification;
 use sp_core::{Blake2Hasher, H256};
 use sp_trie::{LayoutV1, MemoryDB, TrieDBMutBuilder, TrieMut as _};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 use subxt::rpcs::{
     client::{rpc_params, RpcParams},
     Error as RpcError,
 };
+use tokio::time::timeout;
+
+/// Longest wait for the next block that is called final.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Block that a receipt begins with.
 #[derive(Clone, Debug)]
@@ -151,10 +156,30 @@ impl Node<'_> {
             Err(RpcError::User(_)) => None,
             Err(error) => return Err(poq_client::Error::of(error).into()),
         };
-        let Bytes(proof) = proof.ok_or(Error::NoProof(number))?;
+        // A node has none as long as the voters of the genesis block are in office.
+        let Some(Bytes(proof)) = proof else { return self.next_final(number).await };
         let proof = FinalityProof::decode_all(&mut &proof[..])
             .map_err(|_| Invalid::Undecodable("the node's proof of finality"))?;
         Ok((self.header(proof.block).await?, Bytes(proof.justification)))
+    }
+
+    /// The next block that the voters call final, if it is this one or a later one.
+    async fn next_final(&self, number: u32) -> Result<(Header, Bytes), Error> {
+        let (subscribe, unsubscribe) = ("grandpa_subscribeJustifications", "grandpa_unsubscribeJustifications");
+        let told = self.0.raw().subscribe::<Bytes>(subscribe, rpc_params![], unsubscribe);
+        let mut told = told.await.map_err(poq_client::Error::of)?;
+        let next = async {
+            while let Some(justification) = told.next().await {
+                let Bytes(justification) = justification.map_err(poq_client::Error::of)?;
+                let read = GrandpaJustification::<Header>::decode(&mut &justification[..]);
+                let commit = read.map_err(|_| Invalid::Undecodable("the node's justification"))?.commit;
+                if commit.target_number >= number {
+                    return Ok((self.header(commit.target_hash).await?, Bytes(justification)));
+                }
+            }
+            Err(Error::NoProof(number))
+        };
+        timeout(PATIENCE, next).await.unwrap_or(Err(Error::NoProof(number)))
     }
 
     /// Nodes of the state's trie that lead to these keys.
