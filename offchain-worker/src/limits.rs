@@ -1,7 +1,9 @@
-//! What may end a job before its work is done.
+//! Reasons for which a job ends before its work is done.
 
 use poq_primitives::job::{FailureReason, JobError};
+use serde::{Deserialize, Serialize};
 use std::{
+    fmt,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -33,7 +35,7 @@ impl Cancel {
     }
 }
 
-/// How long a job may run, and whether it is still wanted. Backends ask between steps that cannot be
+/// Time limit of a job, and whether it is still wanted. Backends ask between steps that cannot be
 /// interrupted.
 #[derive(Clone, Debug)]
 pub struct Limits {
@@ -46,10 +48,58 @@ pub struct Limits {
 pub enum Unfinished {
     /// It failed, for good.
     Failed(JobError),
+    /// It failed, for good: the prompt is longer than the model's context.
+    TooLong(TooLong),
     /// Nobody wants the result any more, or the engine is stopping.
     Cancelled,
     /// The process with the model died under it, in this way.
     Died(String),
+}
+
+/// A prompt that the model's context does not hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TooLong {
+    /// Length of the prompt, in `unit`.
+    pub length: u64,
+    /// Whether `length` is only the part that was counted before the rest was given up.
+    pub and_more: bool,
+    /// The most that the context holds, in `unit`.
+    pub most: u64,
+    /// Unit of the two lengths.
+    pub unit: LengthUnit,
+}
+
+/// Unit of a prompt's length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LengthUnit {
+    /// Tokens of the model.
+    Tokens,
+    /// Bytes of UTF-8, where no text of so many bytes has few enough tokens.
+    Bytes,
+}
+
+impl fmt::Display for TooLong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { length, and_more, most, unit } = self;
+        let (than, unit) = (
+            if *and_more { "more than " } else { "" },
+            match unit {
+                LengthUnit::Tokens => "tokens",
+                LengthUnit::Bytes => "bytes",
+            },
+        );
+        write!(
+            f,
+            "the prompt has {than}{length} {unit}, and the model's context holds at most {most}; shorten it"
+        )
+    }
+}
+
+impl From<TooLong> for JobError {
+    fn from(long: TooLong) -> Self {
+        Self { code: FailureReason::InvalidJob, message: long.to_string() }
+    }
 }
 
 impl Limits {
@@ -97,7 +147,7 @@ impl Unfinished {
         Self::failed(FailureReason::ModelUnavailable, message)
     }
 
-    /// Who asked for the text as it grows does not read it.
+    /// The reader of a growing text is too slow.
     pub fn slow_reader() -> Self {
         Self::failed(FailureReason::DeadlineExceeded, "the text was not read as fast as it came")
     }

@@ -4,6 +4,7 @@
 //! text, and the number is the cosine of the two. The manifest's calibration makes a score of the number.
 
 mod batches;
+mod embed;
 mod network;
 mod numbers;
 mod texts;

@@ -4,7 +4,7 @@
 //! is a free place, in the order they came, and its prompt is read in parts that fill up the steps. A step of four
 //! answers costs little more than a step of one, because the time goes into moving the weights.
 
-use super::Generator;
+use super::{Generator, Prompt};
 use crate::{
     limits::{Cancel, Unfinished},
     text::{End, Text},
@@ -105,7 +105,13 @@ impl<'a> Batcher<'a> {
     /// Asks for an answer; `key` tells its events from those of others. It begins when the ones before it have, and a
     /// place is free. An error means that it cannot be done at all.
     pub fn add(&mut self, key: u64, work: &Generation, cancel: Cancel) -> Result<(), Unfinished> {
-        let (prompt, most_tokens) = self.generator.prompt_of(work)?;
+        let prompt = self.generator.prompt_of(work)?;
+        self.add_prompt(key, work, prompt, cancel);
+        Ok(())
+    }
+
+    /// As [`Self::add`], with the prompt of `work`, as [`Generator::prompt_of`] gives it.
+    pub fn add_prompt(&mut self, key: u64, work: &Generation, (prompt, most_tokens): Prompt, cancel: Cancel) {
         self.waiting.push_back(Answer {
             key,
             prompt,
@@ -114,7 +120,6 @@ impl<'a> Batcher<'a> {
             text: Text::new(&work.stop, work.max_bytes as usize),
             cancel,
         });
-        Ok(())
     }
 
     /// Whether there is nothing to do.

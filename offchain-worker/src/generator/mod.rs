@@ -5,10 +5,11 @@
 
 pub mod batcher;
 pub mod bounds;
+pub mod count;
 pub mod template;
 
 use crate::{
-    limits::Unfinished,
+    limits::{LengthUnit, TooLong, Unfinished},
     work::{Generation, Message},
 };
 use llama_cpp_2::{
@@ -35,6 +36,9 @@ pub struct GeneratorOptions {
     /// A Jinja chat template that is used instead of the model's own.
     pub chat_template: Option<String>,
 }
+
+/// Tokens of a prompt, and the most tokens to generate.
+pub type Prompt = (Vec<LlamaToken>, usize);
 
 /// A loaded generator.
 #[derive(Debug)]
@@ -83,6 +87,11 @@ impl Generator {
         self.context
     }
 
+    /// Most bytes of a prompt: no longer one has few enough tokens.
+    pub fn most_bytes(&self) -> usize {
+        self.most_bytes
+    }
+
     /// Number of parameters.
     pub fn parameters(&self) -> u64 {
         self.model.n_params()
@@ -93,11 +102,11 @@ impl Generator {
         self.template.is_jinja()
     }
 
-    /// The tokens of the conversation, and how many more may be generated.
+    /// The prompt of `work`.
     ///
     /// Texts of control tokens inside a message (`<|im_end|>` and the like) are taken as the characters that they
     /// are: who asks cannot speak for the model.
-    fn prompt_of(&self, work: &Generation) -> Result<(Vec<LlamaToken>, usize), Unfinished> {
+    pub fn prompt_of(&self, work: &Generation) -> Result<Prompt, Unfinished> {
         if work.max_tokens == 0 || work.max_bytes == 0 {
             return Err(Unfinished::invalid("max_tokens and max_bytes are at least 1"));
         }
@@ -111,7 +120,10 @@ impl Generator {
             content: message.content.replace('\0', "\u{fffd}"),
         };
         let messages: Vec<Message> = work.messages.iter().map(clean).collect();
-        let check = |text: &str| bounds::check(text, self.most_bytes).map_err(Unfinished::invalid);
+        let check = |text: &str| {
+            self.check_length(text.len(), false, self.most_bytes, LengthUnit::Bytes)?;
+            bounds::check(text).map_err(Unfinished::invalid)
+        };
         messages.iter().try_for_each(|message| check(&message.content))?;
         let text = self.template.apply(&messages).map_err(Unfinished::invalid)?;
         let text = self.begin.as_deref().and_then(|begin| text.strip_prefix(begin)).unwrap_or(&text);
@@ -123,18 +135,35 @@ impl Generator {
         }
         let room = (self.context as usize).saturating_sub(tokens.len());
         if room == 0 {
-            return Err(Unfinished::invalid(format!(
-                "the prompt has {} tokens and the model's context {}",
-                tokens.len(),
-                self.context
-            )));
+            // The context has to hold one token of the answer as well.
+            let most = (self.context as usize).saturating_sub(1);
+            self.check_length(tokens.len(), false, most, LengthUnit::Tokens)?;
         }
         Ok((tokens, room.min(work.max_tokens as usize)))
+    }
+
+    /// An error if a prompt of this length, or more, is longer than `most`.
+    fn check_length(
+        &self,
+        length: usize,
+        and_more: bool,
+        most: usize,
+        unit: LengthUnit,
+    ) -> Result<(), Unfinished> {
+        if length <= most {
+            return Ok(());
+        }
+        Err(Unfinished::TooLong(TooLong { length: length as u64, and_more, most: most as u64, unit }))
     }
 
     /// `text` as tokens, with the control tokens that the template wrote and without those that a message spells.
     fn tokens_of(&self, text: &str, messages: &[Message]) -> Result<Vec<LlamaToken>, Unfinished> {
         let vocab = self.model.vocab();
+        let most = (self.context as usize).saturating_sub(1);
+        let count = |slice: &str| vocab.tokenize(slice.as_bytes(), false, false).len();
+        if let Some(counted) = count::more_than(text, most, count) {
+            self.check_length(counted, true, most, LengthUnit::Tokens)?;
+        }
         let spells_control = |content: &str| {
             vocab.tokenize(content.as_bytes(), false, true)
                 != vocab.tokenize(content.as_bytes(), false, false)

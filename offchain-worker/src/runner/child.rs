@@ -5,11 +5,11 @@ use crate::{
     evaluator::Evaluator,
     generator::{
         batcher::{Batcher, Event},
-        Generator,
+        Generator, Prompt,
     },
     limits::{Cancel, Limits, Unfinished},
     logging,
-    work::{Generation, Scoring},
+    work::{Embedding, Generation, Scoring},
 };
 use std::{
     collections::HashMap,
@@ -51,9 +51,10 @@ pub fn run() -> io::Result<()> {
                     reports.send(Report::Ready(Facts::Generator {
                         parameters: generator.parameters(),
                         context: generator.context(),
+                        most_bytes: generator.most_bytes(),
                         chat_template: generator.has_template(),
                     }));
-                    generate(batcher, &orders, &running, &reports);
+                    write_and_generate(&generator, batcher, orders, &running, &reports)?;
                 }
                 Err(error) => reports.send(Report::Broken(error)),
             },
@@ -75,6 +76,34 @@ pub fn run() -> io::Result<()> {
 enum Task {
     Generate { key: u64, work: Generation, stream: bool, cancel: Cancel },
     Score { key: u64, work: Scoring, cancel: Cancel },
+    Embed { key: u64, work: Embedding, cancel: Cancel },
+}
+
+/// An answer that was ordered, with its prompt.
+struct Prepared {
+    key: u64,
+    stream: bool,
+    cancel: Cancel,
+    outcome: Result<(Generation, Prompt), Unfinished>,
+}
+
+impl Prepared {
+    /// Writes the prompt of `task`, unless nobody wants it any more.
+    fn new(generator: &Generator, task: Task) -> Self {
+        match task {
+            Task::Generate { key, work, stream, cancel } => {
+                let prompt = match cancel.is_set() {
+                    true => Err(Unfinished::Cancelled),
+                    false => generator.prompt_of(&work),
+                };
+                Self { key, stream, cancel, outcome: prompt.map(|prompt| (work, prompt)) }
+            }
+            Task::Score { key, cancel, .. } | Task::Embed { key, cancel, .. } => {
+                let outcome = Err(Unfinished::unavailable("this is a generator, not an evaluator"));
+                Self { key, stream: false, cancel, outcome }
+            }
+        }
+    }
 }
 
 /// What can be cancelled, by key.
@@ -116,6 +145,7 @@ fn read_orders(running: &Running) -> io::Result<Receiver<Task>> {
                     Task::Generate { key, work, stream, cancel: running.begin(key) }
                 }
                 Ok(Order::Score { key, work }) => Task::Score { key, work, cancel: running.begin(key) },
+                Ok(Order::Embed { key, work }) => Task::Embed { key, work, cancel: running.begin(key) },
                 Ok(Order::Cancel { key }) => {
                     running.cancel(key);
                     continue;
@@ -179,7 +209,31 @@ fn write_reports(reports: &Receiver<Report>, mut out: BufWriter<File>) {
     }
 }
 
-fn generate(mut batcher: Batcher<'_>, tasks: &Receiver<Task>, running: &Running, reports: &Reports) {
+/// Writes prompts on a thread of its own: answers under way do not wait for the tokens of a long prompt, nor for the count of one
+/// that is refused.
+fn write_and_generate(
+    generator: &Generator,
+    batcher: Batcher<'_>,
+    tasks: Receiver<Task>,
+    running: &Running,
+    reports: &Reports,
+) -> io::Result<()> {
+    thread::scope(|scope| {
+        let (prepared, received) = mpsc::channel();
+        let writer = thread::Builder::new().name("poq-prompts".to_owned());
+        writer.spawn_scoped(scope, move || {
+            for task in tasks {
+                if prepared.send(Prepared::new(generator, task)).is_err() {
+                    return;
+                }
+            }
+        })?;
+        generate(batcher, &received, running, reports);
+        Ok(())
+    })
+}
+
+fn generate(mut batcher: Batcher<'_>, tasks: &Receiver<Prepared>, running: &Running, reports: &Reports) {
     let mut streams: HashMap<u64, Stream> = HashMap::new();
     loop {
         let task = match batcher.is_idle() {
@@ -187,16 +241,16 @@ fn generate(mut batcher: Batcher<'_>, tasks: &Receiver<Task>, running: &Running,
             false => tasks.try_recv(),
         };
         match task {
-            Ok(Task::Generate { key, work, stream, cancel }) => {
-                match batcher.add(key, &work, cancel) {
-                    Ok(()) if stream => drop(streams.insert(key, Stream::default())),
-                    Ok(()) => {}
+            Ok(Prepared { key, stream, cancel, outcome }) => {
+                match outcome {
+                    Ok((work, prompt)) => {
+                        batcher.add_prompt(key, &work, prompt, cancel);
+                        if stream {
+                            streams.insert(key, Stream::default());
+                        }
+                    }
                     Err(unfinished) => fail(key, unfinished, running, reports),
                 }
-                continue;
-            }
-            Ok(Task::Score { key, .. }) => {
-                fail(key, Unfinished::unavailable("this is a generator, not an evaluator"), running, reports);
                 continue;
             }
             Err(TryRecvError::Empty) => {}
@@ -256,6 +310,13 @@ fn score(evaluator: &Evaluator, tasks: &Receiver<Task>, running: &Running, repor
                 Ok(result) => {
                     running.end(key);
                     reports.send(Report::Scored { key, result });
+                }
+                Err(unfinished) => fail(key, unfinished, running, reports),
+            },
+            Task::Embed { key, work, cancel } => match evaluator.embed(&work, &Limits::until(cancel)) {
+                Ok(result) => {
+                    running.end(key);
+                    reports.send(Report::Embedded { key, result });
                 }
                 Err(unfinished) => fail(key, unfinished, running, reports),
             },

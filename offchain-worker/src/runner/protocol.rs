@@ -3,8 +3,8 @@
 use crate::{
     evaluator::EvaluatorOptions,
     generator::GeneratorOptions,
-    limits::Unfinished,
-    work::{Generated, Generation, Scored, Scoring},
+    limits::{TooLong, Unfinished},
+    work::{Embedded, Embedding, Generated, Generation, Scored, Scoring},
 };
 use poq_primitives::job::JobError;
 use serde::{Deserialize, Serialize};
@@ -53,6 +53,13 @@ pub enum Order {
         /// What to do.
         work: Scoring,
     },
+    /// Make vectors of texts.
+    Embed {
+        /// Tells this order's reports from others'.
+        key: u64,
+        /// What to do.
+        work: Embedding,
+    },
     /// The result of this order is no longer wanted.
     Cancel {
         /// Which one.
@@ -89,6 +96,20 @@ pub enum Report {
         /// The scores.
         result: Scored,
     },
+    /// Texts have their vectors.
+    Embedded {
+        /// Of which order.
+        key: u64,
+        /// The vectors.
+        result: Embedded,
+    },
+    /// The order failed for good: its prompt is longer than the context.
+    TooLong {
+        /// Of which order.
+        key: u64,
+        /// The prompt's length.
+        prompt: TooLong,
+    },
     /// The order failed for good, or was cancelled.
     Failed {
         /// Which order.
@@ -108,6 +129,8 @@ pub enum Facts {
         parameters: u64,
         /// Most tokens of prompt and answer together.
         context: u32,
+        /// Most bytes of a text of which so many tokens may be the whole.
+        most_bytes: usize,
         /// Whether conversations go through a chat template.
         chat_template: bool,
     },
@@ -122,6 +145,7 @@ impl Report {
     /// The report of an order that gave no result.
     pub fn failed(key: u64, unfinished: Unfinished) -> Self {
         let error = match unfinished {
+            Unfinished::TooLong(prompt) => return Self::TooLong { key, prompt },
             Unfinished::Failed(error) => Some(error),
             Unfinished::Cancelled | Unfinished::Died(_) => None,
         };
