@@ -66,11 +66,6 @@ pub struct Settings {
     pub job_time: Duration,
     /// How long the files of a model may take to be read and checked, and then its process to load them.
     pub load_time: Duration,
-    /// Seconds that a model's files may take to be read and checked, and then as many for its process to load them; one that
-    /// takes longer is ended [default: 600]
-    #[arg(long, value_name = "SECONDS", env = "POQ_LOAD_SECONDS")]
-    pub load_seconds: Option<u64>,
-
     /// Most jobs waiting or running at once, and most other requests; further ones are turned away with 429.
     pub queue_limit: usize,
     /// Largest request body, in bytes.
@@ -265,6 +260,11 @@ pub struct EngineArgs {
     /// Seconds that one job may run [default: 600]
     #[arg(long, value_name = "SECONDS", env = "POQ_JOB_SECONDS")]
     pub job_seconds: Option<u64>,
+
+    /// Seconds that a model's files may take to be read and checked, and then as many for its process to load them; one that
+    /// takes longer is ended [default: 600]
+    #[arg(long, value_name = "SECONDS", env = "POQ_LOAD_SECONDS")]
+    pub load_seconds: Option<u64>,
 
     /// Most jobs waiting or running at once, and most other requests; further ones are told to come back later
     /// [default: 1024]
