@@ -5,7 +5,7 @@ use crate::{
     metrics::{Metrics, WorkKind},
     pool::Pool,
     remote::{Remote, RemoteConfig, RemoteError},
-    work::{Caller, Generated, Generation, Scored, Scoring},
+    work::{Caller, Embedded, Embedding, Generated, Generation, Scored, Scoring},
 };
 use std::{collections::HashMap, sync::Arc};
 use tokio::sync::mpsc;
@@ -105,6 +105,14 @@ impl Backends {
             None => self.pool.score_for(caller, work).await,
         };
         under_way.scored(&outcome);
+        outcome
+    }
+
+    /// Makes vectors of texts for whoever asks and waits; models elsewhere make none. Dropping the returned future ends the work.
+    pub async fn embed(&self, work: &Embedding) -> Result<Embedded, Unfinished> {
+        let under_way = self.metrics().begin(WorkKind::Embed);
+        let outcome = self.pool.embed(work).await;
+        under_way.embedded(&outcome);
         outcome
     }
 }

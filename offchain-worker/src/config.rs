@@ -7,6 +7,7 @@
 
 use crate::{
     door::DoorLimits, evaluator::precision::Precision, remote::RemoteConfig, runner::Program, token::Token,
+    web,
 };
 use clap::ValueEnum as _;
 use serde::Deserialize;
@@ -69,6 +70,8 @@ pub struct Settings {
     pub memory: u64,
     /// How long one job may run before it fails with `deadline_exceeded`.
     pub job_time: Duration,
+    /// How long the files of a model may take to be read and checked, and then its process to load them.
+    pub load_time: Duration,
     /// Most jobs waiting or running at once, and most other requests; further ones are turned away with 429.
     pub queue_limit: usize,
     /// Largest request body, in bytes.
@@ -77,6 +80,8 @@ pub struct Settings {
     pub door: DoorLimits,
     /// How long a finished job is kept when nobody deletes it.
     pub retention: Duration,
+    /// Web origins whose pages may use the API; `*` is every one.
+    pub cors_origins: Vec<String>,
     /// What is set for single generators, by name.
     pub generators: BTreeMap<String, GeneratorSection>,
 }
@@ -97,10 +102,12 @@ impl Default for Settings {
             score_precision: Precision::Auto,
             memory: machine_memory() / 5 * 4,
             job_time: Duration::from_secs(600),
+            load_time: Duration::from_secs(600),
             queue_limit: 1024,
             max_body_bytes: 1024 * 1024,
             door: DoorLimits { connections: 4096, of_one_peer: 2048, patience: Duration::from_secs(30) },
             retention: Duration::from_secs(7 * 24 * 3600),
+            cors_origins: Vec::new(),
             generators: BTreeMap::new(),
         }
     }
@@ -168,6 +175,9 @@ pub enum ConfigError {
         /// The most it may be.
         high: u64,
     },
+    /// What is to be a web origin is none.
+    #[error("--cors-origins: {0:?} is no web origin; give scheme, host and port as browsers send them, for example https://chat.example.org, or *")]
+    Origin(String),
     /// The configuration file cannot be read.
     #[error("configuration file {}: {error}", path.display())]
     File {
@@ -263,6 +273,11 @@ pub struct EngineArgs {
     #[arg(long, value_name = "SECONDS", env = "POQ_JOB_SECONDS")]
     pub job_seconds: Option<u64>,
 
+    /// Seconds that a model's files may take to be read and checked, and then as many for its process to load them; one that
+    /// takes longer is ended [default: 600]
+    #[arg(long, value_name = "SECONDS", env = "POQ_LOAD_SECONDS")]
+    pub load_seconds: Option<u64>,
+
     /// Most jobs waiting or running at once, and most other requests; further ones are told to come back later
     /// [default: 1024]
     #[arg(long, value_name = "N", env = "POQ_QUEUE_LIMIT")]
@@ -314,6 +329,11 @@ pub struct ApiArgs {
     /// [default: ~/.local/share/proof-of-quality/engine-token]
     #[arg(long, value_name = "FILE", env = "POQ_TOKEN_FILE")]
     pub token_file: Option<PathBuf>,
+
+    /// Web origins whose pages may use the API from a browser, with commas between them, for example https://chat.example.org; or
+    /// * for every one [default: none]
+    #[arg(long, value_name = "ORIGINS", env = "POQ_CORS_ORIGINS", value_delimiter = ',')]
+    pub cors_origins: Vec<String>,
 }
 
 /// What is set for one generator: the file's `[generator."NAME"]`.
@@ -365,12 +385,22 @@ fn read_bounded(path: &Path) -> io::Result<String> {
 }
 
 impl ApiArgs {
+    /// The web origins whose pages may use the API, checked.
+    fn checked_origins(&self) -> Result<Vec<String>, ConfigError> {
+        let wrong = |origin: &&String| *origin != web::ANY_ORIGIN && !web::is_origin(origin);
+        match self.cors_origins.iter().find(wrong) {
+            Some(origin) => Err(ConfigError::Origin(origin.clone())),
+            None => Ok(self.cors_origins.clone()),
+        }
+    }
+
     /// These, and where they are silent, `file`.
     pub fn or(self, file: Self) -> Self {
         Self {
             listen: self.listen.or(file.listen),
             allow_remote: self.allow_remote || file.allow_remote,
             token_file: self.token_file.or(file.token_file),
+            cors_origins: if self.cors_origins.is_empty() { file.cors_origins } else { self.cors_origins },
         }
     }
 }
@@ -396,6 +426,7 @@ impl EngineArgs {
             score_precision: self.score_precision.or(file.score_precision),
             memory_mib: self.memory_mib.or(file.memory_mib),
             job_seconds: self.job_seconds.or(file.job_seconds),
+            load_seconds: self.load_seconds.or(file.load_seconds),
             queue_limit: self.queue_limit.or(file.queue_limit),
             max_body_bytes: self.max_body_bytes.or(file.max_body_bytes),
             max_connections: self.max_connections.or(file.max_connections),
@@ -427,6 +458,7 @@ impl EngineArgs {
             ("--batch-tokens", self.batch_tokens.map(u64::from)),
             ("--memory-mib", self.memory_mib),
             ("--job-seconds", self.job_seconds),
+            ("--load-seconds", self.load_seconds),
             ("--queue-limit", self.queue_limit.map(u64::from)),
             ("--max-body-bytes", self.max_body_bytes.map(u64::from)),
             ("--max-connections", self.max_connections.map(u64::from)),
@@ -473,6 +505,13 @@ impl EngineArgs {
                 604_800,
                 defaults.job_time.as_secs(),
             )?),
+            load_time: Duration::from_secs(number(
+                "--load-seconds",
+                self.load_seconds,
+                1,
+                604_800,
+                defaults.load_time.as_secs(),
+            )?),
             queue_limit: size("--queue-limit", self.queue_limit, 0, 1_000_000, defaults.queue_limit)?,
             max_body_bytes: size(
                 "--max-body-bytes",
@@ -486,6 +525,7 @@ impl EngineArgs {
                 number("--keep-hours", self.keep_hours, 1, 87_600, hours(defaults.retention))?
                     .saturating_mul(3600),
             ),
+            cors_origins: Vec::new(),
             generators: BTreeMap::new(),
         })
     }
@@ -557,7 +597,8 @@ impl Configured {
     pub fn load(api: ApiArgs, engine: EngineArgs) -> Result<Self, ConfigError> {
         let file = ConfigFile::load(engine.config.as_deref())?;
         let (api, engine) = (api.or(file.api), engine.or(file.engine));
-        let settings = Settings { generators: file.generator, ..engine.settings()? };
+        let cors_origins = api.checked_origins()?;
+        let settings = Settings { generators: file.generator, cors_origins, ..engine.settings()? };
         Ok(Self { api, engine, remotes: file.remote, settings })
     }
 
@@ -666,6 +707,23 @@ mod tests {
     }
 
     #[test]
+    fn web_origins_are_checked_and_flags_go_before_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("worker.toml");
+        std::fs::write(&path, "[api]\ncors_origins = [\"https://a.example.org\"]\n").unwrap();
+        let load = |origins: &[&str]| {
+            let cors_origins = origins.iter().map(|origin| (*origin).to_owned()).collect();
+            let engine = EngineArgs { config: Some(path.clone()), ..EngineArgs::default() };
+            let loaded = Configured::load(ApiArgs { cors_origins, ..ApiArgs::default() }, engine);
+            loaded.map(|configured| configured.settings.cors_origins).map_err(|error| error.to_string())
+        };
+        assert_eq!(load(&[]).unwrap(), ["https://a.example.org"]);
+        assert_eq!(load(&["*"]).unwrap(), ["*"]);
+        let error = load(&["https://a.example.org/"]).unwrap_err();
+        assert!(error.contains("https://a.example.org/") && error.contains("--cors-origins"), "{error}");
+    }
+
+    #[test]
     fn a_file_is_read_strictly() {
         let unknown =
             ["colour = 1", "[engine]\nthread = 1", "[api]\nport = 1", "[generator.a]\nb = 1", "[other]"];
@@ -693,6 +751,8 @@ mod tests {
         );
         assert_eq!(settings.door, defaults.door);
         assert_eq!(settings.score_precision, defaults.score_precision);
+        assert_eq!(settings.load_time, defaults.load_time);
+        assert_eq!(example.api.cors_origins, defaults.cors_origins);
         assert_eq!(example.api.listen, Some(loopback(DEFAULT_PORT)));
         assert!(!example.api.allow_remote && example.remote.is_empty() && example.generator.is_empty());
     }
@@ -704,6 +764,11 @@ mod tests {
         assert!(with_context(64).is_ok() && with_context(1_048_576).is_ok());
         for context in [63, 1_048_577] {
             assert!(with_context(context).unwrap_err().to_string().starts_with("--context is"), "{context}");
+        }
+        let with_load = |load_seconds| EngineArgs { load_seconds, ..EngineArgs::default() }.settings();
+        for (seconds, good) in [(0, false), (1, true), (604_800, true), (604_801, false)] {
+            let outcome = with_load(Some(seconds)).map(|settings| settings.load_time);
+            assert_eq!(outcome.is_ok(), good, "{outcome:?}");
         }
         let zero = EngineArgs { parallel: Some(0), ..EngineArgs::default() };
         assert!(zero.settings().is_err());

@@ -7,7 +7,7 @@
 //!   IPv6 address, which one machine usually has for itself. For one more, the oldest one that asks for nothing is closed;
 //!   if all of them ask, the new one is told to come back.
 //!
-//! How long a body may take is the business of those who read it (see [`crate::api`]).
+//! The time limit of a body is set where it is read (see [`crate::api`]).
 
 use axum::{body::Body, extract::Request, Router};
 use hyper::{
@@ -41,17 +41,17 @@ const FILES_PER_CONNECTION: u64 = 2;
 /// Wait after the operating system refused a connection: it has no files or no memory left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// What a caller hears for whom there is no room.
+/// Body of the answer to a caller for whom there is no room.
 const NO_ROOM: &str = r#"{"error":{"message":"too many connections; close some, or try again later","type":"server_error","code":"too_many_connections","param":null}}"#;
 
-/// What the door lets in.
+/// Limits on connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DoorLimits {
     /// Most connections.
     pub connections: usize,
     /// Most connections of one peer.
     pub of_one_peer: usize,
-    /// How long a request's head may take, and how long nothing may be asked or read.
+    /// Longest time for a request's head to come, and for a connection on which nothing is asked or read.
     pub patience: Duration,
 }
 
@@ -190,7 +190,7 @@ struct Known {
     unwanted: CancellationToken,
 }
 
-/// One connection's place; dropping it frees it.
+/// A connection's place; dropping it frees it.
 struct Entry {
     door: Arc<Door>,
     number: u64,
@@ -241,7 +241,7 @@ impl State {
     }
 }
 
-/// The one whom connections from `address` are counted for.
+/// The peer that connections from `address` count for.
 fn whose(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => address.into(),
@@ -256,7 +256,7 @@ fn whose(address: IpAddr) -> IpAddr {
 #[derive(Debug, Default)]
 struct Asking(Mutex<usize>);
 
-/// One of them; dropping it ends it.
+/// A request under way; dropping this ends it.
 struct Asks(Arc<Asking>);
 
 impl Asking {
@@ -317,7 +317,7 @@ struct Patient {
 }
 
 impl Patient {
-    /// What came of a write, or an error if it has waited for too long.
+    /// The outcome of a write, or an error if it has waited for too long.
     fn within<T>(&mut self, written: Poll<io::Result<T>>, context: &mut Context<'_>) -> Poll<io::Result<T>> {
         if written.is_ready() {
             self.stuck = None;

@@ -1,7 +1,9 @@
 //! The end of a job before its work is done: deadline, cancellation, failure.
 
 use poq_primitives::job::{FailureReason, JobError};
+use serde::{Deserialize, Serialize};
 use std::{
+    fmt,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -45,10 +47,58 @@ pub struct Limits {
 pub enum Unfinished {
     /// The job failed and is not tried again.
     Failed(JobError),
+    /// The job failed and is not tried again: the prompt is longer than the model's context.
+    TooLong(TooLong),
     /// The result is no longer wanted, or the engine is stopping.
     Cancelled,
     /// The model's process died during the job; the text says how.
     Died(String),
+}
+
+/// A prompt that the model's context does not hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TooLong {
+    /// Length of the prompt, in `unit`.
+    pub length: u64,
+    /// Whether `length` is only the part that was counted before the rest was given up.
+    pub and_more: bool,
+    /// The most that the context holds, in `unit`.
+    pub most: u64,
+    /// Unit of the two lengths.
+    pub unit: LengthUnit,
+}
+
+/// Unit of a prompt's length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LengthUnit {
+    /// Tokens of the model.
+    Tokens,
+    /// Bytes of UTF-8, where no text of so many bytes has few enough tokens.
+    Bytes,
+}
+
+impl fmt::Display for TooLong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { length, and_more, most, unit } = self;
+        let (than, unit) = (
+            if *and_more { "more than " } else { "" },
+            match unit {
+                LengthUnit::Tokens => "tokens",
+                LengthUnit::Bytes => "bytes",
+            },
+        );
+        write!(
+            f,
+            "the prompt has {than}{length} {unit}, and the model's context holds at most {most}; shorten it"
+        )
+    }
+}
+
+impl From<TooLong> for JobError {
+    fn from(long: TooLong) -> Self {
+        Self { code: FailureReason::InvalidJob, message: long.to_string() }
+    }
 }
 
 impl Limits {

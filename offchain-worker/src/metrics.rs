@@ -5,7 +5,7 @@
 
 use crate::{
     limits::Unfinished,
-    work::{Generated, Scored},
+    work::{Embedded, Generated, Scored},
 };
 use poq_primitives::job::FailureReason;
 use prometheus::{
@@ -55,6 +55,8 @@ pub enum WorkKind {
     Generate,
     /// Scores.
     Score,
+    /// Vectors.
+    Embed,
 }
 
 impl WorkKind {
@@ -62,6 +64,7 @@ impl WorkKind {
         match self {
             Self::Generate => "generate",
             Self::Score => "score",
+            Self::Embed => "embed",
         }
     }
 }
@@ -87,13 +90,13 @@ impl Metrics {
             work: counters(
                 r,
                 "poq_work_total",
-                "Generations and scorings that ended, of jobs and of direct requests.",
+                "Generations, scorings and embeddings that ended, of jobs and of direct requests.",
                 &["kind", "outcome"],
             )?,
             work_seconds: histograms(
                 r,
                 "poq_work_seconds",
-                "Time of a generation or scoring that gave a result, waiting for its model included.",
+                "Time of a piece of work that gave a result, waiting for its model included.",
                 &["kind"],
             )?,
             prompt_tokens: counter(
@@ -217,7 +220,7 @@ impl Metrics {
     }
 }
 
-/// A generation or scoring under way.
+/// A piece of work under way.
 #[derive(Debug)]
 pub struct UnderWay {
     metrics: Arc<Metrics>,
@@ -241,6 +244,14 @@ impl UnderWay {
         if let Ok(scored) = outcome {
             self.metrics.scored_pairs.inc_by(scored.scores.len() as u64);
             self.metrics.scored_tokens.inc_by(scored.tokens.into());
+        }
+        self.end(outcome);
+    }
+
+    /// The vectors are made.
+    pub fn embedded(self, outcome: &Result<Embedded, Unfinished>) {
+        if let Ok(embedded) = outcome {
+            self.metrics.scored_tokens.inc_by(embedded.tokens.into());
         }
         self.end(outcome);
     }
@@ -307,6 +318,7 @@ fn outcome_of<T>(outcome: &Result<T, Unfinished>) -> &'static str {
     match outcome {
         Ok(_) => "done",
         Err(Unfinished::Failed(error)) => reason(error.code),
+        Err(Unfinished::TooLong(_)) => reason(FailureReason::InvalidJob),
         Err(Unfinished::Cancelled) => "cancelled",
         Err(Unfinished::Died(_)) => "died",
     }

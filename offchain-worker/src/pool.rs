@@ -1,47 +1,74 @@
-//! The models in memory: loaded when they are wanted, within a budget, the one unused for longest leaves first.
+//! The models in memory: loaded when they are wanted, within a budget, the one unused for longest leaves first. Who waits for
+//! memory gets it in the order of [`crate::room`].
 
 use crate::{
     aborts::Aborts,
     config::Settings,
     evaluator::EvaluatorOptions,
     generator::GeneratorOptions,
-    limits::Unfinished,
+    limits::{LengthUnit, TooLong, Unfinished},
+    lookout::Lookout,
     metrics::Metrics,
     models::{
         needs::{estimate, Usage},
         shelf::{Entry, ModelKind, Shelf},
     },
-    runner::{child::resident_bytes, protocol::Load, Program, Runner, StartError},
+    room::{Place, Room},
+    runner::{
+        child::resident_bytes,
+        protocol::{Facts, Load},
+        Program, Runner, StartError,
+    },
     suspects::{Fingerprint, Standing, Suspects},
     turns::{Turn, Turns},
-    work::{Caller, Generated, Generation, Scored, Scoring},
+    work::{Caller, Embedded, Embedding, Generated, Generation, Scored, Scoring},
 };
 use futures::{
     future::{BoxFuture, Shared},
     FutureExt as _,
 };
-use poq_primitives::job::FailureReason;
+use poq_primitives::job::{FailureReason, JobError};
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
-use tokio::sync::{mpsc, watch};
+use tokio::{
+    sync::{mpsc, watch},
+    time::timeout,
+};
 
 /// Pieces of work that an evaluator is given at a time: the next one is at hand when it has done the last.
 pub const SCORE_JOBS: usize = 2;
 
-/// How long a model may take to stop what nobody wants any more: as long as a job may take, within these bounds. One
+/// Texts that an evaluator takes from one direct request before others have their turn.
+const TEXTS_AT_ONCE: usize = 64;
+
+/// Longest time for a model to stop work that nobody wants any more: as long as a job may take, within these bounds. One
 /// step of a large model on a slow machine takes many seconds.
 const PATIENCE: std::ops::RangeInclusive<Duration> = Duration::from_secs(10)..=Duration::from_secs(60);
 
 /// Time between two looks at whether a model that is set aside was forgiven.
 const FORGIVEN_INTERVAL: Duration = Duration::from_secs(1);
 
+/// Longest wait of a direct request for a look at the models folder. A job waits as long as it may run: it is paid for, and
+/// would fail for good.
+pub const LOOK_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Pause before a model that did not load is tried again.
+pub const BROKEN_PAUSE: Duration = Duration::from_secs(30);
+
+/// Longest time that a model which was just loaded stays for those who waited for it, although nobody uses it.
+const CLAIM_TIME: Duration = Duration::from_secs(2);
+
+/// Longest time between two looks at whether a request may begin.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
 /// The models of this machine that are in memory, each in its runner.
 #[derive(Debug)]
 pub struct Pool {
     shelf: Arc<Shelf>,
+    lookout: Arc<Lookout>,
     settings: Settings,
     program: Program,
     aborts: Aborts,
@@ -56,12 +83,21 @@ pub struct Pool {
 struct State {
     loaded: HashMap<String, Held>,
     loading: HashMap<String, Loading>,
-    /// Why a model last did not load.
-    broken: HashMap<String, String>,
-    /// What a model took of the budget when it was last loaded.
+    /// Models that did not load when they were last tried.
+    broken: HashMap<String, Broken>,
+    /// Bytes of the budget that a model took when it was last loaded.
     sizes: HashMap<String, u64>,
-    /// Jobs that wait for room. Nothing else is begun meanwhile, or models in use would never leave.
-    jobs_without_room: usize,
+    /// Bytes that a model is expected to take.
+    estimates: HashMap<String, u64>,
+    /// Requests that wait for memory.
+    room: Room,
+}
+
+/// Why a model did not load, and when that was.
+#[derive(Debug)]
+struct Broken {
+    why: String,
+    since: Instant,
 }
 
 impl std::fmt::Debug for State {
@@ -81,6 +117,8 @@ struct Held {
     model: Arc<Loaded>,
     users: usize,
     last_used: Instant,
+    /// Whether anybody has used it since it was loaded.
+    claimed: bool,
 }
 
 /// A model in memory.
@@ -89,7 +127,7 @@ struct Loaded {
     id: String,
     name: String,
     runner: Runner,
-    /// What it takes of the budget.
+    /// Bytes of the budget that it takes.
     bytes: u64,
     turns: Arc<Turns>,
 }
@@ -103,12 +141,12 @@ pub enum Presence {
     Loading,
     /// In memory.
     Loaded {
-        /// What it takes of the budget.
+        /// Bytes of the budget that it takes.
         bytes: u64,
         /// Its process.
         pid: u32,
     },
-    /// It did not load when it was last tried.
+    /// It did not load when it was last tried, for this reason.
     Broken(String),
     /// It died too often and is not tried for a while. Why and for how long, in one line.
     SetAside(String),
@@ -134,24 +172,23 @@ impl Drop for Lease {
     }
 }
 
-/// A job that waits for room; dropping it lets others begin again.
-struct WaitsForRoom<'a>(&'a Pool);
+/// A request's place among those that want a model; dropping it lets others begin.
+struct InLine<'a> {
+    pool: &'a Pool,
+    place: Place,
+}
 
-impl<'a> WaitsForRoom<'a> {
-    fn begin(pool: &'a Pool) -> Self {
-        let mut state = pool.lock();
-        state.jobs_without_room = state.jobs_without_room.saturating_add(1);
-        Self(pool)
+impl<'a> InLine<'a> {
+    fn join(pool: &'a Pool, caller: Caller) -> Self {
+        let place = pool.lock().room.place(caller);
+        Self { pool, place }
     }
 }
 
-impl Drop for WaitsForRoom<'_> {
+impl Drop for InLine<'_> {
     fn drop(&mut self) {
-        {
-            let mut state = self.0.lock();
-            state.jobs_without_room = state.jobs_without_room.saturating_sub(1);
-        }
-        self.0.tell();
+        self.pool.lock().room.leave(self.place);
+        self.pool.tell();
     }
 }
 
@@ -166,10 +203,16 @@ impl Pool {
     ) -> Arc<Self> {
         let (changed, _) = watch::channel(());
         let (suspects, state) = (Suspects::default(), Mutex::default());
-        Arc::new(Self { shelf, settings, program, aborts, suspects, metrics, state, changed })
+        let lookout = Lookout::new(Arc::clone(&shelf));
+        Arc::new(Self { shelf, lookout, settings, program, aborts, suspects, metrics, state, changed })
     }
 
-    /// What is counted.
+    /// Looks at the models folder anew.
+    pub fn lookout(&self) -> &Arc<Lookout> {
+        &self.lookout
+    }
+
+    /// The counters.
     pub fn metrics(&self) -> &Arc<Metrics> {
         &self.metrics
     }
@@ -191,6 +234,7 @@ impl Pool {
         pieces: Option<mpsc::Sender<String>>,
     ) -> Result<Generated, Unfinished> {
         let print = Fingerprint::of(work);
+        self.check_prompt(work)?;
         let (lease, _turn) = self.begin(caller, &work.model, ModelKind::Generator, print).await?;
         let outcome = lease.model.runner.generate(work, pieces).await;
         self.note(&lease.model, print, outcome)
@@ -201,12 +245,74 @@ impl Pool {
         self.score_for(Caller::Direct, work).await
     }
 
-    /// As [`Self::score`], for this caller.
+    /// As [`Self::score`], for this caller. The evaluator takes the answers of a direct request in parts, with the work of
+    /// others in between.
     pub async fn score_for(self: &Arc<Self>, caller: Caller, work: &Scoring) -> Result<Scored, Unfinished> {
+        if caller == Caller::Job || work.answers.len() <= TEXTS_AT_ONCE {
+            return self.score_part(caller, work).await;
+        }
+        let mut all = Scored::none();
+        for answers in work.answers.chunks(TEXTS_AT_ONCE) {
+            let (model, question) = (work.model.clone(), work.question.clone());
+            let part = Scoring { model, question, answers: answers.to_vec(), alone: work.alone };
+            all.append(self.score_part(caller, &part).await?);
+        }
+        Ok(all)
+    }
+
+    async fn score_part(self: &Arc<Self>, caller: Caller, work: &Scoring) -> Result<Scored, Unfinished> {
         let print = Fingerprint::of(work);
         let (lease, _turn) = self.begin(caller, &work.model, ModelKind::Evaluator, print).await?;
         let outcome = lease.model.runner.score(work).await;
         self.note(&lease.model, print, outcome)
+    }
+
+    /// Makes vectors of texts with the bi-encoder `work.model`, for whoever asks and waits; many texts in parts, with the work
+    /// of others in between.
+    pub async fn embed(self: &Arc<Self>, work: &Embedding) -> Result<Embedded, Unfinished> {
+        let mut all = Embedded { vectors: Vec::with_capacity(work.texts.len()), tokens: 0 };
+        for texts in work.texts.chunks(TEXTS_AT_ONCE) {
+            let part = Embedding { model: work.model.clone(), texts: texts.to_vec() };
+            let Embedded { vectors, tokens } = self.embed_part(&part).await?;
+            all.vectors.extend(vectors);
+            all.tokens = all.tokens.saturating_add(tokens);
+        }
+        Ok(all)
+    }
+
+    async fn embed_part(self: &Arc<Self>, work: &Embedding) -> Result<Embedded, Unfinished> {
+        let print = Fingerprint::of(work);
+        let (lease, _turn) = self.begin(Caller::Direct, &work.model, ModelKind::Evaluator, print).await?;
+        let outcome = lease.model.runner.embed(work).await;
+        self.note(&lease.model, print, outcome)
+    }
+
+    /// Whether the model can take `work`, as far as can be said without a turn at it; if it is not in memory, nothing is said.
+    pub fn check_prompt(&self, work: &Generation) -> Result<(), Unfinished> {
+        let most = match self.lock().loaded.get(&work.model).map(|held| &held.model.runner.facts) {
+            Some(Facts::Generator { most_bytes, .. }) => *most_bytes,
+            _ => return Ok(()),
+        };
+        let longest = work.messages.iter().map(|message| message.content.len()).max().unwrap_or(0);
+        if longest <= most {
+            return Ok(());
+        }
+        let (length, most) = (longest as u64, most as u64);
+        Err(Unfinished::TooLong(TooLong { length, and_more: false, most, unit: LengthUnit::Bytes }))
+    }
+
+    /// Whether whoever wants the model now has to wait for others: for a turn at it, or for memory.
+    pub fn is_busy(&self, id: &str) -> bool {
+        let state = self.lock();
+        match state.loaded.get(id) {
+            Some(held) => !held.model.turns.is_free(),
+            None if state.loading.contains_key(id) => false,
+            None => {
+                let on_disk = || self.shelf.find(id).map_or(0, |entry| entry.bytes);
+                let bytes = state.bytes_of(id).unwrap_or_else(on_disk);
+                state.in_use().saturating_add(bytes) > self.settings.memory
+            }
+        }
     }
 
     /// The model and a turn at it. A process that dies before it gets the work is replaced: that death is not the work's.
@@ -237,7 +343,7 @@ impl Pool {
     }
 
     /// Loads the model now, if it is not loaded; says what is known of it.
-    pub async fn load(self: &Arc<Self>, entry: &Entry) -> Result<crate::runner::protocol::Facts, Unfinished> {
+    pub async fn load(self: &Arc<Self>, entry: &Entry) -> Result<Facts, Unfinished> {
         let id = entry.id.as_deref().map_err(|error| Unfinished::unavailable(error.to_owned()))?;
         Ok(self.acquire(Caller::Direct, id, entry.kind).await?.model.runner.facts.clone())
     }
@@ -254,7 +360,12 @@ impl Pool {
         if state.loading.contains_key(id) {
             return Presence::Loading;
         }
-        state.broken.get(id).cloned().map_or(Presence::Available, Presence::Broken)
+        state.broken.get(id).map_or(Presence::Available, |broken| Presence::Broken(broken.why.clone()))
+    }
+
+    /// Whether the model was loaded at least once since the engine was started.
+    pub fn was_loaded(&self, id: &str) -> bool {
+        self.lock().sizes.contains_key(id)
     }
 
     /// What is wrong with the chat template of a generator, if it is not replaced by the configuration.
@@ -263,7 +374,13 @@ impl Pool {
         entry.template_fault.clone().filter(|_| !replaced)
     }
 
-    /// How many pieces of work use the model now.
+    /// Why the model can never be loaded as the engine is set, if so. The first time this reads its files.
+    pub fn too_large(&self, entry: &Entry) -> Option<String> {
+        let error = self.check_fits(&entry.name, self.expected_bytes(entry)).err()?;
+        Some(error.message)
+    }
+
+    /// Number of pieces of work that use the model now.
     pub fn users(&self, id: &str) -> usize {
         self.lock().loaded.get(id).map_or(0, |held| held.users)
     }
@@ -274,7 +391,7 @@ impl Pool {
         (state.used(), state.loaded.len().saturating_add(state.loading.len()))
     }
 
-    /// Whoever wants the models in memory next has to load them.
+    /// Takes all models out of memory.
     pub fn clear(&self) {
         self.lock().loaded.clear();
     }
@@ -292,7 +409,7 @@ impl Pool {
                 self.aborts.lives(&model.id);
             }
             // The process has seen it and lives.
-            Err(Unfinished::Failed(_)) => self.suspects.lived(print),
+            Err(Unfinished::Failed(_) | Unfinished::TooLong(_)) => self.suspects.lived(print),
             Err(Unfinished::Died(_)) => self.bury(model),
             Err(Unfinished::Cancelled) => {}
         }
@@ -328,20 +445,20 @@ impl Pool {
         id: &str,
         kind: ModelKind,
     ) -> Result<Lease, Unfinished> {
+        let line = InLine::join(self, caller);
         let mut changed = self.changed.subscribe();
-        let mut waits = None;
         loop {
             changed.borrow_and_update();
-            match self.try_acquire(caller, id, kind).await? {
+            match self.try_acquire(line.place, id, kind).await? {
                 Next::Use(lease) => return Ok(lease),
-                Next::Load(outcome) => drop(outcome.await?),
-                Next::Wait => {
-                    if caller == Caller::Job && waits.is_none() {
-                        waits = Some(WaitsForRoom::begin(self));
-                    }
-                    // The pool lives as long as this does, so the channel is open.
-                    drop(changed.changed().await);
+                Next::Load(outcome) => {
+                    // Its memory is set apart.
+                    self.lock().room.leave(line.place);
+                    self.tell();
+                    outcome.await?;
                 }
+                // Some of what is waited for is only time.
+                Next::Wait => drop(timeout(LOOK_INTERVAL, changed.changed()).await),
                 Next::Later(left) => tokio::time::sleep(left.min(FORGIVEN_INTERVAL)).await,
             }
         }
@@ -349,14 +466,15 @@ impl Pool {
 
     async fn try_acquire(
         self: &Arc<Self>,
-        caller: Caller,
+        place: Place,
         id: &str,
         kind: ModelKind,
     ) -> Result<Next, Unfinished> {
-        if let Some(next) = self.take_up(&mut self.lock(), caller, id) {
+        if let Some(next) = self.take_up(&mut self.lock(), place, id) {
             return Ok(next);
         }
-        let entry = self.entry(id, kind).await?;
+        let (caller, _) = place;
+        let entry = self.entry(caller, id, kind).await?;
         if let Some(aside) = self.aborts.set_aside(id) {
             // A job may wait: it is paid for, and would fail for good.
             if caller == Caller::Job && aside.left <= self.settings.job_time {
@@ -369,17 +487,18 @@ impl Pool {
                 entry.name
             )));
         }
-        let known = self.lock().sizes.get(id).copied();
-        let bytes = match known {
-            Some(bytes) => bytes,
-            None => self.estimate(&entry).await?,
-        };
-        self.check_fits(&entry.name, bytes)?;
+        let expected = self.expected_bytes_aside(&entry).await?;
         let mut state = self.lock();
-        if let Some(next) = self.take_up(&mut state, caller, id) {
+        if let Some(next) = self.take_up(&mut state, place, id) {
             return Ok(next);
         }
+        if caller == Caller::Direct {
+            state.check_not_broken(id)?;
+        }
+        let bytes = state.bytes_of(id).unwrap_or(expected);
+        self.check_fits(&entry.name, bytes).map_err(Unfinished::Failed)?;
         if !state.make_room(bytes, self.settings.memory, &self.metrics) {
+            state.room.wait(place, Instant::now());
             return Ok(Next::Wait);
         }
         let loading = tokio::spawn(Arc::clone(self).load_entry(Arc::clone(&entry)));
@@ -391,35 +510,55 @@ impl Pool {
         Ok(Next::Load(outcome))
     }
 
-    /// Expected size of a model that was not loaded before, in bytes.
-    async fn estimate(&self, entry: &Arc<Entry>) -> Result<u64, Unfinished> {
-        let (entry, usage) = (Arc::clone(entry), Usage::of(&self.settings));
-        let estimated = tokio::task::spawn_blocking(move || estimate(&entry, &usage)).await;
+    /// Bytes of the budget that the model took when it was last loaded, or else is expected to take. The first time this
+    /// reads its files.
+    fn expected_bytes(&self, entry: &Entry) -> u64 {
+        self.known_bytes(entry).unwrap_or_else(|| {
+            let bytes = estimate(entry, &Usage::of(&self.settings));
+            if let Ok(id) = &entry.id {
+                self.lock().estimates.insert(id.clone(), bytes);
+            }
+            bytes
+        })
+    }
+
+    fn known_bytes(&self, entry: &Entry) -> Option<u64> {
+        entry.id.as_ref().ok().and_then(|id| self.lock().bytes_of(id))
+    }
+
+    /// As [`Self::expected_bytes`], away from the threads that serve requests.
+    async fn expected_bytes_aside(self: &Arc<Self>, entry: &Arc<Entry>) -> Result<u64, Unfinished> {
+        if let Some(bytes) = self.known_bytes(entry) {
+            return Ok(bytes);
+        }
+        let (pool, entry) = (Arc::clone(self), Arc::clone(entry));
+        let estimated = tokio::task::spawn_blocking(move || pool.expected_bytes(&entry)).await;
         estimated.map_err(|_| Unfinished::internal("estimating a model's size failed"))
     }
 
-    fn check_fits(&self, name: &str, bytes: u64) -> Result<(), Unfinished> {
+    fn check_fits(&self, name: &str, bytes: u64) -> Result<(), JobError> {
         let most = self.settings.memory;
         if bytes <= most {
             return Ok(());
         }
-        Err(Unfinished::unavailable(format!(
+        let message = format!(
             "{name} takes {} MiB and the engine may use {} MiB; raise --memory-mib, lower --context or --parallel, or \
              serve a smaller model",
             mib(bytes),
             mib(most)
-        )))
+        );
+        Err(JobError { code: FailureReason::ModelUnavailable, message })
     }
 
-    /// The model if it is there, or who loads it already. Whoever does not pay waits while a job waits for room.
-    fn take_up(self: &Arc<Self>, state: &mut State, caller: Caller, id: &str) -> Option<Next> {
-        if caller == Caller::Direct && state.jobs_without_room > 0 {
+    /// The model if it is there, or who loads it already. Nothing is begun before those who wait for memory and go first.
+    fn take_up(self: &Arc<Self>, state: &mut State, place: Place, id: &str) -> Option<Next> {
+        if state.room.is_barred(place, Instant::now()) {
             return Some(Next::Wait);
         }
         if let Some(held) = state.loaded.get_mut(id) {
             if !held.model.runner.is_dead() {
                 held.users = held.users.saturating_add(1);
-                held.last_used = Instant::now();
+                (held.last_used, held.claimed) = (Instant::now(), true);
                 return Some(Next::Use(Lease { pool: Arc::clone(self), model: Arc::clone(&held.model) }));
             }
             // It is buried in a moment by whoever watches it.
@@ -428,12 +567,15 @@ impl Pool {
         state.loading.get(id).map(|loading| Next::Load(loading.outcome.clone()))
     }
 
-    async fn entry(&self, id: &str, kind: ModelKind) -> Result<Arc<Entry>, Unfinished> {
-        let (shelf, wanted) = (Arc::clone(&self.shelf), id.to_owned());
-        let found = tokio::task::spawn_blocking(move || shelf.find(&wanted)).await;
-        let entry = found
-            .map_err(|_| Unfinished::internal("looking for a model failed"))?
-            .ok_or_else(|| Unfinished::unavailable("this engine does not hold the model"))?;
+    async fn entry(&self, caller: Caller, id: &str, kind: ModelKind) -> Result<Arc<Entry>, Unfinished> {
+        let entry = match self.shelf.find(id) {
+            Some(entry) => entry,
+            None => {
+                self.look_again(caller).await?;
+                let found = self.shelf.find(id);
+                found.ok_or_else(|| Unfinished::unavailable("this engine does not hold the model"))?
+            }
+        };
         if entry.kind == kind {
             return Ok(entry);
         }
@@ -444,6 +586,20 @@ impl Pool {
         Err(Unfinished::unavailable(format!("{} is {is}, not {wanted}", entry.name)))
     }
 
+    /// Looks at the models folder once more: a model may have been put there since.
+    async fn look_again(&self, caller: Caller) -> Result<(), Unfinished> {
+        let look = self.lookout.look();
+        match caller {
+            Caller::Job => look.await,
+            Caller::Direct => timeout(LOOK_PATIENCE, look).await.map_err(|_| {
+                Unfinished::unavailable(
+                    "this engine does not hold the model, or is still reading it; ask again in a moment",
+                )
+            })?,
+        }
+        Ok(())
+    }
+
     /// Loads the model, come what may of those who asked for it.
     async fn load_entry(self: Arc<Self>, entry: Arc<Entry>) -> LoadOutcome {
         let outcome = self.start(&entry).await;
@@ -452,7 +608,7 @@ impl Pool {
         state.loading.remove(&id);
         let outcome = outcome.and_then(|model| {
             state.sizes.insert(id.clone(), model.bytes);
-            self.check_fits(&model.name, model.bytes)?;
+            self.check_fits(&model.name, model.bytes).map_err(Unfinished::Failed)?;
             Ok(model)
         });
         match &outcome {
@@ -460,11 +616,15 @@ impl Pool {
                 state.broken.remove(&id);
                 // It may take more than was guessed. Who is in use stays, and then the budget is exceeded for as long.
                 let _exceeded = !state.make_room(model.bytes, self.settings.memory, &self.metrics);
-                let held = Held { model: Arc::clone(model), users: 0, last_used: Instant::now() };
+                let now = Instant::now();
+                let held = Held { model: Arc::clone(model), users: 0, last_used: now, claimed: false };
                 state.loaded.insert(id, held);
                 self.watch(model);
             }
-            Err(Unfinished::Failed(error)) => drop(state.broken.insert(id, error.message.clone())),
+            Err(Unfinished::Failed(error)) => {
+                let (why, since) = (error.message.clone(), Instant::now());
+                state.broken.insert(id, Broken { why, since });
+            }
             Err(_) => {}
         }
         drop(state);
@@ -490,14 +650,25 @@ impl Pool {
     async fn start(&self, entry: &Arc<Entry>) -> LoadOutcome {
         let id = entry.id.clone().map_err(Unfinished::unavailable)?;
         let (shelf, verified) = (Arc::clone(&self.shelf), Arc::clone(entry));
-        let verified = tokio::task::spawn_blocking(move || shelf.verify(&verified)).await;
+        let time = self.settings.load_time;
+        let verified = timeout(time, tokio::task::spawn_blocking(move || shelf.verify(&verified))).await;
         verified
+            .map_err(|_| Unfinished::unavailable(too_slow(&entry.name, "was not read", time)))?
             .map_err(|_| Unfinished::internal("checking a model failed"))?
             .map_err(|error| Unfinished::unavailable(format!("{}: {error}", entry.name)))?;
         let load = self.order_for(entry).map_err(Unfinished::unavailable)?;
         let begun = Instant::now();
         let patience = self.settings.job_time.clamp(*PATIENCE.start(), *PATIENCE.end());
-        match self.start_runner(&entry.name, &load, patience).await {
+        // Its process ends with the future.
+        let started = timeout(time, self.start_runner(&entry.name, &load, patience)).await;
+        let Ok(started) = started else {
+            let why = too_slow(&entry.name, "was not loaded", time);
+            let deaths = self.aborts.died(&id, &why);
+            self.metrics.died(&entry.name);
+            tracing::error!(model = entry.name, why, in_a_row = deaths.count, "a model's process was ended");
+            return Err(Unfinished::unavailable(why));
+        };
+        match started {
             Ok(runner) => {
                 let bytes = resident_bytes(runner.pid).unwrap_or(entry.bytes).max(entry.bytes);
                 tracing::info!(
@@ -548,7 +719,7 @@ impl Pool {
         }
     }
 
-    /// How many orders the runner is given at a time. A generator works on as many as it has contexts.
+    /// Orders that the runner is given at a time. A generator works on as many as it has contexts.
     fn turns_of(&self, entry: &Entry) -> usize {
         match entry.kind {
             ModelKind::Generator => self.settings.parallel as usize,
@@ -591,7 +762,7 @@ impl Pool {
     }
 }
 
-/// What to do to get a model.
+/// Next step towards a model.
 enum Next {
     Use(Lease),
     /// It is being loaded.
@@ -603,6 +774,26 @@ enum Next {
 }
 
 impl State {
+    /// An error for a model that did not load a short while ago.
+    fn check_not_broken(&self, id: &str) -> Result<(), Unfinished> {
+        let Some(Broken { why, since }) = self.broken.get(id) else { return Ok(()) };
+        match BROKEN_PAUSE.checked_sub(since.elapsed()) {
+            Some(left) => Err(Unfinished::unavailable(format!("{why}; tried again in {} s", left.as_secs()))),
+            None => Ok(()),
+        }
+    }
+
+    /// Bytes of the budget that the model took when it was last loaded, or is expected to take.
+    fn bytes_of(&self, id: &str) -> Option<u64> {
+        self.sizes.get(id).or_else(|| self.estimates.get(id)).copied()
+    }
+
+    /// Bytes of the models that cannot leave now.
+    fn in_use(&self) -> u64 {
+        let used = self.loaded.values().filter(|held| held.is_wanted()).map(|held| held.model.bytes);
+        used.chain(self.loading.values().map(|loading| loading.bytes)).fold(0, u64::saturating_add)
+    }
+
     fn used(&self) -> u64 {
         let loaded = self.loaded.values().map(|held| held.model.bytes);
         loaded.chain(self.loading.values().map(|loading| loading.bytes)).fold(0, u64::saturating_add)
@@ -612,7 +803,7 @@ impl State {
     /// whether they do.
     fn make_room(&mut self, bytes: u64, budget: u64, metrics: &Metrics) -> bool {
         while self.used().saturating_add(bytes) > budget {
-            let unused = self.loaded.iter().filter(|(_, held)| held.users == 0);
+            let unused = self.loaded.iter().filter(|(_, held)| !held.is_wanted());
             let Some(id) = unused.min_by_key(|(_, held)| held.last_used).map(|(id, _)| id.clone()) else {
                 return false;
             };
@@ -623,6 +814,20 @@ impl State {
         }
         true
     }
+}
+
+impl Held {
+    /// Whether somebody uses it, or it was loaded only now for somebody.
+    fn is_wanted(&self) -> bool {
+        self.users > 0 || (!self.claimed && self.last_used.elapsed() < CLAIM_TIME)
+    }
+}
+
+fn too_slow(name: &str, what: &str, time: Duration) -> String {
+    format!(
+        "{name} does not load: it {what} within {} s; if it only needs longer, raise --load-seconds",
+        time.as_secs()
+    )
 }
 
 fn mib(bytes: u64) -> u64 {

@@ -1,4 +1,4 @@
-//! The queue: which jobs there are, which is next, who waits for which.
+//! The queue of jobs: their order, and the callers that wait for them.
 //!
 //! [`Queue`] is the only owner of the job store. Its invariants:
 //! - a job that was accepted is on disk before the caller hears of it;
@@ -23,13 +23,13 @@ use std::{
 };
 use tokio::sync::watch;
 
-/// How often a model's process may die under a job before the job is given up.
+/// Deaths of a model's process under a job after which the job is given up.
 pub const MAX_DEATHS: u32 = 2;
 
 /// Longest sleep until a deadline: deadlines go by the wall clock, which may be set while the engine sleeps.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 
-/// How many jobs of one model are handed out at a time.
+/// Jobs of one model that are handed out at a time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Width {
     /// Of a generator.
@@ -68,7 +68,7 @@ struct State {
     /// Unfinished jobs; and finished ones that the disk would not take, until it does.
     active: HashMap<JobId, Active>,
     waiting: VecDeque<JobId>,
-    /// How many jobs of a model are handed out.
+    /// Number of jobs handed out, by model.
     running: HashMap<String, usize>,
     closed: bool,
 }
@@ -94,9 +94,9 @@ pub struct Ticket {
 /// Work that was handed out. It has to come back through [`Queue::finish`].
 #[derive(Debug)]
 pub struct Work {
-    /// Whose work it is.
+    /// The job's id.
     pub id: JobId,
-    /// What to do.
+    /// The job.
     pub job: Job,
     /// Set when the result is no longer wanted.
     pub cancel: Cancel,
@@ -261,6 +261,7 @@ impl Queue {
         active.record.state = match outcome {
             Ok(result) => JobState::Done { result },
             Err(Unfinished::Failed(error)) => JobState::Failed { error },
+            Err(Unfinished::TooLong(long)) => JobState::Failed { error: long.into() },
             // The engine is stopping. That is no fault of the job.
             Err(Unfinished::Cancelled) => JobState::Queued,
             Err(Unfinished::Died(how)) => {
@@ -326,7 +327,7 @@ impl Queue {
         self.changed.send_replace(());
     }
 
-    /// How many jobs wait, and how many are handed out.
+    /// Number of jobs that wait, and of those handed out.
     pub fn depth(&self) -> (usize, usize) {
         let state = self.lock();
         (state.waiting.len(), state.running.values().sum())

@@ -26,13 +26,13 @@ use std::{
 use tokio::{net::TcpListener, sync::oneshot, time::sleep};
 use tokio_util::sync::CancellationToken;
 
-/// How long requests under way may take to end once the engine is told to stop.
+/// Longest time for requests under way to end once the engine is told to stop.
 const DRAIN_TIME: Duration = Duration::from_secs(3);
 
-/// How long requests that were cut off may take to tell their callers.
+/// Longest time for requests that were cut off to tell their callers.
 const LAST_WORDS_TIME: Duration = Duration::from_secs(1);
 
-/// How long a running job may take to notice that the engine stops. It is done again at the next start.
+/// Longest time for a running job to notice that the engine stops. It is done again at the next start.
 const GIVE_BACK_TIME: Duration = Duration::from_secs(5);
 
 /// Time between two looks for old jobs.
@@ -44,7 +44,7 @@ const WRITE_INTERVAL: Duration = Duration::from_secs(5);
 /// Why the engine does not run.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
-    /// It is told something impossible.
+    /// The configuration is impossible.
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// A server elsewhere cannot be used as configured.
@@ -103,8 +103,8 @@ pub async fn serve(
     let listener = TcpListener::bind(config.listen).await.map_err(listen)?;
     let address = listener.local_addr().map_err(listen)?;
 
-    let scanning = Arc::clone(&shelf);
-    tokio::task::spawn_blocking(move || scanning.scan());
+    let lookout = Arc::clone(pool.lookout());
+    tokio::spawn(async move { lookout.look().await });
     let sweeping = tokio::spawn(sweep(Arc::clone(&queue), settings.retention));
     let writing = tokio::spawn(write_down(Arc::clone(&queue)));
     let ending = tokio::spawn(end_late(Arc::clone(&queue), Arc::clone(backends.metrics())));

@@ -1,8 +1,12 @@
 //! The job store: one file per job, so that a crash loses nothing that was promised.
+//!
+//! Fields that a later version of the engine adds to a record are ignored. A record that this version cannot understand although it
+//! is whole is a later version's: it is left alone, for the time when that version runs again, and whoever asks for the job is
+//! told so. What is damaged is set aside.
 
 use crate::{files, job_id::JobId};
 use poq_primitives::job::{FailureReason, Job, JobError, JobState};
-use serde::{Deserialize, Serialize};
+use serde::{de::IgnoredAny, Deserialize, Serialize};
 use std::{
     collections::HashSet,
     fs, io,
@@ -13,16 +17,15 @@ use std::{
 /// Version of the files' format.
 const FORMAT: u32 = 1;
 
-/// What the store keeps of a job.
+/// A job as the store keeps it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Record {
     format: u32,
     /// The job's id; also the file's name.
     pub id: JobId,
-    /// What to do.
+    /// The job.
     pub job: Job,
-    /// How often the model's process died under it.
+    /// Deaths of the model's process under it.
     #[serde(alias = "attempts")]
     pub deaths: u32,
     /// When it came, in milliseconds since 1970; orders the queue after a restart.
@@ -34,15 +37,43 @@ pub struct Record {
     pub state: JobState,
 }
 
+/// Fields that every version of the engine writes.
+#[derive(Deserialize)]
+struct Header {
+    format: u32,
+    id: JobId,
+}
+
+/// Fields that every record of this format has, whatever their values: a record that lacks one is damaged.
+#[derive(Deserialize)]
+struct Whole {
+    #[serde(rename = "job")]
+    _job: IgnoredAny,
+    #[serde(rename = "deaths", alias = "attempts")]
+    _deaths: IgnoredAny,
+    #[serde(rename = "created_ms")]
+    _created_ms: IgnoredAny,
+    #[serde(rename = "state")]
+    _state: IgnoredAny,
+}
+
+/// A job whose record a later version of the engine wrote.
+#[derive(Debug, thiserror::Error)]
+#[error("the record {} was {why}; run that version, or remove the file to have the job done anew", path.display())]
+pub struct NewerRecord {
+    path: PathBuf,
+    why: RecordError,
+}
+
 /// Why a file is not a job's record.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {
     /// It is not the JSON of a record.
     #[error("not a job record: {0}")]
     Json(#[from] serde_json::Error),
-    /// It was written by another version of the engine.
-    #[error("written in format {0}; this engine knows format {FORMAT}")]
-    Format(u32),
+    /// A later version of the engine wrote it.
+    #[error("written by a later version of the engine: {0}")]
+    Newer(String),
     /// It is another job's.
     #[error("holds the job {0}")]
     Id(JobId),
@@ -62,14 +93,19 @@ impl Record {
 
     /// Reads the record of the job `id`.
     pub fn parse(id: JobId, json: &[u8]) -> Result<Self, RecordError> {
-        let record: Self = serde_json::from_slice(json)?;
-        if record.format != FORMAT {
-            return Err(RecordError::Format(record.format));
+        let Header { format, id: of } = serde_json::from_slice(json)?;
+        if of != id {
+            return Err(RecordError::Id(of));
         }
-        if record.id != id {
-            return Err(RecordError::Id(record.id));
+        if format > FORMAT {
+            let why = format!("its format is {format}, and this version knows formats up to {FORMAT}");
+            return Err(RecordError::Newer(why));
         }
-        Ok(record)
+        let Whole { .. } = serde_json::from_slice(json)?;
+        match serde_json::from_slice(json) {
+            Err(error) if error.is_data() => Err(RecordError::Newer(error.to_string())),
+            outcome => Ok(outcome?),
+        }
     }
 
     /// Whether nothing more will happen to the job.
@@ -120,12 +156,14 @@ impl Store {
         Ok(Self { folder })
     }
 
-    /// The record of `id`. What cannot be understood is set aside, and the job is then unknown. Errors name the file.
+    /// The record of `id`. What is damaged is set aside, and the job is then unknown. Errors name the file; one of them is
+    /// [`NewerRecord`].
     pub fn get(&self, id: JobId) -> io::Result<Option<Record>> {
         let path = self.path(id);
         let error = match files::read_regular(&path) {
             Ok(json) => match Record::parse(id, &json) {
                 Ok(record) => return Ok(Some(record)),
+                Err(why @ RecordError::Newer(_)) => return Err(io::Error::other(NewerRecord { path, why })),
                 Err(error) => error.to_string(),
             },
             Err(error) => match error.kind() {
@@ -155,11 +193,15 @@ impl Store {
         files::remove_durably(&self.path(id))
     }
 
-    /// All jobs that are not finished, oldest first.
+    /// All jobs that are not finished, oldest first. Those of a later version of the engine are named in the log.
     pub fn unfinished(&self) -> io::Result<Vec<Record>> {
         let mut records = Vec::new();
         for (id, _) in self.files()? {
-            records.extend(self.get(id)?.filter(|record| !record.is_finished()));
+            match self.get(id) {
+                Ok(record) => records.extend(record.filter(|record| !record.is_finished())),
+                Err(error) if is_newer(&error) => tracing::warn!(%id, %error, "a job is left alone"),
+                Err(error) => return Err(error),
+            }
         }
         records.sort_by_key(|record| (record.created_ms, record.id));
         Ok(records)
@@ -193,6 +235,10 @@ impl Store {
     fn path(&self, id: JobId) -> PathBuf {
         self.folder.join(format!("{id}.json"))
     }
+}
+
+fn is_newer(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| inner.is::<NewerRecord>())
 }
 
 fn set_aside(id: JobId, path: &Path, error: &str) {
@@ -330,10 +376,36 @@ mod tests {
         fs::write(store.path(id), "{\"half\":").unwrap();
         // A whole record, under another job's name.
         fs::copy(store.path([1; 32].into()), store.path([3; 32].into())).unwrap();
+        let lacking = serde_json::to_string(&record(4)).unwrap().replace("\"deaths\"", "\"deathz\"");
+        fs::write(store.path([4; 32].into()), lacking).unwrap();
         assert_eq!(store.unfinished().unwrap().len(), 1);
         assert_eq!(store.get(id).unwrap(), None);
         assert!(folder.path().join(format!("{id}.json.corrupt")).exists());
-        assert!(!store.path([3; 32].into()).exists());
+        assert!(!store.path([3; 32].into()).exists() && !store.path([4; 32].into()).exists());
+    }
+
+    #[test]
+    fn what_a_later_version_wrote_is_left_alone_and_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path().to_owned()).unwrap();
+        let json = |byte: u8| serde_json::to_value(record(byte)).unwrap();
+        let mut later = [json(1), json(2), json(3), json(4)];
+        later[0]["format"] = (FORMAT + 1).into();
+        later[1]["job"]["kind"] = "dance".into();
+        later[2]["state"] = serde_json::json!({ "state": "paused" });
+        later[3]["more"] = "field".into();
+        for (byte, json) in (1_u8..).zip(&later) {
+            fs::write(store.path([byte; 32].into()), json.to_string()).unwrap();
+        }
+        let unfinished = store.unfinished().unwrap();
+        assert_eq!(unfinished.iter().map(|record| record.id).collect::<Vec<_>>(), [JobId::from([4; 32])]);
+        for byte in 1..4 {
+            let (id, path) = (JobId::from([byte; 32]), store.path([byte; 32].into()));
+            let error = store.get(id).unwrap_err();
+            let said = error.to_string();
+            assert!(is_newer(&error) && said.contains(path.to_str().unwrap()), "{said}");
+            assert_eq!(fs::read_to_string(path).unwrap(), later[usize::from(byte) - 1].to_string());
+        }
     }
 
     #[test]

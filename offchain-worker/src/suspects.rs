@@ -14,7 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long a request is remembered: long enough for every retry, and not for ever, because models and engines change.
+/// Time that a request is remembered: long enough for every retry, and not for ever, because models and engines change.
 const MEMORY: Duration = Duration::from_secs(3600);
 
 /// Most requests that are remembered; the oldest are forgotten first.
@@ -32,7 +32,7 @@ impl Fingerprint {
     }
 }
 
-/// What is held against a request.
+/// Suspicion against a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
     /// Nothing.
@@ -54,7 +54,7 @@ struct Suspect {
 }
 
 impl Suspects {
-    /// What is held against the request.
+    /// Suspicion against the request.
     pub fn standing(&self, print: Fingerprint) -> Standing {
         match self.lock().get(&print).filter(|suspect| suspect.since.elapsed() < MEMORY) {
             None => Standing::Clear,

@@ -70,6 +70,12 @@ impl Turns {
         Arc::new(Self { all: all.max(1), state: Mutex::default() })
     }
 
+    /// Whether a request that comes now gets a turn at once.
+    pub fn is_free(&self) -> bool {
+        let state = self.lock();
+        state.taken < self.all && state.waiting.is_empty()
+    }
+
     /// Waits for one turn.
     pub async fn one(self: &Arc<Self>, caller: Caller) -> Result<Turn, Unfinished> {
         self.wait(caller, 1).await
@@ -145,7 +151,9 @@ mod tests {
     #[test]
     fn jobs_come_first_and_each_in_the_order_they_came() {
         let turns = Turns::new(1);
+        assert!(turns.is_free());
         let (_, held) = queued(turns.one(Caller::Direct));
+        assert!(!turns.is_free());
         let (mut asks, none) = queued(turns.one(Caller::Direct));
         assert!(none.is_none());
         let (mut first, _) = queued(turns.one(Caller::Job));
@@ -156,6 +164,7 @@ mod tests {
         assert!(now(&mut asks).is_none());
         drop(now(&mut second).unwrap());
         assert!(now(&mut asks).is_some());
+        assert!(turns.is_free());
     }
 
     #[test]

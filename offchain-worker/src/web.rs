@@ -4,6 +4,9 @@
 use reqwest::Url;
 use std::net::IpAddr;
 
+/// The setting that stands for every web origin.
+pub const ANY_ORIGIN: &str = "*";
+
 /// Whether `url` is an address of this machine, so that nobody can be in between.
 pub fn is_loopback(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
@@ -19,6 +22,11 @@ pub fn is_exposed(url: &Url) -> bool {
 pub fn parse(text: &str) -> Option<Url> {
     let url = Url::parse(text).ok()?;
     (matches!(url.scheme(), "http" | "https") && url.has_host()).then_some(url)
+}
+
+/// Whether `text` is a web origin as browsers send it: scheme, host, and a port unless it is the scheme's own, and nothing more.
+pub fn is_origin(text: &str) -> bool {
+    parse(text).is_some_and(|url| url.origin().ascii_serialization() == text)
 }
 
 #[cfg(test)]
@@ -46,6 +54,25 @@ mod tests {
         }
         for text in ["", "nowhere", "ftp://example.org/x", "file:///etc/passwd", "http://", "example.org/x"] {
             assert_eq!(parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_origin_is_what_browsers_send() {
+        for origin in ["https://chat.example.org", "http://localhost:3000", "http://[::1]:8"] {
+            assert!(is_origin(origin), "{origin}");
+        }
+        for other in [
+            "https://chat.example.org/",
+            "https://chat.example.org:443",
+            "https://Chat.example.org",
+            "https://user@chat.example.org",
+            "chat.example.org",
+            "null",
+            "",
+            "*",
+        ] {
+            assert!(!is_origin(other), "{other}");
         }
     }
 

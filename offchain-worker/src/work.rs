@@ -126,6 +126,24 @@ pub enum Finish {
     Length,
 }
 
+/// Ask a bi-encoder for vectors of texts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Embedding {
+    /// Id of the bi-encoder.
+    pub model: String,
+    /// The texts, at least one.
+    pub texts: Vec<String>,
+}
+
+/// Vectors of texts, in their order.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Embedded {
+    /// Each of length 1, or all zeros.
+    pub vectors: Vec<Vec<f32>>,
+    /// Tokens that went through the network, padding not counted.
+    pub tokens: u32,
+}
+
 /// Ask an evaluator how good answers are.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Scoring {
@@ -139,6 +157,20 @@ pub struct Scoring {
     /// the model; in a batch, padding and company may move the last bits (and more than those with 8-bit
     /// weights). Scores that go on chain are made alone; throughput wants batches.
     pub alone: bool,
+}
+
+impl Scored {
+    /// No scores.
+    pub fn none() -> Self {
+        Self { raw: Vec::new(), scores: Vec::new(), tokens: 0 }
+    }
+
+    /// Puts the scores of `more` behind these.
+    pub fn append(&mut self, more: Self) {
+        self.raw.extend(more.raw);
+        self.scores.extend(more.scores);
+        self.tokens = self.tokens.saturating_add(more.tokens);
+    }
 }
 
 /// Scores of answers, in the answers' order.

@@ -107,6 +107,7 @@ fn report(work: &Work, outcome: &Result<JobResult, Unfinished>, took: Duration) 
         Err(Unfinished::Failed(error)) => {
             tracing::warn!(%id, ms, code = ?error.code, error.message, "failed")
         }
+        Err(Unfinished::TooLong(long)) => tracing::warn!(%id, ms, %long, "failed"),
         Err(Unfinished::Cancelled) => tracing::info!(%id, ms, "cancelled"),
         Err(Unfinished::Died(how)) => tracing::warn!(%id, ms, how, "the model's process died"),
     }

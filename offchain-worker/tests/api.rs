@@ -281,6 +281,36 @@ async fn stopping_in_the_middle_leaves_the_job_for_the_next_start() {
 }
 
 #[tokio::test]
+async fn a_job_of_a_later_version_is_left_alone_and_named() {
+    let folder = folder_with_models();
+    let generator = id_of(&shelf(folder.path()), ModelKind::Generator);
+    let jobs = folder.path().join("data/jobs");
+    std::fs::create_dir_all(&jobs).unwrap();
+    let file = jobs.join(format!("{}.json", job_id(1)));
+    let later = format!(r#"{{"format":2,"id":"{}","anything":"else"}}"#, job_id(1));
+    std::fs::write(&file, &later).unwrap();
+    let engine = Engine::start(folder.path(), Settings::default()).await;
+    let job = Job::Generate(generate(&generator, "Is it my turn?"));
+    for response in [engine.client.get(&job_id(1), 0).await, engine.client.put(&job_id(1), &job, 0).await] {
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        let body: serde_json::Value = response.json().await.unwrap();
+        assert_eq!(body["error"]["code"], "newer_record");
+        assert!(body["error"]["message"].as_str().unwrap().contains(&job_id(1)), "{body}");
+    }
+    engine.client.put(&job_id(2), &job, 0).await;
+    assert!(matches!(engine.client.finished(&job_id(2)).await, JobState::Done { .. }));
+    engine.stop().await;
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), later);
+
+    // Whoever does not want it kept may forget it.
+    let engine = Engine::start(folder.path(), Settings::default()).await;
+    assert_eq!(engine.client.delete(&job_id(1)).await.status(), StatusCode::NO_CONTENT);
+    engine.client.put(&job_id(1), &job, 0).await;
+    assert!(matches!(engine.client.finished(&job_id(1)).await, JobState::Done { .. }));
+    engine.stop().await;
+}
+
+#[tokio::test]
 async fn two_engines_do_not_share_a_data_folder() {
     let folder = tempfile::tempdir().unwrap();
     let engine = Engine::start(folder.path(), Settings::default()).await;

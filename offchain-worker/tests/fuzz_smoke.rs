@@ -96,6 +96,11 @@ fn jobs() {
 }
 
 #[test]
+fn requests() {
+    try_out("request", 20_000, bodies::request);
+}
+
+#[test]
 fn manifests_and_configurations() {
     try_out("manifest", 20_000, bodies::manifest);
     try_out("config", 10_000, bodies::config);

@@ -4,7 +4,7 @@
 mod common;
 
 use common::{folder_with_models, gguf, shelf};
-use poq_primitives::job::FailureReason;
+use poq_primitives::job::{FailureReason, JobError};
 use poq_worker::{
     generator::{
         batcher::{Batcher, Event},
@@ -72,8 +72,11 @@ fn run(generator: &Generator, work: &Generation) -> Result<Generated, Unfinished
 }
 
 fn reason<T: std::fmt::Debug>(outcome: Result<T, Unfinished>) -> FailureReason {
-    let Unfinished::Failed(error) = outcome.unwrap_err() else { panic!("no failure") };
-    error.code
+    match outcome.unwrap_err() {
+        Unfinished::Failed(error) => error.code,
+        Unfinished::TooLong(long) => JobError::from(long).code,
+        other => panic!("no failure: {other:?}"),
+    }
 }
 
 #[test]

@@ -192,11 +192,16 @@ async fn bad_chats_are_refused_with_their_reason() {
         (json!({ "temperature": -1 }), 400, "invalid_request"),
         (json!({ "top_p": 0 }), 400, "invalid_request"),
         (json!({ "stop": vec!["x"; 17] }), 400, "invalid_request"),
+        (json!({ "messages": [{ "role": "wizard", "content": "x" }] }), 400, "invalid_request"),
         (json!({ "messages": [{ "role": "tool", "content": "x" }] }), 400, "invalid_request"),
         (json!({ "messages": [{ "role": "user" }] }), 400, "invalid_request"),
-        (json!({ "messages": "Hi" }), 400, "invalid_json"),
-        (json!({ "messages": [{ "role": "user", "content": long }] }), 400, "invalid_job"),
-        (json!({ "messages": [{ "role": "user", "content": long }], "stream": true }), 400, "invalid_job"),
+        (json!({ "messages": "Hi" }), 400, "invalid_request"),
+        (json!({ "messages": [{ "role": "user", "content": long }] }), 400, "context_length_exceeded"),
+        (
+            json!({ "messages": [{ "role": "user", "content": long }], "stream": true }),
+            400,
+            "context_length_exceeded",
+        ),
         (json!({ "user": "x".repeat(600_000) }), 413, "too_large"),
     ];
     for (more, status, code) in cases {
@@ -247,7 +252,7 @@ async fn documents_are_put_in_order_in_both_shapes() {
     let bad = [
         (json!({ "documents": [] }), 400, "invalid_request"),
         (json!({ "top_n": 0 }), 400, "invalid_request"),
-        (json!({ "documents": [7] }), 400, "invalid_json"),
+        (json!({ "documents": [7] }), 400, "invalid_request"),
         (json!({ "model": STRONG }), 404, "wrong_model_kind"),
         (json!({ "model": "nobody" }), 404, "model_not_found"),
     ];
@@ -326,12 +331,13 @@ async fn who_finds_no_place_is_told_to_come_back() {
         ("/v1/rerank", json!({ "query": "q", "documents": ["a"] })),
         ("/rerank", json!({ "query": "q", "texts": ["a"] })),
         ("/v1/score", json!({ "question": "q", "answers": ["a"] })),
+        ("/v1/embeddings", json!({ "input": "a" })),
     ] {
         let response = post(&engine.client, path, &body).await;
         assert!(response.headers().contains_key(header::RETRY_AFTER), "{path}");
         assert_eq!(refused(&engine.client, path, &body).await, (429, "queue_full".to_owned()), "{path}");
     }
-    assert_eq!(metric(&engine.client, r#"poq_errors_total{code="queue_full"}"#).await, 8);
+    assert_eq!(metric(&engine.client, r#"poq_errors_total{code="queue_full"}"#).await, 10);
     engine.stop().await;
 
     // One place: taken while a stream goes on, and free again when its reader goes away.
@@ -415,7 +421,7 @@ async fn metrics_count_exactly_the_work_done() {
         (r#"poq_model_loads_total{model="poq-demo-strong"}"#, 1),
         (r#"poq_model_loads_total{model="poq-demo-evaluator"}"#, 1),
         (r#"poq_model_deaths_total{model="poq-demo-strong"}"#, 0),
-        (r#"poq_errors_total{code="invalid_json"}"#, 1),
+        (r#"poq_errors_total{code="invalid_request"}"#, 1),
         (r#"poq_http_requests_in_flight"#, 1),
     ] {
         until(client, name, value).await;

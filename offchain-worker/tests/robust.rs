@@ -350,6 +350,52 @@ async fn a_chat_hears_why_it_got_no_answer() {
     engine.kill();
 }
 
+/// Whoever waits for a turn gets the head of its stream at once and signs of life after it, so that no proxy cuts it off.
+#[tokio::test]
+async fn a_stream_that_waits_for_its_turn_shows_signs_of_life() {
+    let folder = folder_with_models();
+    let engine = Serve::start(folder.path(), &[]);
+    let ask = |question: &str, more: serde_json::Value| {
+        let client = &engine.client;
+        let mut body = json!({ "model": "poq-demo-weak", "stream": true,
+                               "messages": [{ "role": "user", "content": question }] });
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let request = client.http.post(format!("{}/v1/chat/completions", client.base)).json(&body);
+        request.bearer_auth(client.token.expose()).send()
+    };
+    // All turns at the model are taken, and it does nothing.
+    let mut taken = Vec::new();
+    for seed in 0..2 {
+        let long = json!({ "temperature": 100, "max_tokens": 3000, "seed": seed });
+        let mut stream = ask("Tell me a story.", long).await.unwrap();
+        while !String::from_utf8_lossy(&stream.chunk().await.unwrap().unwrap()).contains("\"content\":\"") {}
+        taken.push(stream);
+    }
+    let [model] = engine.runners()[..] else { panic!("one model is loaded") };
+    kill_process(model, Signal::STOP).unwrap();
+    let mut waiting = ask("What is the capital of France?", json!({ "temperature": 0 })).await.unwrap();
+    assert_eq!(waiting.status(), StatusCode::OK);
+    let mut seen = String::new();
+    while !seen.contains("\n: working") {
+        seen.push_str(&String::from_utf8_lossy(&waiting.chunk().await.unwrap().unwrap()));
+    }
+    assert!(seen.starts_with("data: ") && !seen.contains("finish_reason\":\"stop"), "{seen}");
+
+    // What goes wrong now is an event of the stream.
+    kill_process(model, Signal::KILL).unwrap();
+    for mut stream in taken {
+        let mut rest = String::new();
+        while let Some(piece) = stream.chunk().await.unwrap() {
+            rest.push_str(&String::from_utf8_lossy(&piece));
+        }
+        assert!(rest.contains("data: {\"error\":{") && rest.contains("engine_aborted"), "{rest}");
+        assert!(!rest.contains("[DONE]"), "{rest}");
+    }
+    let rest = waiting.text().await.unwrap();
+    assert!(rest.trim_end().ends_with("data: [DONE]"), "{rest}");
+    engine.stop();
+}
+
 /// A client with a token that sends half of a request and then nothing holds its place for so long and no longer.
 #[tokio::test]
 async fn a_body_that_never_comes_is_not_waited_for() {

@@ -6,6 +6,10 @@
 
 use poq_primitives::job::Job;
 use poq_worker::{
+    api::{
+        self, chat::ChatRequest, cohere::CohereRerankRequest, embeddings::EmbeddingsRequest,
+        pairs::PairsRequest, rerank::RerankRequest,
+    },
     calibration::data::{self, Meaning, Range},
     config::ConfigFile,
     generator::{grammar::Reader, schema::grammar_of, template::Template},
@@ -26,6 +30,22 @@ pub fn job_json(bytes: &[u8]) {
     let Ok(job) = serde_json::from_slice::<Job>(bytes) else { return };
     let again = serde_json::to_vec(&job).unwrap();
     assert_eq!(serde_json::from_slice::<Job>(&again).unwrap(), job);
+}
+
+/// The body of a request, whichever it is for.
+pub fn request(bytes: &[u8]) {
+    let errors = [
+        api::parse::<ChatRequest>(bytes).err(),
+        api::parse::<RerankRequest>(bytes).err(),
+        api::parse::<CohereRerankRequest>(bytes).err(),
+        api::parse::<PairsRequest>(bytes).err(),
+        api::parse::<EmbeddingsRequest>(bytes).err(),
+    ];
+    for error in errors.into_iter().flatten() {
+        let message = error.body().error.message;
+        assert_one_line(&message);
+        assert!(message.chars().count() <= 400, "{message}");
+    }
 }
 
 /// A job's file.

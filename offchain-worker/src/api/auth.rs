@@ -1,4 +1,4 @@
-//! Who may use the API: who shows the token.
+//! Access to the API: a bearer token.
 
 use super::error::ApiError;
 use crate::token::Token;

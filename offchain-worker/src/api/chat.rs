@@ -2,16 +2,21 @@
 //!
 //! [`ChatRequest`] lists the fields. Others are ignored if they change no answer, and else refused with their name.
 //! Defaults of the sampling are those of llama.cpp's server. With `stream`, the answer comes as server-sent events: first the role,
-//! then the text in pieces, then why it ended, then `[DONE]`. What goes wrong before the first piece is an HTTP error;
-//! what goes wrong later is an event `{"error":…}`, and no `[DONE]` follows. Closing the connection ends the work.
+//! then the text in pieces, then why it ended, then `[DONE]`; while there is nothing to tell, a comment goes out every few
+//! seconds, so that proxies keep the connection. Closing the connection ends the work.
+//!
+//! A stream's head is sent at once if the model is busy or cannot be had yet, and otherwise with the first piece of text, or
+//! after [`HEAD_PATIENCE`]. What goes wrong before the head is an HTTP error: a bad request, an unknown model, a prompt that is
+//! too long. What goes wrong later is an event `{"error":…}`, and no `[DONE]` follows.
 
 use super::{
     direct::{Direct, Place},
     error::{ApiError, ErrorBody},
     features::{self, Logprobs},
+    forms::{most_tokens, most_tokens_schema, whole, Content, Texts},
     models::{choose, seconds, Chosen},
     schemas::WorkErrors,
-    whole, ApiState, Body,
+    ApiState, Body,
 };
 use crate::{
     generator::tools,
@@ -31,7 +36,12 @@ use axum::{
 };
 use futures::{stream, Stream, StreamExt as _};
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, convert::Infallible, sync::Arc, time::SystemTime};
+use std::{
+    collections::BTreeMap,
+    convert::Infallible,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
@@ -53,6 +63,12 @@ pub const MAX_STOPS: usize = 16;
 /// Pieces that wait for a slow reader before the answer is given up.
 const PIECES_AHEAD: usize = 4096;
 
+/// Longest wait for the first piece of text before the head of a stream is sent, if the model is free.
+const HEAD_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Time between two comments on a stream on which nothing else is sent.
+const HEARTBEAT: Duration = Duration::from_secs(5);
+
 /// A conversation to go on with. Of fields that are not listed, those that change no answer are ignored and the others
 /// refused.
 #[derive(Clone, Debug, Deserialize, utoipa::ToSchema)]
@@ -63,13 +79,13 @@ pub struct ChatRequest {
     /// The conversation so far.
     #[schema(min_items = 1, example = json!([{"role": "user", "content": "What is the capital of France?"}]))]
     pub messages: Vec<ChatMessage>,
-    /// Most tokens to generate (default: 1024); the model's context may end the answer earlier.
-    #[serde(default, deserialize_with = "whole")]
-    #[schema(minimum = 1, maximum = 4294967295u32, format = "uint32")]
+    /// Most tokens to generate (default: 1024), or -1 for as many as the model's context holds, which may end any answer earlier.
+    #[serde(default, deserialize_with = "most_tokens")]
+    #[schema(schema_with = most_tokens_schema)]
     pub max_completion_tokens: Option<u32>,
     /// The older name of `max_completion_tokens`, which wins if both are there.
-    #[serde(default, deserialize_with = "whole")]
-    #[schema(minimum = 1, maximum = 4294967295u32, format = "uint32", example = 16)]
+    #[serde(default, deserialize_with = "most_tokens")]
+    #[schema(schema_with = most_tokens_schema)]
     pub max_tokens: Option<u32>,
     /// Sampling temperature (default: 0.8); 0 always takes the likeliest token.
     #[schema(minimum = 0, maximum = 100)]
@@ -83,7 +99,7 @@ pub struct ChatRequest {
     #[schema(minimum = -9223372036854775808i64, maximum = 9223372036854775807i64)]
     pub seed: Option<i64>,
     /// The text ends before the first of these that appears in it. Empty ones are ignored.
-    pub stop: Option<Stop>,
+    pub stop: Option<Texts>,
     /// Whether the answer comes as server-sent events (default: false).
     pub stream: Option<bool>,
     /// Options of a stream.
@@ -152,44 +168,6 @@ pub enum ChatRole {
     Assistant,
     /// Result of a function that the assistant called.
     Tool,
-}
-
-/// Content of a message: a text, or parts that are joined as lines.
-#[derive(Clone, Debug, Deserialize, utoipa::ToSchema)]
-#[serde(untagged)]
-pub enum Content {
-    /// A text.
-    Text(String),
-    /// Texts.
-    Parts(Vec<Part>),
-}
-
-/// A part of what is said.
-#[derive(Clone, Debug, Deserialize, utoipa::ToSchema)]
-pub struct Part {
-    /// Only texts are understood.
-    #[serde(rename = "type")]
-    pub kind: PartKind,
-    /// The text.
-    pub text: String,
-}
-
-/// Kind of a part.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum PartKind {
-    /// Text.
-    Text,
-}
-
-/// Stop sequences.
-#[derive(Clone, Debug, Deserialize, utoipa::ToSchema)]
-#[serde(untagged)]
-pub enum Stop {
-    /// Before this.
-    One(String),
-    /// Before the first of these, at most 16.
-    Many(Vec<String>),
 }
 
 /// Options of a stream.
@@ -390,16 +368,25 @@ pub async fn complete(
         return Ok(Json(head.completion(work.outcome().await?)).into_response());
     }
     let (sender, mut pieces) = mpsc::channel(PIECES_AHEAD);
+    let patience = patience_with(&engine, &work)?;
     let work = Direct::start(&engine, place, async move { backends.generate(&work, Some(sender)).await });
-    // Most of what can go wrong does so before there is any text, and then there can still be an HTTP error.
-    let start = match pieces.recv().await {
-        Some(first) => Start { first: Some(first), rest: Rest::UnderWay(work) },
-        None => Start { first: None, rest: Rest::Ended(work.outcome().await?) },
+    let start = match tokio::time::timeout(patience, pieces.recv()).await {
+        Ok(Some(first)) => Start { first: Some(first), rest: Rest::UnderWay(work) },
+        Ok(None) => Start { first: None, rest: Rest::Ended(work.outcome().await?) },
+        Err(_) => Start { first: None, rest: Rest::UnderWay(work) },
     };
     let usage = request.stream_options.unwrap_or_default().include_usage.unwrap_or(false);
     let metrics = Arc::clone(engine.backends.metrics());
     let events = events(head, start, pieces, usage, metrics, passage);
-    Ok(Sse::new(events).keep_alive(KeepAlive::default()).into_response())
+    let heartbeats = KeepAlive::new().interval(HEARTBEAT).text("working");
+    Ok(Sse::new(events).keep_alive(heartbeats).into_response())
+}
+
+/// How long the head of a stream may wait for the first piece of text. The error is what is known of the work before it begins.
+fn patience_with(engine: &ApiState, work: &Generation) -> Result<Duration, Unfinished> {
+    let pool = engine.backends.pool();
+    pool.check_prompt(work)?;
+    Ok(if pool.is_busy(&work.model) { Duration::ZERO } else { HEAD_PATIENCE })
 }
 
 /// A stream at the time of its head.
@@ -581,17 +568,13 @@ fn generation_of(request: &ChatRequest, chosen: &Chosen) -> Result<Generation, A
     let temperature = request.temperature.unwrap_or(DEFAULT_TEMPERATURE);
     let top_p = request.top_p.unwrap_or(DEFAULT_TOP_P);
     let refusals = [
-        (request.messages.is_empty(), "'messages' is empty: send at least one"),
-        (request.n.is_some_and(|n| n != 1), "'n' has to be 1: ask several times for several answers"),
-        (
-            request.max_tokens == Some(0) || request.max_completion_tokens == Some(0),
-            "'max_tokens' and 'max_completion_tokens' have to be at least 1",
-        ),
-        (!(0.0..=MAX_TEMPERATURE).contains(&temperature), "'temperature' has to be 0 to 100"),
-        (!(top_p > 0.0 && top_p <= 1.0), "'top_p' has to be above 0 and at most 1"),
+        (request.messages.is_empty(), "messages", "is empty: send at least one"),
+        (request.n.is_some_and(|n| n != 1), "n", "has to be 1: ask several times for several answers"),
+        (!(0.0..=MAX_TEMPERATURE).contains(&temperature), "temperature", "has to be 0 to 100"),
+        (!(top_p > 0.0 && top_p <= 1.0), "top_p", "has to be above 0 and at most 1"),
     ];
-    if let Some((_, refusal)) = refusals.into_iter().find(|(refused, _)| *refused) {
-        return Err(ApiError::invalid(refusal));
+    if let Some((_, field, refusal)) = refusals.into_iter().find(|(refused, ..)| *refused) {
+        return Err(ApiError::invalid(format!("'{field}' {refusal}")).about(field));
     }
     features::refuse_unknown(request)?;
     let messages = request.messages.iter().enumerate().map(|(number, message)| message_of(number, message));
@@ -604,7 +587,7 @@ fn generation_of(request: &ChatRequest, chosen: &Chosen) -> Result<Generation, A
         // What is too small for this type still means "only the likeliest".
         top_p: (top_p as f32).max(f32::MIN_POSITIVE),
         seed: request.seed.map_or_else(rand::random, folded),
-        stop: stops_of(request.stop.as_ref())?,
+        stop: stops_of(request.stop.clone())?,
         extras: features::extras_of(request)?,
     })
 }
@@ -617,32 +600,29 @@ fn message_of(number: usize, message: &ChatMessage) -> Result<Message, ApiError>
         ChatRole::Tool => Role::Tool,
     };
     let tool_calls = message.tool_calls.clone().unwrap_or_default();
-    let refused = |what: &str| Err(ApiError::invalid(format!("'messages[{number}]': {what}")));
+    let refused = |field: &str, what: &str| {
+        let field = format!("messages[{number}].{field}");
+        Err(ApiError::invalid(format!("'{field}' {what}")).about(&field))
+    };
     if !tool_calls.is_empty() && role != Role::Assistant {
-        return refused("'tool_calls' are the assistant's only");
+        return refused("tool_calls", "are the assistant's only");
     }
     if role == Role::Tool && message.tool_call_id.is_none() {
-        return refused("'tool_call_id' is missing");
+        return refused("tool_call_id", "is missing: name the call that this is the result of");
     }
     let content = match &message.content {
-        Some(Content::Text(text)) => text.clone(),
-        Some(Content::Parts(parts)) => {
-            parts.iter().map(|part| part.text.as_str()).collect::<Vec<_>>().join("\n")
-        }
+        Some(content) => content.text(),
         None if role == Role::Assistant => String::new(),
-        None => return refused("'content' is missing"),
+        None => return refused("content", "is missing: send a text or a list of parts"),
     };
     Ok(Message { role, content, tool_calls, tool_call_id: message.tool_call_id.clone() })
 }
 
-fn stops_of(stop: Option<&Stop>) -> Result<Vec<String>, ApiError> {
-    let stops = match stop {
-        None => Vec::new(),
-        Some(Stop::One(stop)) => vec![stop.clone()],
-        Some(Stop::Many(stops)) => stops.clone(),
-    };
+fn stops_of(stop: Option<Texts>) -> Result<Vec<String>, ApiError> {
+    let stops = stop.map(Texts::into_vec).unwrap_or_default();
     if stops.len() > MAX_STOPS {
-        return Err(ApiError::invalid(format!("'stop' has {} texts, and may have {MAX_STOPS}", stops.len())));
+        let message = format!("'stop' has {} texts, and may have {MAX_STOPS}", stops.len());
+        return Err(ApiError::invalid(message).about("stop"));
     }
     Ok(stops.into_iter().filter(|stop| !stop.is_empty()).collect())
 }
@@ -683,6 +663,7 @@ mod tests {
             r#","top_p":1e-300"#,
             r#","max_tokens":1"#,
             r#","max_tokens":4294967295"#,
+            r#","max_tokens":-1"#,
             r#","n":1"#,
             r#","n":1.0,"max_tokens":16.0,"seed":-1e3"#,
             r#","tools":[],"user":"x""#,
@@ -696,22 +677,11 @@ mod tests {
             r#","temperature":100.1"#,
             r#","top_p":0"#,
             r#","top_p":1.01"#,
-            r#","max_tokens":0"#,
-            r#","max_completion_tokens":0"#,
             r#","n":2"#,
             r#","n":0"#,
             r#","stop":["a","b","c","d","e","f","g","h","i","j","k","l","m","n","o","p","q"]"#,
         ] {
             assert_eq!(parse(bad).unwrap_err().code(), "invalid_request", "{bad}");
-        }
-    }
-
-    #[test]
-    fn numbers_that_are_not_whole_are_refused() {
-        for bad in ["1.5", "-1", "4294967296", "4294967296.0", "1e300", "\"1\"", "true", "[]"] {
-            let json = format!(r#"{{"model":"m","messages":[],"max_tokens":{bad}}}"#);
-            let error = serde_json::from_str::<ChatRequest>(&json).unwrap_err().to_string();
-            assert!(error.contains("whole number"), "{bad}: {error}");
         }
     }
 
@@ -730,12 +700,17 @@ mod tests {
     }
 
     #[test]
-    fn parts_are_lines() {
-        let json =
+    fn only_an_answer_may_have_no_content() {
+        let parts =
             r#"{"role":"developer","content":[{"type":"text","text":"a"},{"type":"text","text":"b"}]}"#;
-        let message = message_of(0, &serde_json::from_str(json).unwrap()).unwrap();
-        assert_eq!(message, Message::new(Role::System, "a\nb"));
-        let image = r#"{"role":"user","content":[{"type":"image_url","image_url":{"url":"x"}}]}"#;
-        assert!(serde_json::from_str::<ChatMessage>(image).is_err());
+        let message = |json: &str| message_of(3, &serde_json::from_str(json).unwrap());
+        assert_eq!(message(parts).unwrap(), Message::new(Role::System, "a\nb"));
+        for answer in [r#"{"role":"assistant","content":null}"#, r#"{"role":"assistant"}"#] {
+            assert_eq!(message(answer).unwrap(), Message::new(Role::Assistant, ""));
+        }
+        for question in [r#"{"role":"user","content":null}"#, r#"{"role":"system"}"#] {
+            let error = message(question).unwrap_err().body().error;
+            assert_eq!(error.param.as_deref(), Some("messages[3].content"), "{}", error.message);
+        }
     }
 }

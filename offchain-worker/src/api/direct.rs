@@ -6,7 +6,7 @@ use axum::{extract::FromRequestParts, http::request::Parts, http::StatusCode};
 use std::{future::Future, sync::Arc};
 use tokio::{sync::OwnedSemaphorePermit, task::JoinSet};
 
-/// One of the places for direct work, taken before the body is read; dropping it frees it.
+/// A place for direct work, taken before the body is read; dropping it frees it.
 #[derive(Debug)]
 pub struct Place {
     _permit: OwnedSemaphorePermit,
@@ -50,7 +50,7 @@ impl<T: Send + 'static> Direct<T> {
         Self(tasks)
     }
 
-    /// What came of it.
+    /// The result of the work.
     pub async fn outcome(mut self) -> Result<T, Unfinished> {
         match self.0.join_next().await {
             Some(Ok(outcome)) => outcome,

@@ -41,16 +41,15 @@ pub(super) fn refuse_unknown(request: &ChatRequest) -> Result<(), ApiError> {
         !value.is_null() && !IGNORED.contains(&name.as_str()) && !is_neutral(name, value)
     });
     if let Some((name, _)) = unknown {
-        return Err(ApiError::invalid(format!("'{}' is not understood here; leave it out", quoted(name))));
+        return Err(refused(&quoted(name), "is not understood here; leave it out"));
     }
     for (number, message) in request.messages.iter().enumerate() {
-        let refused = |(name, value): &(&String, &Value)| {
+        let changes_it = |(name, value): &(&String, &Value)| {
             REFUSED_IN_MESSAGES.contains(&name.as_str()) && !value.is_null() && **value != json!(false)
         };
-        if let Some((name, _)) = message.others.iter().find(refused) {
-            return Err(ApiError::invalid(format!(
-                "'messages[{number}].{name}' is not understood here; leave it out"
-            )));
+        if let Some((name, _)) = message.others.iter().find(changes_it) {
+            let field = format!("messages[{number}].{name}");
+            return Err(refused(&field, "is not understood here; leave it out"));
         }
     }
     Ok(())
@@ -71,6 +70,11 @@ fn is_neutral(name: &str, value: &Value) -> bool {
     neutral == *value || neutral.is_number() && neutral.as_f64() == value.as_f64()
 }
 
+/// The refusal of a field, for this reason.
+fn refused(field: &str, why: &str) -> ApiError {
+    ApiError::invalid(format!("'{field}' {why}")).about(field)
+}
+
 fn quoted(name: &str) -> String {
     crate::text::one_line(&name.chars().take(QUOTED).collect::<String>())
 }
@@ -83,9 +87,8 @@ pub(super) fn extras_of(request: &ChatRequest) -> Result<Extras, ApiError> {
     let form = match &choice {
         Choice::Call { only } if wanted.is_none() => Some(Form::Call { only: only.clone() }),
         Choice::Call { .. } => {
-            return Err(ApiError::invalid(
-                "'response_format' and a 'tool_choice' that demands a call exclude each other",
-            ));
+            let why = "and a 'tool_choice' that demands a call exclude each other";
+            return Err(refused("response_format", why));
         }
         Choice::None | Choice::Auto => wanted,
     };
@@ -112,9 +115,9 @@ enum Choice {
 
 fn choice_of(choice: Option<&Json>, tools: &[Tool]) -> Result<Choice, ApiError> {
     let wrong = || {
-        ApiError::invalid(
-            "'tool_choice' has to be \"none\", \"auto\", \"required\" or \
-             {\"type\":\"function\",\"function\":{\"name\":…}}",
+        refused(
+            "tool_choice",
+            "has to be \"none\", \"auto\", \"required\" or {\"type\":\"function\",\"function\":{\"name\":…}}",
         )
     };
     let demanded = match choice {
@@ -133,9 +136,7 @@ fn choice_of(choice: Option<&Json>, tools: &[Tool]) -> Result<Choice, ApiError> 
     };
     let known = |name: &String| tools.iter().any(|tool| tool.function.name == *name);
     if tools.is_empty() || !demanded.as_ref().is_none_or(known) {
-        return Err(ApiError::invalid(
-            "'tool_choice' demands a call of a function that 'tools' does not have",
-        ));
+        return Err(refused("tool_choice", "demands a call of a function that 'tools' does not have"));
     }
     Ok(Choice::Call { only: demanded })
 }
@@ -143,46 +144,44 @@ fn choice_of(choice: Option<&Json>, tools: &[Tool]) -> Result<Choice, ApiError> 
 fn tools_of(tools: Option<&Json>) -> Result<Vec<Tool>, ApiError> {
     let tools = match tools {
         None | Some(Json::Null) => return Ok(Vec::new()),
-        Some(tools) => tools.items().ok_or_else(|| ApiError::invalid("'tools' has to be a list"))?,
+        Some(tools) => tools.items().ok_or_else(|| refused("tools", "has to be a list"))?,
     };
     if tools.len() > MAX_TOOLS {
-        return Err(ApiError::invalid(format!(
-            "'tools' has {} functions, and may have {MAX_TOOLS}",
-            tools.len()
-        )));
+        let why = format!("has {} functions, and may have {MAX_TOOLS}", tools.len());
+        return Err(refused("tools", &why));
     }
     tools.iter().enumerate().map(|(number, tool)| tool_of(number, tool)).collect()
 }
 
 fn tool_of(number: usize, tool: &Json) -> Result<Tool, ApiError> {
-    let wrong = |what: &str| ApiError::invalid(format!("'tools[{number}]{what}"));
+    let wrong = |field: &str, why: &str| refused(&format!("tools[{number}].{field}"), why);
     if tool.get("type").and_then(Json::text) != Some("function") {
-        return Err(wrong(".type' has to be \"function\""));
+        return Err(wrong("type", "has to be \"function\""));
     }
     let function = tool.get("function").filter(|function| function.fields().is_some());
-    let function = function.ok_or_else(|| wrong(".function' has to be an object"))?;
+    let function = function.ok_or_else(|| wrong("function", "has to be an object"))?;
     let fits = |name: &&str| {
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
         !name.is_empty() && name.len() <= LONGEST_NAME && name.chars().all(plain)
     };
     let name = function.get("name").and_then(Json::text).filter(fits);
     let name =
-        name.ok_or_else(|| wrong(".function.name' has to be 1 to 64 letters, digits, or signs of \"_-.\""))?;
+        name.ok_or_else(|| wrong("function.name", "has to be 1 to 64 letters, digits, or signs of \"_-.\""))?;
     let description = match function.get("description") {
         None | Some(Json::Null) => None,
         Some(text) => {
-            Some(text.text().ok_or_else(|| wrong(".function.description' has to be a text"))?.to_owned())
+            Some(text.text().ok_or_else(|| wrong("function.description", "has to be a text"))?.to_owned())
         }
     };
     let parameters = function.get("parameters").filter(|parameters| **parameters != Json::Null);
     if parameters.is_some_and(|parameters| parameters.fields().is_none()) {
-        return Err(wrong(".function.parameters' has to be a JSON schema"));
+        return Err(wrong("function.parameters", "has to be a JSON schema"));
     }
     if parameters
         .and_then(|parameters| parameters.get("type"))
         .is_some_and(|kind| kind.text() != Some("object"))
     {
-        return Err(wrong(".function.parameters.type' has to be \"object\""));
+        return Err(wrong("function.parameters.type", "has to be \"object\""));
     }
     let function = Function { name: name.to_owned(), description, parameters: parameters.cloned() };
     Ok(Tool { kind: ToolKind::Function, function })
@@ -202,22 +201,20 @@ fn form_of(format: Option<&Json>) -> Result<Option<Form>, ApiError> {
         },
         Some("json_schema") => {
             let schema = format.get("json_schema").and_then(|named| named.get("schema"));
-            let missing = || ApiError::invalid("'response_format.json_schema.schema' is missing");
+            let missing = || refused("response_format.json_schema.schema", "is missing");
             Ok(Some(Form::Schema(schema.ok_or_else(missing)?.clone())))
         }
-        _ => Err(ApiError::invalid(
-            "'response_format.type' has to be \"text\", \"json_object\" or \"json_schema\"",
-        )),
+        _ => Err(refused("response_format.type", "has to be \"text\", \"json_object\" or \"json_schema\"")),
     }
 }
 
 fn logprobs_of(request: &ChatRequest) -> Result<Option<u8>, ApiError> {
     let (wanted, top) = (request.logprobs.unwrap_or(false), request.top_logprobs);
     if top.is_some_and(|top| top > MAX_TOP_LOGPROBS) {
-        return Err(ApiError::invalid(format!("'top_logprobs' has to be 0 to {MAX_TOP_LOGPROBS}")));
+        return Err(refused("top_logprobs", &format!("has to be 0 to {MAX_TOP_LOGPROBS}")));
     }
     if !wanted && top.is_some_and(|top| top > 0) {
-        return Err(ApiError::invalid("'top_logprobs' goes with 'logprobs': true"));
+        return Err(refused("top_logprobs", "goes with 'logprobs': true"));
     }
     Ok(wanted.then(|| top.unwrap_or(0)))
 }
@@ -225,11 +222,11 @@ fn logprobs_of(request: &ChatRequest) -> Result<Option<u8>, ApiError> {
 fn prefill_of(request: &ChatRequest) -> Result<bool, ApiError> {
     match (request.continue_final_message, request.add_generation_prompt) {
         (Some(true), Some(true)) => {
-            Err(ApiError::invalid("'continue_final_message' and 'add_generation_prompt' exclude each other"))
+            Err(refused("continue_final_message", "and 'add_generation_prompt': true exclude each other"))
         }
         (Some(true), _) => Ok(true),
         (_, Some(false)) => {
-            Err(ApiError::invalid("'add_generation_prompt': false goes with 'continue_final_message': true"))
+            Err(refused("add_generation_prompt", "may be false only with 'continue_final_message': true"))
         }
         _ => Ok(false),
     }

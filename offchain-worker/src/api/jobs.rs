@@ -138,7 +138,7 @@ fn parse_wait(wait: Result<Query<Wait>, QueryRejection>) -> Result<Duration, Api
     Ok(longest_wait(wait_ms))
 }
 
-/// How long the answer may be held, and the job's deadline in milliseconds since 1970.
+/// Longest time that the answer is held, and the job's deadline in milliseconds since 1970.
 fn parse_ask(ask: Result<Query<Ask>, QueryRejection>) -> Result<(Duration, Option<u64>), ApiError> {
     let Query(Ask { wait_ms, deadline_ms }) = ask.map_err(|rejection| {
         let refused = rejection.body_text();

@@ -6,14 +6,18 @@
 //! | `PUT`, `GET`, `DELETE /v1/jobs/{id}` | see [`poq_primitives::job`] |
 //! | `POST /v1/chat/completions` | an answer, at once or as it grows; see [`chat`] |
 //! | `POST /v1/rerank`, `POST /rerank` | documents in the order of their scores; see [`rerank`] |
-//! | `POST /v1/score` | scores of answers, raw and calibrated; see [`rerank`] |
+//! | `POST /v2/rerank` | the same in the shape of Cohere's second version; see [`cohere`] |
+//! | `POST /v1/score` | scores of answers, raw and calibrated, or as vLLM has them; see [`rerank`] and [`pairs`] |
+//! | `POST /v1/embeddings` | vectors of texts; see [`embeddings`] |
 //! | `GET /v1/models`, `GET /v1/models/{id}` | the models; see [`models`] |
 //! | `GET /metrics` | counters for Prometheus. They tell what the engine is used for, so they want the token |
-//! | `GET /health` | `200` while the engine takes requests, `503` once it stops; wants no token |
+//! | `GET /health` | `200` while the engine takes requests and a model may be usable; wants no token, as the next two do not |
+//! | `GET /healthz` | `200` while the process lives |
+//! | `GET /readyz` | `200` once a model was loaded; which models are unusable, and why; see [`health`] |
 //! | `GET /openapi.json` | this API as OpenAPI 3.1; wants no token |
 //!
-//! Every error is `{"error":{"message":"…","type":"…","code":"…","param":null}}`, which clients of OpenAI's API read
-//! as theirs: `400` malformed or not to be done (or the model's process died under this very request before), `401` no or wrong token, `404`, `405`, `408` the body came too slowly,
+//! Every error is `{"error":{"message":"…","type":"…","code":"…","param":…}}`, which clients of OpenAI's API read
+//! as theirs; under `/v2/` it is `{"message":"…"}`, which those of Cohere's API do. `param` names the field. The status is `400` malformed or not to be done (or the model's process died under this very request before), `401` no or wrong token, `404`, `405`, `408` the body came too slowly,
 //! `409` the id belongs to another job, `413` body too large, `415` not JSON, `422` JSON that is not a job, `429` with
 //! `Retry-After` when there are too many requests, `500` the engine or its disk fails, `502` the model's process died,
 //! `503` the model cannot be used or the engine is stopping, `504` the work took longer than it may.
@@ -25,13 +29,18 @@
 
 mod auth;
 pub mod chat;
+pub mod cohere;
+mod cors;
 pub mod direct;
+pub mod embeddings;
 pub mod error;
 mod features;
+pub mod forms;
 pub mod health;
 mod jobs;
 pub mod models;
 pub mod openapi;
+pub mod pairs;
 pub mod rerank;
 mod schemas;
 
@@ -48,11 +57,8 @@ use axum::{
     routing::{get, post, put, MethodRouter},
     Router,
 };
-use error::{ApiError, Code};
-use serde::{
-    de::{DeserializeOwned, Error as _},
-    Deserialize, Deserializer,
-};
+use error::ApiError;
+use serde::de::DeserializeOwned;
 use std::{sync::Arc, time::Duration};
 use tokio::sync::Semaphore;
 use tower::limit::GlobalConcurrencyLimitLayer;
@@ -67,9 +73,9 @@ pub struct ApiState {
     pub queue: Arc<Queue>,
     /// The files of the models.
     pub shelf: Arc<Shelf>,
-    /// Who does the work.
+    /// The models, here and elsewhere.
     pub backends: Arc<Backends>,
-    /// What callers must show.
+    /// The token that callers show.
     pub token: Token,
     /// Set when the engine begins to stop: no new work is taken.
     pub closing: Cancel,
@@ -78,14 +84,17 @@ pub struct ApiState {
     /// Places for requests that are no jobs.
     places: Arc<Semaphore>,
     job_time: Duration,
-    /// How long a body may take to arrive.
+    /// Longest time for a body to arrive.
     reading_time: Duration,
     max_body_bytes: usize,
+    /// Web origins whose pages may use the API.
+    cors_origins: Vec<String>,
+    /// Taken while a model is loaded only to see whether it can be.
+    trial: Arc<Semaphore>,
 }
 
 impl ApiState {
-    /// What `settings` say of it is the time that work may take, how much is taken at once, and how large a body may
-    /// be.
+    /// The state of an engine with these `settings`.
     pub fn new(
         queue: Arc<Queue>,
         shelf: Arc<Shelf>,
@@ -104,18 +113,25 @@ impl ApiState {
             job_time: settings.job_time,
             reading_time: settings.door.patience,
             max_body_bytes: settings.max_body_bytes,
+            cors_origins: settings.cors_origins.clone(),
+            trial: Arc::new(Semaphore::new(1)),
         }
     }
 }
 
 pub(crate) type Routes = Vec<(&'static str, MethodRouter<ApiState>)>;
 
-/// What everybody may ask.
+/// Routes that want no token.
 fn open_routes() -> Routes {
-    vec![("/health", get(health::health)), ("/openapi.json", get(openapi::document))]
+    vec![
+        ("/health", get(health::health)),
+        ("/healthz", get(health::alive)),
+        ("/readyz", get(health::ready)),
+        ("/openapi.json", get(openapi::document)),
+    ]
 }
 
-/// What is answered at once, or after a wait of a second.
+/// Routes that are answered at once, or after a wait of at most a second.
 fn quick_routes() -> Routes {
     vec![
         ("/v1/jobs/{id}", put(jobs::put_job).get(jobs::get_job).delete(jobs::delete_job)),
@@ -125,13 +141,15 @@ fn quick_routes() -> Routes {
     ]
 }
 
-/// What is worked on while the caller waits.
+/// Routes whose work is done while the caller waits.
 fn direct_routes() -> Routes {
     vec![
         ("/v1/chat/completions", post(chat::complete)),
         ("/v1/rerank", post(rerank::rerank)),
         ("/rerank", post(rerank::rerank_either)),
+        ("/v2/rerank", post(cohere::rerank_v2)),
         ("/v1/score", post(rerank::score)),
+        ("/v1/embeddings", post(embeddings::embed)),
     ]
 }
 
@@ -149,11 +167,18 @@ pub fn router(engine: ApiState) -> Router {
         .layer(DefaultBodyLimit::max(engine.max_body_bytes))
         .layer(middleware::from_fn_with_state(engine.token.clone(), auth::want_token));
     let metrics = Arc::clone(engine.backends.metrics());
-    router_of(open_routes())
+    let cors = cors::layer(&engine.cors_origins);
+    let router = router_of(open_routes())
         .method_not_allowed_fallback(wrong_method)
         .merge(guarded)
+        .layer(middleware::from_fn(error::in_the_form_of_its_api))
         .layer(middleware::from_fn_with_state(metrics, observe))
-        .with_state(engine)
+        .with_state(engine);
+    match cors {
+        // Before everything else: a browser asks whether it may without showing the token.
+        Some(cors) => router.layer(cors),
+        None => router,
+    }
 }
 
 async fn wrong_method() -> ApiError {
@@ -168,8 +193,8 @@ async fn observe(State(metrics): State<Arc<Metrics>>, mut request: Request, next
     request.extensions_mut().insert(Arc::clone(&passage));
     let response = next.run(request).await;
     passage.answered(response.status().as_u16());
-    if let Some(Code(code)) = response.extensions().get() {
-        metrics.error(code);
+    if let Some(error) = response.extensions().get::<ApiError>() {
+        metrics.error(error.code());
     }
     response
 }
@@ -193,11 +218,19 @@ impl<T: DeserializeOwned> FromRequest<ApiState> for Body<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, engine: &ApiState) -> Result<Self, ApiError> {
-        let bytes = read_json(request, engine).await?;
-        serde_json::from_slice(&bytes)
-            .map(Self)
-            .map_err(|error| ApiError::new(StatusCode::BAD_REQUEST, "invalid_json", error))
+        parse(&read_json(request, engine).await?).map(Self)
     }
+}
+
+/// Reads the body of a request. Errors name the field.
+pub fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+    let mut json = serde_json::Deserializer::from_slice(body);
+    let parsed = serde_path_to_error::deserialize(&mut json)?;
+    json.end().map_err(|error| {
+        let message = format!("the body is not JSON: {error}");
+        ApiError::new(StatusCode::BAD_REQUEST, "invalid_json", message)
+    })?;
+    Ok(parsed)
 }
 
 /// The body of a request that says that it is JSON.
@@ -223,17 +256,4 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
         tracing::error!(%error, "a request failed inside the engine");
         ApiError::internal()
     })
-}
-
-/// A whole number that a request may leave out. JSON knows no integers: to some clients 5.0 is one.
-fn whole<'de, D: Deserializer<'de>, T: TryFrom<i64>>(field: D) -> Result<Option<T>, D::Error> {
-    let refused = || D::Error::custom("expected a whole number in the range of this field");
-    // Beyond this, numbers of this type are no longer exact.
-    const EXACT: f64 = 9_007_199_254_740_992.0;
-    let Some(number) = Option::<serde_json::Number>::deserialize(field).map_err(|_| refused())? else {
-        return Ok(None);
-    };
-    let real = || number.as_f64().filter(|real| real.fract() == 0.0 && real.abs() <= EXACT);
-    let number = number.as_i64().or_else(|| real().map(|real| real as i64)).ok_or_else(refused)?;
-    T::try_from(number).map(Some).map_err(|_| refused())
 }

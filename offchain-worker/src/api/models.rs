@@ -9,8 +9,11 @@ use super::{
 };
 use crate::{
     backends::Backends,
-    models::shelf::{Entry, ModelKind},
-    pool::Presence,
+    models::{
+        manifest::EvaluatorKind,
+        shelf::{Entry, ModelKind},
+    },
+    pool::{Presence, LOOK_PATIENCE},
     remote::{Health, Remote, RemoteKind},
 };
 use axum::{
@@ -24,10 +27,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-/// Most characters of a caller's text that an error repeats.
-const QUOTED: usize = 80;
-
-/// What is known of a model.
+/// A model and its state.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ModelInfo {
     /// Its name, by which requests can ask for it: the file's or folder's, without the extension.
@@ -42,7 +42,7 @@ pub struct ModelInfo {
     /// The id that jobs ask for it by, 64 lower-case hex digits; `null` if its files are not what they should be.
     #[schema(required)]
     pub sha256: Option<String>,
-    /// What it does.
+    /// Kind of the model.
     #[schema(value_type = ModelKindSchema)]
     pub kind: ModelKind,
     /// Whether it is usable.
@@ -58,7 +58,7 @@ pub struct ModelInfo {
     pub remote: bool,
 }
 
-/// What a model does.
+/// Kind of a model.
 #[derive(utoipa::ToSchema)]
 #[schema(as = ModelKind)]
 #[serde(rename_all = "snake_case")]
@@ -143,13 +143,24 @@ fn kind_of(remote: &Remote) -> ModelKind {
 
 /// A model, wherever its work is done.
 #[derive(Clone, Debug)]
-enum Model {
+pub(super) enum Model {
     Here(Arc<Entry>),
     Elsewhere(Arc<Remote>),
 }
 
+/// Whether a model can be used, as far as is known.
+#[derive(Clone, Debug)]
+pub(super) enum Usability {
+    /// It was loaded, or its server answers.
+    Proven,
+    /// Nothing is known yet. With what to try, if it is here.
+    Untried(Option<Arc<Entry>>),
+    /// It cannot be used, for this reason.
+    No(String),
+}
+
 impl Model {
-    fn name(&self) -> &str {
+    pub(super) fn name(&self) -> &str {
         match self {
             Self::Here(entry) => &entry.name,
             Self::Elsewhere(remote) => &remote.config().name,
@@ -163,10 +174,49 @@ impl Model {
         }
     }
 
+    /// Whether it makes vectors of texts, one by one.
+    fn embeds(&self) -> bool {
+        match self {
+            Self::Here(entry) => {
+                entry.manifest.as_ref().is_some_and(|manifest| manifest.kind == EvaluatorKind::BiEncoder)
+            }
+            Self::Elsewhere(_) => false,
+        }
+    }
+
     fn id(&self) -> Result<String, String> {
         match self {
             Self::Here(entry) => entry.id.clone(),
             Self::Elsewhere(remote) => Ok(remote.config().model.clone()),
+        }
+    }
+
+    /// What is known of it. The first time this reads its files.
+    pub(super) fn usability(&self, backends: &Backends) -> Usability {
+        let entry = match self {
+            Self::Here(entry) => entry,
+            Self::Elsewhere(remote) => {
+                return match remote.health() {
+                    Health::Up => Usability::Proven,
+                    Health::Unknown => Usability::Untried(None),
+                    Health::Down { why, .. } => Usability::No(why),
+                }
+            }
+        };
+        let (id, pool) = match &entry.id {
+            Ok(id) => (id, backends.pool()),
+            Err(error) => return Usability::No(error.clone()),
+        };
+        match pool.presence(id) {
+            Presence::Broken(why) | Presence::SetAside(why) => Usability::No(why),
+            Presence::Loaded { .. } => Usability::Proven,
+            Presence::Available | Presence::Loading => {
+                match pool.template_fault(entry).or_else(|| pool.too_large(entry)) {
+                    Some(why) => Usability::No(why),
+                    None if pool.was_loaded(id) => Usability::Proven,
+                    None => Usability::Untried(Some(Arc::clone(entry))),
+                }
+            }
         }
     }
 
@@ -179,7 +229,7 @@ impl Model {
 }
 
 /// Everything that work can be asked of: what is elsewhere, by name, then what is here, by name.
-fn all(engine: &ApiState) -> Vec<Model> {
+pub(super) fn all(engine: &ApiState) -> Vec<Model> {
     let mut remotes: Vec<_> = engine.backends.remotes().cloned().collect();
     remotes.sort_by(|left, right| left.config().name.cmp(&right.config().name));
     let here = engine.shelf.list().into_iter().map(Model::Here);
@@ -253,15 +303,28 @@ pub(super) async fn choose(
     wanted: Option<&str>,
     kind: ModelKind,
 ) -> Result<Chosen, ApiError> {
+    choose_what(engine, wanted, kind.as_str(), |model| model.kind() == kind).await
+}
+
+/// The bi-encoder that is called `wanted`, or has that id. Without a name, the only one.
+pub(super) async fn choose_embedder(engine: &ApiState, wanted: Option<&str>) -> Result<Chosen, ApiError> {
+    choose_what(engine, wanted, "bi-encoder", Model::embeds).await
+}
+
+async fn choose_what(
+    engine: &ApiState,
+    wanted: Option<&str>,
+    what: &str,
+    fits: impl Fn(&Model) -> bool,
+) -> Result<Chosen, ApiError> {
     let model = match wanted {
         Some(wanted) => find(engine, wanted).await?,
-        None => only(engine, kind)?,
+        None => only(engine, what, &fits).await?,
     };
     let name = model.name().to_owned();
-    if model.kind() != kind {
-        let (is, wanted) = (model.kind().as_str(), kind.as_str());
-        let message = format!("{name} is of kind {is}; this wants a model of kind {wanted}");
-        return Err(ApiError::new(StatusCode::NOT_FOUND, "wrong_model_kind", message));
+    if !fits(&model) {
+        let message = format!("{name} is no {what}; GET /v1/models says what it is");
+        return Err(ApiError::new(StatusCode::NOT_FOUND, "wrong_model_kind", message).about("model"));
     }
     let id = model.id().map_err(|error| {
         ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "model_unavailable", format!("{name} {error}"))
@@ -277,30 +340,46 @@ async fn find(engine: &ApiState, wanted: &str) -> Result<Model, ApiError> {
     if let Some(entry) = engine.shelf.named(wanted) {
         return Ok(Model::Here(entry));
     }
-    // It may have been put there since the last look.
-    let (shelf, name) = (Arc::clone(&engine.shelf), wanted.to_owned());
-    let found = blocking(move || {
-        shelf.scan();
-        shelf.named(&name)
-    });
-    found.await?.map(Model::Here).ok_or_else(|| {
-        let quoted: String = wanted.chars().take(QUOTED).collect();
-        let message = format!("this engine holds no model '{quoted}'; GET /v1/models lists what it holds");
-        ApiError::new(StatusCode::NOT_FOUND, "model_not_found", message)
+    look_for(engine, wanted).await?.map(Model::Here).ok_or_else(|| {
+        let message = format!("this engine holds no model '{wanted}'; GET /v1/models lists what it holds");
+        ApiError::new(StatusCode::NOT_FOUND, "model_not_found", message).about("model")
     })
 }
 
-fn only(engine: &ApiState, kind: ModelKind) -> Result<Model, ApiError> {
-    let mut of_kind = all(engine).into_iter().filter(|model| model.kind() == kind);
-    let kind = kind.as_str();
-    match (of_kind.next(), of_kind.next()) {
+/// A model that may have been put into the folder since the last look at it. An error if that takes long to know.
+async fn look_for(engine: &ApiState, wanted: &str) -> Result<Option<Arc<Entry>>, ApiError> {
+    let (lookout, name) = (Arc::clone(engine.backends.pool().lookout()), wanted.to_owned());
+    if !blocking(move || lookout.may_hold(&name)).await? {
+        return Ok(None);
+    }
+    look(engine, &format!("'{wanted}'")).await?;
+    Ok(engine.shelf.named(wanted))
+}
+
+/// Looks at the models folder anew. An error if that takes long, and `sought` may be there.
+async fn look(engine: &ApiState, sought: &str) -> Result<(), ApiError> {
+    tokio::time::timeout(LOOK_PATIENCE, engine.backends.pool().lookout().look()).await.map_err(|_| {
+        let message = format!(
+            "the models folder is still being read, and {sought} may be in it; ask again in a moment"
+        );
+        ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "models_being_read", message).about("model")
+    })
+}
+
+/// The only model that fits. If none is known, it may have been put into the folder since the last look at it, or the first look
+/// is not yet over.
+async fn only(engine: &ApiState, what: &str, fits: impl Fn(&Model) -> bool) -> Result<Model, ApiError> {
+    if !all(engine).iter().any(&fits) {
+        look(engine, "a model that fits").await?;
+    }
+    let mut fitting = all(engine).into_iter().filter(|model| fits(model));
+    match (fitting.next(), fitting.next()) {
         (Some(model), None) => Ok(model),
         (None, _) => {
-            let message = format!("this engine holds no model of kind {kind}");
-            Err(ApiError::new(StatusCode::NOT_FOUND, "model_not_found", message))
+            let message = format!("this engine holds no {what}");
+            Err(ApiError::new(StatusCode::NOT_FOUND, "model_not_found", message).about("model"))
         }
-        _ => Err(ApiError::invalid(format!(
-            "this engine holds several models of kind {kind}: name one as 'model'"
-        ))),
+        _ => Err(ApiError::invalid(format!("this engine holds more than one {what}: name one as 'model'"))
+            .about("model")),
     }
 }

@@ -1,6 +1,10 @@
 //! This API as an OpenAPI 3.1 document.
 
-use super::{chat, error::ErrorBody, health, jobs, models, rerank};
+use super::{
+    chat, cohere, embeddings,
+    error::{CohereError, ErrorBody},
+    health, jobs, models, rerank,
+};
 use axum::Json;
 use std::sync::OnceLock;
 use utoipa::{
@@ -27,19 +31,23 @@ use utoipa::{
         rerank::rerank,
         rerank::rerank_either,
         rerank::score,
+        cohere::rerank_v2,
+        embeddings::embed,
         models::list,
         models::one,
         health::metrics,
         health::health,
+        health::alive,
+        health::ready,
         document,
     ),
-    components(schemas(ErrorBody, chat::ChatChunk)),
+    components(schemas(ErrorBody, CohereError, chat::ChatChunk)),
     security(("token" = [])),
     modifiers(&Token, &NothingMore),
     tags(
         (name = "jobs", description = "Work that is queued and outlives the engine."),
         (name = "chat", description = "Answers while the caller waits."),
-        (name = "scores", description = "Scores while the caller waits."),
+        (name = "scores", description = "Scores and vectors while the caller waits."),
         (name = "models", description = "What the engine holds."),
         (name = "engine", description = "How the engine is."),
     ),
@@ -104,6 +112,18 @@ mod tests {
             .collect();
         let described: BTreeSet<_> = openapi().paths.paths.keys().map(String::as_str).collect();
         assert_eq!(routed, described);
+    }
+
+    #[test]
+    fn every_call_has_a_name_of_its_own() {
+        let json = serde_json::to_value(openapi()).unwrap();
+        let paths = json["paths"].as_object().unwrap().values();
+        let calls = paths.flat_map(|path| path.as_object().unwrap().values());
+        let mut names: Vec<_> = calls.filter_map(|call| call["operationId"].as_str()).collect();
+        let all = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), all, "{names:?}");
     }
 
     #[test]

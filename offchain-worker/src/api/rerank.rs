@@ -1,5 +1,6 @@
 //! Scores: `POST /v1/rerank` in the shape that Jina, Cohere and vLLM have made common, `POST /rerank` in that shape or
-//! in the one of Text Embeddings Inference (TEI), and `POST /v1/score`, which gives all that the evaluator says.
+//! in the one of Text Embeddings Inference (TEI), and `POST /v1/score`, which gives all that the evaluator says, or what vLLM
+//! gives ([`super::pairs`]).
 //!
 //! Calibrated scores are between 0 and 1: how likely the evaluator holds the answer to be good. Raw ones are the
 //! network's own numbers. Texts longer than the evaluator takes are cut, or scored in windows, as its manifest says.
@@ -8,9 +9,11 @@
 use super::{
     direct::{Direct, Place},
     error::{ApiError, ErrorBody},
+    forms::{whole, Document, DocumentText},
     models::{choose, Chosen},
+    pairs::{self, PairScores, PairsRequest},
     schemas::WorkErrors,
-    whole, ApiState, Body,
+    ApiState, Body,
 };
 use crate::{
     models::shelf::ModelKind,
@@ -34,10 +37,10 @@ pub struct RerankRequest {
     /// The question.
     #[schema(example = "What is the capital of France?")]
     pub query: String,
-    /// What may answer it.
+    /// The texts to put in order, at least one.
     #[schema(min_items = 1, example = json!(["Paris.", "The weather is fine."]))]
     pub documents: Vec<Document>,
-    /// How many results are wanted (default: all), the best first.
+    /// Most results, the best first (default: all).
     #[serde(default, deserialize_with = "whole")]
     #[schema(minimum = 1, maximum = 4294967295u32, format = "uint32")]
     pub top_n: Option<u32>,
@@ -45,23 +48,6 @@ pub struct RerankRequest {
     pub return_documents: Option<bool>,
     /// Whether scores are the network's own numbers (default: false, which gives 0 to 1).
     pub raw_scores: Option<bool>,
-}
-
-/// A text, plain or in an object.
-#[derive(Clone, Debug, Deserialize, utoipa::ToSchema)]
-#[serde(untagged)]
-pub enum Document {
-    /// Plain.
-    Plain(String),
-    /// In an object.
-    Object(DocumentText),
-}
-
-/// A text in an object.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-pub struct DocumentText {
-    /// The text.
-    pub text: String,
 }
 
 /// Documents in their order.
@@ -73,7 +59,7 @@ pub struct Reranked {
     pub model: String,
     /// The best first.
     pub results: Vec<RankedDocument>,
-    /// How many tokens there were.
+    /// Number of tokens.
     pub usage: ScoreUsage,
 }
 
@@ -83,7 +69,7 @@ pub struct RankedDocument {
     /// Which document of the request this is, from 0.
     #[schema(minimum = 0)]
     pub index: usize,
-    /// How good an answer it is: 0 to 1, or the network's own number.
+    /// Quality as an answer: 0 to 1, or the network's own number.
     pub relevance_score: f64,
     /// The document, if it was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -91,10 +77,10 @@ pub struct RankedDocument {
     pub document: Option<DocumentText>,
 }
 
-/// How many tokens there were.
+/// Number of tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct ScoreUsage {
-    /// Those that went through the network.
+    /// Tokens that went through the network.
     #[schema(minimum = 0)]
     pub total_tokens: u32,
 }
@@ -107,7 +93,7 @@ pub struct TeiRequest {
     /// The question.
     #[schema(example = "What is the capital of France?")]
     pub query: String,
-    /// What may answer it.
+    /// The texts to put in order, at least one.
     #[schema(min_items = 1, example = json!(["Paris.", "The weather is fine."]))]
     pub texts: Vec<String>,
     /// Whether scores are the network's own numbers (default: false, which gives 0 to 1).
@@ -124,7 +110,7 @@ pub struct RankedText {
     /// Which text of the request this is, from 0.
     #[schema(minimum = 0)]
     pub index: usize,
-    /// How good an answer it is: 0 to 1, or the network's own number.
+    /// Quality as an answer: 0 to 1, or the network's own number.
     pub score: f64,
     /// The text, if it was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -132,7 +118,7 @@ pub struct RankedText {
     pub text: Option<String>,
 }
 
-/// What `POST /rerank` takes. A body with `texts` is TEI's.
+/// Body of `POST /rerank`. A body with `texts` is TEI's.
 #[derive(utoipa::ToSchema)]
 #[serde(untagged)]
 #[allow(dead_code)] // Only its schema is wanted.
@@ -141,7 +127,7 @@ pub(super) enum EitherRequest {
     Texts(TeiRequest),
 }
 
-/// What `POST /rerank` answers.
+/// Answer of `POST /rerank`.
 #[derive(utoipa::ToSchema)]
 #[serde(untagged)]
 #[allow(dead_code)] // Only its schema is wanted.
@@ -174,11 +160,11 @@ pub struct Scores {
     pub model: String,
     /// One for each answer.
     pub scores: Vec<AnswerScore>,
-    /// How many tokens there were.
+    /// Number of tokens.
     pub usage: ScoreUsage,
 }
 
-/// How good an answer is.
+/// Score of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct AnswerScore {
     /// Which answer of the request this is, from 0.
@@ -188,6 +174,24 @@ pub struct AnswerScore {
     pub raw: f64,
     /// Calibrated: 0 to 1, in steps of a millionth.
     pub score: f64,
+}
+
+/// Body of `POST /v1/score`. A body with neither `question` nor `answers` is vLLM's.
+#[derive(utoipa::ToSchema)]
+#[serde(untagged)]
+#[allow(dead_code)] // Only its schema is wanted.
+pub(super) enum EitherScoreRequest {
+    Answers(ScoreRequest),
+    Pairs(PairsRequest),
+}
+
+/// Answer of `POST /v1/score`.
+#[derive(utoipa::ToSchema)]
+#[serde(untagged)]
+#[allow(dead_code)] // Only its schema is wanted.
+pub(super) enum EitherScores {
+    Answers(Scores),
+    Pairs(PairScores),
 }
 
 /// Puts documents in the order of their scores.
@@ -207,7 +211,7 @@ pub async fn rerank(
     place: Place,
     Body(request): Body<RerankRequest>,
 ) -> Result<Json<Reranked>, ApiError> {
-    do_rerank(&engine, place, request).await.map(Json)
+    ranked(&engine, place, request).await.map(Json)
 }
 
 /// Puts documents in the order of their scores; a body with `texts` gets the answer that TEI would give.
@@ -230,7 +234,7 @@ pub async fn rerank_either(
     if request.get("texts").is_some() {
         return Ok(Json(do_rank(&engine, place, read(request)?).await?).into_response());
     }
-    Ok(Json(do_rerank(&engine, place, read(request)?).await?).into_response())
+    Ok(Json(ranked(&engine, place, read(request)?).await?).into_response())
 }
 
 /// Scores answers to a question.
@@ -238,9 +242,9 @@ pub async fn rerank_either(
     post,
     path = "/v1/score",
     tag = "scores",
-    request_body = ScoreRequest,
+    request_body = EitherScoreRequest,
     responses(
-        (status = 200, description = "The scores, in the order of the answers.", body = Scores),
+        (status = 200, description = "The scores, in the order of the answers.", body = EitherScores),
         (status = 404, description = "This engine does not hold the model, or it is of another kind.", body = ErrorBody),
         WorkErrors,
     ),
@@ -248,25 +252,34 @@ pub async fn rerank_either(
 pub async fn score(
     State(engine): State<ApiState>,
     place: Place,
-    Body(request): Body<ScoreRequest>,
-) -> Result<Json<Scores>, ApiError> {
-    let ScoreRequest { model, question, answers, alone } = request;
+    Body(request): Body<Value>,
+) -> Result<Response, ApiError> {
+    if ["question", "answers"].iter().all(|field| request.get(field).is_none()) {
+        return Ok(Json(pairs::score(&engine, place, read(request)?).await?).into_response());
+    }
+    let ScoreRequest { model, question, answers, alone } = read(request)?;
     let alone = alone.unwrap_or(false);
     let (chosen, scored) = do_score(&engine, place, model.as_deref(), question, answers, alone).await?;
     let pairs = scored.raw.iter().zip(&scored.scores).enumerate();
     let scores = pairs.map(|(index, (&raw, &score))| AnswerScore { index, raw, score: calibrated(score) });
-    Ok(Json(Scores { model: chosen.name, scores: scores.collect(), usage: usage_of(&scored) }))
+    let scores = Scores { model: chosen.name, scores: scores.collect(), usage: usage_of(&scored) };
+    Ok(Json(scores).into_response())
 }
 
 fn read<T: DeserializeOwned>(request: Value) -> Result<T, ApiError> {
-    serde_json::from_value(request).map_err(ApiError::invalid)
+    Ok(serde_path_to_error::deserialize(request)?)
 }
 
-async fn do_rerank(engine: &ApiState, place: Place, request: RerankRequest) -> Result<Reranked, ApiError> {
+/// Puts the documents of `request` in order.
+pub(super) async fn ranked(
+    engine: &ApiState,
+    place: Place,
+    request: RerankRequest,
+) -> Result<Reranked, ApiError> {
     if request.top_n == Some(0) {
-        return Err(ApiError::invalid("'top_n' has to be at least 1"));
+        return Err(ApiError::invalid("'top_n' has to be at least 1").about("top_n"));
     }
-    let texts: Vec<String> = request.documents.into_iter().map(text_of).collect();
+    let texts: Vec<String> = request.documents.into_iter().map(Document::into_text).collect();
     let kept = request.return_documents.unwrap_or(false).then(|| texts.clone());
     let (chosen, scored) =
         do_score(engine, place, request.model.as_deref(), request.query, texts, false).await?;
@@ -324,14 +337,9 @@ fn ranks_of(scored: &Scored, raw: bool) -> Vec<(usize, f64)> {
     ranks.into_iter().map(shown).collect()
 }
 
-fn calibrated(score: u32) -> f64 {
+/// A score of parts per million as 0 to 1.
+pub(super) fn calibrated(score: u32) -> f64 {
     f64::from(score) / f64::from(FULL_SCORE)
-}
-
-fn text_of(document: Document) -> String {
-    match document {
-        Document::Plain(text) | Document::Object(DocumentText { text }) => text,
-    }
 }
 
 fn text_at(texts: Option<&[String]>, index: usize) -> Option<String> {

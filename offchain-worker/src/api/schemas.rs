@@ -59,6 +59,23 @@ impl IntoResponses for JobErrors {
     }
 }
 
+/// Errors of work under `/v2/`, in the form of Cohere's API.
+pub struct CohereErrors;
+
+impl IntoResponses for CohereErrors {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        let mut all = WorkErrors::responses();
+        all.extend(errors(&[("404", "This engine does not hold the model, or it is of another kind.")]));
+        for response in all.values_mut() {
+            if let RefOr::T(response) = response {
+                let content = Content::new(Some(Ref::from_schema_name("CohereError")));
+                response.content.insert("application/json".to_owned(), RefOr::T(content));
+            }
+        }
+        all
+    }
+}
+
 /// Errors of work that is done while the caller waits.
 pub struct WorkErrors;
 

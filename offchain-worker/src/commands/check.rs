@@ -161,7 +161,7 @@ async fn servers(bench: &Bench) -> Vec<Finding> {
 async fn try_model(bench: &Bench, entry: &Entry) -> Result<String, String> {
     let loaded = bench.backends.pool().load(entry).await;
     Ok(match loaded.map_err(say)? {
-        Facts::Generator { parameters, context, chat_template } => {
+        Facts::Generator { parameters, context, chat_template, .. } => {
             let template = if chat_template { "chat template" } else { "plain prompts" };
             let millions = parameters as f64 / 1e6;
             format!("{millions:.1} M parameters, context of {context} tokens, {template}")

@@ -28,7 +28,7 @@ pub struct HealthArgs {
     config: Option<PathBuf>,
 }
 
-/// Asks the engine whether it takes requests. Fails if it does not.
+/// Asks the engine whether it takes requests and may have a usable model. Fails if not.
 pub fn run(args: HealthArgs) -> anyhow::Result<()> {
     let file = ConfigFile::load(args.config.as_deref())?;
     let listen = args.listen.or(file.api.listen).unwrap_or_else(|| loopback(DEFAULT_PORT));
@@ -46,10 +46,13 @@ fn ask(url: &str) -> anyhow::Result<Health> {
         .build()
         .into();
     let mut response = agent.get(url).call()?;
-    if !response.status().is_success() {
-        bail!("it says {}", response.status());
-    }
+    let status = response.status();
     let body = response.body_mut().read_to_string()?;
+    if !status.is_success() {
+        let answer: serde_json::Value = serde_json::from_str(&body).unwrap_or_default();
+        let why = answer.pointer("/error/message").and_then(|message| message.as_str());
+        bail!("it says {status}: {}", why.unwrap_or("without a reason"));
+    }
     serde_json::from_str(&body).context("what answers there is no engine of this version")
 }
 

@@ -66,6 +66,7 @@ pub fn install_demo_models_if_asked(configured: &Configured) -> anyhow::Result<(
 pub fn say(unfinished: Unfinished) -> String {
     match unfinished {
         Unfinished::Failed(error) => error.message,
+        Unfinished::TooLong(long) => long.to_string(),
         Unfinished::Cancelled => "cancelled".to_owned(),
         Unfinished::Died(how) => format!("the model's process died: {how}"),
     }

@@ -330,6 +330,7 @@ impl<'a> Reader<'a> {
 fn in_words(unfinished: Unfinished) -> String {
     match unfinished {
         Unfinished::Failed(error) => error.message,
+        Unfinished::TooLong(long) => long.to_string(),
         Unfinished::Cancelled => "it was cancelled".to_owned(),
         Unfinished::Died(how) => how,
     }

@@ -42,10 +42,10 @@ const MEASURED_TEXTS: [(&str, &str); 2] = [
 #[derive(Debug)]
 pub(super) struct Encoder {
     /// Name of its folder, for messages.
-    name: String,
-    manifest: Manifest,
+    pub(super) name: String,
+    pub(super) manifest: Manifest,
     batch_tokens: usize,
-    texts: Texts,
+    pub(super) texts: Texts,
     network: Network,
     arithmetic: Arithmetic,
 }
@@ -137,7 +137,7 @@ impl Encoder {
     }
 
     /// Runs all rows through the network and returns what `read` makes of each, in their order.
-    fn run<T>(
+    pub(super) fn run<T>(
         &self,
         rows: &[Row],
         alone: bool,

@@ -6,6 +6,7 @@
 
 mod batches;
 mod causal;
+mod embed;
 mod encoder;
 mod network;
 mod numbers;

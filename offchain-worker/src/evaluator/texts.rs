@@ -76,13 +76,27 @@ impl Texts {
         self.highest
     }
 
+    /// Most bytes of a text that are looked at.
+    pub fn most_bytes(&self) -> usize {
+        self.max_tokens.saturating_mul(BYTES_PER_TOKEN)
+    }
+
+    /// Most tokens of a single text, without the special ones.
+    pub fn window(&self) -> usize {
+        self.windows.1
+    }
+
     /// The tokens of `text`, at most as many as the network takes.
     pub fn tokens(&self, text: &str) -> Result<Vec<u32>, String> {
-        let bytes = self.max_tokens.saturating_mul(BYTES_PER_TOKEN);
-        let encoding = self.tokenizer.encode_fast(cut(text, bytes), false).map_err(fails)?;
+        self.tokens_up_to(self.max_tokens, text)
+    }
+
+    /// The first `most` tokens of `text`.
+    pub fn tokens_up_to(&self, most: usize, text: &str) -> Result<Vec<u32>, String> {
+        let encoding = self.tokenizer.encode_fast(cut(text, self.most_bytes()), false).map_err(fails)?;
         // A vocabulary of whole words has its special tokens among them, and finds them in a text all the same.
         let ids = encoding.get_ids().iter().copied().filter(|id| !self.special.contains(id));
-        Ok(ids.take(self.max_tokens).collect())
+        Ok(ids.take(most).collect())
     }
 
     /// Question and answer cut to the window and framed.

@@ -7,7 +7,7 @@
 use super::{
     grammar::Reader,
     picker::{self, Picker},
-    schema, Generator,
+    schema, Generator, Prompt,
 };
 use crate::{
     limits::{Cancel, Unfinished},
@@ -43,6 +43,23 @@ pub struct Batcher<'a> {
     free: Vec<u32>,
     waiting: VecDeque<Answer>,
     running: Vec<Running>,
+}
+
+/// What is known of an answer before it is waiting: its prompt, and the reader that holds it to its form.
+#[derive(Debug)]
+pub struct Plan {
+    prompt: Prompt,
+    reader: Option<Reader>,
+}
+
+impl Plan {
+    /// The plan of `work`. An error means that it cannot be done at all.
+    pub fn new(generator: &Generator, work: &Generation) -> Result<Self, Unfinished> {
+        let tagged = generator.prompter.template().tags_calls();
+        let grammar = schema::grammar_of(&work.extras, tagged).map_err(Unfinished::invalid)?;
+        let reader = grammar.map(Reader::new).transpose().map_err(Unfinished::invalid)?;
+        Ok(Self { prompt: generator.prompt_of(work)?, reader })
+    }
 }
 
 /// A requested answer, waiting.
@@ -111,10 +128,14 @@ impl<'a> Batcher<'a> {
     /// Asks for an answer; `key` tells its events from those of others. It begins when the ones before it have, and a
     /// place is free. An error means that it cannot be done at all.
     pub fn add(&mut self, key: u64, work: &Generation, cancel: Cancel) -> Result<(), Unfinished> {
-        let tagged = self.generator.prompter.template().tags_calls();
-        let grammar = schema::grammar_of(&work.extras, tagged).map_err(Unfinished::invalid)?;
-        let reader = grammar.map(Reader::new).transpose().map_err(Unfinished::invalid)?;
-        let (prompt, most_tokens) = self.generator.prompt_of(work)?;
+        let plan = Plan::new(self.generator, work)?;
+        self.add_planned(key, work, plan, cancel);
+        Ok(())
+    }
+
+    /// As [`Self::add`], with the plan of `work`.
+    pub fn add_planned(&mut self, key: u64, work: &Generation, plan: Plan, cancel: Cancel) {
+        let Plan { prompt: (prompt, most_tokens), reader } = plan;
         self.waiting.push_back(Answer {
             key,
             prompt,
@@ -124,7 +145,6 @@ impl<'a> Batcher<'a> {
             text: Text::new(&work.stop, work.max_bytes as usize),
             cancel,
         });
-        Ok(())
     }
 
     /// Whether no answer is waiting or being generated.

@@ -5,6 +5,7 @@
 
 pub mod batcher;
 pub mod bounds;
+pub mod count;
 pub mod disguise;
 pub mod fitness;
 pub mod grammar;
@@ -16,7 +17,10 @@ pub mod specials;
 pub mod template;
 pub mod tools;
 
-use crate::{limits::Unfinished, work::Generation};
+use crate::{
+    limits::{LengthUnit, TooLong, Unfinished},
+    work::Generation,
+};
 use llama_cpp_2::{
     llama_backend::LlamaBackend,
     model::{params::LlamaModelParams, LlamaModel},
@@ -43,6 +47,9 @@ pub struct GeneratorOptions {
     /// Jinja chat template that replaces the model's own.
     pub chat_template: Option<String>,
 }
+
+/// Tokens of a prompt, and the most tokens to generate.
+pub type Prompt = (Vec<LlamaToken>, usize);
 
 /// A loaded generator.
 #[derive(Debug)]
@@ -88,6 +95,11 @@ impl Generator {
         self.context
     }
 
+    /// Most bytes of a prompt: no longer one has few enough tokens.
+    pub fn most_bytes(&self) -> usize {
+        self.most_bytes
+    }
+
     /// Number of parameters.
     pub fn parameters(&self) -> u64 {
         self.model.n_params()
@@ -98,11 +110,11 @@ impl Generator {
         self.prompter.template().is_jinja()
     }
 
-    /// The tokens of the conversation, and how many more may be generated.
+    /// The prompt of `work`.
     ///
     /// Texts of control tokens inside a message (`<|im_end|>` and the like) are taken as the characters that they
     /// are: who asks cannot speak for the model.
-    fn prompt_of(&self, work: &Generation) -> Result<(Vec<LlamaToken>, usize), Unfinished> {
+    pub fn prompt_of(&self, work: &Generation) -> Result<Prompt, Unfinished> {
         if work.max_tokens == 0 || work.max_bytes == 0 {
             return Err(Unfinished::invalid("max_tokens and max_bytes are at least 1"));
         }
@@ -110,46 +122,67 @@ impl Generator {
         {
             return Err(Unfinished::invalid("temperature is at least 0; top_p is above 0 and at most 1"));
         }
-        let check = |text: &str| bounds::check(text, self.most_bytes).map_err(Unfinished::invalid);
+        let check = |text: &str| {
+            check_length(text.len(), false, self.most_bytes, LengthUnit::Bytes)?;
+            bounds::check(text).map_err(Unfinished::invalid)
+        };
         work.messages.iter().try_for_each(|message| check(&message.content))?;
         let parts = self.prompter.write(work).map_err(Unfinished::invalid)?;
         let text: String = parts.iter().map(Part::text).collect();
         check(&text)?;
         let tokens = bounds::with_stack_for(text.chars().count(), || self.tokens_of(&parts))
-            .map_err(|error| Unfinished::internal(format!("the prompt cannot be tokenized: {error}")))?;
+            .map_err(|error| Unfinished::internal(format!("the prompt cannot be tokenized: {error}")))??;
         if tokens.is_empty() {
             return Err(Unfinished::invalid("the prompt is empty"));
         }
         let room = (self.context as usize).saturating_sub(tokens.len());
         if room == 0 {
-            return Err(Unfinished::invalid(format!(
-                "the prompt has {} tokens and the model's context {}",
-                tokens.len(),
-                self.context
-            )));
+            // The context has to hold one token of the answer as well.
+            let most = (self.context as usize).saturating_sub(1);
+            check_length(tokens.len(), false, most, LengthUnit::Tokens)?;
         }
         Ok((tokens, room.min(work.max_tokens as usize)))
     }
 
     /// The tokens of a prompt. The one that begins a text is put first if the model wants it there and the template did
-    /// not write it; the one that ends a text is not put last, even if the model asks for it: the answer comes there.
-    fn tokens_of(&self, parts: &[Part]) -> Vec<LlamaToken> {
+    /// not write it; the one that ends a text is not put last, even if the model asks for it: the answer comes there. A
+    /// prompt that is far too long is counted only until that is certain.
+    fn tokens_of(&self, parts: &[Part]) -> Result<Vec<LlamaToken>, Unfinished> {
         let vocab = self.model.vocab();
+        let most = (self.context as usize).saturating_sub(1);
+        let count = |slice: &str| vocab.tokenize(slice.as_bytes(), false, false).len();
         let begin = Some(vocab.bos()).filter(|bos| vocab.should_add_bos() && bos.0 >= 0);
         let begun =
             matches!((parts.first(), begin), (Some(Part::Token(first)), Some(begin)) if *first == begin);
         let mut tokens: Vec<LlamaToken> = begin.filter(|_| !begun).into_iter().collect();
         for part in parts {
+            // Of many short messages no more is counted than of a long one.
+            if tokens.len() > most.saturating_mul(2) {
+                check_length(tokens.len(), true, most, LengthUnit::Tokens)?;
+            }
             match part {
                 Part::Token(token) => tokens.push(*token),
-                // The tokenizer works on C strings. A zero byte means nothing in a question, so it is not worth a refusal.
                 Part::Text(text) => {
-                    tokens.extend(vocab.tokenize(text.replace('\0', "\u{fffd}").as_bytes(), false, false));
+                    // The tokenizer works on C strings. A zero byte means nothing in a question, so it is not worth a refusal.
+                    let text = text.replace('\0', "\u{fffd}");
+                    let before = tokens.len();
+                    if let Some(counted) = count::more_than(&text, most.saturating_sub(before), count) {
+                        check_length(before.saturating_add(counted), true, most, LengthUnit::Tokens)?;
+                    }
+                    tokens.extend(vocab.tokenize(text.as_bytes(), false, false));
                 }
             }
         }
-        tokens
+        Ok(tokens)
     }
+}
+
+/// An error if a prompt of this length, or more, is longer than `most`.
+fn check_length(length: usize, and_more: bool, most: usize, unit: LengthUnit) -> Result<(), Unfinished> {
+    if length <= most {
+        return Ok(());
+    }
+    Err(Unfinished::TooLong(TooLong { length: length as u64, and_more, most: most as u64, unit }))
 }
 
 /// The template given for the model, or its own, or the plain form if it has none. One that does not work is an error.

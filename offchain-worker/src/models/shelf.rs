@@ -147,13 +147,9 @@ impl Shelf {
         self.entries.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The model `id`. One that is not known may have been put there since: the folder is scanned once more.
+    /// The model `id`, as of the last scan.
     pub fn find(&self, id: &str) -> Option<Arc<Entry>> {
-        let known = || self.list().into_iter().find(|entry| entry.id.as_deref() == Ok(id));
-        known().or_else(|| {
-            self.scan();
-            known()
-        })
+        self.list().into_iter().find(|entry| entry.id.as_deref() == Ok(id))
     }
 
     /// The model that is called `wanted`, or whose id begins with it (at least 6 digits), as of the last scan;
@@ -596,6 +592,8 @@ mod tests {
         let (_folder, models, shelf) = shelf();
         fs::write(models.join("a.gguf"), "one").unwrap();
         let id = sha256_of_bytes(b"one");
+        assert!(shelf.find(&id).is_none(), "before a scan");
+        shelf.scan();
         let entry = shelf.find(&id).unwrap();
         assert_eq!(shelf.verify(&entry), Ok(()));
         fs::write(models.join("a.gguf"), "longer").unwrap();
@@ -607,6 +605,7 @@ mod tests {
         assert!(shelf.verify(&entry).is_err());
 
         let id = put_evaluator(&models.join("judge"));
+        shelf.scan();
         let judge = shelf.find(&id).unwrap();
         assert_eq!(shelf.verify(&judge), Ok(()));
         fs::write(models.join("judge/tokenizer.json"), "other words").unwrap();

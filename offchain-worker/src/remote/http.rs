@@ -67,6 +67,7 @@ impl Fault {
     pub(super) fn message(&self) -> String {
         match self {
             Self::Final { outcome: Unfinished::Failed(error), .. } => error.message.clone(),
+            Self::Final { outcome: Unfinished::TooLong(long), .. } => long.to_string(),
             Self::Final { outcome: Unfinished::Cancelled | Unfinished::Died(_), .. } => {
                 "cancelled".to_owned()
             }

@@ -4,12 +4,12 @@ use super::protocol::{Facts, Load, Order, Report};
 use crate::{
     evaluator::Evaluator,
     generator::{
-        batcher::{Batcher, Event},
+        batcher::{Batcher, Event, Plan},
         Generator,
     },
     limits::{Cancel, Limits, Unfinished},
     logging,
-    work::{Generation, Scoring},
+    work::{Embedding, Generation, Scoring},
 };
 use std::{
     collections::HashMap,
@@ -51,9 +51,10 @@ pub fn run() -> io::Result<()> {
                     reports.send(Report::Ready(Facts::Generator {
                         parameters: generator.parameters(),
                         context: generator.context(),
+                        most_bytes: generator.most_bytes(),
                         chat_template: generator.has_template(),
                     }));
-                    generate(batcher, &orders, &running, &reports);
+                    write_and_generate(&generator, batcher, orders, &running, &reports)?;
                 }
                 Err(error) => reports.send(Report::Broken(error)),
             },
@@ -78,6 +79,34 @@ pub fn run() -> io::Result<()> {
 enum Task {
     Generate { key: u64, work: Generation, stream: bool, cancel: Cancel },
     Score { key: u64, work: Scoring, cancel: Cancel },
+    Embed { key: u64, work: Embedding, cancel: Cancel },
+}
+
+/// An answer that was ordered, with its plan.
+struct Prepared {
+    key: u64,
+    stream: bool,
+    cancel: Cancel,
+    outcome: Result<(Generation, Plan), Unfinished>,
+}
+
+impl Prepared {
+    /// Plans the answer of `task`, unless nobody wants it any more.
+    fn new(generator: &Generator, task: Task) -> Self {
+        match task {
+            Task::Generate { key, work, stream, cancel } => {
+                let plan = match cancel.is_set() {
+                    true => Err(Unfinished::Cancelled),
+                    false => Plan::new(generator, &work),
+                };
+                Self { key, stream, cancel, outcome: plan.map(|plan| (work, plan)) }
+            }
+            Task::Score { key, cancel, .. } | Task::Embed { key, cancel, .. } => {
+                let outcome = Err(Unfinished::unavailable("this is a generator, not an evaluator"));
+                Self { key, stream: false, cancel, outcome }
+            }
+        }
+    }
 }
 
 /// Cancellation flags of orders in hand, by key.
@@ -119,6 +148,7 @@ fn read_orders(running: &Running) -> io::Result<Receiver<Task>> {
                     Task::Generate { key, work, stream, cancel: running.begin(key) }
                 }
                 Ok(Order::Score { key, work }) => Task::Score { key, work, cancel: running.begin(key) },
+                Ok(Order::Embed { key, work }) => Task::Embed { key, work, cancel: running.begin(key) },
                 Ok(Order::Cancel { key }) => {
                     running.cancel(key);
                     continue;
@@ -182,7 +212,31 @@ fn write_reports(reports: &Receiver<Report>, mut out: BufWriter<File>) {
     }
 }
 
-fn generate(mut batcher: Batcher<'_>, tasks: &Receiver<Task>, running: &Running, reports: &Reports) {
+/// Writes prompts on a thread of its own: answers under way do not wait for the tokens of a long prompt, nor for the count of one
+/// that is refused.
+fn write_and_generate(
+    generator: &Generator,
+    batcher: Batcher<'_>,
+    tasks: Receiver<Task>,
+    running: &Running,
+    reports: &Reports,
+) -> io::Result<()> {
+    thread::scope(|scope| {
+        let (prepared, received) = mpsc::channel();
+        let writer = thread::Builder::new().name("poq-prompts".to_owned());
+        writer.spawn_scoped(scope, move || {
+            for task in tasks {
+                if prepared.send(Prepared::new(generator, task)).is_err() {
+                    return;
+                }
+            }
+        })?;
+        generate(batcher, &received, running, reports);
+        Ok(())
+    })
+}
+
+fn generate(mut batcher: Batcher<'_>, tasks: &Receiver<Prepared>, running: &Running, reports: &Reports) {
     let mut streams: HashMap<u64, Stream> = HashMap::new();
     loop {
         let task = match batcher.is_idle() {
@@ -190,16 +244,16 @@ fn generate(mut batcher: Batcher<'_>, tasks: &Receiver<Task>, running: &Running,
             false => tasks.try_recv(),
         };
         match task {
-            Ok(Task::Generate { key, work, stream, cancel }) => {
-                match batcher.add(key, &work, cancel) {
-                    Ok(()) if stream => drop(streams.insert(key, Stream::default())),
-                    Ok(()) => {}
+            Ok(Prepared { key, stream, cancel, outcome }) => {
+                match outcome {
+                    Ok((work, plan)) => {
+                        batcher.add_planned(key, &work, plan, cancel);
+                        if stream {
+                            streams.insert(key, Stream::default());
+                        }
+                    }
                     Err(unfinished) => fail(key, unfinished, running, reports),
                 }
-                continue;
-            }
-            Ok(Task::Score { key, .. }) => {
-                fail(key, Unfinished::unavailable("this is a generator, not an evaluator"), running, reports);
                 continue;
             }
             Err(TryRecvError::Empty) => {}
@@ -259,6 +313,13 @@ fn score(evaluator: &Evaluator, tasks: &Receiver<Task>, running: &Running, repor
                 Ok(result) => {
                     running.end(key);
                     reports.send(Report::Scored { key, result });
+                }
+                Err(unfinished) => fail(key, unfinished, running, reports),
+            },
+            Task::Embed { key, work, cancel } => match evaluator.embed(&work, &Limits::until(cancel)) {
+                Ok(result) => {
+                    running.end(key);
+                    reports.send(Report::Embedded { key, result });
                 }
                 Err(unfinished) => fail(key, unfinished, running, reports),
             },

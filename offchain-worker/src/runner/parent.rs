@@ -4,7 +4,7 @@ use super::protocol::{Facts, Load, Order, Report, MAX_LINE};
 use crate::{
     limits::Unfinished,
     suspects::Fingerprint,
-    work::{Generated, Generation, Scored, Scoring},
+    work::{Embedded, Embedding, Generated, Generation, Scored, Scoring},
 };
 use futures::StreamExt as _;
 use std::{
@@ -138,6 +138,7 @@ type Outcome = Result<Done, Unfinished>;
 enum Done {
     Generated(Generated),
     Scored(Scored),
+    Embedded(Embedded),
 }
 
 /// Variables of the environment that a model's process gets: what it, the loader, the C library and the libraries of
@@ -246,7 +247,7 @@ impl Runner {
         let (print, work) = (Fingerprint::of(work), work.clone());
         match self.order(print, pieces, |key| Order::Generate { key, work, stream }).await? {
             Done::Generated(generated) => Ok(generated),
-            Done::Scored(_) => Err(Unfinished::internal("the runner gave scores instead of an answer")),
+            _ => Err(Unfinished::internal("the runner gave something else than an answer")),
         }
     }
 
@@ -255,7 +256,16 @@ impl Runner {
         let (print, work) = (Fingerprint::of(work), work.clone());
         match self.order(print, None, |key| Order::Score { key, work }).await? {
             Done::Scored(scored) => Ok(scored),
-            Done::Generated(_) => Err(Unfinished::internal("the runner gave an answer instead of scores")),
+            _ => Err(Unfinished::internal("the runner gave something else than scores")),
+        }
+    }
+
+    /// Makes vectors of texts. If the returned future is dropped, the runner is told to stop working on them.
+    pub async fn embed(&self, work: &Embedding) -> Result<Embedded, Unfinished> {
+        let (print, work) = (Fingerprint::of(work), work.clone());
+        match self.order(print, None, |key| Order::Embed { key, work }).await? {
+            Done::Embedded(embedded) => Ok(embedded),
+            _ => Err(Unfinished::internal("the runner gave something else than vectors")),
         }
     }
 
@@ -364,6 +374,8 @@ impl Waiting {
             }
             Report::Generated { key, result } => finished(key, Ok(Done::Generated(result))),
             Report::Scored { key, result } => finished(key, Ok(Done::Scored(result))),
+            Report::Embedded { key, result } => finished(key, Ok(Done::Embedded(result))),
+            Report::TooLong { key, prompt } => finished(key, Err(Unfinished::TooLong(prompt))),
             Report::Failed { key, error } => {
                 finished(key, Err(error.map_or(Unfinished::Cancelled, Unfinished::Failed)));
             }

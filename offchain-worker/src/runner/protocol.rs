@@ -6,8 +6,8 @@ use crate::{
         EvaluatorOptions,
     },
     generator::GeneratorOptions,
-    limits::Unfinished,
-    work::{Generated, Generation, Scored, Scoring},
+    limits::{TooLong, Unfinished},
+    work::{Embedded, Embedding, Generated, Generation, Scored, Scoring},
 };
 use poq_primitives::job::JobError;
 use serde::{Deserialize, Serialize};
@@ -69,6 +69,13 @@ pub enum Order {
         /// The work.
         work: Scoring,
     },
+    /// Make vectors of texts.
+    Embed {
+        /// Tells this order's reports from others'.
+        key: u64,
+        /// What to do.
+        work: Embedding,
+    },
     /// The result of this order is no longer wanted.
     Cancel {
         /// Key of the order.
@@ -105,6 +112,20 @@ pub enum Report {
         /// The scores.
         result: Scored,
     },
+    /// Texts have their vectors.
+    Embedded {
+        /// Of which order.
+        key: u64,
+        /// The vectors.
+        result: Embedded,
+    },
+    /// The order failed for good: its prompt is longer than the context.
+    TooLong {
+        /// Of which order.
+        key: u64,
+        /// The prompt's length.
+        prompt: TooLong,
+    },
     /// The order failed for good, or was cancelled.
     Failed {
         /// Key of the order.
@@ -124,6 +145,8 @@ pub enum Facts {
         parameters: u64,
         /// Most tokens of prompt and answer together.
         context: u32,
+        /// Most bytes of a text of which so many tokens may be the whole.
+        most_bytes: usize,
         /// Whether conversations go through a chat template.
         chat_template: bool,
     },
@@ -140,6 +163,7 @@ impl Report {
     /// The report of an order that gave no result.
     pub fn failed(key: u64, unfinished: Unfinished) -> Self {
         let error = match unfinished {
+            Unfinished::TooLong(prompt) => return Self::TooLong { key, prompt },
             Unfinished::Failed(error) => Some(error),
             Unfinished::Cancelled | Unfinished::Died(_) => None,
         };

@@ -142,12 +142,13 @@ def check_errors():
     assert error.code == "model_not_found" and "gpt-4o" in error.message, error
     raised(openai.NotFoundError, lambda: client().models.retrieve("gpt-4o"))
     error = raised(openai.BadRequestError, lambda: ask(n=2))
-    assert error.type == "invalid_request_error" and error.param is None, error
+    assert error.type == "invalid_request_error" and error.param == "n", error
     raised(openai.BadRequestError, lambda: ask(messages=[]))
     raised(openai.NotFoundError, lambda: ask(model=EVALUATOR))
     long = [{"role": "user", "content": "word " * 50_000}]
-    raised(openai.BadRequestError, lambda: ask(messages=long))
-    raised(openai.BadRequestError, lambda: ask(messages=long, stream=True))
+    for stream in (False, True):
+        error = raised(openai.BadRequestError, lambda: ask(messages=long, stream=stream))
+        assert error.code == "context_length_exceeded", error
     full = client(FULL).chat.completions
     error = raised(openai.RateLimitError, lambda: full.create(model=MODEL, messages=QUESTION))
     assert error.code == "queue_full" and int(error.response.headers["retry-after"]) > 0, error
