@@ -165,7 +165,8 @@ impl Node<'_> {
 
     /// The next block that the voters call final, if it is this one or a later one.
     async fn next_final(&self, number: u32) -> Result<(Header, Bytes), Error> {
-        let (subscribe, unsubscribe) = ("grandpa_subscribeJustifications", "grandpa_unsubscribeJustifications");
+        let (subscribe, unsubscribe) =
+            ("grandpa_subscribeJustifications", "grandpa_unsubscribeJustifications");
         let told = self.0.raw().subscribe::<Bytes>(subscribe, rpc_params![], unsubscribe);
         let mut told = told.await.map_err(poq_client::Error::of)?;
         let next = async {
