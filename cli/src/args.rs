@@ -296,7 +296,7 @@ fn hash(text: &str) -> Result<[u8; 32], String> {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Ask a question, wait for the answer, and show what each operator was paid
-    Ask(Ask),
+    Ask(Box<Ask>),
     /// Show a request: answers, scores, pay
     Request {
         /// Number of the request

@@ -83,7 +83,7 @@ async fn run(args: Args) -> Result<Outcome, Failure> {
 /// The commands that work with a chain.
 async fn on_chain(client: &Client, command: Command, shared: &Shared) -> Result<Outcome, Failure> {
     match command {
-        Command::Ask(ask) => ask::run(client.clone(), ask, shared).await,
+        Command::Ask(ask) => ask::run(client.clone(), *ask, shared).await,
         Command::Request { id } => request::run(client, id, shared.json).await,
         Command::Receipt(wanted) => receipt::make(client, &wanted).await,
         Command::Verify(wanted) => receipt::check(&wanted, shared).await,

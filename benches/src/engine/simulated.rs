@@ -30,7 +30,8 @@ pub fn run() -> anyhow::Result<()> {
                 };
                 say(&Report::Generated { key, result })?;
             }
-            Order::Cancel { .. } => {}
+            // No bench asks for vectors.
+            Order::Embed { .. } | Order::Cancel { .. } => {}
         }
     }
     Ok(())
