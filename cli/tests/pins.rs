@@ -47,7 +47,7 @@ fn a_chain_is_pinned_and_the_account_that_signs_is_said() {
     let node = Node::start_with(&["--engine", "off", "--rpc-external"]);
     let folder = tempfile::tempdir().unwrap();
     let port = node.url().rsplit(':').next().unwrap().to_owned();
-    let near = User { config: folder.path(), url: node.url() };
+    let near = User { config: folder.path(), url: format!("ws://127.0.0.1:{port}") };
     // An address that is not within this machine by its looks, and leads to the same node.
     let far = User { config: folder.path(), url: format!("ws://0.0.0.0:{port}") };
     let bob = parse(&near.poq(&["--from", "bob", "balance", "--json"]).stdout)["account"].clone();
