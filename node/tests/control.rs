@@ -44,7 +44,10 @@ fn the_socket_serves_what_the_port_denies() {
     let problem = problem.unwrap_or_else(|| panic!("{problems}"));
     assert_eq!((&problem["severity"], &problem["subject"]), (&"stops".into(), &"".into()));
     let text_of = |field: &str| problem[field].as_str().unwrap().to_owned();
-    assert!(line.trim_end().ends_with(&format!("{}: {}", text_of("what"), text_of("remedy"))), "{line}\n{problem}");
+    assert!(
+        line.trim_end().ends_with(&format!("{}: {}", text_of("what"), text_of("remedy"))),
+        "{line}\n{problem}"
+    );
     for method in ["poq_problems", "author_rotateKeys"] {
         let denied = node.post(&[], method, json!([])).1;
         assert!(denied["error"]["message"].as_str().unwrap().contains("unsafe"), "{denied}");

@@ -25,7 +25,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--licence", choices=tuple(settings.TERMS), default="shipped",
                         help="answers to train on, by the terms of their generators: `shipped` leaves out research, non-commercial and own "
                              "community licences, `open` takes Apache-2.0 and MIT only, `all` takes everything, for measuring what that costs")
-    parser.add_argument("--work", type=pathlib.Path, help="folder of checkpoints and results (default: $POQ_CACHE/judge/work/LICENCE)")
+    parser.add_argument("--work", type=pathlib.Path, help="folder of checkpoints and results (default: $POQ_CACHE/judge/runs/LICENCE)")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=NUMBER",
                         help="a setting of the schedule: " + ", ".join(f"{field.name} {field.default}" for field in dataclasses.fields(settings.Schedule)))
     parser.add_argument("--cut", metavar="A,B,C,D", help="tokens kept: first and last of the question, first and last of the answer")
