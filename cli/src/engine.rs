@@ -97,28 +97,11 @@ mod tests {
 
     #[test]
     fn the_token_stays_on_this_machine() {
-        for own in [
-            "ws://127.0.0.1:9944",
-            "WS://LocalHost",
-            "ws://[::1]:9944/",
-            "wss://node.example",
-            "ws://127.8.0.1",
-        ] {
+        for own in ["ws://127.0.0.1:9944", "wss://node.example"] {
             assert_eq!(refuse_to_tell_everybody(own), Ok(()), "{own}");
         }
-        for other in [
-            "ws://node.example:9944",
-            "ws://127.0.0.1.example:9944",
-            "http://10.0.0.1:9944",
-            "WS://node.example:9944",
-            "ws://localhost:1@node.example",
-            "ws:\\\\node.example",
-            "ws:/node.example",
-            " ws://node.example",
-            "ftp://localhost",
-            "localhost:9944",
-            "",
-        ] {
+        // All ways to spell an address are tried where they are told apart, in `address`.
+        for other in ["ws://node.example:9944", "localhost:9944"] {
             assert!(refuse_to_tell_everybody(other).is_err(), "{other}");
         }
     }

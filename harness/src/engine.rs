@@ -36,7 +36,7 @@ impl Engine {
             .arg(folder.path().join("models"))
             .arg("--data")
             .arg(folder.path().join("data"))
-            // It ends when its standard input does.
+            // The engine ends when its standard input does.
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(log)

@@ -20,7 +20,7 @@ use std::{
 /// An operator that asked for an engine and inserted no worker key, so that its node has a problem.
 const OPERATOR: [&str; 4] = ["--chain", "local", "--models", "/nowhere"];
 
-/// What a node says that does not start with these data.
+/// The error of a node that does not start with these data.
 fn refused(base: &Path, options: &[&str]) -> String {
     let usual = ["--chain", "local", "--rpc-port", "0", "--port", "0", "--no-mdns", "--no-prometheus"];
     let output = program().args(usual).args(options).arg("--base-path").arg(base).output().unwrap();
@@ -151,7 +151,7 @@ fn the_socket_goes_with_its_node_and_a_dead_ones_is_replaced() {
     assert!(node.end_by(Signal::TERM).success());
     assert!(!socket.exists(), "it goes with its node");
 
-    // What is no socket is nobody's to remove.
+    // A file that is no socket stays.
     fs::write(&socket, "a letter").unwrap();
     let said = refused(&base, &[]);
     assert!(said.contains("is no socket"), "{said}");

@@ -242,7 +242,7 @@ fn a_node_tells_its_methods_and_its_health() {
     assert!(archive.call("rpc_methods", json!([])).to_string().contains("archive_v1_storage"));
 }
 
-/// What a node says that does not start.
+/// The error of a node that does not start.
 fn refused(options: &[&str]) -> String {
     let output = program().args(["--chain", "local", "--tmp", "--no-mdns"]).args(options).output().unwrap();
     assert!(!output.status.success(), "{options:?}");

@@ -39,7 +39,7 @@ class Run:
         self.given = given
         cache = pathlib.Path(os.environ.get("POQ_CACHE") or pathlib.Path.home() / ".cache" / "proof-of-quality")
         self.base = cache / "minilm" / "source"
-        self.work = given.work or cache / "judge" / "work" / given.licence
+        self.work = given.work or cache / "judge" / "runs" / given.licence
         self.work.mkdir(parents=True, exist_ok=True)
         self.items_file = self.work / "items.jsonl"
         self.schedule = dataclasses.replace(settings.Schedule(), **dict(map(self.setting, given.set)))

@@ -69,7 +69,7 @@ impl Game {
             return Ok(());
         }
         if self.folds(player) {
-            // It waits during the block in which the others reveal theirs.
+            // The player waits during the block in which the others reveal theirs.
             if request.since == self.block {
                 return Ok(());
             }

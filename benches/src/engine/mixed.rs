@@ -19,7 +19,7 @@ const CONNECTIONS: u64 = 100;
 const REQUESTS: usize = 100;
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
-/// What a caller asks for. The last four are wrong.
+/// Kinds of requests. The last four are wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Kind {
     Chat,

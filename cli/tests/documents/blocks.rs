@@ -15,7 +15,7 @@ pub struct Block {
     pub mark: Result<Mark, String>,
 }
 
-/// What is done with a block.
+/// Treatment of a block.
 #[derive(Debug, PartialEq)]
 pub enum Mark {
     Run(Run),

@@ -182,7 +182,7 @@ impl Place {
             .env("HOME", self.path("home"))
             .env("TMPDIR", self.path("tmp"))
             .env("PATH", path_without_programs())
-            // What is built already is found again, and nothing is downloaded: there is no network.
+            // Programs that are built already are found again, and nothing is downloaded: there is no network.
             .env("CARGO_TARGET_DIR", programs.parent().unwrap())
             .env("CARGO_HOME", of_home("CARGO_HOME", ".cargo"))
             .env("RUSTUP_HOME", of_home("RUSTUP_HOME", ".rustup"))

@@ -134,7 +134,7 @@ async fn look(engine: &ApiState) -> Result<Ready, ApiError> {
         let pool = Arc::clone(engine.backends.pool());
         let trial = tokio::spawn(async move {
             let _permit = permit;
-            // What came of it is remembered by the pool.
+            // The pool remembers the result.
             let _outcome = pool.load(&smallest).await;
         });
         let _ended_or_late = tokio::time::timeout(TRIAL_PATIENCE, trial).await;
