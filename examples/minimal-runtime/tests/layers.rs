@@ -14,6 +14,7 @@ const PALLET: &str = "pallet-proof-of-quality";
 const PRIMITIVES: &str = "poq-primitives";
 const ENGINE: &str = "poq-worker";
 const CLIENT: &str = "poq-client";
+const RECEIPT: &str = "poq-receipt";
 const CLI: &str = "poq-cli";
 const HARNESS: &str = "poq-harness";
 const TESTNET: &str = "poq-testnet";
@@ -21,7 +22,7 @@ const TASK: &str = "poq-bench-consensus";
 const EXAMPLE: &str = env!("CARGO_PKG_NAME");
 
 /// Everything that each room may use, directly or not. Whoever is not named here may use anything and be used by nobody.
-const ROOMS: [(&str, &[&str]); 12] = [
+const ROOMS: [(&str, &[&str]); 13] = [
     (PRIMITIVES, &[]),
     (PALLET, &[PRIMITIVES]),
     (AUTHORS, &[]),
@@ -29,7 +30,8 @@ const ROOMS: [(&str, &[&str]); 12] = [
     (ENGINE, &[PRIMITIVES]),
     (NODE, &[RUNTIME, PALLET, PRIMITIVES, AUTHORS, ENGINE]),
     (CLIENT, &[]),
-    (CLI, &[CLIENT, PRIMITIVES]),
+    (RECEIPT, &[CLIENT]),
+    (CLI, &[CLIENT, PRIMITIVES, RECEIPT]),
     (EXAMPLE, &[PALLET, PRIMITIVES]),
     // What benches build on.
     (HARNESS, &[]),
