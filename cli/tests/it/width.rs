@@ -1,10 +1,6 @@
 //! Output on terminals of all widths: nothing is wider than the terminal, and no name or id is broken.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "these are tests")]
-
-mod common;
-
-use common::{text, wait_for, Node};
+use crate::common::{text, wait_for, Node};
 use console::measure_text_width;
 use std::process::{Command, Stdio};
 

@@ -1,10 +1,6 @@
 //! Keys in files, balances, transfers, and the list of requests, as a newcomer needs them.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "these are tests")]
-
-mod common;
-
-use common::{amount, parse, text, wait_for, Node};
+use crate::common::{amount, parse, text, wait_for, Node};
 use harness::{process, Signal};
 use std::{fs, os::unix::fs::PermissionsExt as _};
 

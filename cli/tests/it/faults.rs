@@ -1,10 +1,6 @@
 //! Requests whose engine or node dies, or never was: each settles or is refunded, and nothing is lost.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "these are tests")]
-
-mod common;
-
-use common::{amount, parse, register_hasty_generator, text, total, wait_for, Node};
+use crate::common::{amount, parse, register_hasty_generator, text, total, wait_for, Node};
 use harness::{process, Signal};
 use serde_json::Value;
 

@@ -1,7 +1,6 @@
 //! A real node with its real engine and the demo models, for one test at a time.
 
-#![allow(dead_code, unused_imports, reason = "each test program uses its part")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "what fails here fails a test")]
+pub mod examples;
 
 pub use harness::wait_for;
 use poq_client::{

@@ -1,17 +1,7 @@
 //! README and the handbooks are true: their own commands lead from a clone to the first answer, the first node, the first answer of a
 //! dApp and the first payment. CONTRIBUTING.md, "Documents that run", describes the marks by which the commands are found.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "what fails here fails a test"
-)]
-
 mod blocks;
-#[path = "../common/examples.rs"]
-mod examples;
 mod links;
 mod walk;
 

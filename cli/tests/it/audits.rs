@@ -1,10 +1,6 @@
 //! Governance of a real network: known-answer audits move standing, and auditors and economic parameters are set.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "these are tests")]
-
-mod common;
-
-use common::{amount, text, wait_for, Node};
+use crate::common::{amount, text, wait_for, Node};
 use serde_json::{json, Value};
 use std::{fs, path::Path};
 

@@ -1,10 +1,6 @@
 //! Asking a real network: answers are scored, money adds up, and quality pays.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "these are tests")]
-
-mod common;
-
-use common::{amount, paid, parse, text, total, wait_for, Node};
+use crate::common::{amount, paid, parse, text, total, wait_for, Node};
 use serde_json::Value;
 use std::{collections::HashSet, process::Child};
 

@@ -1,10 +1,6 @@
 //! Refusals of the chain: each costs nothing, leaves nothing behind, and is said by the name of its error, with the value refused.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "these are tests")]
-
-mod common;
-
-use common::{amount, parse, text, total, Node, DEV_PHRASE};
+use crate::common::{amount, parse, text, total, Node, DEV_PHRASE};
 use poq_client::{
     keypair,
     types::{

@@ -1,10 +1,6 @@
 //! The chain that is signed for: pinned by a hash, or by the first use of an address; and the account that signs.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "these are tests")]
-
-mod common;
-
-use common::{parse, text, Node};
+use crate::common::{parse, text, Node};
 use std::{
     fs,
     path::{Path, PathBuf},

@@ -1,10 +1,6 @@
 //! `poq why`: findings of a real chain and a real node about operators that earn nothing.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "these are tests")]
-
-mod common;
-
-use common::{program, text, wait_for, Node, DEV_PHRASE};
+use crate::common::{program, text, wait_for, Node, DEV_PHRASE};
 use serde_json::{json, Value};
 use std::{
     fs,
@@ -113,7 +109,7 @@ fn the_socket_of_a_node_in_the_usual_place_is_found() {
         command.env_remove("POQ_NODE").env("POQ_URL", node.url()).env("XDG_DATA_HOME", home.path());
         let output = command.args(["why", "operator-2", "--json", "--node", &node.url()]).output().unwrap();
         assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
-        common::parse(&output.stdout)["node"]["has_worker_key"].clone()
+        crate::common::parse(&output.stdout)["node"]["has_worker_key"].clone()
     };
     assert_eq!(ask(), Value::Null);
     // Of a node that is gone: nobody answers.

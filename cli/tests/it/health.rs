@@ -1,10 +1,6 @@
 //! `poq health` tells a node that is well from one that is not by its exit code.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "these are tests")]
-
-mod common;
-
-use common::{text, Node};
+use crate::common::{text, Node};
 use std::{
     net::{SocketAddr, TcpListener, TcpStream},
     process::{Command, Output},
@@ -61,7 +57,7 @@ fn health_is_an_exit_code_and_one_line() {
     );
 
     // The newest block is not final at once.
-    let output = common::wait_for("a best block that is not final", || {
+    let output = crate::common::wait_for("a best block that is not final", || {
         let output = node.poq(&["health", "--finality-lag", "0"]);
         (!output.status.success()).then_some(output)
     });

@@ -1,16 +1,6 @@
 //! Block authors on a real node: keys that it makes, joining and leaving.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "these are tests"
-)]
-
-mod common;
-
-use common::Node;
+use crate::common::Node;
 use serde_json::{json, Value};
 
 /// `poq` must refuse these arguments with the error of this name.

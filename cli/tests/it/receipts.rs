@@ -1,10 +1,6 @@
 //! Receipts of a real chain, checked without its node; and conversations, which are asked the same way as questions.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "these are tests")]
-
-mod common;
-
-use common::{parse, text, wait_for, Node};
+use crate::common::{parse, text, wait_for, Node};
 use std::{
     fs,
     process::{Command, Output},

@@ -1,16 +1,6 @@
 //! The crate `poq-client` against a real node: its example, many tasks with one account, errors to match on.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "these are tests"
-)]
-
-mod common;
-
-use common::{text, Node};
+use crate::common::{text, Node};
 use poq_client::{
     keypair,
     types::{

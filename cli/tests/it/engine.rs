@@ -1,10 +1,6 @@
 //! How a node that starts no engine is told of one: what an operator of any Substrate node does.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "these are tests")]
-
-mod common;
-
-use common::{parse, text, Node};
+use crate::common::{parse, text, Node};
 use harness::{programs::write_secret, Engine};
 use serde_json::Value;
 use std::{

@@ -3,10 +3,11 @@
 //! It runs in network and process namespaces of its own, for which root is needed or a kernel that lets users make them. So the ports
 //! that the documents name are free, whatever else runs here, and every process that a block starts ends with the walk.
 
-use crate::{
+use super::{
     blocks::{Block, Run},
-    checkout, examples,
+    checkout,
 };
+use crate::common::examples;
 use std::{
     env, fs,
     os::unix::fs::symlink,

@@ -1,10 +1,6 @@
 //! A node that has no blocks and no peers, of a chain that is not for development: what `poq` says of it, and what it does not sign.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "these are tests")]
-
-mod common;
-
-use common::{parse, text, wait_for, DEV_PHRASE};
+use crate::common::{parse, text, wait_for, DEV_PHRASE};
 use serde_json::Value;
 use std::{
     fs::{self, File},

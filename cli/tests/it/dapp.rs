@@ -1,12 +1,6 @@
 //! What a dApp sees: the TypeScript examples, type-checked against a real node and run by Node.js.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "these are tests")]
-
-mod common;
-#[path = "common/examples.rs"]
-mod examples;
-
-use common::{amount, parse, register_hasty_generator, text, total, wait_for, Node};
+use crate::common::{self, amount, parse, register_hasty_generator, text, total, wait_for, Node};
 use serde_json::Value;
 use std::{
     env,
@@ -36,7 +30,7 @@ impl Examples {
         let there = tools.join("recipe").is_file();
         assert!(there, "{} is not complete; run scripts/setup-dapp.sh", tools.display());
         let folder = tempfile::Builder::new().prefix("poq-dapp-").tempdir().expect("a folder");
-        examples::copy(folder.path());
+        common::examples::copy(folder.path());
         symlink(tools.join("node_modules"), folder.path().join("node_modules")).expect("can be linked");
         let examples = Self { folder, tools, url: node.url() };
         without_types(&examples);

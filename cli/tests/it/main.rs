@@ -1,0 +1,27 @@
+//! `poq` on real nodes, end to end. One test program with a module for each subject: linking a program takes a minute.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "what fails here fails a test"
+)]
+
+mod asking;
+mod audits;
+mod authors;
+mod client;
+mod common;
+mod dapp;
+mod documents;
+mod engine;
+mod faults;
+mod health;
+mod pins;
+mod receipts;
+mod refusals;
+mod unsynced;
+mod wallet;
+mod why;
+mod width;
