@@ -36,6 +36,7 @@ const JOB_TAG: &[u8] = b"poq/job/1";
 
 /// One piece of work for the engine.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Job {
     /// Answer a prompt with a generator.
@@ -46,30 +47,36 @@ pub enum Job {
 
 /// Answer `prompt` with the generator `model`.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct GenerateJob {
     /// SHA-256 of the model's GGUF file, 64 lower-case hex digits.
     pub model: String,
-    /// The prompt, as the requester wrote it: a question or a [`conversation`](crate::conversation). The engine applies the model's chat
-    /// template.
+    /// The prompt, as the requester wrote it: a question, or a conversation in the encoding of the module `conversation`. The engine
+    /// applies the model's chat template.
     pub prompt: String,
     /// Most tokens to generate, at least 1.
+    #[cfg_attr(feature = "openapi", schema(maximum = 4294967295u32, format = "uint32"))]
     pub max_tokens: u32,
     /// Most bytes of UTF-8 text in the output; the engine cuts at a character boundary.
+    #[cfg_attr(feature = "openapi", schema(maximum = 4294967295u32, format = "uint32"))]
     pub max_bytes: u32,
     /// Sampling temperature in thousandths; 0 is greedy.
+    #[cfg_attr(feature = "openapi", schema(maximum = 4294967295u32, format = "uint32"))]
     pub temperature_milli: u32,
     /// Seed of the sampler.
+    #[cfg_attr(feature = "openapi", schema(maximum = 4294967295u32, format = "uint32"))]
     pub seed: u32,
 }
 
 /// Score each of `responses` as an answer to `prompt` with the evaluator `model`.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ScoreJob {
     /// The evaluator's id: SHA-256 of its manifest, 64 lower-case hex digits.
     pub model: String,
-    /// The prompt. Answers are judged by its [`question`](crate::conversation::question).
+    /// The prompt. Answers are judged by the text that `conversation::question` makes of it.
     pub prompt: String,
     /// The answers, at least one.
     pub responses: Vec<String>,
@@ -93,6 +100,7 @@ impl Job {
 
 /// The engine's answer about a job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct JobStatus {
     /// The job's id, 64 lower-case hex digits.
     pub id: String,
@@ -103,6 +111,7 @@ pub struct JobStatus {
 
 /// State of a job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum JobState {
     /// Waiting for its turn.
@@ -123,6 +132,7 @@ pub enum JobState {
 
 /// Result of a job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum JobResult {
     /// Of a [`GenerateJob`].
@@ -142,6 +152,7 @@ pub enum JobResult {
 
 /// Why a job failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct JobError {
     /// The kind of failure.
     pub code: FailureReason,
@@ -164,6 +175,7 @@ pub struct JobError {
     Serialize,
     Deserialize,
 )]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum FailureReason {
     /// The engine does not hold the model, or could not load it.

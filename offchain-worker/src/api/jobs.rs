@@ -4,7 +4,7 @@ use super::{
     blocking,
     error::{ApiError, ErrorBody},
     read_json,
-    schemas::{JobErrors, JobSchema, JobStatusSchema, TokenErrors},
+    schemas::{JobErrors, TokenErrors},
     ApiState,
 };
 use crate::{job_id::JobId, queue::Ticket, store::now_ms};
@@ -17,7 +17,7 @@ use axum::{
     response::{IntoResponse as _, Response},
     Json,
 };
-use poq_primitives::job::{Job, MAX_DEADLINE_MS, MAX_WAIT_MS};
+use poq_primitives::job::{Job, JobStatus, MAX_DEADLINE_MS, MAX_WAIT_MS};
 use serde::Deserialize;
 use std::{num::NonZeroU64, sync::Arc, time::Duration};
 
@@ -57,10 +57,10 @@ pub struct Ask {
          example = "00000000000000000000000000000000000000000000000000000000000000a1"),
         Ask
     ),
-    request_body = JobSchema,
+    request_body = Job,
     responses(
-        (status = 200, description = "The job is finished.", body = JobStatusSchema),
-        (status = 202, description = "The job is taken.", body = JobStatusSchema),
+        (status = 200, description = "The job is finished.", body = JobStatus),
+        (status = 202, description = "The job is taken.", body = JobStatus),
         JobErrors,
     ),
 )]
@@ -90,7 +90,7 @@ pub async fn put_job(
         Wait
     ),
     responses(
-        (status = 200, description = "Where the job stands.", body = JobStatusSchema),
+        (status = 200, description = "Where the job stands.", body = JobStatus),
         (status = 400, description = "The id or the query is malformed.", body = ErrorBody),
         (status = 404, description = "The id is unknown.", body = ErrorBody),
         TokenErrors,

@@ -9,7 +9,7 @@ use axum::Json;
 use std::sync::OnceLock;
 use utoipa::{
     openapi::{
-        schema::AdditionalProperties,
+        schema::{AdditionalProperties, ObjectBuilder},
         security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
         OpenApi, RefOr, Schema,
     },
@@ -43,7 +43,7 @@ use utoipa::{
     ),
     components(schemas(ErrorBody, CohereError, chat::ChatChunk)),
     security(("token" = [])),
-    modifiers(&Token, &NothingMore),
+    modifiers(&Token, &ClosedJobs),
     tags(
         (name = "jobs", description = "Work that is queued and outlives the engine."),
         (name = "chat", description = "Answers while the caller waits."),
@@ -67,20 +67,37 @@ impl Modify for Token {
     }
 }
 
-/// A job with an unknown field is refused, which the macro for tagged enums does not say.
-struct NothingMore;
+/// Makes each kind of job one closed object. The macro describes a kind as `allOf` of the job and its tag; there a job that allows no
+/// other fields would forbid the tag.
+struct ClosedJobs;
 
-impl Modify for NothingMore {
+impl Modify for ClosedJobs {
     fn modify(&self, openapi: &mut OpenApi) {
-        let schemas = openapi.components.as_mut().map(|components| &mut components.schemas);
-        let Some(RefOr::T(Schema::OneOf(kinds))) = schemas.and_then(|schemas| schemas.get_mut("Job")) else {
+        let Some(schemas) = openapi.components.as_mut().map(|components| &mut components.schemas) else {
             return;
         };
-        for kind in &mut kinds.items {
-            if let RefOr::T(Schema::Object(kind)) = kind {
-                kind.additional_properties = Some(Box::new(AdditionalProperties::FreeForm(false)));
+        let Some(RefOr::T(Schema::OneOf(mut job))) = schemas.remove("Job") else { return };
+        for kind in &mut job.items {
+            let RefOr::T(Schema::AllOf(parts)) = kind else { continue };
+            let mut closed = ObjectBuilder::new()
+                .description(parts.description.take())
+                .additional_properties(Some(AdditionalProperties::FreeForm(false)))
+                .build();
+            for part in parts.items.drain(..) {
+                let part = match part {
+                    RefOr::Ref(part) => {
+                        part.ref_location.rsplit('/').next().and_then(|name| schemas.remove(name))
+                    }
+                    object @ RefOr::T(_) => Some(object),
+                };
+                if let Some(RefOr::T(Schema::Object(part))) = part {
+                    closed.properties.extend(part.properties);
+                    closed.required.extend(part.required);
+                }
             }
+            *kind = RefOr::T(Schema::Object(closed));
         }
+        schemas.insert("Job".to_owned(), RefOr::T(Schema::OneOf(job)));
     }
 }
 
@@ -101,6 +118,8 @@ pub async fn document() -> Json<&'static OpenApi> {
 #[cfg(test)]
 mod tests {
     use super::{super::*, *};
+    use poq_primitives::job::{GenerateJob, Job, ScoreJob};
+    use serde_json::Value;
     use std::collections::BTreeSet;
 
     #[test]
@@ -127,11 +146,32 @@ mod tests {
     }
 
     #[test]
-    fn a_job_has_no_unknown_fields() {
+    fn a_job_has_the_fields_of_its_kind_and_no_other() {
         let json = serde_json::to_value(openapi()).unwrap();
         let kinds = json["components"]["schemas"]["Job"]["oneOf"].as_array().unwrap();
-        assert_eq!(kinds.len(), 2);
-        assert!(kinds.iter().all(|kind| kind["additionalProperties"] == false), "{kinds:?}");
+        let jobs = [
+            Job::Generate(GenerateJob {
+                model: "m".into(),
+                prompt: "p".into(),
+                max_tokens: 1,
+                max_bytes: 2,
+                temperature_milli: 3,
+                seed: 4,
+            }),
+            Job::Score(ScoreJob { model: "m".into(), prompt: "p".into(), responses: vec!["r".into()] }),
+        ];
+        assert_eq!(kinds.len(), jobs.len());
+        for (kind, job) in kinds.iter().zip(jobs) {
+            let written = serde_json::to_value(job).unwrap();
+            let fields =
+                |object: &Value| object.as_object().unwrap().keys().cloned().collect::<BTreeSet<_>>();
+            assert_eq!(fields(&kind["properties"]), fields(&written));
+            let required =
+                kind["required"].as_array().unwrap().iter().map(|field| field.as_str().unwrap().to_owned());
+            assert_eq!(required.collect::<BTreeSet<_>>(), fields(&written));
+            assert_eq!(kind["properties"]["kind"]["enum"], serde_json::json!([written["kind"]]));
+            assert_eq!(kind["additionalProperties"], false);
+        }
     }
 
     #[test]
