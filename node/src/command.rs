@@ -20,7 +20,7 @@ use sc_service::{config::KeystoreConfig, ChainSpec, ChainType, Configuration, Ta
 use std::{
     num::NonZeroU32,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
 const EXAMPLES: &str = "\
@@ -35,13 +35,16 @@ Examples:
   poq why OPERATOR --node DIR/chains/poq_local/control.sock
                                                     ask that node what keeps its operator from its pay";
 
+/// Version of the program, which the SDK asks of the type and not of a value.
+static VERSION: OnceLock<&str> = OnceLock::new();
+
 impl SubstrateCli for Cli {
     fn impl_name() -> String {
         "Proof of Quality node".into()
     }
 
     fn impl_version() -> String {
-        env!("SUBSTRATE_CLI_IMPL_VERSION").into()
+        VERSION.get().copied().unwrap_or_default().into()
     }
 
     fn description() -> String {
@@ -109,7 +112,8 @@ fn method_sets() -> impl TypedValueParser<Value = RpcMethods> {
 const CHATTER: &str = "sc_basic_authorship=warn,babe=warn";
 
 /// Runs the command line.
-pub fn run() -> anyhow::Result<()> {
+pub fn run(version: &'static str) -> anyhow::Result<()> {
+    VERSION.get_or_init(|| version);
     let mut arguments: Vec<_> = std::env::args_os().collect();
     let parsed = Cli::setup_command(Cli::command()).get_matches_from(&arguments);
     let secret = key_secrets::of(&parsed)?.map(|(secret, further)| {

@@ -8,6 +8,7 @@ use std::{
 };
 
 const NODE: &str = "poq-node";
+const PROGRAM: &str = "poq-node-program";
 const RUNTIME: &str = "poq-runtime";
 const AUTHORS: &str = "pallet-block-authors";
 const PALLET: &str = "pallet-proof-of-quality";
@@ -22,13 +23,14 @@ const TASK: &str = "poq-bench-consensus";
 const EXAMPLE: &str = env!("CARGO_PKG_NAME");
 
 /// Everything that each room may use, directly or not. Whoever is not named here may use anything and be used by nobody.
-const ROOMS: [(&str, &[&str]); 13] = [
+const ROOMS: [(&str, &[&str]); 14] = [
     (PRIMITIVES, &[]),
     (PALLET, &[PRIMITIVES]),
     (AUTHORS, &[]),
     (RUNTIME, &[PALLET, PRIMITIVES, AUTHORS]),
     (ENGINE, &[PRIMITIVES]),
     (NODE, &[RUNTIME, PALLET, PRIMITIVES, AUTHORS, ENGINE]),
+    (PROGRAM, &[NODE, RUNTIME, PALLET, PRIMITIVES, AUTHORS, ENGINE]),
     (CLIENT, &[]),
     (RECEIPT, &[CLIENT]),
     (CLI, &[CLIENT, PRIMITIVES, RECEIPT]),

@@ -1,4 +1,6 @@
 //! `poq-node`: a full node of the Proof of Quality chain; `--dev` is a whole network in one process tree.
+//!
+//! A library, so that it is not compiled anew for each commit: the program around it, `node/program/`, knows the commit.
 
 #![allow(clippy::result_large_err, reason = "the errors of the SDK are what they are")]
 
@@ -19,15 +21,4 @@ mod standard;
 mod types;
 mod watch;
 
-use std::process::ExitCode;
-
-fn main() -> ExitCode {
-    match command::run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            // One line, with its causes. A panic has a backtrace; an error has an explanation.
-            eprintln!("Error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
-}
+pub use command::run;
