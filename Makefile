@@ -57,10 +57,12 @@ network-status: ## Show that network: processes, memory, blocks
 chaos: programs ## Inject faults into such a network and audit it; as root (SEED=n REQUESTS=n FAULTS=n)
 	@$(POQ_NETWORK_PROGRAM) chaos
 
-lint: setup ## Check format, spelling and lints
+lint: setup ## Check format, spelling, lints, and licences and sources of dependencies
 	@cargo fmt --all --check
 	@scripts/setup-typos.sh
 	@"$(POQ_CACHE)/typos/bin/typos"
+	@scripts/setup-deny.sh
+	@"$(POQ_CACHE)/deny/bin/cargo-deny" check bans licenses sources
 	@$(CARGO) clippy --release --locked --workspace --all-targets -- -D warnings
 
 minilm: setup
@@ -69,7 +71,7 @@ minilm: setup
 dapp: setup
 	@scripts/setup-dapp.sh
 
-test: lint minilm dapp ## Check format, spelling and lints, run all tests (POQ_QUICK=1: a shorter random walk)
+test: lint minilm dapp ## Check what `lint` does, run all tests (POQ_QUICK=1: a shorter random walk)
 	@$(CARGO) $(if $(shell command -v cargo-nextest),nextest run,test --lib --bins --tests) --release --locked --workspace
 	@$(CARGO) test --release --locked --workspace --doc
 	@scripts/test-monitoring.sh

@@ -21,7 +21,7 @@ pub const DEPTH_KEY: &[u8] = b"poq/depth";
 pub const SALT_SECRET_KEY: &[u8] = b"poq/salt-secret";
 
 /// Key of the off-chain database (persistent) under which `poq-node` keeps its [`Problem`](crate::problem::Problem)s, a SCALE-encoded
-/// list. `poq why --node` reads it.
+/// list. The RPC method `poq_problems` returns the list.
 pub const PROBLEMS_KEY: &[u8] = b"poq/problems";
 
 /// Key of the off-chain database (persistent) under which the driver keeps the SCALE-encoded [`InFlight`] of a worker key.

@@ -1,5 +1,5 @@
-//! What keeps a node from its part. `poq-node` finds problems, its log and metrics show them, and clients read them from its off-chain
-//! database ([`PROBLEMS_KEY`](crate::keys::PROBLEMS_KEY)).
+//! What keeps a node from its part. `poq-node` finds problems; its log and metrics show them, and its RPC method `poq_problems` returns
+//! them. It keeps them in its off-chain database ([`PROBLEMS_KEY`](crate::keys::PROBLEMS_KEY)).
 
 use alloc::string::String;
 use codec::{Decode, DecodeWithMemTracking, Encode};

@@ -79,7 +79,7 @@ fn an_operator_whose_engine_lacks_its_model_is_told() {
     assert_eq!(node.count_lines(&["Mend this", "(unknown_worker)"]), 0);
 
     // Found as soon as it is there.
-    let demo = concat!(env!("CARGO_MANIFEST_DIR"), "/../models/poq-demo-strong.gguf");
+    let demo = concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/poq-demo-strong.gguf");
     fs::copy(demo, models.path().join("poq-demo-strong.gguf")).unwrap();
     node.wait_for_line(&["Mended (model_missing)"]);
 

@@ -48,7 +48,7 @@ impl Node {
 
     /// A node with these options besides those that keep it to itself.
     pub fn start(options: &[&str]) -> Self {
-        let node = harness::Node::temporary(programs::find(PROGRAM).unwrap(), options).unwrap();
+        let node = harness::Node::temporary(PROGRAM, options).unwrap();
         node.start().unwrap();
         node.wait_for_rpc().unwrap();
         Self(node)
@@ -193,17 +193,17 @@ pub fn call(method: &str, params: Value) -> Value {
     json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params})
 }
 
-/// Name of the program.
-const PROGRAM: &str = "poq-node";
+/// The program.
+const PROGRAM: &str = env!("CARGO_BIN_EXE_poq-node");
 
 /// A command of the program, without the caller's engine and models.
 pub fn program() -> Command {
-    programs::command(programs::find(PROGRAM).unwrap())
+    programs::command(PROGRAM)
 }
 
 /// The specification of the chain `local`, raw.
 pub fn local_spec() -> Value {
-    let spec = programs::chain_spec(&programs::find(PROGRAM).unwrap(), "local", true).unwrap();
+    let spec = programs::chain_spec(PROGRAM.as_ref(), "local", true).unwrap();
     serde_json::from_slice(&spec).unwrap()
 }
 

@@ -7,11 +7,11 @@ mod common;
 use common::{free_port, http, wait_for, Node};
 use std::{collections::BTreeSet, net::SocketAddr};
 
-const DASHBOARD: &str = include_str!("../../docker/monitoring/grafana-dashboard.json");
-const ALERTS: &str = include_str!("../../docker/monitoring/alerts.yml");
+const DASHBOARD: &str = include_str!("../../../docker/monitoring/grafana-dashboard.json");
+const ALERTS: &str = include_str!("../../../docker/monitoring/alerts.yml");
 
 /// Where the engine's metrics are declared.
-const ENGINE: &str = include_str!("../../offchain-worker/src/metrics.rs");
+const ENGINE: &str = include_str!("../../../offchain-worker/src/metrics.rs");
 
 /// Words that look like names of metrics of ours or of the SDK.
 fn names(text: &str) -> BTreeSet<&str> {
