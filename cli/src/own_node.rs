@@ -37,7 +37,7 @@ const SOCKET: &str = "control.sock";
 /// The method that answers with the node's problems.
 const PROBLEMS: &str = "poq_problems";
 
-/// How long a socket in the usual place may take to say whose it is. Its node may be stopped.
+/// Longest wait for a control socket in the usual place to say which node it belongs to. The node may be stopped.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Error code of a method that a node does not have, or has for others.
@@ -76,7 +76,7 @@ pub struct OwnNode {
     place: Place,
 }
 
-/// How the node is.
+/// Health of the node.
 pub struct Condition {
     /// Peers, and whether it catches up.
     pub health: SystemHealth,
@@ -130,7 +130,7 @@ impl OwnNode {
         Self { rpc: LegacyRpcMethods::new(client.clone()), client, place }
     }
 
-    /// Where it answers.
+    /// Its address: a path of a socket, or a URL.
     pub fn place(&self) -> &Place {
         &self.place
     }

@@ -44,7 +44,7 @@ impl Address {
     }
 }
 
-/// How a node is run.
+/// Settings of a node.
 #[derive(Clone, Debug)]
 pub struct Setup {
     /// Name in messages.
@@ -123,7 +123,7 @@ impl Setup {
 /// A node. Its process ends with this value, unless it was detached.
 #[derive(Debug)]
 pub struct Node {
-    /// How it is run, from the next start on.
+    /// Its settings, in force from the next start on.
     pub setup: Setup,
     running: Mutex<Running>,
     detached: bool,
@@ -135,7 +135,7 @@ pub struct Node {
 #[derive(Debug, Default)]
 struct Running {
     child: Option<Child>,
-    /// Where its part of the log begins, in bytes.
+    /// Offset in bytes of its part of the log.
     log_begins: u64,
     /// Address of its RPC, once it has said so.
     rpc: Option<SocketAddr>,

@@ -16,18 +16,18 @@ use std::{
 /// So many deaths in a row set a model aside.
 pub const MOST_DEATHS: u32 = 3;
 
-/// How long a model is set aside first. Each further death doubles it.
+/// Pause of a model after its first death. Each further death doubles it.
 pub const FIRST_PAUSE: Duration = Duration::from_secs(30);
 
-/// How long a model is set aside at most.
+/// Longest pause of a model.
 pub const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
 
 /// The deaths of one model since it last did something right.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Deaths {
-    /// How many.
+    /// Number of deaths in a row.
     pub count: u32,
-    /// How it died last, one line.
+    /// Cause of the last death, one line.
     pub last: String,
     /// When it died last, in milliseconds since 1970.
     #[serde(default)]
@@ -35,7 +35,7 @@ pub struct Deaths {
 }
 
 impl Deaths {
-    /// How long after `now_ms` the model is set aside; `None` if it may be tried.
+    /// Rest of the model's pause, from `now_ms`; `None` if it may be tried.
     pub fn set_aside(&self, now_ms: u64) -> Option<Duration> {
         let more = self.count.checked_sub(MOST_DEATHS)?;
         let pause = FIRST_PAUSE.saturating_mul(1 << more.min(16)).min(LONGEST_PAUSE);
@@ -78,7 +78,7 @@ struct State {
 }
 
 impl Aborts {
-    /// What `data` remembers. A file that cannot be read is an empty one.
+    /// The deaths that `data` records. A file that cannot be read counts as empty.
     pub fn open(data: &Path) -> Self {
         let path = data.join("aborts.json");
         let state = Mutex::new(State { deaths: read(&path), saved: true });
@@ -124,7 +124,7 @@ impl Aborts {
         Ok(known)
     }
 
-    /// What is known now: what the file says, unless it lacks what could not be written.
+    /// The deaths known now: those of the file, or of memory if the file could not be written.
     fn current(&self) -> MutexGuard<'_, State> {
         let mut state = self.lock();
         if state.saved {

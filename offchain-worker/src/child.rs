@@ -35,10 +35,10 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-/// How long a child may take until it answers requests.
+/// Longest start of a child: until it answers requests.
 const READY_TIME: Duration = Duration::from_secs(60);
 
-/// How long a child may take to stop before it is killed.
+/// Longest stop of a child; then it is killed.
 const STOP_TIME: Duration = Duration::from_secs(15);
 
 /// A child that lived this long is healthy: the next restart is quick again.
@@ -50,7 +50,7 @@ const LONGEST_DELAY: Duration = Duration::from_secs(30);
 /// Options of the hidden subcommand that runs the engine as a child.
 #[derive(Clone, Debug, PartialEq, Eq, clap::Args)]
 pub struct ChildArgs {
-    /// Where to listen; port 0 takes any free one
+    /// Address to listen at; port 0 takes any free one
     #[arg(long, value_name = "ADDRESS", default_value_t = loopback(0))]
     pub listen: SocketAddr,
 
@@ -58,7 +58,7 @@ pub struct ChildArgs {
     #[arg(long, value_name = "FILE")]
     pub token_file: PathBuf,
 
-    /// What the engine shares with `poq-worker serve`
+    /// Settings that `poq-worker serve` has, too
     #[command(flatten)]
     pub engine: EngineArgs,
 }
@@ -194,7 +194,7 @@ pub async fn supervise(
     }
 }
 
-/// How long to wait before the next start.
+/// Pause before the next start.
 #[derive(Debug, Default)]
 struct Backoff(Option<Duration>);
 

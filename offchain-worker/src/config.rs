@@ -1,4 +1,4 @@
-//! What the engine can be told, in one place for both front ends.
+//! Settings of the engine, in one place for both front ends.
 //!
 //! Every setting can be given as a flag, as an environment variable, or in a TOML file; the first of these that has it
 //! wins, and what none has gets its default. In the file, `[api]` and `[engine]` hold what the flags of the same names
@@ -31,25 +31,25 @@ const MIB: u64 = 1024 * 1024;
 /// Everything the engine needs to run.
 #[derive(Clone, Debug)]
 pub struct EngineConfig {
-    /// Where to listen. Port 0 takes any free port; [`crate::server::serve`] says which.
+    /// Address to listen at. Port 0 takes any free port; [`crate::server::serve`] says which.
     pub listen: SocketAddr,
     /// Whether `listen` may be an address that other machines can reach.
     pub allow_remote: bool,
-    /// What a caller must show.
+    /// Token that a caller must send.
     pub token: Token,
     /// Folder with the models; see [`crate::models`].
     pub models: PathBuf,
     /// Folder with the engine's own state: the job store, the cache of model ids, what died.
     pub data: PathBuf,
-    /// What becomes the process of a model.
+    /// Program that becomes the process of a model.
     pub program: Program,
     /// Servers that do the work for some models.
     pub remotes: Vec<RemoteConfig>,
-    /// How jobs are done.
+    /// Settings of jobs.
     pub settings: Settings,
 }
 
-/// How jobs are done.
+/// Settings of jobs.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Threads of one generator.
@@ -68,21 +68,21 @@ pub struct Settings {
     pub score_precision: Precision,
     /// Bytes that all models in memory may take together.
     pub memory: u64,
-    /// How long one job may run before it fails with `deadline_exceeded`.
+    /// Longest run of one job, after which it fails with `deadline_exceeded`.
     pub job_time: Duration,
-    /// How long the files of a model may take to be read and checked, and then its process to load them.
+    /// Longest time to read and check the files of a model, and again for its process to load them.
     pub load_time: Duration,
     /// Most jobs waiting or running at once, and most other requests; further ones are turned away with 429.
     pub queue_limit: usize,
     /// Largest request body, in bytes.
     pub max_body_bytes: usize,
-    /// How many connections there may be, and how long a request may take to come: its head, and then its body.
+    /// Limits of connections: their number, and the time in which a request's head, and then its body, must arrive.
     pub door: DoorLimits,
-    /// How long a finished job is kept when nobody deletes it.
+    /// Time that a finished job is kept when nobody deletes it.
     pub retention: Duration,
     /// Web origins whose pages may use the API; `*` is every one.
     pub cors_origins: Vec<String>,
-    /// What is set for single generators, by name.
+    /// Settings of single generators, by name.
     pub generators: BTreeMap<String, GeneratorSection>,
 }
 
@@ -125,7 +125,7 @@ impl Settings {
     }
 }
 
-/// What this process may have, in bytes: what the machine has, or less if a container or a service is limited.
+/// Memory of this process, in bytes: the machine's, or less if a container or a service is limited.
 fn machine_memory() -> u64 {
     let machine = rustix::system::sysinfo();
     #[allow(clippy::useless_conversion)] // The fields' width depends on the platform.
@@ -156,11 +156,11 @@ pub enum ConfigError {
     /// A folder cannot be used.
     #[error("{what} folder {}: {error}", path.display())]
     Folder {
-        /// What the folder is for.
+        /// Purpose of the folder.
         what: &'static str,
         /// The folder.
         path: PathBuf,
-        /// What went wrong.
+        /// The cause.
         error: io::Error,
     },
     /// A value is outside its range.
@@ -168,14 +168,14 @@ pub enum ConfigError {
     Range {
         /// The setting, as its flag is called.
         name: &'static str,
-        /// What it was set to.
+        /// The value that was refused.
         value: u64,
         /// The least it may be.
         low: u64,
         /// The most it may be.
         high: u64,
     },
-    /// What is to be a web origin is none.
+    /// A value that should be a web origin is none.
     #[error("--cors-origins: {0:?} is no web origin; give scheme, host and port as browsers send them, for example https://chat.example.org, or *")]
     Origin(String),
     /// The configuration file cannot be read.
@@ -183,7 +183,7 @@ pub enum ConfigError {
     File {
         /// The file.
         path: PathBuf,
-        /// What went wrong.
+        /// The cause.
         error: io::Error,
     },
     /// The configuration file is not what it should be.
@@ -191,7 +191,7 @@ pub enum ConfigError {
     Toml {
         /// The file.
         path: PathBuf,
-        /// What is wrong, and where.
+        /// The fault, and its place.
         error: String,
     },
 }
@@ -316,7 +316,7 @@ pub struct EngineArgs {
 #[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ApiArgs {
-    /// Where to listen [default: 127.0.0.1:9955]
+    /// Address to listen at [default: 127.0.0.1:9955]
     #[arg(long, value_name = "ADDRESS", env = "POQ_LISTEN")]
     pub listen: Option<SocketAddr>,
 
@@ -336,7 +336,7 @@ pub struct ApiArgs {
     pub cors_origins: Vec<String>,
 }
 
-/// What is set for one generator: the file's `[generator."NAME"]`.
+/// Settings of one generator: the file's `[generator."NAME"]`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct GeneratorSection {
@@ -588,7 +588,7 @@ pub struct Configured {
     pub engine: EngineArgs,
     /// Servers that do the work for some models.
     pub remotes: Vec<RemoteConfig>,
-    /// How jobs are done.
+    /// Settings of jobs.
     pub settings: Settings,
 }
 

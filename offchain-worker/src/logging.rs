@@ -1,12 +1,12 @@
-//! Where log lines go.
+//! Logging.
 
 use std::io::IsTerminal as _;
 use tracing_subscriber::EnvFilter;
 
-/// What a server logs unless `POQ_LOG` says otherwise: its own doings, and of llama.cpp only errors.
+/// Filter of a server's log unless `POQ_LOG` is set: its own doings, and of llama.cpp only errors.
 pub const SERVER_FILTER: &str = "info,llama-cpp-2=error";
 
-/// What a command for people logs unless `POQ_LOG` says otherwise: its output says the rest.
+/// Filter of the log of a command for people unless `POQ_LOG` is set: its output says the rest.
 pub const COMMAND_FILTER: &str = "error,llama-cpp-2=off";
 
 /// Sends the engine's log to stderr. `POQ_LOG` filters it (the syntax of `RUST_LOG`), `default_filter` if it is

@@ -1,4 +1,4 @@
-//! What the engine counts, as Prometheus reads it. Every name is declared once, here.
+//! Metrics of the engine, for Prometheus. Every name is declared once, here.
 //!
 //! Rates come from counters: `rate(poq_generated_tokens_total[1m])` is tokens per second. Seconds and bytes are what
 //! the names say. Labels take few values: routes, not paths; names of models that are on the disk; fixed words.
@@ -48,7 +48,7 @@ pub struct Metrics {
     errors: IntCounterVec,
 }
 
-/// What a piece of work is, as a label.
+/// Kind of a piece of work, as a label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WorkKind {
     /// An answer.
@@ -160,7 +160,7 @@ impl Metrics {
         Ok(String::from_utf8_lossy(&text).into_owned())
     }
 
-    /// How many jobs wait and how many are handed out, as of now.
+    /// Numbers of jobs that wait and that are handed out, as of now.
     pub fn set_jobs(&self, (waiting, running): (usize, usize)) {
         self.jobs.with_label_values(&["waiting"]).set(signed(waiting as u64));
         self.jobs.with_label_values(&["running"]).set(signed(running as u64));

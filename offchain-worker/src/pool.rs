@@ -348,7 +348,7 @@ impl Pool {
         Ok(self.acquire(Caller::Direct, id, entry.kind).await?.model.runner.facts.clone())
     }
 
-    /// Where the model stands.
+    /// State of the model.
     pub fn presence(&self, id: &str) -> Presence {
         if let Some(aside) = self.aborts.set_aside(id) {
             return Presence::SetAside(aside.in_words());
@@ -368,7 +368,7 @@ impl Pool {
         self.lock().sizes.contains_key(id)
     }
 
-    /// What is wrong with the chat template of a generator, if it is not replaced by the configuration.
+    /// Fault of a generator's chat template, if the configuration does not replace the template.
     pub fn template_fault(&self, entry: &Entry) -> Option<String> {
         let replaced = matches!(self.settings.chat_template_of(&entry.name), Ok(Some(_)));
         entry.template_fault.clone().filter(|_| !replaced)

@@ -85,7 +85,7 @@ struct Active {
 /// A job's status and, while it is unfinished, something to wait on.
 #[derive(Debug)]
 pub struct Ticket {
-    /// Where the job stands.
+    /// State of the job.
     pub status: JobStatus,
     /// Closed when the job is finished or deleted; `None` if nothing more will happen.
     pub unfinished: Option<watch::Receiver<()>>,
@@ -179,7 +179,7 @@ impl Queue {
         }
     }
 
-    /// Where the job stands; `None` if it is not known.
+    /// State of the job; `None` if it is not known.
     pub fn ticket(&self, id: JobId) -> io::Result<Option<Ticket>> {
         let state = self.lock();
         let record = match state.active.get(&id) {

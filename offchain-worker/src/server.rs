@@ -58,7 +58,7 @@ pub enum EngineError {
     Listen {
         /// The address.
         address: SocketAddr,
-        /// What went wrong.
+        /// The cause.
         error: io::Error,
     },
     /// The job store cannot be used.
@@ -66,7 +66,7 @@ pub enum EngineError {
     Store {
         /// The store's folder.
         path: PathBuf,
-        /// What went wrong.
+        /// The cause.
         error: io::Error,
     },
     /// The file that keeps a second engine out cannot be used.
@@ -74,7 +74,7 @@ pub enum EngineError {
     Lock {
         /// The file.
         path: PathBuf,
-        /// What went wrong.
+        /// The cause.
         error: io::Error,
     },
     /// The counters cannot be made.

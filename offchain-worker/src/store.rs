@@ -33,7 +33,7 @@ pub struct Record {
     /// The job's deadline, in milliseconds since 1970: its result is of no use afterwards.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline_ms: Option<u64>,
-    /// Where it stands.
+    /// Its state.
     pub state: JobState,
 }
 

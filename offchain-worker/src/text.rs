@@ -19,7 +19,7 @@ pub struct Text {
     /// Bytes of a character that is not complete yet.
     pending: Vec<u8>,
     text: String,
-    /// How much of `text` was given out in pieces.
+    /// Bytes of `text` that were given out in pieces.
     shown: usize,
     stop: Vec<String>,
     most_bytes: usize,

@@ -26,7 +26,7 @@ pub enum TokenError {
     File {
         /// The file.
         path: PathBuf,
-        /// What went wrong.
+        /// The cause.
         error: io::Error,
     },
     /// The file holds no token.

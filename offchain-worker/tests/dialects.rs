@@ -1,4 +1,4 @@
-//! What clients of other servers' APIs send, and how they are refused: in the form of their API, short, with the field's name.
+//! Requests of other servers' clients, and their refusals: in the form of their API, short, with the field's name.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
 mod common;
@@ -280,7 +280,7 @@ async fn a_bi_encoder_makes_vectors_as_openai_has_them() {
     engine.stop().await;
 }
 
-/// What a browser asks before it lets a page of `origin` send a request.
+/// The request that a browser sends before it lets a page of `origin` send its own.
 async fn preflight(client: &Client, origin: &str) -> reqwest::Response {
     let request = client.http.request(Method::OPTIONS, format!("{}/v1/chat/completions", client.base));
     request

@@ -41,7 +41,7 @@ fn ids(folder: &std::path::Path) -> [String; 2] {
     ["poq-demo-strong", "poq-demo-weak"].map(|name| shelf.named(name).unwrap().id.clone().unwrap())
 }
 
-/// What the model takes of the memory.
+/// Memory of the model.
 async fn bytes_of(folder: &std::path::Path, model: &str) -> u64 {
     let pool = pool(folder, Settings::default());
     pool.generate(&ask(model, "Hello"), None).await.unwrap();

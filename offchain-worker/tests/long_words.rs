@@ -40,7 +40,7 @@ const PRE_TOKENIZERS: [&str; 14] = [
     "gpt-2",
 ];
 
-/// Where the bytes of the value of `key` begin, behind its type.
+/// Offset of the value of `key`, behind its type.
 fn value_of(gguf: &[u8], key: &str) -> usize {
     let place = gguf.windows(key.len()).position(|window| window == key.as_bytes()).unwrap();
     place + key.len() + 4

@@ -34,7 +34,7 @@ const TOKEN: &str = "hf_secret-of-the-test";
 /// The commit of every revision of every repository.
 const COMMIT: &str = "c0ffeec0ffeec0ffeec0ffeec0ffeec0ffeec0ff";
 
-/// What the server does with the next request for a file's content.
+/// The server's reaction to the next request for a file's content.
 enum Plan {
     /// Sends so many bytes and cuts the connection.
     Cut(usize),
@@ -90,7 +90,7 @@ impl Server {
         self.site.lock().unwrap().plans = plans.into_iter().collect();
     }
 
-    /// What was sent since the last time.
+    /// Requests since the last call.
     fn sent(&self) -> Vec<(usize, usize)> {
         std::mem::take(&mut self.site.lock().unwrap().sent)
     }
@@ -705,7 +705,7 @@ fn an_evaluator_keeps_its_manifest_and_one_in_the_store_gets_one() {
     assert!(world.fails(&["add", bare.to_str().unwrap()]).contains("neither a poq.json nor an .onnx"));
 }
 
-/// What a command leaves that is ended by Ctrl-C goes with the next one; what another one works on stays.
+/// Remains of a command that Ctrl-C ended go with the next command; those that another command works on stay.
 #[test]
 fn what_was_left_half_made_is_cleared_away() {
     let world = World::new();

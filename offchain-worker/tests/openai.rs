@@ -1,4 +1,4 @@
-//! What clients of OpenAI's API and of rerank servers send, with the real models behind it.
+//! Requests of clients of OpenAI's API and of rerank servers, with the real models behind it.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
 mod common;

@@ -69,7 +69,7 @@ async fn abort_while_working(pool: &Arc<Pool>, model: &str, seed: u32) -> Unfini
     working.await.unwrap().unwrap_err()
 }
 
-/// How often the model died in a row, as the engine's file says it.
+/// Deaths of the model in a row, from the engine's file.
 fn deaths(folder: &Path, model: &str) -> u64 {
     let json = fs::read(folder.join("aborts.json")).unwrap_or_else(|_| b"{}".to_vec());
     serde_json::from_slice::<serde_json::Value>(&json).unwrap()[model]["count"].as_u64().unwrap_or(0)
@@ -259,7 +259,7 @@ async fn all_who_wait_hear_of_a_death_and_it_counts_once() {
     pool.generate(&ask(&model, "Are you there?"), None).await.unwrap();
 }
 
-/// Who waited for a model that died and has not heard of it yet is no user of the one that was loaded in its place.
+/// A caller that waits for a model that died, and has not heard of it yet, does not use the one that was loaded in its place.
 #[tokio::test]
 async fn a_late_mourner_takes_nothing_from_the_next_model() {
     let folder = folder_with_models();

@@ -152,7 +152,7 @@ fn events(chunks: Vec<Vec<u8>>, rest: Rest) -> Response {
     ([(header::CONTENT_TYPE, "text/event-stream")], body).into_response()
 }
 
-/// How a stream goes on.
+/// Continuation of a stream.
 enum Rest {
     Ends,
     Breaks,

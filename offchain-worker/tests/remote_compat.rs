@@ -21,7 +21,7 @@ use std::{
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 
-/// How long a server may take to start, in half seconds.
+/// Longest start of a server, in half seconds.
 const PATIENCE: usize = 600;
 
 fn cache() -> PathBuf {

@@ -110,7 +110,7 @@ fn arguments(folder: &Path, data: &Path, more: &[&str]) -> Vec<String> {
         .collect()
 }
 
-/// Where the engine listens, from its log; the rest of the log goes to the test's own output.
+/// Address of the engine, from its log; the rest of the log goes to the test's own output.
 fn address_in_log(child: &mut Child) -> SocketAddr {
     let log = BufReader::new(child.stderr.take().unwrap());
     let (found, address) = mpsc::channel();
@@ -199,7 +199,7 @@ async fn put_until_gone(client: Client, first: u32, jobs: Vec<Job>) -> Vec<u32> 
     taken
 }
 
-/// What was finished stays as it is, and whatever was taken is known under its id.
+/// Finished jobs stay as they are, and each job that was taken is known under its id.
 async fn see_that_all_are_known(
     client: &Client,
     jobs: &Jobs,
@@ -302,7 +302,7 @@ async fn metrics(client: &Client) -> String {
     request.send().await.unwrap().text().await.unwrap()
 }
 
-/// What a chat gets when its model or its time fails: the status that clients of OpenAI's API know, and a reason.
+/// Answers to a chat whose model or time fails: the status that clients of OpenAI's API know, and a reason.
 #[tokio::test]
 async fn a_chat_hears_why_it_got_no_answer() {
     let folder = folder_with_models();
@@ -546,7 +546,7 @@ fn fill(disk: &Path) -> PathBuf {
     path
 }
 
-/// What the file of job number `n` says of its state.
+/// State of job number `n` in its file.
 fn state_on_disk(jobs: &Path, n: u32) -> String {
     let json = fs::read(jobs.join(format!("{}.json", job_id(n)))).unwrap();
     let record: serde_json::Value = serde_json::from_slice(&json).unwrap();

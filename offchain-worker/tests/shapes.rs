@@ -18,7 +18,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// What 32-bit floats leave: sums in another order.
+/// Error of 32-bit floats whose sums are taken in another order.
 const TOLERANCE: f64 = 1e-4;
 
 /// Cross-encoders that ONNX Runtime runs.

@@ -1,5 +1,5 @@
-//! What keeps a node from its part. `poq-node` finds problems; its log and metrics show them, and its RPC method `poq_problems` returns
-//! them. It keeps them in its off-chain database ([`PROBLEMS_KEY`](crate::keys::PROBLEMS_KEY)).
+//! Problems that keep a node from its part. `poq-node` finds them; its log and metrics show them, and its RPC method `poq_problems`
+//! returns them. It keeps them in its off-chain database ([`PROBLEMS_KEY`](crate::keys::PROBLEMS_KEY)).
 
 use alloc::string::String;
 use codec::{Decode, DecodeWithMemTracking, Encode};
@@ -40,9 +40,9 @@ pub struct Problem {
     pub severity: Severity,
     /// The operator, worker key (both as SS58 addresses), file or URL that the problem is about; empty if it is the node.
     pub subject: String,
-    /// What is wrong, without a full stop.
+    /// The fault, without a full stop.
     pub what: String,
-    /// What to do, without a full stop; commands stand in backquotes.
+    /// The remedy, without a full stop; commands stand in backquotes.
     pub remedy: String,
 }
 

@@ -71,7 +71,7 @@ pub enum Error {
         /// Number of the block with the proof.
         block: u32,
     },
-    /// What the node said makes no receipt that holds.
+    /// The node's answers make no receipt that verifies.
     #[error("the node's proof does not hold: {0}")]
     Invalid(#[from] Invalid),
 }

@@ -25,7 +25,7 @@ pub enum Invalid {
     NotFinal {
         /// Number of the block.
         block: u32,
-        /// What is wrong with its justification.
+        /// Fault of its justification.
         why: &'static str,
     },
     /// The blocks of the receipt are not in ascending order.

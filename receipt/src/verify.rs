@@ -13,7 +13,7 @@ use subxt::{ext::scale_decode::DecodeAsType, metadata::Metadata};
 /// Version of the pallet's storage that this program reads.
 pub(crate) const STORAGE_VERSION: u16 = 3;
 
-/// What a receipt proves.
+/// Facts that a receipt proves.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Verified {
     /// Number of the request.

@@ -1,4 +1,4 @@
-//! How each pallet is set up.
+//! Settings of each pallet.
 
 use crate::{
     currency::{EXISTENTIAL_DEPOSIT, MICRO_POQ, MILLI_POQ, POQ},
@@ -209,7 +209,7 @@ impl pallet_balances::Config for Runtime {
 parameter_types! {
     /// Fees neither rise nor fall at this fullness of blocks.
     pub const TargetBlockFullness: Perquintill = Perquintill::from_percent(25);
-    /// How fast fees follow the fullness.
+    /// Speed at which fees follow the fullness.
     pub AdjustmentVariable: Multiplier = Multiplier::saturating_from_rational(75, 1_000_000);
     /// Fees never fall below their base.
     pub MinimumMultiplier: Multiplier = Multiplier::saturating_from_integer(1);

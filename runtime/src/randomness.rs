@@ -1,9 +1,9 @@
 //! Seeds of draws: the VRF output of the parent block.
 //!
-//! What it is good for. In block `n` the seed is made of the VRF output that the author of block `n - 1` showed; nobody
+//! Purpose. In block `n` the seed is made of the VRF output that the author of block `n - 1` showed; nobody
 //! else could compute it before block `n - 1` was made, so it counts for whatever was committed before that block.
 //!
-//! What it is not good for. The author of block `n - 1` could compute its own output since the epoch's randomness was
+//! Limits. The author of block `n - 1` could compute its own output since the epoch's randomness was
 //! settled, and may drop its block (losing the slot) if it does not like the draw. One who is both a block author and a
 //! party to a request has that much influence, and no more.
 

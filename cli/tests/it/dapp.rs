@@ -1,4 +1,4 @@
-//! What a dApp sees: the TypeScript examples, type-checked against a real node and run by Node.js.
+//! The TypeScript examples, type-checked against a real node and run by Node.js.
 
 use crate::common::{self, amount, parse, register_hasty_generator, text, total, wait_for, Node};
 use serde_json::Value;

@@ -1,4 +1,4 @@
-//! How a node that starts no engine is told of one: what an operator of any Substrate node does.
+//! A node that starts no engine is told of one, as operators of other Substrate nodes do.
 
 use crate::common::{parse, text, Node};
 use harness::{programs::write_secret, Engine};

@@ -1,4 +1,4 @@
-//! What every node asks of a runtime. Nothing here is particular to the pallet, but it cannot do without two of them:
+//! The runtime APIs that every node needs. Nothing here is particular to the pallet, but it cannot do without two of them:
 //! `OffchainWorkerApi` runs the driver, and `RuntimeViewFunction` answers clients.
 
 extern crate alloc;

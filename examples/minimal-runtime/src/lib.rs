@@ -110,7 +110,7 @@ impl Randomness<Option<H256>, u32> for ParentHash {
 // [transactions]
 pallet_proof_of_quality::impl_create_signed_transaction!(Runtime, RuntimeCall, Transaction, extension);
 
-/// What a transaction carries besides its call; without a tip.
+/// The extensions of a transaction: what it carries besides its call, without a tip.
 pub fn extension(era: generic::Era, nonce: u32) -> TxExtension {
     let versions = (CheckSpecVersion::new(), CheckTxVersion::new(), CheckGenesis::new());
     let fees = ReportTags::from(SkipCheckIfFeeless::from(ChargeTransactionPayment::from(0)));

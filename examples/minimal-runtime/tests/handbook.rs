@@ -36,7 +36,7 @@ fn blocks(handbook: &str) -> Vec<Block> {
     blocks
 }
 
-/// What stands in `file` between `// [name]` and `// [end]`, moved to the left edge.
+/// The lines of `file` between `// [name]` and `// [end]`, moved to the left edge.
 fn region(file: &str, name: &str) -> String {
     let text = read(file);
     let begin = format!("// [{name}]");

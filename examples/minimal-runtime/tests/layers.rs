@@ -1,4 +1,4 @@
-//! Who may use whom: node -> runtime -> pallet -> primitives <- engine. And this example uses nothing but the pallet.
+//! Dependencies between rooms go one way: node -> runtime -> pallet -> primitives <- engine. And this example uses nothing but the pallet.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use serde_json::Value;

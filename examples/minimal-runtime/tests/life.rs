@@ -1,4 +1,4 @@
-//! What a chain gets by embedding the pallet: a question is asked, answered by real models, scored, and paid for.
+//! A chain with the pallet: a question is asked, answered by real models, scored, and paid for.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod common;
@@ -25,7 +25,7 @@ const REQUESTER: &str = "//Alice";
 const GENERATORS: [&str; 2] = ["poq-demo-strong", "poq-demo-weak"];
 const EVALUATOR: &str = "poq-demo-evaluator";
 
-/// What each operator serves: two inference nodes, three quality validators.
+/// The model that each operator serves: two inference nodes, three quality validators.
 const SERVES: [&str; 5] = ["poq-demo-strong", "poq-demo-weak", EVALUATOR, EVALUATOR, EVALUATOR];
 
 fn operator(n: usize) -> String {
@@ -132,7 +132,7 @@ fn assert_nothing_lost(chain: &mut Chain, before: u128, events: &[RuntimeEvent],
     });
 }
 
-/// What an event says was paid for a transaction. Only the requester pays any.
+/// The fee of a transaction, from its event. Only the requester pays any.
 fn transaction_fee(event: &RuntimeEvent) -> u128 {
     let RuntimeEvent::TransactionPayment(pallet_transaction_payment::Event::TransactionFeePaid {
         who,

@@ -1,4 +1,4 @@
-//! What must not start does not, and says why in one line.
+//! A node that must not start says why, in one line.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "these are tests")]
 

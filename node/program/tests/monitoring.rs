@@ -10,7 +10,7 @@ use std::{collections::BTreeSet, net::SocketAddr};
 const DASHBOARD: &str = include_str!("../../../docker/monitoring/grafana-dashboard.json");
 const ALERTS: &str = include_str!("../../../docker/monitoring/alerts.yml");
 
-/// Where the engine's metrics are declared.
+/// The file that declares the engine's metrics.
 const ENGINE: &str = include_str!("../../../offchain-worker/src/metrics.rs");
 
 /// Words that look like names of metrics of ours or of the SDK.
@@ -21,7 +21,7 @@ fn names(text: &str) -> BTreeSet<&str> {
     words.filter(|word| word.starts_with("poq_") || word.starts_with("substrate_")).collect()
 }
 
-/// What the dashboard asks for: its queries, not its titles.
+/// The queries of the dashboard.
 fn queries() -> String {
     let dashboard: serde_json::Value = serde_json::from_str(DASHBOARD).unwrap();
     let panels = dashboard["panels"].as_array().unwrap();

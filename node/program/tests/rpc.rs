@@ -1,4 +1,4 @@
-//! Who may call a node, over both transports, and that each of its RPC options does what it says.
+//! Access to a node's RPC over both transports, and the effect of each RPC option.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "these are tests")]
 
@@ -15,7 +15,7 @@ use std::{
 /// A page of nobody that the operator knows.
 const EVIL: &str = "https://evil.example";
 
-/// What a stranger would do to a node, one of each kind: read the engine's token, name another engine, insert and make keys, choose
+/// Unsafe calls, one of each kind: read the engine's token, name another engine, insert and make keys, choose
 /// peers, change the log, read where the node is weak.
 fn commands() -> [(&'static str, Value); 7] {
     let engine = format!("0x{}", hex(ENGINE_ENDPOINT_KEY));

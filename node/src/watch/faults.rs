@@ -263,7 +263,7 @@ impl Fault {
         }
     }
 
-    /// What is wrong.
+    /// The fault, in words.
     pub fn what(&self) -> String {
         match self {
             Self::NoSessionKey(key) => format!(
@@ -330,7 +330,7 @@ impl Fault {
         }
     }
 
-    /// What to do.
+    /// The remedy, in words.
     fn remedy(&self, place: &Place) -> String {
         let Place { options, models, .. } = place;
         match self {
@@ -414,7 +414,7 @@ pub struct Board {
     looks: BTreeMap<Fault, u32>,
 }
 
-/// What changed on the board.
+/// Changes of the board.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Change {
     /// Faults to log now.

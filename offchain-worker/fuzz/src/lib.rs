@@ -1,4 +1,4 @@
-//! What is tried on arbitrary bytes: one function for each parser of bytes that come from elsewhere. Each ends quietly,
+//! Fuzzed functions, tried on arbitrary bytes: one function for each parser of bytes that come from elsewhere. Each ends quietly,
 //! or panics because the parser did, or because what it says of itself does not hold.
 //!
 //! The fuzz targets are made of these, and so is the test `fuzz_smoke` of the engine.
@@ -160,7 +160,7 @@ fn grown<'a>(stop: &[String], most: usize, parts: impl Iterator<Item = &'a [u8]>
     (pieces, ended)
 }
 
-/// Where a model comes from, as people write it.
+/// Source of a model, as people write it.
 pub fn source(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     match text.parse::<Source>() {

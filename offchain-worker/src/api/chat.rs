@@ -382,7 +382,7 @@ pub async fn complete(
     Ok(Sse::new(events).keep_alive(heartbeats).into_response())
 }
 
-/// How long the head of a stream may wait for the first piece of text. The error is what is known of the work before it begins.
+/// Longest wait of the head of a stream for the first piece of text. The error is what is known of the work before it begins.
 fn patience_with(engine: &ApiState, work: &Generation) -> Result<Duration, Unfinished> {
     let pool = engine.backends.pool();
     pool.check_prompt(work)?;

@@ -25,7 +25,7 @@ pub struct EmbeddingsRequest {
     /// A text, or 1 to 2048 texts. Lists of token ids are refused.
     #[schema(example = json!(["What is the capital of France?"]))]
     pub input: Texts,
-    /// How a vector is written (default: `float`).
+    /// Encoding of a vector (default: `float`).
     pub encoding_format: Option<EncodingFormat>,
     /// Numbers of a vector: only as many as the model gives.
     #[serde(default, deserialize_with = "whole")]
@@ -33,7 +33,7 @@ pub struct EmbeddingsRequest {
     pub dimensions: Option<u32>,
 }
 
-/// How a vector is written.
+/// Encoding of a vector.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum EncodingFormat {

@@ -79,7 +79,7 @@ pub async fn put_job(
     Ok((status, Json(ticket.status)).into_response())
 }
 
-/// Where a job stands.
+/// State of a job.
 #[utoipa::path(
     get,
     path = "/v1/jobs/{id}",

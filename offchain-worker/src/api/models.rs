@@ -191,7 +191,7 @@ impl Model {
         }
     }
 
-    /// What is known of it. The first time this reads its files.
+    /// Its description. The first call reads its files.
     pub(super) fn usability(&self, backends: &Backends) -> Usability {
         let entry = match self {
             Self::Here(entry) => entry,

@@ -66,13 +66,13 @@ pub struct Pair {
     pub question: String,
     /// The answer.
     pub answer: String,
-    /// What it is worth, 0 to 1.
+    /// Its value, 0 to 1.
     pub value: f64,
     /// Whether it counts as good.
     pub good: bool,
 }
 
-/// What is read from a file.
+/// Content of a file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Data {
     /// The pairs, in their order.
@@ -81,10 +81,10 @@ pub struct Data {
     pub graded: bool,
 }
 
-/// How values are understood.
+/// Meaning of values.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Meaning {
-    /// What becomes 0 and 1; without it, the lowest and the highest value that there are.
+    /// The values that become 0 and 1; without them, the lowest and the highest of the file.
     pub range: Option<Range>,
     /// Answers with a value above this are good; without it, those above the mean. (The median would leave nothing
     /// above it where more than half of the values are the highest one.)

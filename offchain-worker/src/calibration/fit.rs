@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 /// Parts that the questions are dealt into by [`held_out`].
 pub const FOLDS: usize = 5;
 
-/// How much a steep map costs, per pair: half of this times the square of the slope, with numbers in units of their
+/// Penalty of a steep map, per pair: half of this times the square of the slope, with numbers in units of their
 /// standard deviation. Values that numbers separate without fault would ask for an endless slope; where the two kinds
 /// overlap, it moves the slope by a thousandth or less.
 const RIDGE: f64 = 1e-5;

@@ -1,4 +1,4 @@
-//! How well an evaluator's numbers fit what people think of answers, and the map from number to score that fits
+//! Agreement of an evaluator's numbers with people's judgements of answers, and the map from number to score that fits
 //! best.
 //!
 //! Whatever is said of a fit is measured on questions that had no part in it: see [`fit::held_out`].

@@ -21,7 +21,7 @@ const STEPS: usize = 20;
 /// Dots of a scatter plot at most: more make a file that no viewer opens, and a plot that shows no more.
 const MAX_DOTS: usize = 5_000;
 
-/// What is drawn. All lists are of one length.
+/// Data of the plots. All lists have one length.
 #[derive(Clone, Copy, Debug)]
 pub struct Picture<'a> {
     /// The evaluator's name.
@@ -30,7 +30,7 @@ pub struct Picture<'a> {
     pub before: &'a [f64],
     /// Scores by the new map, 0 to 1, of pairs that had no part in it.
     pub after: &'a [f64],
-    /// What the answers are worth, 0 to 1.
+    /// Values of the answers, 0 to 1.
     pub values: &'a [f64],
     /// Which of them are good.
     pub good: &'a [bool],
@@ -136,7 +136,7 @@ fn reliability_diagram(picture: Picture<'_>, area: &Area<'_>) -> Result<(), Box<
     Ok(())
 }
 
-/// How the scores of good and of bad answers are spread.
+/// Distributions of the scores of good and of bad answers.
 fn distributions(picture: Picture<'_>, area: &Area<'_>) -> Result<(), Box<dyn std::error::Error>> {
     let shares = |kind: bool| {
         let of_kind = picture.after.iter().zip(picture.good).filter(|(_, good)| **good == kind);

@@ -1,4 +1,4 @@
-//! How well numbers agree with values: the usual statistics.
+//! Statistics of agreement between numbers and values.
 //!
 //! Slices that belong together are of one length; what goes beyond the shorter one is not looked at.
 

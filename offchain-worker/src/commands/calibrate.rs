@@ -47,7 +47,7 @@ Examples:
   poq-worker calibrate --evaluator poq-demo-evaluator --data pairs.jsonl --plot calibration.svg
   poq-worker calibrate --evaluator ./my-evaluator --data graded.jsonl --range 1..5 --write";
 
-/// What `poq-worker calibrate` is told.
+/// Arguments of `poq-worker calibrate`.
 #[derive(Args)]
 #[command(after_help = HELP)]
 pub struct CalibrateArgs {
@@ -184,7 +184,7 @@ fn score_all(evaluator: &Evaluator, data: &Data) -> anyhow::Result<Vec<f64>> {
     Ok(numbers.into_iter().map(|(_, number)| number).collect())
 }
 
-/// How well numbers agree with values.
+/// Agreement of numbers with values.
 struct Agreement {
     pearson: Option<f64>,
     spearman: Option<f64>,
@@ -205,7 +205,7 @@ impl Agreement {
     }
 }
 
-/// What comes of a calibration.
+/// Result of a calibration.
 struct Report {
     name: String,
     /// The new manifest, and the ids of the old one and of this.

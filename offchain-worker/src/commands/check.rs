@@ -76,7 +76,7 @@ fn print(findings: &[Finding]) -> anyhow::Result<()> {
     print_line(table.trim_fmt())
 }
 
-/// What the models need around them.
+/// Requirements of the models.
 fn surroundings(bench: &Bench) -> Vec<Finding> {
     let engine = &bench.configured.engine;
     let api = &bench.configured.api;

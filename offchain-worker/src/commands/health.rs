@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Options of `poq-worker health`.
 #[derive(clap::Args)]
 pub struct HealthArgs {
-    /// Where the engine listens [default: 127.0.0.1:9955]
+    /// Address of the engine [default: 127.0.0.1:9955]
     #[arg(long, value_name = "ADDRESS", env = "POQ_LISTEN")]
     listen: Option<SocketAddr>,
 
@@ -56,7 +56,7 @@ fn ask(url: &str) -> anyhow::Result<Health> {
     serde_json::from_str(&body).context("what answers there is no engine of this version")
 }
 
-/// Where to reach who listens at `address`: an engine that listens everywhere is here, too.
+/// Address at which an engine that listens at `address` is reached: one that listens everywhere is reached at loopback.
 fn reachable(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),

@@ -1,4 +1,4 @@
-//! What the program can be told to do, one file each.
+//! Commands of the program, one file each.
 
 pub mod calibrate;
 pub mod check;
@@ -31,7 +31,7 @@ pub struct Bench {
     pub configured: Configured,
     /// The files of the models.
     pub shelf: Arc<Shelf>,
-    /// Who does the work.
+    /// The one who does the work.
     pub backends: Backends,
 }
 

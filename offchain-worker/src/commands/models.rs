@@ -27,7 +27,7 @@ use std::{
 /// Digits of an id that a table shows.
 const SHORT_ID: usize = 12;
 
-/// What `poq-worker models` is told.
+/// Arguments of `poq-worker models`.
 #[derive(Args)]
 pub struct ModelsArgs {
     #[command(subcommand)]
@@ -75,7 +75,7 @@ Examples:
   poq-worker models add hf:owner/cross-encoder/onnx/model.onnx --name judge
   poq-worker models add https://example.org/model.gguf --name answerer";
 
-/// Where the store is.
+/// Place of the store.
 #[derive(Args)]
 struct StoreArgs {
     /// Folder with the models [default: ~/.local/share/proof-of-quality/models]
@@ -93,7 +93,7 @@ struct StoreArgs {
 
 #[derive(Args)]
 struct AddArgs {
-    /// Where the models come from; see below
+    /// Sources of the models; see below
     #[arg(value_name = "SOURCE", required = true)]
     sources: Vec<Source>,
 
@@ -105,7 +105,7 @@ struct AddArgs {
     #[arg(long, value_name = "HEX", value_parser = parse_sha256)]
     sha256: Option<String>,
 
-    /// What an evaluator's network is [default: what its config.json or modules.json says]
+    /// Shape of an evaluator's network [default: what its config.json or modules.json says]
     #[arg(long, value_enum)]
     kind: Option<KindArg>,
 
@@ -130,7 +130,7 @@ struct AddArgs {
     store: StoreArgs,
 }
 
-/// What an evaluator's network is.
+/// Shape of an evaluator's network.
 #[derive(Clone, Copy, ValueEnum)]
 enum KindArg {
     /// Question and answer go in together, a score comes out

@@ -28,7 +28,7 @@ use std::{fs::File, io, io::Read as _, path::Path};
 
 pub use crate::work::FULL_SCORE;
 
-/// How an evaluator is run. Of these only the precision takes part in a score of a pair that is scored alone.
+/// Settings of an evaluator. Of these only the precision takes part in a score of a pair that is scored alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct EvaluatorOptions {
     /// Threads of one run of an ONNX network, at least 1.

@@ -45,7 +45,7 @@ pub struct Batcher<'a> {
     running: Vec<Running>,
 }
 
-/// What is known of an answer before it is waiting: its prompt, and the reader that holds it to its form.
+/// An answer before it waits for its turn: its prompt, and the reader that holds it to its form.
 #[derive(Debug)]
 pub struct Plan {
     prompt: Prompt,

@@ -26,7 +26,7 @@ pub fn more_than(text: &str, most: usize, mut count: impl FnMut(&str) -> usize) 
     None
 }
 
-/// Where the first slice of `text` ends: before a blank if there is one, else at a character.
+/// End of the first slice of `text`: before a blank if there is one, else at a character.
 fn end_of_slice(text: &str) -> usize {
     if text.len() <= SLICE {
         return text.len();

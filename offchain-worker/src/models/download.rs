@@ -1,6 +1,6 @@
 //! Downloads, from any web server and from the hub: with a progress bar, and resumed where they broke off.
 //!
-//! What has come lies in `NAME.part`. Beside it `NAME.part.json` holds the server's mark of that version of the
+//! The part that has arrived lies in `NAME.part`. Beside it `NAME.part.json` holds the server's mark of that version of the
 //! file (its ETag, or else when it was changed), so that parts of two versions are never put together: a
 //! further request asks for the rest only if the mark still holds (`If-Range`, RFC 9110). A file that is known by its
 //! hash beforehand needs no mark.
@@ -270,7 +270,7 @@ impl Transfer<'_> {
         files::remove_durably(&mark_of(self.path)).map_err(|error| self.unwritable(error))
     }
 
-    /// What is known of the file that came in part; `None` if nothing shows which version it was.
+    /// Record of the file that came in part; `None` if nothing shows which version it was.
     fn known(&self) -> Option<Known> {
         if self.order.pinned {
             return Some(Known { version: None, bytes: self.order.bytes });

@@ -102,7 +102,7 @@ impl Classes {
     }
 }
 
-/// What a causal model is asked.
+/// Prompt of a causal model.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Judge {

@@ -100,7 +100,7 @@ struct Found {
     path: PathBuf,
     /// Files of a generator, in order.
     parts: Vec<PathBuf>,
-    /// What is missing of an evaluator or of a generator in parts, in words.
+    /// Files that an evaluator, or a generator in parts, lacks, in words.
     lacks: Option<String>,
 }
 

@@ -1,4 +1,4 @@
-//! What can be said about a server elsewhere: one `[[remote]]` table of a TOML file.
+//! Settings of a server elsewhere: one `[[remote]]` table of a TOML file.
 
 use super::RemoteError;
 use crate::models::manifest::{is_sha256, Calibration};
@@ -15,16 +15,16 @@ const MAX_TOKEN_BYTES: u64 = 8192;
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RemoteConfig {
-    /// How logs and metrics call it: 1 to 64 of `A-Z a-z 0-9 . _ -`.
+    /// Name in logs and metrics: 1 to 64 of `A-Z a-z 0-9 . _ -`.
     pub name: String,
-    /// What it speaks.
+    /// Its API.
     pub kind: RemoteKind,
-    /// Where it is, `http` or `https`. For `openai` with the version (`http://127.0.0.1:8000/v1`), for `rerank`
+    /// Its URL, `http` or `https`. For `openai` with the version (`http://127.0.0.1:8000/v1`), for `rerank`
     /// with or without it.
     pub url: String,
     /// The id that the engine and the chain call the model by: 64 lower-case hex digits.
     pub model: String,
-    /// What the server calls the model. When left out, an `openai` server is asked for its first model, and a
+    /// Name of the model at the server. When left out, an `openai` server is asked for its first model, and a
     /// `rerank` server is not told any.
     #[serde(default)]
     pub remote_model: Option<String>,
@@ -40,7 +40,7 @@ pub struct RemoteConfig {
     /// Most milliseconds of a whole call, with its retries and its wait for a free place: 1 to 86,400,000.
     #[serde(default = "default_timeout_ms")]
     pub timeout_ms: u64,
-    /// How often a request is sent again after a fault that may pass, 0 to 20.
+    /// Number of retries after a fault that may pass, 0 to 20.
     #[serde(default = "default_retries")]
     pub retries: usize,
     /// Milliseconds between two looks at its health, 100 to 86,400,000.
@@ -70,7 +70,7 @@ pub struct RemoteConfig {
     pub batch: usize,
 }
 
-/// What a server speaks.
+/// API of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RemoteKind {
@@ -80,7 +80,7 @@ pub enum RemoteKind {
     Rerank,
 }
 
-/// How a rerank server wants to be asked.
+/// Form of a rerank request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RerankDialect {
@@ -91,7 +91,7 @@ pub enum RerankDialect {
     Jina,
 }
 
-/// What the numbers of a rerank server are.
+/// Meaning of a rerank server's numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Scale {
@@ -150,7 +150,7 @@ impl RemoteConfig {
         }
     }
 
-    /// What the server's numbers are.
+    /// Meaning of the server's numbers.
     pub fn scale(&self) -> Scale {
         self.scores.unwrap_or(if self.raw_scores { Scale::Logit } else { Scale::Probability })
     }

@@ -22,7 +22,7 @@ pub enum Health {
     Unknown,
 }
 
-/// Where the health of one server is noted.
+/// Record of one server's health.
 #[derive(Debug, Default)]
 pub(super) struct Board(Mutex<Health>);
 

@@ -29,7 +29,7 @@ const MAX_WORDS: usize = 300;
 pub(super) enum Fault {
     /// Asking again would not help.
     Final {
-        /// What the job gets.
+        /// The job's failure.
         outcome: Unfinished,
         /// Whether the server can do other work.
         up: bool,
@@ -38,7 +38,7 @@ pub(super) enum Fault {
     Passing {
         /// One line.
         message: String,
-        /// How long the server wants to be left alone.
+        /// Pause that the server asks for.
         after: Option<Duration>,
         /// Whether the server is there, only busy.
         up: bool,
@@ -179,7 +179,7 @@ impl Http {
             .map_err(|error| Fault::Garbage(format!("an answer that is not what the API says: {error}")))
     }
 
-    /// What a response means that does not say yes.
+    /// Meaning of a response other than success.
     async fn refusal(&self, mut response: Response) -> Fault {
         let status = response.status();
         let after = retry_after(&response);
@@ -203,7 +203,7 @@ impl Http {
     }
 }
 
-/// What a status other than success means.
+/// Meaning of a status other than success.
 fn verdict(status: StatusCode, words: &str, after: Option<Duration>) -> Fault {
     let said = |what: &str| match words {
         "" => format!("{what} ({status})"),

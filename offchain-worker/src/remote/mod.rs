@@ -1,7 +1,7 @@
 //! Servers elsewhere that do the engine's work: the client side of the chat API of OpenAI ([`RemoteKind::Openai`])
 //! and of rerank APIs ([`RemoteKind::Rerank`]).
 //!
-//! What a server answers is checked as anybody's word is. Its faults become [`Unfinished`]:
+//! A server's answers are checked like any foreign input. Its faults become [`Unfinished`]:
 //!
 //! | fault | sent again | the job's failure |
 //! |---|---|---|
@@ -54,7 +54,7 @@ pub enum RemoteError {
     Value {
         /// The table's `name`.
         name: String,
-        /// What is wrong and what to do.
+        /// The fault and its remedy.
         problem: String,
     },
     /// It does not answer, or says that it cannot do the work.
@@ -84,7 +84,7 @@ impl Remote {
         Ok(Self { config, http, board: Board::default(), chosen: Mutex::default() })
     }
 
-    /// What was said about the server.
+    /// Settings of the server.
     pub fn config(&self) -> &RemoteConfig {
         &self.config
     }

@@ -18,7 +18,7 @@ use std::{
 };
 use tokio::{sync::mpsc::Sender, time::timeout};
 
-/// How long a stream is listened to after it said why it ended: the count of tokens comes then, if at all.
+/// Time that a stream is read after its finish reason: the count of tokens comes then, if at all.
 const AFTER_THE_END: Duration = Duration::from_secs(2);
 
 /// The body of a request.
@@ -81,7 +81,7 @@ struct Model {
     id: String,
 }
 
-/// What is wrong with `work`, if anything.
+/// Fault of `work`, if it has one.
 pub(super) fn check(work: &Generation) -> Result<(), Fault> {
     let wrong = match () {
         () if work.messages.is_empty() => "there is no message",
@@ -112,7 +112,7 @@ pub(super) async fn generate(
     retrying(&remote.config, deadline, unseen, || once(remote, caller, work, show)).await
 }
 
-/// Where pieces go.
+/// Receiver of the pieces.
 #[derive(Clone, Copy)]
 struct Show<'a> {
     pieces: &'a Sender<String>,
@@ -163,7 +163,7 @@ async fn once(
     }
 }
 
-/// What the server calls the model: as configured, or the first of its list.
+/// Name of the model at the server: as configured, or the first of its list.
 async fn model_name(remote: &Remote) -> Result<String, Fault> {
     if let Some(name) = remote.config.remote_model.clone().or_else(|| remote.chosen()) {
         return Ok(name);
@@ -286,7 +286,7 @@ impl Writing {
         Ok(self.text.piece().unwrap_or_default())
     }
 
-    /// What was held back and belongs to the text after all.
+    /// Text that was held back and belongs to the answer after all.
     fn rest(&mut self) -> String {
         self.text.finish();
         self.text.piece().unwrap_or_default()

@@ -12,7 +12,7 @@ use reqwest::{Response, Url};
 use serde::{Deserialize, Serialize};
 use std::time::Instant;
 
-/// Where Text Embeddings Inference says how many tokens it read.
+/// Header in which Text Embeddings Inference gives the number of tokens that it read.
 const TEI_TOKENS: &str = "x-compute-tokens";
 
 /// A request as Jina's. Cohere, vLLM, SGLang, llama-server and Infinity take the same.
@@ -63,14 +63,14 @@ struct Usage {
     total_tokens: u64,
 }
 
-/// What a server says of one batch.
+/// Answer of a server about one batch.
 #[derive(Debug, PartialEq)]
 struct Batch {
     raw: Vec<f64>,
     tokens: u64,
 }
 
-/// What is wrong with `work`, if anything.
+/// Fault of `work`, if it has one.
 pub(super) fn check(work: &Scoring) -> Result<(), Fault> {
     if work.answers.is_empty() {
         return Err(Fault::invalid("there is no answer to score"));
@@ -140,7 +140,7 @@ fn rows_of(answer: serde_json::Value) -> Result<(Vec<Row>, u64), Fault> {
     Ok((answer.results, answer.usage.map_or(0, |usage| usage.total_tokens)))
 }
 
-/// Where requests go.
+/// URL of requests.
 fn url(remote: &Remote) -> Url {
     match (&remote.config.path, remote.config.dialect.unwrap_or_default()) {
         (Some(path), _) => remote.http.below(path),

@@ -17,7 +17,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(10);
 /// Longest wait that a server's `Retry-After` is granted.
 const LONGEST_GRANTED: Duration = Duration::from_secs(60);
 
-/// How often an answer that makes no sense is asked for again.
+/// Number of retries after an answer that makes no sense.
 const GARBAGE_RETRIES: u32 = 1;
 
 /// Does `once` until it succeeds, fails for good, has been repeated as often as `config` says, would have to wait
@@ -83,7 +83,7 @@ mod tests {
         assert_eq!(granted(&Fault::Garbage(String::new()), second, 2 * second), Some(second));
     }
 
-    /// How often `faults`, the last one repeated, are asked for.
+    /// Number of tries against `faults`, the last of which repeats.
     async fn tries(retries: usize, faults: &[Fault], repeatable: bool) -> usize {
         let mut config = RemoteConfig::new("x", super::super::RemoteKind::Openai, "http://h", "");
         config.retries = retries;

@@ -173,7 +173,7 @@ fn is_passed_on(name: &OsStr) -> bool {
     PASSED_ON.contains(&name) || FAMILIES_PASSED_ON.iter().any(|family| name.starts_with(family))
 }
 
-/// How long threads of one model wait for each other awake, unless whoever runs the engine has said so: some tenths of a
+/// Time that threads of one model wait for each other awake, unless whoever runs the engine has said so: some tenths of a
 /// millisecond. What OpenMP does by itself, several milliseconds, stalls all models once there are more threads than cores.
 fn patience_of_threads() -> Option<(&'static str, &'static str)> {
     const SPINS: (&str, &str) = ("GOMP_SPINCOUNT", "10000");

@@ -73,7 +73,7 @@ pub enum Order {
     Embed {
         /// Tells this order's reports from others'.
         key: u64,
-        /// What to do.
+        /// The work.
         work: Embedding,
     },
     /// The result of this order is no longer wanted.

@@ -1,4 +1,4 @@
-//! What the tests share: the demo models, and an engine that runs in this process.
+//! Shared by the tests: the demo models, and an engine that runs in this process.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 pub mod gguf;
@@ -40,7 +40,7 @@ pub fn id_of(shelf: &Shelf, kind: ModelKind) -> String {
     shelf.list().iter().find(|model| model.kind == kind).unwrap().id.clone().unwrap()
 }
 
-/// What becomes the process of a model: the real program.
+/// Program that becomes the process of a model: the real one.
 pub fn program() -> Program {
     Program { path: env!("CARGO_BIN_EXE_poq-worker").into(), arguments: vec!["model-runner".into()] }
 }

@@ -319,7 +319,7 @@ pub(crate) fn compensate<T: Config>(
     amount
 }
 
-/// How close scores with this error are to the truth: 1 without one, 0 from `gross` on.
+/// Closeness to the truth of scores with this error: 1 without an error, 0 from `gross` on.
 fn closeness(error: Permill, gross: Permill) -> Permill {
     if error >= gross {
         Permill::zero()

@@ -19,7 +19,7 @@ use sp_runtime::{
     PerThing, Permill, SaturatedConversion,
 };
 
-/// How far a surcharge rises in a block, of the price; and what part of itself it falls by.
+/// Rise of a surcharge in a block, as a part of the price; and its fall, as a part of itself.
 pub(crate) const STEP: Permill = Permill::from_parts(125_000);
 
 /// By how much the price of a model's work was up when that was last too much.

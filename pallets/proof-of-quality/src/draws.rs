@@ -29,7 +29,7 @@ const COMMITTEE_SUBJECT: &[u8] = b"poq/draw/committee";
 /// Longest pause between two tries of a draw, in blocks: the oldest request should not also wait longest for its next try.
 const MOST_PAUSE: u32 = 10;
 
-/// How many more busy operators than were wanted a draw looks at before it is cut short.
+/// Busy operators that a draw examines beyond the number wanted, before it is cut short.
 pub(crate) const SPARE_LOOKS: u32 = 8;
 
 /// Result of a draw.
@@ -38,7 +38,7 @@ struct Drawn<T: Config, Item> {
     fit: Vec<(Item, Operator<T>)>,
     /// Candidates that may not any more.
     unfit: Vec<Item>,
-    /// How many have no room for another duty.
+    /// Number of operators without room for another duty.
     busy: u32,
     /// Whether the draw has to be done again: there may be others, or will be.
     is_incomplete: bool,

@@ -97,7 +97,7 @@ impl Workload {
     }
 }
 
-/// How a piece of work stands.
+/// State of a piece of work.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
 )]
@@ -170,7 +170,7 @@ pub struct OpenDuties<Max: Get<u32>> {
 }
 
 impl<Max: Get<u32>> OpenDuties<Max> {
-    /// How many.
+    /// Their number.
     pub fn count(&self) -> u32 {
         self.answers.len().saturating_add(self.scores.len()) as u32
     }

@@ -343,7 +343,7 @@ pub mod pallet {
         /// The rule that makes a consensus score of a committee's scores.
         type Aggregation: Aggregation;
 
-        /// How worker keys sign, and how the driver finds them in the keystore.
+        /// Signature scheme of worker keys, by which the driver also finds them in the keystore.
         #[pallet::no_default_bounds]
         type WorkerCrypto: AppCrypto<Self::Public, Self::Signature>;
 
@@ -422,7 +422,7 @@ pub mod pallet {
         #[pallet::constant]
         type MaxReports: Get<u32>;
 
-        /// How many duties that are over an operator's record keeps.
+        /// Number of ended duties that an operator's record keeps.
         #[pallet::constant]
         type RecentDuties: Get<u32>;
 
@@ -457,7 +457,7 @@ pub mod pallet {
         #[pallet::constant]
         type AgendaWeight: Get<Weight>;
 
-        /// How many blocks a duty must be old before the driver starts expensive work for it: protects against re-orgs
+        /// Age in blocks that a duty must have before the driver starts expensive work for it: protects against re-orgs
         /// at the price of latency. An operator can say otherwise for its node, see
         /// [`poq_primitives::keys::DEPTH_KEY`].
         #[pallet::no_default_bounds]
@@ -533,7 +533,7 @@ pub mod pallet {
     #[pallet::whitelist_storage]
     pub type NextRequest<T: Config> = StorageValue<_, RequestId, ValueQuery>;
 
-    /// How many requests are open.
+    /// Number of open requests.
     #[pallet::storage]
     #[pallet::whitelist_storage]
     pub type OpenRequests<T: Config> = StorageValue<_, u32, ValueQuery>;
@@ -587,15 +587,15 @@ pub mod pallet {
     pub struct GenesisModel<T: Config> {
         /// SHA-256 of the file.
         pub id: ModelId,
-        /// What it does.
+        /// The model's kind.
         pub kind: ModelKind,
         /// A name for people.
         pub name: alloc::string::String,
-        /// What it costs.
+        /// The model's price.
         pub price: Price<BalanceOf<T>>,
-        /// How long its operators have.
+        /// Windows in which its operators must commit and reveal.
         pub windows: Windows<BlockNumberFor<T>>,
-        /// What quality and latency are worth.
+        /// Weights of quality and latency in an answer's pay.
         #[serde(default)]
         pub reward: Reward,
         /// Tokens that prompt and answer may take together; of an evaluator 0, or left out.
@@ -677,7 +677,7 @@ pub mod pallet {
         ModelRegistered {
             /// SHA-256 of its file.
             model: ModelId,
-            /// What it does.
+            /// The model's kind.
             kind: ModelKind,
         },
         /// A model takes no new requests.

@@ -65,7 +65,7 @@ pub struct Price<Balance> {
     pub per_unit: Balance,
 }
 
-/// How long the model's operators have for each of their two steps, in blocks, both at least 1.
+/// Time of the model's operators for each of their two steps, in blocks, both at least 1.
 ///
 /// For a generator: to commit to an output, and to reveal it. For an evaluator: to commit to scores, and to reveal them.
 /// Bounds are inclusive: a phase entered in block `b` with a window of `w` takes reports up to and including block `b + w`.
@@ -160,7 +160,7 @@ pub struct Model<T: Config> {
     pub name: BoundedVec<u8, T::MaxNameLength>,
     /// Price of its work.
     pub price: Price<BalanceOf<T>>,
-    /// How long its operators have.
+    /// Windows in which its operators must commit and reveal.
     pub windows: Windows<BlockNumberFor<T>>,
     /// Factors of quality and latency in its operators' pay.
     pub reward: Reward,

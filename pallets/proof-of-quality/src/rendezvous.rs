@@ -50,7 +50,7 @@ impl<Item> Draw<Item> {
 }
 
 impl<Item> Candidate<Item> {
-    /// How this one's key compares with another's. Cross-multiplied, because a division would round: 39 bits times 64.
+    /// Order of this one's key and another's. Cross-multiplied, because a division would round: 39 bits times 64.
     fn key_against(&self, other: &Self) -> Ordering {
         let product = |luck: u64, weight: u64| u128::from(luck).saturating_mul(weight.into());
         let (own, theirs) = (product(self.luck, other.weight), product(other.luck, self.weight));

@@ -317,7 +317,7 @@ fn latency_now<T: Config>(request: &Request<T>) -> Permill {
 struct Acted {
     /// Whether everybody has.
     all: bool,
-    /// How many have committed or, in a phase of reveals, revealed their work.
+    /// Number of operators that have committed or, in a phase of reveals, revealed their work.
     done: usize,
     /// Number of operators in the phase.
     of: u32,

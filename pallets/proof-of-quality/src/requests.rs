@@ -25,7 +25,7 @@ use sp_runtime::{
     Permill, SaturatedConversion,
 };
 
-/// How an answer is to be generated.
+/// Settings of an answer's generation.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
 )]
@@ -61,7 +61,7 @@ where
     pub generators: BoundedVec<ModelId, MaxModels>,
     /// The evaluator that scores the answers.
     pub evaluator: ModelId,
-    /// How an answer is to be generated.
+    /// Settings of an answer's generation.
     pub sampling: Sampling,
     /// Inference nodes wanted.
     pub responders: u32,
@@ -78,7 +78,7 @@ where
     pub audit: Commitment,
 }
 
-/// How a budget divides. `inference + scoring + fee` is the whole.
+/// Parts of a budget. `inference + scoring + fee` is the whole.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
 )]
@@ -211,7 +211,7 @@ pub struct Request<T: Config> {
     pub generators: BoundedVec<ModelId, T::MaxModelsPerRequest>,
     /// The evaluator that scores the answers.
     pub evaluator: ModelId,
-    /// How an answer is to be generated.
+    /// Settings of an answer's generation.
     pub sampling: Sampling,
     /// Inference nodes wanted.
     pub responders: u32,
@@ -305,7 +305,7 @@ pub struct Response<T: Config> {
     pub operator: T::AccountId,
     /// With which generator, by its own word.
     pub model: ModelId,
-    /// How the work stands.
+    /// State of the work.
     pub work: Work,
     /// Part of the time there was that went by before the work was fixed; zero until then.
     pub latency: Permill,
@@ -334,7 +334,7 @@ pub struct Member<T: Config> {
     pub operator: T::AccountId,
     /// Weight in the consensus: trust in millionths, as at the draw. Stake counts in the draw and not again here.
     pub weight: u64,
-    /// How the work stands.
+    /// State of the work.
     pub work: Work,
     /// One score for each revealed response, in their order; empty until revealed.
     pub scores: BoundedVec<Permill, T::MaxResponders>,
@@ -452,7 +452,7 @@ pub(crate) fn forget<T: Config>(id: RequestId, request: &Request<T>) {
     Pallet::<T>::deposit_event(Event::Pruned { request: id });
 }
 
-/// How an operator's open duty stands.
+/// State of an operator's open duty.
 pub(crate) fn work_of<T: Config>(who: &T::AccountId, id: RequestId, role: Role) -> Option<Work> {
     let round = match role {
         Role::InferenceNode => 0,

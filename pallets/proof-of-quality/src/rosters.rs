@@ -147,7 +147,7 @@ fn edit<T: Config, R>(id: &ModelId, change: impl FnOnce(&mut RosterOf<T>) -> R) 
     })
 }
 
-/// How many stand on a model's roster, without reading who.
+/// Length of a model's roster, without reading its operators.
 pub(crate) fn size<T: Config>(model: &ModelId) -> u32 {
     Rosters::<T>::decode_len(model).unwrap_or_default() as u32
 }

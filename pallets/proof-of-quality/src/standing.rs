@@ -44,7 +44,7 @@ pub enum Experience {
     Refused,
 }
 
-/// How fast quality and spread follow what is seen: a sixteenth of the way each time.
+/// Speed at which quality and spread follow observations: a sixteenth of the way each time.
 const PACE: Permill = Permill::from_parts(62_500);
 
 impl Standing {

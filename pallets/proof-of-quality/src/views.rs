@@ -35,7 +35,7 @@ pub struct RequestView<T: Config> {
     pub generators: Vec<ModelId>,
     /// The evaluator that scores the answers.
     pub evaluator: ModelId,
-    /// How an answer is generated.
+    /// Settings of an answer's generation.
     pub sampling: Sampling,
     /// Inference nodes wanted.
     pub responders: u32,
@@ -43,7 +43,7 @@ pub struct RequestView<T: Config> {
     pub committee_size: u32,
     /// A response with a lower consensus score earns the base part of its price only, see [`Terms`].
     pub min_quality: Permill,
-    /// How the budget divides.
+    /// Parts of the budget.
     pub budget: Budget<BalanceOf<T>>,
     /// Most that each response can earn above the price of its model.
     pub bonus: BalanceOf<T>,
@@ -73,7 +73,7 @@ pub struct ResponseView<T: Config> {
     pub operator: T::AccountId,
     /// With which generator, by its own word.
     pub model: ModelId,
-    /// How the work stands.
+    /// State of the work.
     pub work: Work,
     /// The answer, UTF-8; empty until revealed.
     pub output: Vec<u8>,
@@ -93,7 +93,7 @@ pub struct MemberView<T: Config> {
     pub operator: T::AccountId,
     /// Weight in the consensus: trust in millionths, as at the draw.
     pub weight: u64,
-    /// How the work stands.
+    /// State of the work.
     pub work: Work,
     /// One score for each revealed response, in their order; empty until revealed.
     pub scores: Vec<Permill>,
@@ -123,7 +123,7 @@ pub struct OperatorView<T: Config> {
     pub chilled: bool,
     /// Whether it can be drawn now: registered, not chilled, stake of at least the minimum.
     pub drawable: bool,
-    /// How much open work it takes at a time.
+    /// Most open work that it takes at a time.
     pub capacity: Workload,
     /// The work of its open duties.
     pub load: Workload,
@@ -137,7 +137,7 @@ pub struct OperatorView<T: Config> {
     pub earned: BalanceOf<T>,
     /// All it was ever slashed.
     pub slashed: BalanceOf<T>,
-    /// How well it worked.
+    /// Standing: how well it worked.
     pub standing: Standing,
     /// Trust in it as a quality validator: its weight in the consensus and, times its stake, in draws.
     pub trust: Permill,
@@ -152,7 +152,7 @@ pub struct DutyView {
     pub request: RequestId,
     /// Which part.
     pub role: Role,
-    /// How the work stands.
+    /// State of the work.
     pub work: Work,
 }
 
@@ -170,7 +170,7 @@ pub struct ModelView<T: Config> {
     pub price: Price<BalanceOf<T>>,
     /// By what part of its price the estimate is higher now, because there is more work than room ([`Surcharge`]).
     pub surcharge: Permill,
-    /// How long its operators have.
+    /// Windows in which its operators must commit and reveal.
     pub windows: Windows<BlockNumberFor<T>>,
     /// Factors of quality and latency in its operators' pay.
     pub reward: Reward,

@@ -23,7 +23,7 @@ pub enum Mark {
     NotRun,
 }
 
-/// How a block is run.
+/// The way a block is run.
 #[derive(Debug, Default, PartialEq)]
 pub struct Run {
     /// The walks that it is a part of.

@@ -3,7 +3,7 @@
 use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
 use std::{fs, path::Path};
 
-/// Where a link of the document `file` leads that does not lead anywhere: to no file, or to no heading. Addresses of the web are left out.
+/// The broken links of the document `file`: those to no file, or to no heading. Addresses of the web are left out.
 pub fn broken(checkout: &Path, file: &str) -> Vec<String> {
     let markdown = fs::read_to_string(checkout.join(file)).unwrap();
     let mut broken = Vec::new();

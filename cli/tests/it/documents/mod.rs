@@ -117,7 +117,7 @@ fn every_block_of_shell_is_run_or_says_why_not() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// What can be seen of a block without running it: that a shell reads it, and that what it makes can be made.
+/// Checks a block without running it: a shell can parse it, and its `make` targets exist.
 fn mistake(code: &str) -> Option<String> {
     let mut shell =
         Command::new("bash").arg("-n").stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();

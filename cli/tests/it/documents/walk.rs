@@ -17,10 +17,10 @@ use std::{
 };
 use tempfile::TempDir;
 
-/// How long a walk waits for a block in the background to get ready, in seconds. Generous: tests never measure time.
+/// Longest wait of a walk for a block in the background to get ready, in seconds. Generous: tests never measure time.
 const PATIENCE: &str = "300";
 
-/// How long a walk may take, in seconds. It is less than the test runner's patience, so that a walk that hangs says where.
+/// Longest duration of a walk, in seconds. It is less than the test runner's patience, so that a walk that hangs says where.
 const LIMIT: &str = "1000";
 
 /// The beginning of every walk. A command that fails ends the walk, and then the output of its blocks is shown.

@@ -84,7 +84,7 @@ impl Chain {
         });
     }
 
-    /// What the pool says of a transaction.
+    /// The pool's verdict on a transaction.
     pub fn validate(&mut self, transaction: &Transaction) -> TransactionValidity {
         let at = self.head.hash();
         self.dry(|| Runtime::validate_transaction(TransactionSource::External, transaction.clone(), at))

@@ -1,9 +1,9 @@
-//! How far a quality validator is from the others.
+//! Distance of a quality validator from the others.
 
 use super::mean::rounded_down;
 use sp_runtime::{PerThing, Permill};
 
-/// How close a quality validator's scores are to the consensus of the others: the mean, over the responses, of
+/// Closeness of a quality validator's scores to the consensus of the others: the mean, over the responses, of
 /// `max(0, 1 - |score - consensus| / tolerance)`. Full where there are no others to compare with. (Formula: ours.)
 pub fn agreement(scores: &[Permill], others: &[Option<Permill>], tolerance: Permill) -> Permill {
     let mut sum = 0u64;
@@ -26,7 +26,7 @@ pub fn agreement(scores: &[Permill], others: &[Option<Permill>], tolerance: Perm
     Permill::from_parts(sum.checked_div(count).unwrap_or(0).try_into().unwrap_or(0))
 }
 
-/// How far a quality validator's scores are from the consensus of the others: the mean, over the responses, of
+/// Distance of a quality validator's scores from the consensus of the others: the mean, over the responses, of
 /// `|score - consensus|`, from 0 to 1 and rounded down to a millionth. Responses without others do not count, and where
 /// none is left the deviation is zero. (Known statistic: a mean absolute deviation; that it is taken from the others:
 /// ours.)
@@ -45,7 +45,7 @@ pub fn deviation(scores: &[Permill], others: &[Option<Permill>]) -> Permill {
     rounded_down(sum, count).unwrap_or_default()
 }
 
-/// How far a quality validator's scores are from the truth where they are farthest: the greatest `|score - truth|` over the
+/// Largest distance of a quality validator's scores from the truth: the greatest `|score - truth|` over the
 /// responses, zero where there are none. (Construction: ours.)
 ///
 /// The greatest and not the mean, because each response is paid for by itself: who lies about one of many must not be measured by

@@ -1,4 +1,4 @@
-//! What every rule promises, written once; then what only one of them does.
+//! Properties of every rule, written once; then those of single rules.
 
 use super::*;
 use alloc::{vec, vec::Vec};

@@ -33,7 +33,7 @@ impl<const PERCENT: u32> TrimmedMean<PERCENT> {
         PERCENT as u64
     };
 
-    /// How many of `count` scores are dropped from either end: less than half of them.
+    /// Number of `count` scores that are dropped from either end: less than half of them.
     pub(super) fn dropped(count: usize) -> usize {
         let heads: u64 = count.try_into().unwrap_or(u64::MAX);
         let part = heads.saturating_mul(Self::CHECKED_PERCENT).div_ceil(100);

@@ -1,4 +1,4 @@
-//! How worker keys sign.
+//! Signatures of worker keys.
 
 use frame_system::offchain::AppCrypto;
 use poq_primitives::keys::WORKER_KEY_TYPE;

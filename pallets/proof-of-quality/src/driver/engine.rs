@@ -11,10 +11,10 @@ use sp_runtime::offchain::{
     Duration, Timestamp,
 };
 
-/// How long the engine may hold its answer for a job that is nearly done.
+/// Longest time that the engine may hold its answer for a job that is nearly done.
 const WAIT_MS: u64 = 300;
 
-/// How long a run waits for all answers of the engine together.
+/// Longest wait of a run for all answers of the engine together.
 const DEADLINE_MS: u64 = 900;
 
 /// Longest answer that is read, in bytes. The longest output, escaped as JSON, is well below it.

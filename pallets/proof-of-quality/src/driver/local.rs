@@ -26,7 +26,7 @@ pub fn endpoint() -> Option<EngineEndpoint> {
     }
 }
 
-/// How old, in blocks, a duty must be before its job is started, if the operator has said so.
+/// Age in blocks that a duty must have before its job is started, if the operator has set one.
 pub fn depth() -> Option<u32> {
     StorageValueRef::persistent(DEPTH_KEY).get().ok().flatten()
 }

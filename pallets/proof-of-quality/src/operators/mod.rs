@@ -43,7 +43,7 @@ use sp_runtime::{
     Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
 )]
 pub struct Unbonding<Balance, BlockNumber> {
-    /// How much.
+    /// Amount.
     pub amount: Balance,
     /// First block in which it can be withdrawn.
     pub at: BlockNumber,
@@ -75,7 +75,7 @@ pub struct Operator<T: Config> {
     pub models: BoundedVec<ModelId, T::MaxModelsPerOperator>,
     /// A chilled operator is not drawn.
     pub chilled: bool,
-    /// How much open work it takes at a time, if it has said so; `DefaultCapacity` otherwise.
+    /// Most open work that it takes at a time, if it has set it; `DefaultCapacity` otherwise.
     pub capacity: Option<Workload>,
     /// Its duties that are not over.
     pub duties: OpenDuties<T::MaxDuties>,
@@ -91,14 +91,14 @@ pub struct Operator<T: Config> {
     pub earned: BalanceOf<T>,
     /// All it was ever slashed.
     pub slashed: BalanceOf<T>,
-    /// How well it worked.
+    /// Standing: how well it worked.
     pub standing: Standing,
     /// The latest duties that are over, oldest first.
     pub recent: BoundedVec<ClosedDuty<BalanceOf<T>>, T::RecentDuties>,
 }
 
 impl<T: Config> Operator<T> {
-    /// How much open work it takes at a time.
+    /// Most open work that it takes at a time.
     pub fn capacity(&self) -> Workload {
         self.capacity.unwrap_or_else(T::DefaultCapacity::get)
     }
