@@ -200,7 +200,7 @@ async fn a_model_that_is_set_aside_is_tried_again_and_jobs_wait_for_that() {
     assert_eq!(deaths(folder.path(), &model), 0, "it works again");
 
     // A pause beyond the time of a job is not waited for.
-    let short = Settings { job_time: std::time::Duration::from_secs(1), ..Settings::default() };
+    let short = Settings { job_time: std::time::Duration::from_secs(20), ..Settings::default() };
     set_aside(0);
     let pool = common::pool(folder.path(), short);
     let (code, _) = failure(pool.generate_for(Caller::Job, &work, None).await);
