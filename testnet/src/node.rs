@@ -63,7 +63,7 @@ impl Node {
         node.setup
             .add(["--chain".as_ref(), spec.as_os_str()])
             .add(["--node-key-file".as_ref(), key.as_os_str()])
-            .add(["--name", &name, "--rpc-methods", "unsafe"])
+            .add(["--name", &name])
             .add(role)
             .add(LIGHT);
         node

@@ -16,8 +16,7 @@ use pallet_proof_of_quality::{Event, Phase, RequestId, Work};
 use poq_benches::report::{Figure, Report};
 use poq_client::Client;
 use poq_runtime::{Hash, Nonce, RuntimeEvent};
-use sp_core::Pair as _;
-use std::collections::HashMap;
+use std::{collections::HashMap, path::Path};
 use testnet::{
     members::{self, Member, Part as MemberPart},
     network::{Network, Options, Place, Spec},
@@ -62,13 +61,13 @@ pub async fn measure(args: &Args, report: &mut Report) -> Result<()> {
         args.network.clone().unwrap_or_else(|| folder.path().join("network")),
         Place::free_ports()?,
     );
-    options.spec = Spec::File(file);
+    options.spec = Spec::File(file.clone());
     options.program = Some(program);
     let mut network = Network::create(options, members()).await?;
     network.equip()?;
     bar.set_message("the network starts");
     network.start().await?;
-    insert_keys(&network, &cast).await?;
+    insert_keys(&network, &cast, &file)?;
     let url = network.nodes().first().context("the network has no nodes")?.url();
     let client = rpc::connect(&url).await?;
     let mut blocks = Blocks::finalized(&client).await?;
@@ -113,16 +112,14 @@ fn suri(part: Part, number: usize) -> String {
 }
 
 /// Gives the operators' nodes the worker keys of all operators.
-async fn insert_keys(network: &Network, cast: &Cast) -> Result<()> {
+fn insert_keys(network: &Network, cast: &Cast, spec: &Path) -> Result<()> {
     let nodes: Vec<_> = network.nodes().iter().filter(|node| node.member.is_operator()).collect();
     let [answering, scoring @ ..] = nodes.as_slice() else { bail!("the network has no operators") };
     let answers = (0..cast.nodes).map(|number| (*answering, Part::InferenceWorker, number));
     let scores = scoring.iter().cycle().zip(0..cast.validators);
     let scores = scores.map(|(node, number)| (*node, Part::ScoringWorker, number));
     for (node, part, number) in answers.chain(scores) {
-        let client = Client::connect(&node.url()).await?;
-        let public = cast::pair(part, number).public().0.to_vec();
-        client.rpc().author_insert_key("poq!".into(), suri(part, number), public).await?;
+        node.insert_key(spec, "poq!", "sr25519", &suri(part, number))?;
     }
     Ok(())
 }
