@@ -85,7 +85,7 @@ compat: build ## Test the engine with other projects' software (OpenAI client, l
 	@scripts/compat/openai/run.sh
 	@scripts/compat/llama.sh
 	@scripts/compat/infinity.sh
-	@$(CARGO) test --release --locked --workspace --test remote_compat -- --ignored --test-threads 1
+	@$(CARGO) test --release --locked --workspace --test it -- remote_compat:: --ignored --test-threads 1
 
 # Other features make other artefacts, so they have a target folder of their own, with settings that compile quickly.
 features: export CARGO_TARGET_DIR := $(CARGO_TARGET_DIR)/features

@@ -1,9 +1,6 @@
 //! Models in processes of their own: the real program, really killed.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
-mod common;
-
-use common::{ask, folder_with_models, id_of, pool, shelf};
+use crate::common::{self, ask, folder_with_models, id_of, pool, shelf};
 use poq_primitives::job::FailureReason;
 use poq_worker::{
     aborts::MOST_DEATHS,

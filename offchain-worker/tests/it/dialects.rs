@@ -1,9 +1,6 @@
 //! Requests of other servers' clients, and their refusals: in the form of their API, short, with the field's name.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
-mod common;
-
-use common::{folder_with_models, Client, Engine};
+use crate::common::{folder_with_models, Client, Engine};
 use poq_worker::config::Settings;
 use reqwest::{header, Method, StatusCode};
 use serde_json::{json, Value};

@@ -1,9 +1,6 @@
 //! `poq-worker calibrate` with the demo evaluator and the questions that it was tested on.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
-mod common;
-
-use common::folder_with_models;
+use crate::common::folder_with_models;
 use poq_worker::models::manifest::Manifest;
 use serde_json::{json, Value};
 use sha2::{Digest as _, Sha256};

@@ -1,9 +1,6 @@
 //! `poq-worker models` as people meet it, with a hub and a web server of this test's own.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
-#[path = "common/gguf.rs"]
-mod gguf;
-
+use crate::common::gguf;
 use axum::{
     body::Body,
     extract::State,

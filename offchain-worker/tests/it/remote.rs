@@ -1,5 +1,4 @@
 //! Servers elsewhere, against a server in this process that does everything that servers do wrong.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use axum::{
     body::{Body, Bytes},

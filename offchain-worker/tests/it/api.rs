@@ -1,9 +1,6 @@
 //! The HTTP contract, with the real models behind it.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
-mod common;
-
-use common::{folder_with_models, generate, id_of, job_id, ramble, score, shelf, Engine};
+use crate::common::{self, folder_with_models, generate, id_of, job_id, ramble, score, shelf, Engine};
 use poq_primitives::job::{FailureReason, Job, JobResult, JobState, JobStatus, MAX_DEADLINE_MS};
 use poq_worker::{
     api::models::ModelList,

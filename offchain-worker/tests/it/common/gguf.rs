@@ -1,5 +1,4 @@
 //! GGUF files with other metadata than they came with.
-#![allow(dead_code, clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
 /// A value of the metadata.
 #[derive(Clone, Copy)]

@@ -1,5 +1,4 @@
 //! Small evaluators of every shape, held to what `transformers` makes of the same pairs (tests/data/README.md).
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
 use poq_worker::{
     evaluator::{precision::Arithmetic, Evaluator, EvaluatorOptions},

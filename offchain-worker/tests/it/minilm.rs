@@ -1,8 +1,6 @@
 //! MiniLM, the real thing, held to what sentence-transformers makes of the same pairs (tests/data/README.md).
-#![allow(clippy::unwrap_used, clippy::panic)]
 
-mod common;
-
+use crate::common;
 use poq_worker::{
     config::Settings,
     evaluator::{

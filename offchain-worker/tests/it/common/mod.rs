@@ -1,5 +1,4 @@
 //! Shared by the tests: the demo models, and an engine that runs in this process.
-#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 pub mod gguf;
 

@@ -1,8 +1,7 @@
 //! Servers elsewhere, against real ones: llama-server and Infinity, with the bundled demo models.
 //!
 //! They are not there unless `scripts/compat/llama.sh` and `scripts/compat/infinity.sh` put them there, so these tests
-//! run only when asked for: `cargo test --release -p poq-worker --test remote_compat -- --ignored --nocapture`.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+//! run only when asked for: `make compat`.
 
 use poq_primitives::job::FailureReason;
 use poq_worker::{

@@ -1,9 +1,6 @@
 //! `poq-worker` as people meet it.
-#![allow(clippy::unwrap_used)]
 
-mod common;
-
-use common::folder_with_models;
+use crate::common::folder_with_models;
 use std::{
     path::Path,
     process::{Command, Output},

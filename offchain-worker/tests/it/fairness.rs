@@ -1,9 +1,6 @@
 //! Whoever has waited longest is next, every step has a limit, and nobody waits for what another one asks for.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
-mod common;
-
-use common::{ask, folder_with_models, pool, shelf, Client, Engine};
+use crate::common::{self, ask, folder_with_models, pool, shelf, Client, Engine};
 use futures::future::join_all;
 use poq_worker::{
     aborts::Aborts,

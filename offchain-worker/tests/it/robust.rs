@@ -1,9 +1,6 @@
 //! `poq-worker serve` under what the world does to it: kills, signals, a full disk, a model that hangs, damaged files.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
-mod common;
-
-use common::{folder_with_models, job_id, ramble, score, shelf, Client};
+use crate::common::{folder_with_models, job_id, ramble, score, shelf, Client};
 use poq_primitives::job::{FailureReason, Job, JobState, JobStatus};
 use poq_worker::{generator::GeneratorOptions, models::shelf::Shelf, runner::protocol::Load, token::Token};
 use rand::{rngs::StdRng, Rng as _, SeedableRng as _};

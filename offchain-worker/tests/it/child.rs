@@ -1,9 +1,6 @@
 //! The engine as a child process: the real program, really killed.
-#![allow(clippy::unwrap_used)]
 
-mod common;
-
-use common::{folder_with_models, id_of, job_id, ramble, shelf, Client};
+use crate::common::{folder_with_models, id_of, job_id, ramble, shelf, Client};
 use poq_primitives::job::{Job, JobState};
 use poq_worker::{
     child::{supervise, ChildArgs},

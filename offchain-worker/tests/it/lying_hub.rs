@@ -1,5 +1,4 @@
 //! `poq-worker models add` against servers that lie: a bad mirror of the hub, or whoever is in between.
-#![allow(clippy::unwrap_used, clippy::panic)]
 
 use axum::{
     body::Body,

@@ -1,10 +1,7 @@
 //! Texts that overflow the stack of llama.cpp's tokenizers, or take them for ever: an error of that request, and the
 //! model's process lives.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
-mod common;
-
-use common::{ask, folder_with_models, pool, shelf};
+use crate::common::{ask, folder_with_models, pool, shelf};
 use poq_primitives::job::FailureReason;
 use poq_worker::{
     config::Settings,

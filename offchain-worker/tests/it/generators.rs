@@ -1,9 +1,6 @@
 //! Generation with the real llama.cpp and the demo models, in this process.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
-mod common;
-
-use common::{folder_with_models, gguf, shelf};
+use crate::common::{self, folder_with_models, gguf, shelf};
 use poq_primitives::job::{FailureReason, JobError};
 use poq_worker::{
     generator::{

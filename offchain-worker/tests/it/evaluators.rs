@@ -1,9 +1,6 @@
 //! Evaluators of shapes that the demo model does not have, made by hand: small graphs over `input_ids`.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
-mod common;
-
-use common::{folder_with_models, scoring};
+use crate::common::{folder_with_models, scoring};
 use poq_primitives::job::FailureReason;
 use poq_worker::{
     evaluator::{Evaluator, EvaluatorOptions},

@@ -1,9 +1,6 @@
 //! Requests of clients of OpenAI's API and of rerank servers, with the real models behind it.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
-mod common;
-
-use common::{folder_with_models, job_id, ramble, Client, Engine};
+use crate::common::{self, folder_with_models, job_id, ramble, Client, Engine};
 use futures::StreamExt as _;
 use poq_primitives::job::{GenerateJob, Job};
 use poq_worker::config::Settings;

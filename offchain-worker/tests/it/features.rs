@@ -1,9 +1,6 @@
 //! Forms, functions, probabilities and begun answers, over HTTP, by the real engine and the demo model.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
-mod common;
-
-use common::{folder_with_models, Client, Engine};
+use crate::common::{folder_with_models, Client, Engine};
 use poq_worker::config::Settings;
 use serde_json::{json, Value};
 
