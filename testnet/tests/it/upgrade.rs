@@ -3,14 +3,6 @@
 //! The network begins with the runtime of version 2 as it was built then (`tests/data/version-2`: the Wasm and the genesis
 //! of the chain `local`), and is upgraded to today's. The upgrade migrates requests, and gives block authors sessions.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "these are tests"
-)]
-
 use harness::programs;
 use poq_client::{
     keypair,

@@ -1,7 +1,5 @@
 //! Hints of the program work as they are printed.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "these are tests")]
-
 use std::{
     path::Path,
     process::{Command, Output},

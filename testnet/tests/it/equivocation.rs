@@ -1,13 +1,5 @@
 //! Two nodes with one author's keys make two blocks for a slot. The others prove it, and the author is removed.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "these are tests"
-)]
-
 use poq_client::{keypair, types::chain::storage, Client};
 use testnet::{
     asking::{wait, wait_until_finalized},

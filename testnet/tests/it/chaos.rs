@@ -1,7 +1,5 @@
 //! A short run of the code of `make chaos`, with four kinds of faults that need nothing installed.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "what fails here fails a test")]
-
 use std::{path::Path, sync::Arc};
 use testnet::{
     chaos::{self, plan::Kind, Args},

@@ -1,13 +1,5 @@
 //! Cheap floods stop neither blocks nor honest work.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "what fails here fails a test"
-)]
-
 use futures::{stream, StreamExt as _};
 use poq_client::{
     keypair,
