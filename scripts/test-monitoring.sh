@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Checks docker/monitoring: the syntax of the alert rules, that each rule fires when it should and stays silent otherwise, and
-# that the dashboard is JSON. A test of the node (node/program/tests/monitoring.rs) checks that the metrics exist.
+# that the dashboard is JSON. A test of the node (node/program/tests/it/monitoring.rs) checks that the metrics exist.
 #
 # Needs promtool (or the program named by PROMTOOL). If it is missing, Debian's package `prometheus` is unpacked (not installed)
 # into the cache: 19 MB. Without network or Debian the script says so and checks nothing (exit code 0).

@@ -1,10 +1,6 @@
 //! A node that must not start says why, in one line.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "these are tests")]
-
-mod common;
-
-use common::{local_spec, program, text, wait_for, Node};
+use crate::common::{self, local_spec, program, text, wait_for, Node};
 use harness::Signal;
 use serde_json::json;
 use std::{fs, path::Path};

@@ -1,10 +1,6 @@
 //! A node that cannot do its part says in one line what is missing and how to mend it, once, and says when it is mended.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "these are tests")]
-
-mod common;
-
-use common::{program, Node};
+use crate::common::{self, program, Node};
 use sp_core::crypto::DEV_PHRASE;
 use std::{fs, os::unix::fs::PermissionsExt as _};
 

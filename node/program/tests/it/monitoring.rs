@@ -1,17 +1,13 @@
 //! Every metric that the dashboard and the alerts name is shown by a real node or its engine.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "these are tests")]
-
-mod common;
-
-use common::{free_port, http, wait_for, Node};
+use crate::common::{free_port, http, wait_for, Node};
 use std::{collections::BTreeSet, net::SocketAddr};
 
-const DASHBOARD: &str = include_str!("../../../docker/monitoring/grafana-dashboard.json");
-const ALERTS: &str = include_str!("../../../docker/monitoring/alerts.yml");
+const DASHBOARD: &str = include_str!("../../../../docker/monitoring/grafana-dashboard.json");
+const ALERTS: &str = include_str!("../../../../docker/monitoring/alerts.yml");
 
 /// The file that declares the engine's metrics.
-const ENGINE: &str = include_str!("../../../offchain-worker/src/metrics.rs");
+const ENGINE: &str = include_str!("../../../../offchain-worker/src/metrics.rs");
 
 /// Words that look like names of metrics of ours or of the SDK.
 fn names(text: &str) -> BTreeSet<&str> {

@@ -1,10 +1,6 @@
 //! The keys of a node: what is no secret is refused, and the network key is made where there is none.
 
-#![allow(clippy::unwrap_used, reason = "these are tests")]
-
-mod common;
-
-use common::{local_spec, program, text, Node};
+use crate::common::{local_spec, program, text, Node};
 use serde_json::json;
 use sp_core::crypto::DEV_PHRASE;
 use std::{

@@ -1,14 +1,5 @@
 //! A real node for a test: started as a user starts it, asked over RPC, its log read line by line.
 
-#![allow(dead_code, reason = "each test program uses its part")]
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "what fails here fails a test"
-)]
-
 use codec::Decode as _;
 use harness::Signal;
 pub use harness::{programs, wait_for};

@@ -1,10 +1,6 @@
 //! A `--dev` node as a user starts it.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "these are tests")]
-
-mod common;
-
-use common::{wait_for, Node};
+use crate::common::{wait_for, Node};
 use harness::{process, Signal};
 use std::{net::TcpStream, sync::mpsc, thread};
 

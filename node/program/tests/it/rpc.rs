@@ -1,10 +1,6 @@
 //! Access to a node's RPC over both transports, and the effect of each RPC option.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "these are tests")]
-
-mod common;
-
-use common::{call, free_port, hex, http, post, program, text, wait_for, Node};
+use crate::common::{call, free_port, hex, http, post, program, text, wait_for, Node};
 use poq_primitives::keys::ENGINE_ENDPOINT_KEY;
 use serde_json::{json, Value};
 use std::{

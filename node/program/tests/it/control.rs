@@ -1,10 +1,6 @@
 //! The control socket: what the operator's own tools are served, and that nobody else is.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "these are tests")]
-
-mod common;
-
-use common::{command, post_to, program, text, wait_for, Node};
+use crate::common::{self, command, post_to, program, text, wait_for, Node};
 use harness::Signal;
 use serde_json::{json, Value};
 use std::{
