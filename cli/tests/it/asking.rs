@@ -95,7 +95,7 @@ fn for_people(node: &Node, answer: &str) {
 #[test]
 fn over_thirty_questions_the_stronger_generator_earns_more() {
     let node = Node::start();
-    let questions = include_str!("../../models/questions.json");
+    let questions = include_str!("../../../models/questions.json");
     let questions: Vec<Value> = serde_json::from_str(questions).unwrap();
     assert!(questions.len() >= 30);
     let people = ["alice", "bob", "charlie", "dave", "eve", "ferdie"];
