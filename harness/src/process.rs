@@ -58,7 +58,9 @@ fn state_and_parent(id: u32) -> Option<(char, u32)> {
 
 /// Whether a process runs. A stopped one (SIGSTOP) does, a zombie does not.
 pub fn runs(id: u32) -> bool {
-    state_and_parent(id).is_some_and(|(state, _)| state != 'Z' && state != 'X')
+    // A process whose first thread has ended shows as a zombie while its other threads still end; it has no exit status yet.
+    let threads = || fs::read_dir(format!("/proc/{id}/task")).map_or(0, Iterator::count);
+    state_and_parent(id).is_some_and(|(state, _)| !matches!(state, 'Z' | 'X') || threads() > 1)
 }
 
 /// Processor time that a process has used, in seconds.
@@ -134,5 +136,20 @@ mod tests {
         wait_for_end(id, Duration::from_secs(60)).unwrap();
         assert!(!runs(id), "a zombie does not run");
         child.wait().unwrap();
+    }
+
+    #[test]
+    fn a_process_runs_until_its_last_thread_ends() {
+        let script = "import ctypes, threading, time\n\
+                      threading.Thread(target=time.sleep, args=(1000,)).start()\n\
+                      ctypes.CDLL(None).pthread_exit(None)";
+        let mut child = Command::new("python3").args(["-c", script]).spawn().unwrap();
+        let id = child.id();
+        let is_zombie = || state_and_parent(id).is_some_and(|(state, _)| state == 'Z');
+        crate::wait_for("the end of its first thread", || is_zombie().then_some(()));
+        assert!(child.try_wait().unwrap().is_none() && runs(id));
+        send(id, Signal::KILL);
+        wait_for_end(id, Duration::from_secs(60)).unwrap();
+        assert!(child.try_wait().unwrap().is_some(), "its exit status is there");
     }
 }

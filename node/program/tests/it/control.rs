@@ -94,7 +94,7 @@ fn another_user_does_not_come_in() {
             .args(["--reuid", user, "--regid", user, "--clear-groups"])
             .arg(&program)
             .current_dir(folder.path())
-            .args(["--exact", "play_another_user", "--ignored", "--nocapture"])
+            .args(["--exact", "control::play_another_user", "--ignored", "--nocapture"])
             .env(SOCKET, &socket)
             .output()
             .unwrap();

@@ -236,7 +236,8 @@ fn exchange(mut stream: impl Read + Write, host: &str, head: &str, body: &str) -
         true => String::new(),
         false => format!("Host: {host}\r\n"),
     };
-    write!(stream, "{head}{host}Connection: close\r\n\r\n{body}").unwrap();
+    // In one piece: a server that refuses the head closes the connection, and then the body could not be written any more.
+    stream.write_all(format!("{head}{host}Connection: close\r\n\r\n{body}").as_bytes()).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
