@@ -10,7 +10,7 @@ use crate::{
     rpc, salt,
     standard::{self, Standard},
     types::{Backend, BlockImport, Client, GrandpaLink, SelectChain, SyncService, TransactionPool},
-    watch::{Part, Recorded, Sent, Watch},
+    watch::{self, Inquiry, Part, Questions, Recorded, Sent, Watch},
 };
 use futures::FutureExt as _;
 use poq_runtime::{opaque::Block, Hash, RuntimeApi};
@@ -202,11 +202,12 @@ pub fn start<N: NetworkBackend<Block, Hash>>(
     };
     standard::insert_session_keys(&config, &node.client, node.keystore.clone())?;
     node.standard(&config, network.transactions).start(telemetry.as_mut())?;
-    let sources = node.rpc_sources(network.requests, babe_worker, &grandpa_link, &votes);
+    let (inquiry, questions) = watch::inquiry();
+    let sources = node.rpc_sources(network.requests, babe_worker, &grandpa_link, &votes, inquiry);
     let (server, control) = rpc::serve(places, &config.rpc, config.prometheus_registry(), |executor| {
         sources.module(&config, executor)
     })?;
-    node.run(options, block_import, babe_link)?;
+    node.run(options, questions, block_import, babe_link)?;
     node.vote_on_finality(grandpa_link, network.finality, votes)?;
     if dev {
         dev::greet(server.listen_addrs().first());
@@ -344,6 +345,7 @@ impl Tasks<'_> {
         babe_worker: BabeWorkerHandle<Block>,
         grandpa: &GrandpaLink,
         votes: &SharedVoterState,
+        watch: Inquiry,
     ) -> rpc::Sources {
         let authorities = grandpa.shared_authority_set();
         rpc::Sources {
@@ -362,6 +364,7 @@ impl Tasks<'_> {
                 self.backend.clone(),
                 Some(authorities.clone()),
             ),
+            watch,
         }
     }
 
@@ -369,6 +372,7 @@ impl Tasks<'_> {
     fn run(
         &self,
         options: Options,
+        questions: Questions,
         block_import: BlockImport,
         babe_link: BabeLink<Block>,
     ) -> Result<(), ServiceError> {
@@ -377,7 +381,7 @@ impl Tasks<'_> {
         }
         self.run_offchain_workers()?;
         self.run_engine(options.engine)?;
-        self.keep_watch(options.part);
+        self.keep_watch(options.part, questions);
         self.report_equivocations();
         self.author_blocks(block_import, babe_link)
     }
@@ -434,7 +438,7 @@ impl Tasks<'_> {
     }
 
     /// Starts the watch.
-    fn keep_watch(&self, part: Part) {
+    fn keep_watch(&self, part: Part, questions: Questions) {
         let Some(storage) = self.backend.offchain_storage() else { return };
         let watch = Watch {
             client: self.client.clone(),
@@ -444,7 +448,8 @@ impl Tasks<'_> {
             sent: self.sent.clone(),
             part,
         };
-        self.task_manager.spawn_handle().spawn("watch", None, watch.run(self.plan.prometheus.clone()));
+        let watching = watch.run(questions, self.plan.prometheus.clone());
+        self.task_manager.spawn_handle().spawn("watch", None, watching);
     }
 
     /// Starts the task that reports authors of two blocks for one slot.

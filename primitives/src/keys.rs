@@ -20,10 +20,6 @@ pub const DEPTH_KEY: &[u8] = b"poq/depth";
 /// Key of the off-chain database (persistent) that holds the node's 32-byte salt secret. Never leaves the node.
 pub const SALT_SECRET_KEY: &[u8] = b"poq/salt-secret";
 
-/// Key of the off-chain database (persistent) under which `poq-node` keeps its [`Problem`](crate::problem::Problem)s, a SCALE-encoded
-/// list. The RPC method `poq_problems` returns the list.
-pub const PROBLEMS_KEY: &[u8] = b"poq/problems";
-
 /// Key of the off-chain database (persistent) under which the driver keeps the SCALE-encoded [`InFlight`] of a worker key.
 pub fn in_flight_key(worker: &impl Encode) -> Vec<u8> {
     let mut key = b"poq/in-flight/".to_vec();

@@ -1,5 +1,5 @@
 //! Problems that keep a node from its part. `poq-node` finds them; its log and metrics show them, and its RPC method `poq_problems`
-//! returns them. It keeps them in its off-chain database ([`PROBLEMS_KEY`](crate::keys::PROBLEMS_KEY)).
+//! returns those of now.
 
 use alloc::string::String;
 use codec::{Decode, DecodeWithMemTracking, Encode};

@@ -1,7 +1,10 @@
 //! The RPC methods: those of every Substrate node, and nonces, fees, the state of consensus, and problems.
 
 use super::problems;
-use crate::types::{Backend, Client, SelectChain, SyncService, TransactionPool};
+use crate::{
+    types::{Backend, Client, SelectChain, SyncService, TransactionPool},
+    watch::Inquiry,
+};
 use jsonrpsee::{Methods, RpcModule};
 use pallet_transaction_payment_rpc::{TransactionPayment, TransactionPaymentApiServer};
 use poq_runtime::{opaque::Block, BlockNumber, Hash};
@@ -69,6 +72,8 @@ pub struct Sources {
     pub grandpa_justifications: GrandpaJustificationStream<Block>,
     /// Proofs that a block is final.
     pub finality_proofs: Arc<FinalityProofProvider<Backend, Block>>,
+    /// The watch, which knows the node's problems.
+    pub watch: Inquiry,
 }
 
 impl Sources {
@@ -82,14 +87,13 @@ impl Sources {
     ) -> Result<RpcModule<()>, ServiceError> {
         let metrics = config.prometheus_registry().map(TransactionMetrics::new).transpose()?;
         let mut module = RpcModule::new(());
-        let problems =
-            self.backend.offchain_storage().map(problems::methods).transpose().map_err(unusable)?;
+        let problems = problems::methods(self.watch.clone()).map_err(unusable)?;
         let groups = [
             self.classic(config, &executor),
             self.of_specification(config, metrics, &executor),
             self.of_this_chain(executor),
         ];
-        for group in groups.into_iter().flatten().chain(problems) {
+        for group in groups.into_iter().flatten().chain([problems]) {
             module.merge(group).map_err(unusable)?;
         }
         let mut names: Vec<_> = module.method_names().chain([LIST]).collect();

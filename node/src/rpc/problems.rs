@@ -3,26 +3,20 @@
 //! The method is unsafe, so by default only the control socket serves it: problems name the operators that work here, files, and the
 //! engine's address, and tell an attacker when they are weak.
 
-use codec::Decode as _;
+use crate::watch::Inquiry;
 use jsonrpsee::{core::RegisterMethodError, types::ErrorObjectOwned, Methods, RpcModule};
-use poq_primitives::{keys::PROBLEMS_KEY, problem::Problem};
 use sc_rpc::DenyUnsafe;
-use sp_core::offchain::{OffchainStorage, STORAGE_PREFIX};
 
-/// Name of the method. It takes no parameters and answers with a list of [`Problem`]s.
+/// Name of the method. It takes no parameters and answers with a list of [`Problem`](poq_primitives::problem::Problem)s, which hold as of
+/// now.
 const PROBLEMS: &str = "poq_problems";
 
-/// The method. It reads the list that the watch keeps in the off-chain database.
-pub fn methods(storage: impl OffchainStorage + 'static) -> Result<Methods, RegisterMethodError> {
-    let mut module = RpcModule::new(storage);
-    module.register_method(PROBLEMS, |_, storage, extensions| {
+/// The method. It asks the watch.
+pub fn methods(watch: Inquiry) -> Result<Methods, RegisterMethodError> {
+    let mut module = RpcModule::new(watch);
+    module.register_async_method(PROBLEMS, |_, watch, extensions| async move {
         extensions.get().copied().unwrap_or(DenyUnsafe::Yes).check_if_safe()?;
-        Ok::<_, ErrorObjectOwned>(kept(storage))
+        Ok::<_, ErrorObjectOwned>(watch.problems().await.unwrap_or_default())
     })?;
     Ok(module.into())
-}
-
-fn kept(storage: &impl OffchainStorage) -> Vec<Problem> {
-    let stored = storage.get(STORAGE_PREFIX, PROBLEMS_KEY);
-    stored.and_then(|bytes| Vec::decode(&mut &bytes[..]).ok()).unwrap_or_default()
 }

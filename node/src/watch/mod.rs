@@ -1,27 +1,30 @@
 //! The watch: a task that looks for problems of this node and its operators.
 //!
 //! Every few seconds it reads the best block, the keystore and the state of the engine. It logs a problem once, with its remedy, and once
-//! more when it is mended; metrics show all problems and the fares of the operators. The list of problems is kept in the off-chain
-//! database, from which the RPC `poq_problems` reads it.
+//! more when it is mended; metrics show all problems and the fares of the operators. The RPC `poq_problems` asks it for the problems that
+//! hold at that moment.
 
 mod faults;
 mod history;
+mod inquiry;
 mod metrics;
 mod sent;
 mod state;
 
 pub use faults::Place;
+pub use inquiry::{inquiry, Inquiry, Questions};
 pub use sent::{Recorded, Sent};
 
 use crate::types::Client;
-use codec::{Decode as _, Encode as _};
+use codec::Decode as _;
 use faults::{Board, Fault, SessionKey, LITTLE_DISK};
 use futures::StreamExt as _;
 use history::History;
 use metrics::Metrics;
 use pallet_proof_of_quality::{Model, Operator};
-use poq_primitives::keys::{
-    in_flight_key, EngineEndpoint, InFlight, ENGINE_ENDPOINT_KEY, PROBLEMS_KEY, WORKER_KEY_TYPE,
+use poq_primitives::{
+    keys::{in_flight_key, EngineEndpoint, InFlight, ENGINE_ENDPOINT_KEY, WORKER_KEY_TYPE},
+    problem::Problem,
 };
 use poq_runtime::{opaque::Block, AccountId, BlockNumber, Nonce, Runtime, VERSION};
 use poq_worker::{
@@ -125,7 +128,7 @@ struct Memory {
 
 impl<S: OffchainStorage> Watch<S> {
     /// Runs as long as the node.
-    pub async fn run(mut self, registry: Option<Registry>) {
+    pub async fn run(self, mut questions: Questions, registry: Option<Registry>) {
         let metrics = registry.and_then(|registry| {
             Metrics::new(&registry)
                 .inspect_err(|error| log::warn!(target: LOG, "no metrics of the protocol: {error}"))
@@ -137,14 +140,19 @@ impl<S: OffchainStorage> Watch<S> {
             .ok();
         let mut memory =
             Memory { board: Board::default(), history, metrics, operators: BTreeSet::new(), probe };
-        self.keep(&memory.board);
         let mut finality = self.client.finality_notification_stream();
         let mut clock = tokio::time::interval(LOOK);
         clock.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 Some(notification) = finality.next() => self.finalized(&notification, &mut memory).await,
-                _ = clock.tick() => self.look(&mut memory).await,
+                _ = clock.tick() => {
+                    let found = self.find(&mut memory).await;
+                    self.say(found, &mut memory);
+                }
+                Some(answer) = questions.next() => {
+                    let _gone = answer.send(self.problems(&mut memory).await);
+                }
             }
         }
     }
@@ -160,7 +168,8 @@ impl<S: OffchainStorage> Watch<S> {
         self.sync.status().await.is_ok_and(|status| status.state.is_major_syncing())
     }
 
-    async fn look(&mut self, memory: &mut Memory) {
+    /// Finds the faults of now, and updates the metrics.
+    async fn find(&self, memory: &mut Memory) -> Vec<Fault> {
         let mut found = self.open_files();
         found.extend(self.little_disk());
         if self.part.wants_peers && self.sync.num_connected_peers() == 0 {
@@ -170,8 +179,7 @@ impl<S: OffchainStorage> Watch<S> {
             // The state is old: problems found in it before stay as they are.
             let of_chain = |fault: &&Fault| !fault.is_of_machine();
             found.extend(memory.board.said().filter(of_chain).cloned());
-            self.say(found, memory);
-            return;
+            return found;
         }
         let best = self.client.info().best_hash;
         let spec_version = self.client.runtime_version_at(best, sp_core::traits::CallContext::Offchain);
@@ -195,11 +203,18 @@ impl<S: OffchainStorage> Watch<S> {
             }
         }
         found.extend(engine.map_or_else(|fault| vec![fault], |(_, faults)| faults));
-        self.say(found, memory);
+        found
+    }
+
+    /// The problems that were logged and hold now. One that this look finds first waits for the next look, and so for its patience.
+    async fn problems(&self, memory: &mut Memory) -> Vec<Problem> {
+        let found = self.find(memory).await;
+        let holds = |fault: &&Fault| found.contains(fault);
+        memory.board.said().filter(holds).map(|fault| fault.problem(&self.part.place)).collect()
     }
 
     /// Logs new and mended problems.
-    fn say(&mut self, found: Vec<Fault>, memory: &mut Memory) {
+    fn say(&self, found: Vec<Fault>, memory: &mut Memory) {
         let change = memory.board.look(found);
         for fault in &change.mended {
             log::info!(target: LOG, "Mended ({}), no more: {}", fault.kind(), fault.what());
@@ -207,18 +222,9 @@ impl<S: OffchainStorage> Watch<S> {
         for fault in &change.new {
             log::warn!(target: LOG, "Mend this ({}): {}", fault.kind(), fault.problem(&self.part.place));
         }
-        if !change.new.is_empty() || !change.mended.is_empty() {
-            self.keep(&memory.board);
-        }
         if let Some(metrics) = &memory.metrics {
             metrics.set_problems(memory.board.said());
         }
-    }
-
-    /// Writes the problems into the off-chain database.
-    fn keep(&mut self, board: &Board) {
-        let problems: Vec<_> = board.said().map(|fault| fault.problem(&self.part.place)).collect();
-        self.storage.set(STORAGE_PREFIX, PROBLEMS_KEY, &problems.encode());
     }
 
     fn worker_keys(&self) -> Vec<AccountId> {
