@@ -132,7 +132,7 @@ impl Start {
         let trained = model.n_ctx_train() as usize;
         if trained > 0 && self.max_tokens > trained {
             return Err(format!(
-                "{MANIFEST}: max_tokens is {}, and the model knows {trained} positions; lower it",
+                "{MANIFEST}: max_tokens is {}, and the model knows {trained} positions; lower max_tokens",
                 self.max_tokens
             ));
         }

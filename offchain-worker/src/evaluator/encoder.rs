@@ -10,7 +10,10 @@ use super::{
 };
 use crate::{
     limits::{Limits, Unfinished},
-    models::manifest::{EvaluatorKind, Manifest, MANIFEST, TOKENIZER},
+    models::{
+        manifest::{Cut, Ends, EvaluatorKind, Manifest, MANIFEST, TOKENIZER},
+        weights,
+    },
     onnx,
     work::{Scoring, FULL_SCORE},
 };
@@ -60,7 +63,11 @@ impl Encoder {
         options: &EvaluatorOptions,
     ) -> Result<Self, String> {
         let texts = Texts::read(&folder.join(TOKENIZER), manifest.max_tokens)?;
+        if let Some(cut) = &manifest.cut {
+            texts.check_cut(manifest.kind, cut)?;
+        }
         let (model, threads) = (folder.join(&manifest.model), options.threads.max(1));
+        manifest.check_positions(weights::positions_of(&model))?;
         let worth_trying = worth_trying(options.precision, bytes_of(folder, manifest));
         let onnx = onnx::start(worth_trying.is_ok()).map_err(|error| error.to_string())?;
         let network = Network::load(&onnx.environment, &model, manifest, threads, Provider::Cpu)?;
@@ -83,8 +90,8 @@ impl Encoder {
 
     /// A number for each answer, in their order, and the tokens that went through the network.
     ///
-    /// A pair that is too long for the network loses the end of its answer first, then that of its question; a
-    /// text of a bi-encoder loses its end. Alone, each pair (each text, of a bi-encoder) goes through the network
+    /// Texts are cut as the manifest says. Where it does not, a pair that is too long for the network loses the end of its
+    /// answer first, then that of its question; a text of a bi-encoder loses its end. Alone, each pair (each text, of a bi-encoder) goes through the network
     /// by itself; otherwise those of like length go together.
     pub fn numbers(&self, work: &Scoring, limits: &Limits) -> Result<(Vec<f64>, usize), Unfinished> {
         let rows = self.rows(work, limits)?;
@@ -111,7 +118,7 @@ impl Encoder {
     fn rows(&self, work: &Scoring, limits: &Limits) -> Result<Vec<Row>, Unfinished> {
         limits.check()?;
         let tokenizer = |error: String| Unfinished::internal(format!("{}: {error}", self.name));
-        let question = self.texts.tokens(&work.question).map_err(tokenizer)?;
+        let question = self.tokens(&work.question, |cut| cut.question).map_err(tokenizer)?;
         let mut rows = Vec::with_capacity(work.answers.len().saturating_add(1));
         if self.manifest.kind == EvaluatorKind::BiEncoder {
             rows.push(self.texts.single(question.clone()).map_err(tokenizer)?);
@@ -121,11 +128,19 @@ impl Encoder {
         for answers in work.answers.chunks(TOKENIZED_AT_ONCE) {
             limits.check()?;
             for answer in answers {
-                let answer = self.texts.tokens(answer).map_err(tokenizer)?;
+                let answer = self.tokens(answer, |cut| cut.answer).map_err(tokenizer)?;
                 rows.push(self.row(&question, answer).map_err(tokenizer)?);
             }
         }
         Ok(rows)
+    }
+
+    /// The tokens of a question or an answer, as far as they are looked at.
+    fn tokens(&self, text: &str, ends: fn(&Cut) -> Ends) -> Result<Vec<u32>, String> {
+        match &self.manifest.cut {
+            Some(cut) => self.texts.ends(text, ends(cut)),
+            None => self.texts.tokens(text),
+        }
     }
 
     /// The row of an answer: with its question, unless each text has a vector of its own.

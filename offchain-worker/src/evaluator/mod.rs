@@ -102,7 +102,7 @@ impl Evaluator {
     }
 
     /// Does `work`: a number and a score for each answer, in their order. Texts that are too long for the network are cut,
-    /// the answer first.
+    /// as the manifest says or the answer first.
     pub fn score(&self, work: &Scoring, limits: &Limits) -> Result<Scored, Unfinished> {
         if work.answers.is_empty() {
             return Err(Unfinished::invalid("there is no answer to score"));
@@ -132,6 +132,13 @@ impl Evaluator {
         }
         Ok(scored)
     }
+}
+
+/// Whether what the manifest's `cut` keeps goes into its network, as far as the tokenizer in the file `tokenizer` tells. The
+/// error is one line.
+pub fn check_cut(tokenizer: &Path, manifest: &Manifest) -> Result<(), String> {
+    let Some(cut) = &manifest.cut else { return Ok(()) };
+    texts::Texts::read(tokenizer, manifest.max_tokens)?.check_cut(manifest.kind, cut)
 }
 
 /// Reads `poq.json` and sees that the files which it names are there.

@@ -5,7 +5,7 @@ use poq_worker::{
     limits::Limits,
     models::{
         add::{add, Options},
-        manifest::{Classes, Manifest, Pooling},
+        manifest::{Classes, Cut, Ends, Manifest, Pooling},
         shelf::Shelf,
         source::Source,
     },
@@ -372,5 +372,99 @@ fn a_promise_of_more_tokens_than_the_network_takes_is_found_out_when_it_is_loade
         fs::write(other.path().join("poq.json"), manifest.to_json()).unwrap();
         let error = Evaluator::load(other.path(), &EvaluatorOptions::default()).unwrap_err();
         assert!(error.contains("lower max_tokens") && error.lines().count() == 1, "{error}");
+    }
+}
+
+/// A copy of the shape with its manifest changed.
+fn copy_of(name: &str, change: impl FnOnce(&mut Manifest)) -> tempfile::TempDir {
+    let (folder, _) = shape(name);
+    let other = tempfile::tempdir().unwrap();
+    let mut manifest = Manifest::parse(&fs::read(folder.join("poq.json")).unwrap()).unwrap();
+    for file in manifest.files.keys() {
+        fs::copy(folder.join(file), other.path().join(file)).unwrap();
+    }
+    change(&mut manifest);
+    fs::write(other.path().join("poq.json"), manifest.to_json()).unwrap();
+    other
+}
+
+/// Keeps so many tokens of a question and of an answer.
+fn keep(question: (usize, usize), answer: (usize, usize)) -> Option<Cut> {
+    let [question, answer] = [question, answer].map(|(first, last)| Ends { first, last });
+    Some(Cut { question, answer })
+}
+
+/// The error of adding the evaluator in this folder.
+fn refused(folder: &Path) -> String {
+    let store = tempfile::tempdir().unwrap();
+    let shelf = Shelf::new(store.path().join("models"), store.path().join("digests.json"));
+    let options = Options { name: Some("judge".into()), ..Options::default() };
+    let error = add(&shelf, &Source::Local(folder.to_owned()), &options).unwrap_err();
+    assert_eq!(error.lines().count(), 1, "{error}");
+    error
+}
+
+#[test]
+fn both_ends_of_long_texts_are_read() {
+    for name in ["bert", "roberta", "modernbert", "minilm-like-bi"] {
+        let folder = copy_of(name, |m| m.cut = keep((6, 2), (10, 4)));
+        let (evaluator, whole) = (load(folder.path(), 0), load(&shape(name).0, 0));
+        let one = |evaluator: &Evaluator, question: &str, answer: &str| {
+            score(evaluator, question, vec![answer.into()], true)
+        };
+        // Of a short text nothing is cut.
+        let (question, answer) = ("What is it?", "A word.");
+        assert_eq!(one(&evaluator, question, answer).raw, one(&whole, question, answer).raw, "{name}");
+        // Of a long one the ends count and the middle does not, however long it is.
+        let long = |middle: &str, end: &str| {
+            format!("Lima is the capital of Peru and of nothing else. {middle} {end}")
+        };
+        let (end, other_end) = ("It lies near the sea, in the west.", "Nobody knows why that should be so.");
+        for times in [30, 30_000] {
+            let middle = |word: &str| word.repeat(times);
+            let first = one(&evaluator, question, &long(&middle("no "), end));
+            let same = one(&evaluator, question, &long(&middle("yes "), end));
+            let other = one(&evaluator, question, &long(&middle("no "), other_end));
+            assert_eq!(first.raw, same.raw, "{name}, {times}");
+            assert_ne!(first.raw, other.raw, "{name}, {times}");
+            assert_eq!(first.tokens, other.tokens, "{name}, {times}");
+        }
+        let longest = one(&evaluator, &"why ".repeat(999), &"so ".repeat(999)).tokens;
+        let nothing = one(&evaluator, "", "").tokens;
+        assert_eq!(longest - nothing, 6 + 2 + 10 + 4, "{name}");
+        // In company as alone.
+        let answers = vec![long("no ", end), answer.into(), long(&"yes ".repeat(99), other_end)];
+        let together = score(&load(folder.path(), 4096), question, answers.clone(), false).raw;
+        for (together, answer) in together.iter().zip(&answers) {
+            assert!((together - one(&evaluator, question, answer).raw[0]).abs() < 1e-4, "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_cut_that_does_not_fit_is_refused_when_it_is_added_and_when_it_is_loaded() {
+    // Of 64 tokens three are special.
+    let fits = copy_of("bert", |m| m.cut = keep((10, 10), (21, 20)));
+    load(fits.path(), 0);
+    let folder = copy_of("bert", |m| m.cut = keep((10, 10), (22, 20)));
+    let error = Evaluator::load(folder.path(), &options(0)).unwrap_err();
+    assert!(error.contains("has room for 61") && error.lines().count() == 1, "{error}");
+    assert!(refused(folder.path()).contains("has room for 61"));
+    // A causal model's texts are not cut like this.
+    let folder = copy_of(CAUSAL, |m| m.cut = keep((10, 10), (20, 20)));
+    assert!(refused(folder.path()).contains("cross_encoder and bi_encoder only"));
+    let error = Evaluator::load(folder.path(), &options(0)).unwrap_err();
+    assert!(error.contains("cross_encoder and bi_encoder only"), "{error}");
+}
+
+#[test]
+fn more_tokens_than_the_network_has_positions_are_refused_when_it_is_added() {
+    for (name, positions) in [("bert", 64), ("roberta", 48), (CAUSAL, 128)] {
+        let folder = copy_of(name, |m| m.max_tokens = positions + 1);
+        let error = refused(folder.path());
+        assert!(
+            error.contains(&format!("{positions} positions")) && error.contains("lower max_tokens"),
+            "{error}"
+        );
     }
 }
