@@ -90,7 +90,7 @@ impl ModelInfo {
     fn of(entry: &Entry, backends: &Backends) -> Self {
         let (state, error) = match entry.id.as_deref().map(|id| backends.pool().presence(id)) {
             Err(error) => (ModelState::Broken, Some(error.clone())),
-            Ok(Presence::Available) => match backends.pool().template_fault(entry) {
+            Ok(Presence::Available) => match backends.pool().fault(entry) {
                 Some(fault) => (ModelState::Broken, Some(fault)),
                 None => (ModelState::Available, None),
             },
@@ -210,13 +210,11 @@ impl Model {
         match pool.presence(id) {
             Presence::Broken(why) | Presence::SetAside(why) => Usability::No(why),
             Presence::Loaded { .. } => Usability::Proven,
-            Presence::Available | Presence::Loading => {
-                match pool.template_fault(entry).or_else(|| pool.too_large(entry)) {
-                    Some(why) => Usability::No(why),
-                    None if pool.was_loaded(id) => Usability::Proven,
-                    None => Usability::Untried(Some(Arc::clone(entry))),
-                }
-            }
+            Presence::Available | Presence::Loading => match pool.fault(entry) {
+                Some(why) => Usability::No(why),
+                None if pool.was_loaded(id) => Usability::Proven,
+                None => Usability::Untried(Some(Arc::clone(entry))),
+            },
         }
     }
 
