@@ -28,6 +28,9 @@ const TOKENIZED_AT_ONCE: usize = 64;
 /// Most tokens that the probe of a fresh evaluator takes: a longer one would cost seconds and gigabytes.
 pub const MAX_PROBE_TOKENS: usize = 1024;
 
+/// Most that padding may change a score. Weights of 8 bits that are multiplied as such round by what else is in a batch.
+const MOST_BY_PADDING: f64 = 0.05;
+
 /// Texts that are measured, repeated up to the length.
 const MEASURED_TEXTS: [(&str, &str); 2] = [
     (
@@ -106,7 +109,7 @@ impl Encoder {
                 };
                 answers.iter().map(|answer| cosine(question, answer)).collect()
             }
-            EvaluatorKind::CrossEncoder | EvaluatorKind::Causal => {
+            EvaluatorKind::CrossEncoder | EvaluatorKind::Causal | EvaluatorKind::Classifier => {
                 let classes = self.manifest.classes.as_ref();
                 self.run(&rows, work.alone, limits, |output, rows| logits(output, rows, classes))?
             }
@@ -147,7 +150,9 @@ impl Encoder {
     fn row(&self, question: &[u32], answer: Vec<u32>) -> Result<Row, String> {
         match self.manifest.kind {
             EvaluatorKind::BiEncoder => self.texts.single(answer),
-            EvaluatorKind::CrossEncoder | EvaluatorKind::Causal => self.texts.pair(question, &answer),
+            EvaluatorKind::CrossEncoder | EvaluatorKind::Causal | EvaluatorKind::Classifier => {
+                self.texts.pair(question, &answer)
+            }
         }
     }
 
@@ -183,7 +188,9 @@ impl Encoder {
         let answer = self.texts.tokens("Paris.")?;
         let row = |question: &[u32], answer: &[u32]| match self.manifest.kind {
             EvaluatorKind::BiEncoder => self.texts.single([question, answer].concat()),
-            EvaluatorKind::CrossEncoder | EvaluatorKind::Causal => self.texts.pair(question, answer),
+            EvaluatorKind::CrossEncoder | EvaluatorKind::Causal | EvaluatorKind::Classifier => {
+                self.texts.pair(question, answer)
+            }
         };
         let highest = self.texts.highest_id();
         let (plain, strange) = (row(&question, &answer)?, row(&[highest], &[])?);
@@ -196,6 +203,7 @@ impl Encoder {
                     .to_owned(),
             );
         }
+        self.probe_padding(&strange, numbers.last().copied())?;
         let length = self.manifest.max_tokens.min(MAX_PROBE_TOKENS);
         let long = row(&vec![highest; length], &[])?;
         self.probe_rows(&[&long]).map(drop).map_err(|error| {
@@ -206,12 +214,29 @@ impl Encoder {
         })
     }
 
+    /// Sees that a row which was filled up to the length of another has its own score. Networks that judge by their last token look
+    /// for it by the id of the padding.
+    fn probe_padding(&self, row: &Row, padded: Option<f64>) -> Result<(), String> {
+        if self.manifest.kind == EvaluatorKind::BiEncoder {
+            return Ok(());
+        }
+        let alone = self.probe_rows(&[row])?.first().copied();
+        let score = |number: Option<f64>| number.and_then(|number| self.manifest.calibration.apply(number));
+        match (score(alone), score(padded)) {
+            (Some(alone), Some(padded)) if (alone - padded).abs() > MOST_BY_PADDING => Err(format!(
+                "padding changes its scores ({padded:.3} in the place of {alone:.3}): {TOKENIZER} has to name the token that \
+                 the network was trained with as padding (\"padding\": {{\"pad_id\": …}})"
+            )),
+            _ => Ok(()),
+        }
+    }
+
     /// One number for each row: its logit, or the sum of its vector.
     fn probe_rows(&self, rows: &[&Row]) -> Result<Vec<f64>, String> {
         self.network.run(rows, self.texts.padding(), |output| match self.manifest.kind {
             EvaluatorKind::BiEncoder => vectors(output, rows, self.manifest.pooling)
                 .map(|vectors| vectors.iter().map(|vector| vector.iter().sum()).collect()),
-            EvaluatorKind::CrossEncoder | EvaluatorKind::Causal => {
+            EvaluatorKind::CrossEncoder | EvaluatorKind::Causal | EvaluatorKind::Classifier => {
                 logits(output, rows, self.manifest.classes.as_ref())
             }
         })
@@ -290,7 +315,7 @@ impl Encoder {
                     first.get_or_insert(vector);
                     Ok(number)
                 }
-                EvaluatorKind::CrossEncoder | EvaluatorKind::Causal => {
+                EvaluatorKind::CrossEncoder | EvaluatorKind::Causal | EvaluatorKind::Classifier => {
                     let number = logits(output, &[row], self.manifest.classes.as_ref())?.pop();
                     number.ok_or_else(|| "the network gives no number".to_owned())
                 }

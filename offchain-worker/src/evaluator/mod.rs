@@ -2,7 +2,7 @@
 //!
 //! A cross-encoder reads question and answer together and gives a logit; a bi-encoder makes a vector of each
 //! text, and the number is the cosine of the two; a causal model is asked whether the answer is good, and the number is
-//! the logit of "yes" less that of "no". The manifest's calibration makes a score of the number.
+//! the logit of "yes" less that of "no"; a classifier is a GGUF whose head gives a logit. The manifest's calibration makes a score of the number.
 
 mod batches;
 mod causal;
@@ -80,7 +80,9 @@ impl Evaluator {
         let manifest = read_manifest(folder)?;
         let name = folder.file_name().unwrap_or(folder.as_os_str()).to_string_lossy().into_owned();
         let network = match manifest.kind {
-            EvaluatorKind::Causal => Kind::Causal(Causal::load(folder, &name, &manifest, options)?),
+            EvaluatorKind::Causal | EvaluatorKind::Classifier => {
+                Kind::Causal(Causal::load(folder, &name, &manifest, options)?)
+            }
             EvaluatorKind::CrossEncoder | EvaluatorKind::BiEncoder => {
                 Kind::Encoder(Box::new(Encoder::load(folder, name.clone(), &manifest, options)?))
             }

@@ -81,7 +81,7 @@ impl Texts {
     pub fn check_cut(&self, kind: EvaluatorKind, cut: &Cut) -> Result<(), String> {
         let room = match kind {
             EvaluatorKind::BiEncoder => self.windows.1,
-            EvaluatorKind::CrossEncoder | EvaluatorKind::Causal => self.windows.0,
+            EvaluatorKind::CrossEncoder | EvaluatorKind::Causal | EvaluatorKind::Classifier => self.windows.0,
         };
         let most = cut.most(kind);
         if most <= room {

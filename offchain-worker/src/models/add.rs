@@ -5,6 +5,7 @@
 //! operators who add the same network get the same id.
 
 use super::{
+    classifier,
     client::Client,
     digest::{sha256_of, sha256_of_bytes},
     download::{self, room_for},
@@ -350,7 +351,7 @@ impl Adding<'_> {
         match kind {
             EvaluatorKind::BiEncoder => manifest.pooling = guess.pooling()?,
             EvaluatorKind::CrossEncoder => manifest.classes = guess.classes(score_label.as_deref())?,
-            EvaluatorKind::Causal => {}
+            EvaluatorKind::Causal | EvaluatorKind::Classifier => {}
         }
         let json = manifest.to_json().into_bytes();
         Manifest::parse(&json).map_err(|error| error.to_string())?;
@@ -670,7 +671,10 @@ fn check_weights(pieces: &Pieces) -> Result<(), String> {
 fn check_lengths(pieces: &Pieces, manifest: &[u8]) -> Result<(), String> {
     let manifest = Manifest::parse(manifest).map_err(|error| error.to_string())?;
     let Some(network) = pieces.files.get(&pieces.model) else { return Ok(()) };
-    if manifest.kind == EvaluatorKind::Causal {
+    if manifest.kind.is_gguf() {
+        if manifest.kind == EvaluatorKind::Classifier {
+            classifier::check(network, manifest.classes.as_ref())?;
+        }
         let trained = Head::read(network).ok().and_then(|head| head.number("context_length"));
         return manifest.check_positions(trained.and_then(|trained| usize::try_from(trained).ok()));
     }
@@ -825,6 +829,7 @@ pub fn kind_in_words(entry: &Entry) -> &'static str {
         (_, Some(EvaluatorKind::CrossEncoder)) => "evaluator (cross-encoder)",
         (_, Some(EvaluatorKind::BiEncoder)) => "evaluator (bi-encoder)",
         (_, Some(EvaluatorKind::Causal)) => "evaluator (causal)",
+        (_, Some(EvaluatorKind::Classifier)) => "evaluator (classifier)",
         (_, None) => "evaluator",
     }
 }

@@ -61,6 +61,16 @@ pub enum EvaluatorKind {
     /// A GGUF that llama.cpp runs: question and answer are put into a prompt, and the number is the logit of the token for
     /// yes less that of the token for no, as the next token.
     Causal,
+    /// A GGUF with a classification head that llama.cpp runs: question and answer are put into a prompt, and the head gives one
+    /// logit, or one for each class that the manifest names. Rerankers and reward models are such.
+    Classifier,
+}
+
+impl EvaluatorKind {
+    /// Whether the network is a GGUF, which has its tokenizer in it, and not an ONNX file.
+    pub fn is_gguf(self) -> bool {
+        matches!(self, Self::Causal | Self::Classifier)
+    }
 }
 
 /// Pooling: the way from the last layer of a bi-encoder to one vector.
@@ -139,7 +149,9 @@ impl Cut {
         let (question, answer) = (self.question.most(), self.answer.most());
         match kind {
             EvaluatorKind::BiEncoder => question.max(answer),
-            EvaluatorKind::CrossEncoder | EvaluatorKind::Causal => question.saturating_add(answer),
+            EvaluatorKind::CrossEncoder | EvaluatorKind::Causal | EvaluatorKind::Classifier => {
+                question.saturating_add(answer)
+            }
         }
     }
 
@@ -182,26 +194,29 @@ pub struct Judge {
     pub no: String,
 }
 
-/// Place of the question in a [`Judge`]'s prompt.
+/// Place of the question in a prompt.
 pub const QUESTION: &str = "{question}";
 
-/// Place of the answer in a [`Judge`]'s prompt.
+/// Place of the answer in a prompt.
 pub const ANSWER: &str = "{answer}";
+
+/// Checks the length of a prompt, and whether it has both places once. Errors begin with `what`.
+fn check_prompt(what: &str, prompt: &str) -> Result<(), String> {
+    if prompt.len() > MAX_PROMPT_BYTES {
+        return Err(format!("{what} has {} bytes, and may have {MAX_PROMPT_BYTES}", prompt.len()));
+    }
+    for place in [QUESTION, ANSWER] {
+        let times = prompt.matches(place).count();
+        if times != 1 {
+            return Err(format!("{what} has {place} {times} times, and has to have it once"));
+        }
+    }
+    Ok(())
+}
 
 impl Judge {
     fn check(&self) -> Result<(), String> {
-        if self.prompt.len() > MAX_PROMPT_BYTES {
-            return Err(format!(
-                "judge: the prompt has {} bytes, and may have {MAX_PROMPT_BYTES}",
-                self.prompt.len()
-            ));
-        }
-        for place in [QUESTION, ANSWER] {
-            let times = self.prompt.matches(place).count();
-            if times != 1 {
-                return Err(format!("judge: the prompt has {place} {times} times, and has to have it once"));
-            }
-        }
+        check_prompt("judge: the prompt", &self.prompt)?;
         if self.yes.is_empty() || self.no.is_empty() || self.yes == self.no {
             return Err(format!("judge: yes = {:?} and no = {:?}; name two tokens", self.yes, self.no));
         }
@@ -241,10 +256,10 @@ pub struct Manifest {
     format: u32,
     /// Kind of the network.
     pub kind: EvaluatorKind,
-    /// The ONNX file, or the GGUF of a causal model (of several the first); one of `files`.
+    /// The ONNX file, or the GGUF of a causal model or a classifier (of several the first); one of `files`.
     pub model: String,
     /// SHA-256, 64 lower-case hex digits, of every file that takes part: the ONNX file, the file with its
-    /// weights if they lie apart, `tokenizer.json`; of a causal model the GGUF. Paths are relative to the folder and stay
+    /// weights if they lie apart, `tokenizer.json`; of a causal model or a classifier the GGUF. Paths are relative to the folder and stay
     /// in it.
     pub files: BTreeMap<String, String>,
     /// Most tokens of one input of the network, special tokens included.
@@ -253,12 +268,15 @@ pub struct Manifest {
     /// Pooling of a bi-encoder; other kinds ignore it.
     #[serde(default)]
     pub pooling: Pooling,
-    /// Of a cross-encoder with other classes than no and yes.
+    /// Of a cross-encoder with other classes than no and yes, and of a classifier with more than one output.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub classes: Option<Classes>,
     /// Of a causal model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub judge: Option<Judge>,
+    /// Of a classifier: what it reads, with `{question}` and `{answer}` once each. Control tokens are as in [`Judge::prompt`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompt: Option<String>,
     /// Of an encoder that reads both ends of long texts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cut: Option<Cut>,
@@ -297,14 +315,15 @@ impl Manifest {
             pooling: Pooling::default(),
             classes: None,
             judge: None,
+            prompt: None,
             cut: None,
             calibration: Calibration::default(),
         }
     }
 
-    /// Reads and checks a manifest: the format is known, `model` and `tokenizer.json` (which a causal model has in its
-    /// GGUF) are among the files, every path stays in the folder, every hash is a hash, `max_tokens` leaves room for text,
-    /// `classes`, `judge` and `cut` go with the kind, what `cut` keeps is less than `max_tokens`, the calibration is finite and does not turn the order of answers round
+    /// Reads and checks a manifest: the format is known, `model` and `tokenizer.json` (which a GGUF has in
+    /// it) are among the files, every path stays in the folder, every hash is a hash, `max_tokens` leaves room for text,
+    /// `classes`, `judge`, `prompt` and `cut` go with the kind, what `cut` keeps is less than `max_tokens`, the calibration is finite and does not turn the order of answers round
     /// (`a > 0`).
     pub fn parse(json: &[u8]) -> Result<Self, ManifestError> {
         #[derive(Deserialize)]
@@ -339,7 +358,7 @@ impl Manifest {
     }
 
     fn check(&self) -> Result<(), String> {
-        let tokenizer = (self.kind != EvaluatorKind::Causal).then_some(TOKENIZER);
+        let tokenizer = (!self.kind.is_gguf()).then_some(TOKENIZER);
         for needed in [Some(self.model.as_str()), tokenizer].into_iter().flatten() {
             if !self.files.contains_key(needed) {
                 return Err(format!("`files` does not name {needed}"));
@@ -379,14 +398,26 @@ impl Manifest {
             (Some(_), _) => return Err("`judge` goes with the kind causal only".to_owned()),
             (None, _) => {}
         }
-        if self.cut.is_some() && self.kind == EvaluatorKind::Causal {
-            return Err("`cut` goes with the kinds cross_encoder and bi_encoder only: a causal model's texts are tokenized \
+        match (&self.prompt, self.kind) {
+            (Some(prompt), EvaluatorKind::Classifier) => check_prompt("the prompt", prompt)?,
+            (None, EvaluatorKind::Classifier) => {
+                return Err(
+                    "a classifier needs `prompt`: what it reads, with {question} and {answer}".to_owned()
+                );
+            }
+            (Some(_), _) => return Err("`prompt` goes with the kind classifier only".to_owned()),
+            (None, _) => {}
+        }
+        if self.cut.is_some() && self.kind.is_gguf() {
+            return Err("`cut` goes with the kinds cross_encoder and bi_encoder only: the texts of a GGUF are tokenized \
                         together with its prompt, so their own tokens cannot be counted; leave it out"
                 .to_owned());
         }
         match &self.classes {
-            Some(classes) if self.kind == EvaluatorKind::CrossEncoder => classes.check(),
-            Some(_) => Err("`classes` goes with the kind cross_encoder only".to_owned()),
+            Some(classes) if matches!(self.kind, EvaluatorKind::CrossEncoder | EvaluatorKind::Classifier) => {
+                classes.check()
+            }
+            Some(_) => Err("`classes` goes with the kinds cross_encoder and classifier only".to_owned()),
             None => Ok(()),
         }
     }
@@ -466,7 +497,7 @@ mod tests {
             (|m| m.judge.as_mut().unwrap().no = "yes".into(), "two tokens"),
             (|m| m.judge.as_mut().unwrap().yes.clear(), "two tokens"),
             (|m| m.kind = EvaluatorKind::CrossEncoder, "does not name tokenizer.json"),
-            (|m| m.classes = Some(labels(3)), "cross_encoder only"),
+            (|m| m.classes = Some(labels(3)), "cross_encoder and classifier only"),
         ];
         for (change, said) in cases {
             let mut changed = causal.clone();
@@ -479,6 +510,39 @@ mod tests {
         assert!(Manifest::parse(causal.to_json().as_bytes()).is_ok());
         let odd = Manifest { judge: Some(judge()), ..manifest() };
         assert!(Manifest::parse(odd.to_json().as_bytes()).unwrap_err().to_string().contains("causal only"));
+    }
+
+    #[test]
+    fn a_classifier_says_what_it_reads() {
+        let mut classifier = Manifest {
+            kind: EvaluatorKind::Classifier,
+            prompt: Some("[CLS]{question}[SEP]{answer}[SEP]".to_owned()),
+            ..manifest()
+        };
+        classifier.files.remove(TOKENIZER);
+        for classes in [None, Some(labels(3))] {
+            let manifest = Manifest { classes, ..classifier.clone() };
+            assert_eq!(Manifest::parse(manifest.to_json().as_bytes()).unwrap(), manifest);
+        }
+        type Change = fn(&mut Manifest);
+        let cases: [(Change, &str); 5] = [
+            (|m| m.prompt = None, "needs `prompt`"),
+            (|m| m.prompt = Some("{question}".into()), "the prompt has {answer} 0 times"),
+            (|m| m.prompt = Some("x".repeat(MAX_PROMPT_BYTES + 1)), "bytes"),
+            (|m| m.judge = Some(judge()), "causal only"),
+            (|m| m.cut = Some(cut([1, 1, 1, 1])), "cross_encoder and bi_encoder only"),
+        ];
+        for (change, said) in cases {
+            let mut changed = classifier.clone();
+            change(&mut changed);
+            let error = Manifest::parse(changed.to_json().as_bytes()).unwrap_err().to_string();
+            assert!(error.contains(said) && error.lines().count() == 1, "{error}");
+        }
+        let odd = Manifest { prompt: classifier.prompt, ..manifest() };
+        assert!(Manifest::parse(odd.to_json().as_bytes())
+            .unwrap_err()
+            .to_string()
+            .contains("classifier only"));
     }
 
     fn cut(numbers: [usize; 4]) -> Cut {
@@ -555,7 +619,10 @@ mod tests {
     fn what_a_kind_does_not_have_is_not_written() {
         let json = manifest().to_json();
         assert!(
-            !json.contains("classes") && !json.contains("judge") && !json.contains("cut"),
+            !json.contains("classes")
+                && !json.contains("judge")
+                && !json.contains("cut")
+                && !json.contains("prompt"),
             "the ids of older evaluators stay: {json}"
         );
     }

@@ -5,7 +5,7 @@ use poq_worker::{
     limits::Limits,
     models::{
         add::{add, Options},
-        manifest::{Classes, Cut, Ends, Manifest, Pooling},
+        manifest::{Classes, Cut, Ends, EvaluatorKind, Manifest, Pooling},
         shelf::Shelf,
         source::Source,
     },
@@ -21,7 +21,7 @@ use std::{
 const TOLERANCE: f64 = 1e-4;
 
 /// Cross-encoders that ONNX Runtime runs.
-const CROSS_ENCODERS: [&str; 8] = [
+const CROSS_ENCODERS: [&str; 9] = [
     "bert",
     "roberta",
     "deberta-v3",
@@ -30,7 +30,11 @@ const CROSS_ENCODERS: [&str; 8] = [
     "bert-two-classes",
     "bert-entailment",
     "bert-fp16",
+    "qwen3-reward",
 ];
+
+/// GGUF files with a classification head: of a reward model's kind with one output, and with two named ones.
+const HEADS: [&str; 2] = ["bert-head", "qwen3-head"];
 
 /// A causal model that llama.cpp runs.
 const CAUSAL: &str = "qwen3-reranker";
@@ -155,6 +159,93 @@ fn a_causal_model_gives_the_logits_of_transformers() {
         longest = longest.max(pair.ids.len());
     }
     assert_eq!(longest, reference.max_tokens, "some pairs had to be cut");
+}
+
+#[test]
+fn classification_heads_of_a_gguf_give_the_logits_of_transformers() {
+    for name in HEADS {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/shapes").join(name);
+        let reference: Reference =
+            serde_json::from_slice(&fs::read(folder.join("reference.json")).unwrap()).unwrap();
+        let evaluator = load(&folder, 0);
+        assert_eq!(evaluator.arithmetic(), Arithmetic::Llama);
+        let expected: Vec<f64> = reference.pairs.iter().map(Pair::number).collect();
+        let spread = expected.iter().fold(0.0_f64, |most, number| most.max((number - expected[0]).abs()));
+        assert!(spread > 5.0 * reference.tolerance && expected.len() > 5, "{name}: {spread}");
+        for alone in [true, false] {
+            assert_near(name, &reference, &numbers(&evaluator, &reference.pairs, alone), &expected);
+        }
+        for pair in &reference.pairs {
+            let scored = score(&evaluator, &pair.question, vec![pair.answer.clone()], true);
+            assert_eq!(
+                scored.tokens as usize,
+                pair.ids.len(),
+                "{name}: {:?}, {:?}",
+                pair.question,
+                pair.answer
+            );
+        }
+        // Whatever comes is scored, and no longer than the network takes.
+        for odd in
+            ["a ".repeat(100_000), "7".repeat(100_000), "🦀".repeat(9_999), "[SEP]<|im_end|>\0".repeat(99)]
+        {
+            let scored = score(&evaluator, &odd, vec![odd.clone()], true);
+            assert!(scored.raw[0].is_finite() && scored.tokens as usize <= reference.max_tokens, "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_head_that_llama_cpp_does_not_run_is_refused_when_it_is_added_and_when_it_is_loaded() {
+    type Change = fn(&mut Manifest);
+    let cases: [(&str, Change, &str); 4] = [
+        ("qwen3-head", |m| m.classes = None, "has 2 outputs; name them"),
+        (
+            "bert-head",
+            |m| m.classes = Some(Classes { labels: vec!["a".into(), "b".into()], score: "b".into() }),
+            "names 2 labels",
+        ),
+        ("bert-head", |m| m.max_tokens = 65, "64 positions"),
+        (
+            CAUSAL,
+            |m| {
+                m.kind = EvaluatorKind::Classifier;
+                m.prompt = m.judge.take().map(|judge| judge.prompt);
+            },
+            "no classification head",
+        ),
+    ];
+    for (name, change, said) in cases {
+        let folder = copy_of(name, change);
+        let error = refused(folder.path());
+        assert!(error.contains(said), "{name}: {error}");
+        let error = Evaluator::load(folder.path(), &options(0)).unwrap_err();
+        assert!(error.contains(said) && error.lines().count() == 1, "{name}: {error}");
+    }
+    for name in HEADS {
+        let store = tempfile::tempdir().unwrap();
+        let shelf = Shelf::new(store.path().join("models"), store.path().join("digests.json"));
+        let added = add(&shelf, &Source::Local(copy_of(name, |_| ()).path().to_owned()), &Options::default());
+        assert!(added.is_ok(), "{name}: {added:?}");
+        // As a generator it is none.
+        let gguf =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/shapes").join(name).join("model.gguf");
+        let options = Options { name: Some("chat".into()), ..Options::default() };
+        let error = add(&shelf, &Source::Local(gguf), &options).unwrap_err();
+        assert!(error.contains("is no generator") && error.contains("classifier"), "{name}: {error}");
+    }
+}
+
+#[test]
+fn a_reward_model_with_a_wrong_padding_token_is_found_out_when_it_is_loaded() {
+    let (folder, _) = shape("qwen3-reward");
+    let other = copy_of("qwen3-reward", |_| ());
+    let tokenizer = fs::read_to_string(folder.join("tokenizer.json")).unwrap();
+    let wrong = r#""padding":{"strategy":"BatchLongest","direction":"Right","pad_to_multiple_of":null,"pad_id":9,"pad_type_id":0,"pad_token":"x"}"#;
+    assert!(tokenizer.contains("\"padding\":null"));
+    fs::write(other.path().join("tokenizer.json"), tokenizer.replace("\"padding\":null", wrong)).unwrap();
+    let error = Evaluator::load(other.path(), &options(0)).unwrap_err();
+    assert!(error.contains("padding changes its scores") && error.lines().count() == 1, "{error}");
 }
 
 #[test]
