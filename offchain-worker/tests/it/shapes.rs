@@ -225,13 +225,14 @@ fn a_head_that_llama_cpp_does_not_run_is_refused_when_it_is_added_and_when_it_is
     for name in HEADS {
         let store = tempfile::tempdir().unwrap();
         let shelf = Shelf::new(store.path().join("models"), store.path().join("digests.json"));
-        let added = add(&shelf, &Source::Local(copy_of(name, |_| ()).path().to_owned()), &Options::default());
+        let named = |name: &str| Options { name: Some(name.into()), ..Options::default() };
+        let folder = copy_of(name, |_| ());
+        let added = add(&shelf, &Source::Local(folder.path().to_owned()), &named("judge"));
         assert!(added.is_ok(), "{name}: {added:?}");
         // As a generator it is none.
         let gguf =
             Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/shapes").join(name).join("model.gguf");
-        let options = Options { name: Some("chat".into()), ..Options::default() };
-        let error = add(&shelf, &Source::Local(gguf), &options).unwrap_err();
+        let error = add(&shelf, &Source::Local(gguf), &named("chat")).unwrap_err();
         assert!(error.contains("is no generator") && error.contains("classifier"), "{name}: {error}");
     }
 }
