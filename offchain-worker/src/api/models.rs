@@ -15,6 +15,7 @@ use crate::{
     },
     pool::{Presence, LOOK_PATIENCE},
     remote::{Health, Remote, RemoteKind},
+    text,
 };
 use axum::{
     extract::{rejection::PathRejection, Path, State},
@@ -107,7 +108,8 @@ impl ModelInfo {
             sha256: entry.id.clone().ok(),
             kind: entry.kind,
             state,
-            error,
+            // It may repeat what the model's files say.
+            error: error.map(|error| text::message(&error)),
             bytes: entry.bytes,
             remote: false,
         }
@@ -127,7 +129,7 @@ impl ModelInfo {
             sha256: Some(remote.config().model.clone()),
             kind: kind_of(remote),
             state,
-            error,
+            error: error.map(|error| text::message(&error)),
             bytes: 0,
             remote: true,
         }

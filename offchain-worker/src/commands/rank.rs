@@ -39,8 +39,8 @@ What is printed, with 95% intervals (percentiles of 2000 draws of the data with 
 With fewer than some 20 models the intervals of correlations are wide; 60 or more are good.
 
 Examples:
-  poq-worker rank --evaluator poq-demo-evaluator --data examples/rank/outputs --leaderboard examples/rank/leaderboard.jsonl
-  poq-worker rank --evaluator ./my-evaluator --data outputs --json > ranking.json";
+  poq-worker rank --evaluator my-evaluator --data outputs --leaderboard leaderboard.jsonl
+  poq-worker rank --evaluator ./folder --data outputs --json > ranking.json";
 
 /// What `poq-worker rank` is told.
 #[derive(Args)]
