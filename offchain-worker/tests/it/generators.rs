@@ -283,6 +283,6 @@ fn a_network_that_gives_no_numbers_is_found_when_it_is_loaded() {
     let options =
         GeneratorOptions { context: 512, parallel: 2, threads: 1, gpu_layers: None, chat_template: None };
     let generator = Generator::load(&broken, &options).unwrap();
-    let error = Batcher::new(&generator).unwrap_err();
+    let error = Batcher::new(&generator).err().unwrap();
     assert!(error.contains("not a number") && error.contains("get it anew"), "{error}");
 }

@@ -1,9 +1,6 @@
 //! `poq-worker rank` with the demo evaluator and the example in `examples/rank`.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
-mod common;
-
-use common::folder_with_models;
+use crate::common::folder_with_models;
 use serde_json::{json, Value};
 use std::{
     fs,
