@@ -94,7 +94,7 @@ impl Judge {
     pub fn numbers(&self, pairs: &[(&str, &str)]) -> anyhow::Result<Vec<f64>> {
         let mut of_question: BTreeMap<&str, Vec<(usize, &str)>> = BTreeMap::new();
         for (place, (question, answer)) in pairs.iter().enumerate() {
-            of_question.entry(question).or_default().push((place, answer));
+            of_question.entry(*question).or_default().push((place, *answer));
         }
         // It is shown on a terminal only.
         let progress = ProgressBar::new(pairs.len() as u64)

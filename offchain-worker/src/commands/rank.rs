@@ -210,7 +210,7 @@ impl Report {
 
 fn of_agreement(agreement: Agreement, path: &Path) -> Table {
     let title = format!("{} models, against {}", agreement.models, path.display());
-    let mut table = table(&[&title, "correlation", "95% interval"], 0);
+    let mut table = table(&[title.as_str(), "correlation", "95% interval"], 0);
     for (name, Estimate { value, interval }) in [
         ("Spearman", agreement.spearman),
         ("given length", agreement.given_length),

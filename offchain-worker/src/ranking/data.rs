@@ -80,7 +80,7 @@ pub fn read(path: &Path) -> Result<Outputs, String> {
         let most = MAX_ANSWERS.saturating_sub(all.len());
         for line in lines::read(reader, most, parse_line).map_err(named)? {
             let model = line.model.unwrap_or_else(|| own.clone());
-            check_name(&model).map_err(|error| named(format!("its name {error}")))?;
+            check_name(&model).map_err(|error| named(format!("its file name {error}")))?;
             all.push((model, line.question, line.answer));
         }
     }
