@@ -1,5 +1,6 @@
 //! JSON lines, as people's data come.
 
+use crate::text;
 use serde::de::DeserializeOwned;
 use std::io::{BufRead, Read as _};
 
@@ -40,9 +41,10 @@ pub fn read<T>(
 
 /// The JSON object of a line, which has `what`. The error does not name the line.
 pub fn object<T: DeserializeOwned>(line: &[u8], what: &str) -> Result<T, String> {
-    let text = std::str::from_utf8(line).map_err(|_| "is not UTF-8 text")?;
-    serde_json::from_str(text).map_err(|error| {
+    let line = std::str::from_utf8(line).map_err(|_| "is not UTF-8 text")?;
+    serde_json::from_str(line).map_err(|error| {
         // The position inside the line is of use, its number is always 1.
-        format!("is no JSON object with {what} ({error})").replace("line 1 column", "column")
+        let error = error.to_string().replace("line 1 column", "column");
+        format!("is no JSON object with {what} ({})", text::message(&error))
     })
 }

@@ -4,7 +4,11 @@ use super::{
     gguf::Head,
     manifest::{Classes, MANIFEST},
 };
+use crate::text::shortened;
 use std::path::Path;
+
+/// Most characters of an architecture's name that are repeated.
+const LONGEST_NAME: usize = 40;
 
 /// The head's last matrix.
 const OUTPUT: &str = "cls.output.weight";
@@ -28,7 +32,7 @@ pub struct Classifier {
 /// with the `classes` of a manifest.
 pub fn check(path: &Path, classes: Option<&Classes>) -> Result<Classifier, String> {
     let head = Head::read(path).map_err(|error| format!("it cannot be read as a GGUF: {error}"))?;
-    let architecture = head.value("general.architecture").unwrap_or_default().to_owned();
+    let architecture = shortened(head.value("general.architecture").unwrap_or_default(), LONGEST_NAME, 1);
     if !RUN.contains(&architecture.as_str()) {
         return Err(format!(
             "llama.cpp runs the classification heads of {} and not of {architecture:?}; add the network's ONNX file as a \
