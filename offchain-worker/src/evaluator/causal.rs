@@ -375,7 +375,8 @@ impl<'a> Reader<'a> {
             self.batch.clear();
             for token in step {
                 let last = position.saturating_add(1) as usize == tokens.len();
-                let added = self.batch.add(*token, position, &[0], last);
+                let wanted = last || matches!(self.reads, Reads::Head { .. });
+                let added = self.batch.add(*token, position, &[0], wanted);
                 added.map_err(|error| fails(self.name, &error))?;
                 position = position.saturating_add(1);
             }
