@@ -22,21 +22,22 @@ use std::{
 const MOST_LISTED: usize = 10;
 
 const HELP: &str = "\
-The data are a folder of .jsonl files, one line for each answer of a model. A file that is named after its model needs
-no \"model\". All models should answer the same questions: means over different questions cannot be compared.
+The data are a folder of .jsonl files with a line for each answer of a model. A file that is
+named after its model needs no \"model\". All models should answer the same questions: means over
+different questions cannot be compared.
   {\"model\": \"small\", \"question\": \"What is the capital of France?\", \"answer\": \"Paris.\"}
 
 A leaderboard has a line for each model; a higher value is a better model.
   {\"model\": \"small\", \"value\": 1043}
 
-What is printed, with 95% intervals (percentiles of 2000 draws of the data with replacement, seeded):
-  score          mean score of a model's answers, each scored alone; its questions are drawn anew
-  Spearman       rank correlation of mean scores and leaderboard, -1 to 1; the models are drawn anew
-  given length   the same without what goes with the mean length of answers: the partial rank correlation
-  length alone   rank correlation of the mean length and the leaderboard. An evaluator that does not beat it is worth
-                 nothing: whoever is paid by it learns to write more
+What is printed, with 95% intervals (percentiles of 2000 draws with replacement):
+  score         mean score of a model's answers, each scored alone; questions drawn anew
+  Spearman      rank correlation of scores and leaderboard, -1 to 1; models drawn anew
+  given length  the same without what goes with the length of answers (partial correlation)
+  length alone  rank correlation of the length of answers and the leaderboard
 
-With fewer than some 20 models the intervals of correlations are wide; 60 or more are good.
+An evaluator that does not beat the length alone is worth nothing: whoever is paid by it learns
+to write more. With fewer than some 20 models the intervals of correlations are wide.
 
 Examples:
   poq-worker rank --evaluator my-evaluator --data outputs --leaderboard leaderboard.jsonl

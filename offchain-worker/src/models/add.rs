@@ -642,6 +642,11 @@ fn hub_evaluator(hub: &Hub, file: &HubFile) -> Result<Pieces, String> {
 
 /// Whether all files in which the network keeps weights come with it.
 fn check_weights(pieces: &Pieces) -> Result<(), String> {
+    let manifest = pieces.manifest.as_deref().and_then(|json| Manifest::parse(json).ok());
+    if manifest.is_some_and(|manifest| manifest.kind.is_gguf()) {
+        // Its manifest names all of its parts.
+        return Ok(());
+    }
     let Some(network) = pieces.files.get(&pieces.model) else { return Ok(()) };
     let folder = pieces.model.rsplit_once('/').map_or("", |(folder, _)| folder);
     for data in weights::files_of(network)? {
