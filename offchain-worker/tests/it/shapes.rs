@@ -80,8 +80,12 @@ impl Pair {
     }
 }
 
+fn folder_of(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/shapes").join(name)
+}
+
 fn shape(name: &str) -> (PathBuf, Reference) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/shapes").join(name);
+    let folder = folder_of(name);
     let reference: Reference =
         serde_json::from_slice(&fs::read(folder.join("reference.json")).unwrap()).unwrap();
     assert!(reference.pairs.len() >= 10);
@@ -164,7 +168,7 @@ fn a_causal_model_gives_the_logits_of_transformers() {
 #[test]
 fn classification_heads_of_a_gguf_give_the_logits_of_transformers() {
     for name in HEADS {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/shapes").join(name);
+        let folder = folder_of(name);
         let reference: Reference =
             serde_json::from_slice(&fs::read(folder.join("reference.json")).unwrap()).unwrap();
         let evaluator = load(&folder, 0);
@@ -472,7 +476,7 @@ fn a_promise_of_more_tokens_than_the_network_takes_is_found_out_when_it_is_loade
 
 /// A copy of the shape with its manifest changed.
 fn copy_of(name: &str, change: impl FnOnce(&mut Manifest)) -> tempfile::TempDir {
-    let (folder, _) = shape(name);
+    let folder = folder_of(name);
     let other = tempfile::tempdir().unwrap();
     let mut manifest = Manifest::parse(&fs::read(folder.join("poq.json")).unwrap()).unwrap();
     for file in manifest.files.keys() {
