@@ -237,8 +237,7 @@ fn a_head_that_llama_cpp_does_not_run_is_refused_when_it_is_added_and_when_it_is
             continue;
         }
         // As a generator it is none.
-        let gguf =
-            Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/shapes").join(name).join("model.gguf");
+        let gguf = folder_of(name).join("model.gguf");
         let error = add(&shelf, &Source::Local(gguf), &named("chat")).unwrap_err();
         assert!(error.contains("is no generator") && error.contains("classifier"), "{name}: {error}");
     }
