@@ -28,7 +28,8 @@ const TOKENIZED_AT_ONCE: usize = 64;
 /// Most tokens that the probe of a fresh evaluator takes: a longer one would cost seconds and gigabytes.
 pub const MAX_PROBE_TOKENS: usize = 1024;
 
-/// Most that padding may change a score. Weights of 8 bits that are multiplied as such round by what else is in a batch.
+/// Most that padding may change a score, and the part by which it may change the network's number. Weights of 8 bits that are
+/// multiplied as such round by what else is in a batch.
 const MOST_BY_PADDING: f64 = 0.05;
 
 /// Texts that are measured, repeated up to the length.
@@ -221,14 +222,18 @@ impl Encoder {
             return Ok(());
         }
         let alone = self.probe_rows(&[row])?.first().copied();
-        let score = |number: Option<f64>| number.and_then(|number| self.manifest.calibration.apply(number));
-        match (score(alone), score(padded)) {
-            (Some(alone), Some(padded)) if (alone - padded).abs() > MOST_BY_PADDING => Err(format!(
-                "padding changes its scores ({padded:.3} in the place of {alone:.3}): {TOKENIZER} has to name the token that \
-                 the network was trained with as padding (\"padding\": {{\"pad_id\": …}})"
-            )),
-            _ => Ok(()),
+        let (Some(alone), Some(padded)) = (alone, padded) else { return Ok(()) };
+        let score = |number: f64| self.manifest.calibration.apply(number).unwrap_or(f64::NAN);
+        // Both: a steep calibration makes much of the last bits, and a flat one little of another number.
+        let apart = (score(alone) - score(padded)).abs() > MOST_BY_PADDING
+            && (alone - padded).abs() > MOST_BY_PADDING * alone.abs().max(1.0);
+        if !apart {
+            return Ok(());
         }
+        Err(format!(
+            "padding changes its numbers ({padded:.3} in the place of {alone:.3}): {TOKENIZER} has to name the token that the \
+             network was trained with as padding (\"padding\": {{\"pad_id\": …}})"
+        ))
     }
 
     /// One number for each row: its logit, or the sum of its vector.

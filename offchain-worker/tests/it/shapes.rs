@@ -252,7 +252,7 @@ fn a_reward_model_with_a_wrong_padding_token_is_found_out_when_it_is_loaded() {
     assert!(tokenizer.contains("\"padding\":null"));
     fs::write(other.path().join("tokenizer.json"), tokenizer.replace("\"padding\":null", wrong)).unwrap();
     let error = Evaluator::load(other.path(), &options(0)).unwrap_err();
-    assert!(error.contains("padding changes its scores") && error.lines().count() == 1, "{error}");
+    assert!(error.contains("padding changes its numbers") && error.lines().count() == 1, "{error}");
 }
 
 #[test]
