@@ -115,6 +115,10 @@ impl<'de> Deserialize<'de> for Json {
     }
 }
 
+/// Name of the only field as which `serde_json` hands over a fraction, if any crate of the program has turned on its feature
+/// `arbitrary_precision`, as the node's crates do where all is built together.
+const NUMBER: &str = "$serde_json::private::Number";
+
 struct AnyJson;
 
 impl<'de> Visitor<'de> for AnyJson {
@@ -168,7 +172,12 @@ impl<'de> Visitor<'de> for AnyJson {
             }
             fields.push((name, value));
         }
-        Ok(Json::Object(fields))
+        match fields.as_slice() {
+            [(name, Json::String(text))] if name == NUMBER => {
+                text.parse().map(Json::Number).map_err(A::Error::custom)
+            }
+            _ => Ok(Json::Object(fields)),
+        }
     }
 }
 

@@ -36,6 +36,7 @@ pub mod onnx;
 pub mod pool;
 pub mod probe;
 pub mod queue;
+pub mod ranking;
 pub mod remote;
 pub mod room;
 pub mod runner;

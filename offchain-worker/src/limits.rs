@@ -1,5 +1,6 @@
 //! The end of a job before its work is done: deadline, cancellation, failure.
 
+use crate::text;
 use poq_primitives::job::{FailureReason, JobError};
 use serde::{Deserialize, Serialize};
 use std::{
@@ -131,9 +132,10 @@ impl Limits {
 }
 
 impl Unfinished {
-    /// A failure with its reason and one line for people.
+    /// A failure with its reason and one line for people, which is shortened if it is long: it may repeat what a caller, a server or
+    /// a model's file says, and it is kept with the job.
     pub fn failed(code: FailureReason, message: impl Into<String>) -> Self {
-        Self::Failed(JobError { code, message: message.into() })
+        Self::Failed(JobError { code, message: text::message(&message.into()) })
     }
 
     /// The job is not valid.
@@ -161,5 +163,18 @@ impl Unfinished {
         let message = message.into();
         tracing::error!(%message, "a job failed inside the engine");
         Self::failed(FailureReason::Internal, message)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_failure_repeats_is_bounded() {
+        let Unfinished::Failed(error) = Unfinished::invalid("x".repeat(1_000_000)) else {
+            panic!("a failure")
+        };
+        assert_eq!(error.message.chars().count(), text::LONGEST_MESSAGE);
     }
 }

@@ -187,7 +187,7 @@ impl<'a> InLine<'a> {
 
 impl Drop for InLine<'_> {
     fn drop(&mut self) {
-        self.pool.lock().room.leave(self.place);
+        self.pool.lock().room.end(self.place);
         self.pool.tell();
     }
 }
@@ -368,14 +368,20 @@ impl Pool {
         self.lock().sizes.contains_key(id)
     }
 
+    /// Reason why the model cannot be used as the engine is set, as far as is known before it is loaded. The first time this
+    /// reads its files.
+    pub fn fault(&self, entry: &Entry) -> Option<String> {
+        self.template_fault(entry).or_else(|| self.too_large(entry))
+    }
+
     /// Fault of a generator's chat template, if the configuration does not replace the template.
-    pub fn template_fault(&self, entry: &Entry) -> Option<String> {
+    fn template_fault(&self, entry: &Entry) -> Option<String> {
         let replaced = matches!(self.settings.chat_template_of(&entry.name), Ok(Some(_)));
         entry.template_fault.clone().filter(|_| !replaced)
     }
 
     /// Why the model can never be loaded as the engine is set, if so. The first time this reads its files.
-    pub fn too_large(&self, entry: &Entry) -> Option<String> {
+    fn too_large(&self, entry: &Entry) -> Option<String> {
         let error = self.check_fits(&entry.name, self.expected_bytes(entry)).err()?;
         Some(error.message)
     }
@@ -552,13 +558,14 @@ impl Pool {
 
     /// The model if it is there, or who loads it already. Nothing is begun before those who wait for memory and go first.
     fn take_up(self: &Arc<Self>, state: &mut State, place: Place, id: &str) -> Option<Next> {
-        if state.room.is_barred(place, Instant::now()) {
+        if state.room.is_held_up(place, Instant::now()) {
             return Some(Next::Wait);
         }
         if let Some(held) = state.loaded.get_mut(id) {
             if !held.model.runner.is_dead() {
                 held.users = held.users.saturating_add(1);
                 (held.last_used, held.claimed) = (Instant::now(), true);
+                state.room.begin(place);
                 return Some(Next::Use(Lease { pool: Arc::clone(self), model: Arc::clone(&held.model) }));
             }
             // It is buried in a moment by whoever watches it.

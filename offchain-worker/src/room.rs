@@ -2,11 +2,11 @@
 //!
 //! A model in use never leaves the memory, so one that is always in use would keep all others out. Hence a request that waits
 //! for memory lets later ones pass for [`PASSING`] and no longer: then none of them begins before it has its memory. A job that
-//! waits lets no direct request pass at all.
+//! waits lets no direct request pass, unless [`JOBS_IN_A_ROW`] jobs have begun before one that is held up: then that one is next.
 
-use crate::work::Caller;
+use crate::{turns::JOBS_IN_A_ROW, work::Caller};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     time::{Duration, Instant},
 };
 
@@ -22,6 +22,10 @@ pub type Place = (Caller, u64);
 pub struct Room {
     /// Since when.
     waiting: BTreeMap<Place, Instant>,
+    /// Direct requests that could not begin when they tried, until they do or go away.
+    held_up: BTreeSet<Place>,
+    /// Jobs that began since the last of these did.
+    jobs_in_a_row: u32,
     next: u64,
 }
 
@@ -38,17 +42,55 @@ impl Room {
         self.waiting.entry(place).or_insert(now);
     }
 
-    /// The request at `place` waits no more.
+    /// The request at `place` has its memory, or waits for it no more.
     pub fn leave(&mut self, place: Place) {
         self.waiting.remove(&place);
     }
 
-    /// Whether the request at `place` has to let another one go first.
-    pub fn is_barred(&self, place: Place, now: Instant) -> bool {
+    /// The request at `place` begins.
+    pub fn begin(&mut self, place: Place) {
+        let (caller, _) = place;
+        if self.held_up.remove(&place) {
+            self.jobs_in_a_row = 0;
+        } else if caller == Caller::Job && !self.held_up.is_empty() {
+            self.jobs_in_a_row = self.jobs_in_a_row.saturating_add(1);
+        }
+    }
+
+    /// The request at `place` is over, or was given up.
+    pub fn end(&mut self, place: Place) {
+        self.leave(place);
+        self.held_up.remove(&place);
+        if self.held_up.is_empty() {
+            self.jobs_in_a_row = 0;
+        }
+    }
+
+    /// Whether the request at `place`, which wants to begin now, has to let another one go first.
+    pub fn is_held_up(&mut self, place: Place, now: Instant) -> bool {
+        let barred = self.is_barred(place, now);
+        let (caller, _) = place;
+        if barred && caller == Caller::Direct {
+            self.held_up.insert(place);
+        }
+        barred
+    }
+
+    fn is_barred(&self, place: Place, now: Instant) -> bool {
+        if let Some(next) = self.next_in_spite_of_jobs() {
+            if next == place || self.waiting.contains_key(&next) {
+                return next != place;
+            }
+        }
         let (caller, _) = place;
         self.waiting
             .range(..place)
             .any(|((before, _), since)| *before < caller || now.saturating_duration_since(*since) >= PASSING)
+    }
+
+    /// The direct request that enough jobs went before.
+    fn next_in_spite_of_jobs(&self) -> Option<Place> {
+        self.held_up.first().copied().filter(|_| self.jobs_in_a_row >= JOBS_IN_A_ROW)
     }
 }
 
@@ -74,6 +116,37 @@ mod tests {
         assert!(!room.is_barred(job, then), "jobs go first");
         room.leave(waiting);
         assert!(!room.is_barred(later, then));
+    }
+
+    #[test]
+    fn after_so_many_jobs_a_direct_request_is_next() {
+        let (mut room, now) = (Room::default(), Instant::now());
+        let (asks, other) = (room.place(Caller::Direct), room.place(Caller::Direct));
+        let waits = room.place(Caller::Job);
+        room.wait(waits, now);
+        for _ in 0..JOBS_IN_A_ROW {
+            assert!(room.is_held_up(asks, now) && room.is_held_up(other, now));
+            let job = room.place(Caller::Job);
+            assert!(!room.is_held_up(job, now));
+            room.begin(job);
+            room.end(job);
+        }
+        assert!(!room.is_held_up(asks, now) && room.is_held_up(other, now), "one of them");
+        let job = room.place(Caller::Job);
+        assert!(!room.is_held_up(job, now), "it holds nobody up before it is known to need memory");
+        room.wait(asks, now);
+        assert!(room.is_held_up(job, now) && room.is_held_up(waits, now) && !room.is_held_up(asks, now));
+        // Its model is being loaded: its memory is set apart, and others may begin. It is still next.
+        room.leave(asks);
+        assert!(!room.is_held_up(job, now) && !room.is_held_up(asks, now));
+        room.begin(asks);
+        room.end(asks);
+        assert!(room.is_held_up(other, now), "it is the jobs' turn again");
+        room.end(other);
+        let later = room.place(Caller::Direct);
+        assert!(room.is_held_up(later, now));
+        room.leave(waits);
+        assert!(!room.is_held_up(later, now));
     }
 
     #[test]

@@ -153,6 +153,28 @@ pub fn one_line(message: &str) -> String {
     message.replace(char::is_control, " ")
 }
 
+/// Most characters of an error's message. Of a longer one, which repeats something that others wrote, the middle is left out.
+pub const LONGEST_MESSAGE: usize = 400;
+
+/// Characters at the end of a shortened message: what to do stands there.
+const LONGEST_TAIL: usize = 150;
+
+/// An error's message as it is shown: one line of at most [`LONGEST_MESSAGE`] characters.
+pub fn message(text: &str) -> String {
+    shortened(text, LONGEST_MESSAGE, LONGEST_TAIL)
+}
+
+/// `text` in one line of at most `most` characters: of a longer one the middle is left out, and `tail` characters stay at its end.
+pub fn shortened(text: &str, most: usize, tail: usize) -> String {
+    let plain = |character: char| if character.is_control() { ' ' } else { character };
+    let length = text.chars().count();
+    if length <= most {
+        return text.chars().map(plain).collect();
+    }
+    let head = text.chars().take(most.saturating_sub(tail).saturating_sub(1));
+    head.chain(['…']).chain(text.chars().skip(length.saturating_sub(tail))).map(plain).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -206,6 +228,15 @@ mod tests {
         for (most, shown) in [(8, "a"), (7, "a stopp"), (6, "a stop"), (2, "a")] {
             assert_eq!(written(b"a stopped", &[" stoppe"], most), shown);
         }
+    }
+
+    #[test]
+    fn a_message_is_one_line_of_bounded_length() {
+        let long = format!("wants '{}'; export it anew", "n".repeat(900_000));
+        let said = message(&long);
+        assert_eq!(said.chars().count(), LONGEST_MESSAGE);
+        assert!(said.starts_with("wants 'nnn") && said.ends_with("'; export it anew"));
+        assert_eq!(message("a\nb\u{1b}c"), "a b c");
     }
 
     #[test]

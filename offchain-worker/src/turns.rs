@@ -1,5 +1,6 @@
 //! Turns at a model: so many pieces of work are given to it at a time. Jobs come before direct work, and each of them in
-//! the order they came.
+//! the order they came. Of the turns that are wanted by both, every fifth is for direct work: an unbroken row of jobs does not
+//! keep it out.
 
 use crate::{limits::Unfinished, work::Caller};
 use std::{
@@ -7,6 +8,9 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 use tokio::sync::oneshot;
+
+/// Most jobs that go before direct work that waits.
+pub const JOBS_IN_A_ROW: u32 = 4;
 
 /// The turns of one model.
 #[derive(Debug)]
@@ -21,6 +25,8 @@ struct State {
     /// In the order in which they get their turns.
     waiting: BTreeMap<Place, Waiting>,
     next: u64,
+    /// Jobs that went before direct work since that has had its last turn.
+    jobs_in_a_row: u32,
 }
 
 type Place = (Caller, u64);
@@ -117,15 +123,24 @@ impl Turns {
 }
 
 impl State {
-    /// The first one in the queue, if there are as many turns as it wants.
+    /// The one whose turn it is, if there are as many turns as it wants.
     fn next(&mut self, all: usize) -> Option<Waiting> {
-        let first = self.waiting.first_entry()?;
-        let taken = self.taken.saturating_add(first.get().wants);
+        let (first, _) = self.waiting.first_key_value()?;
+        let asks = self.waiting.range((Caller::Direct, 0)..).next().map(|(place, _)| *place);
+        let place = match asks {
+            Some(asks) if self.jobs_in_a_row >= JOBS_IN_A_ROW => asks,
+            _ => *first,
+        };
+        let taken = self.taken.saturating_add(self.waiting.get(&place)?.wants);
         if taken > all {
             return None;
         }
         self.taken = taken;
-        Some(first.remove())
+        self.jobs_in_a_row = match (place, asks) {
+            ((Caller::Job, _), Some(_)) => self.jobs_in_a_row.saturating_add(1),
+            _ => 0,
+        };
+        self.waiting.remove(&place)
     }
 }
 
@@ -165,6 +180,42 @@ mod tests {
         drop(now(&mut second).unwrap());
         assert!(now(&mut asks).is_some());
         assert!(turns.is_free());
+    }
+
+    #[test]
+    fn an_unbroken_row_of_jobs_leaves_every_fifth_turn() {
+        let turns = Turns::new(1);
+        let (_, mut held) = queued(turns.one(Caller::Job));
+        let mut jobs: Vec<_> = (0..20).map(|_| queued(turns.one(Caller::Job)).0).collect();
+        let mut asks: Vec<_> = (0..3).map(|_| queued(turns.one(Caller::Direct)).0).collect();
+        let mut order = String::new();
+        while let Some(turn) = held.take() {
+            drop(turn);
+            for (waits, caller) in [(&mut jobs, 'j'), (&mut asks, 'd')] {
+                let next = waits.iter_mut().enumerate().find_map(|(n, waits)| Some((n, now(waits)?)));
+                if let Some((n, turn)) = next {
+                    assert_eq!(n, 0, "in the order they came");
+                    drop(waits.remove(n));
+                    order.push(caller);
+                    held = Some(turn);
+                    break;
+                }
+            }
+        }
+        assert_eq!(order, "jjjjdjjjjdjjjjdjjjjjjjj");
+    }
+
+    #[test]
+    fn jobs_that_nobody_waited_behind_do_not_count() {
+        let turns = Turns::new(1);
+        for _ in 0..9 {
+            drop(queued(turns.one(Caller::Job)).1.unwrap());
+        }
+        let (_, held) = queued(turns.one(Caller::Job));
+        let (mut asks, _) = queued(turns.one(Caller::Direct));
+        let (mut job, _) = queued(turns.one(Caller::Job));
+        drop(held);
+        assert!(now(&mut asks).is_none() && now(&mut job).is_some());
     }
 
     #[test]

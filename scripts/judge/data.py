@@ -123,13 +123,31 @@ class Rows:
         return 3 + sum(side["first"] + side["last"] for side in self.cut.values())
 
     def tokens(self, text: str, side: str) -> list[int]:
-        first, last = self.cut[side]["first"], self.cut[side]["last"]
+        """The tokens that are kept of a text. Where the data hold its two ends only, those of the ends: the same as long as each
+        end has as many tokens as are kept of it."""
         head, gap, tail = text.partition(settings.GAP)
-        encode = lambda part: self.tokenizer.encode(part, add_special_tokens=False).ids
-        if gap:
-            return encode(head)[:first] + encode(tail)[-last:]
-        ids = encode(text)
-        return ids if len(ids) <= first + last else ids[:first] + ids[-last:]
+        if not gap:
+            return self.whole(text, side)
+        first, last = self.cut[side]["first"], self.cut[side]["last"]
+        tail = self.encode(tail)
+        return self.encode(head)[:first] + tail[max(0, len(tail) - last) :]
+
+    def whole(self, text: str, side: str) -> list[int]:
+        """The tokens that the engine keeps of this text (`Texts::ends` in offchain-worker/src/evaluator/texts.rs)."""
+        first, last = self.cut[side]["first"], self.cut[side]["last"]
+        raw, at = text.encode(), settings.BYTES_PER_TOKEN
+        if len(raw) <= at * (first + last):
+            head = tail = self.encode(text)
+            if len(head) <= first + last:
+                return head
+        else:
+            # What is left of a character that was cut through is dropped.
+            part = lambda some: self.encode(some.decode(errors="ignore"))
+            head, tail = part(raw[: at * first]), part(raw[len(raw) - at * last :])
+        return head[:first] + tail[max(0, len(tail) - last) :]
+
+    def encode(self, text: str) -> list[int]:
+        return self.tokenizer.encode(text, add_special_tokens=False).ids
 
     def kept(self, text: str, side: str) -> list[int]:
         """The same, remembered: for texts that come again in every pass."""

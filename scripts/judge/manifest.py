@@ -20,7 +20,6 @@ def write(run) -> None:
         "model": "model.onnx",
         "files": files,
         "max_tokens": run.rows.longest,
-        # How the engine cuts a pair. Its manifest has no such field yet; the name is a proposal.
         "cut": run.cut,
         "calibration": calibration,
     }

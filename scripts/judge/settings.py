@@ -16,6 +16,10 @@ DATA_SHA256 = "9271ee7f8f1680245a04239034116533cbb7480c616dd75e1fde04868b901fd9"
 # kept whole. The manifest carries these numbers, and the engine has to cut the same way.
 CUT = {"question": {"first": 32, "last": 16}, "answer": {"first": 100, "last": 40}}
 
+# Bytes that are looked at for each token that is kept: of a text with more, only so many of its beginning and of its end are
+# read. The engine's number (`BYTES_PER_TOKEN` in offchain-worker/src/evaluator/texts.rs).
+BYTES_PER_TOKEN = 64
+
 # The data hold the head and the tail of a long text with this between them. The head of an answer has 1,300 characters,
 # its tail 400: enough for CUT up to about 200 first and 70 last tokens.
 GAP = " […] "

@@ -15,6 +15,7 @@ import torch
 
 import batches
 import calibrate
+import cutting
 import data
 import export
 import measure
@@ -48,6 +49,17 @@ class Cutting(unittest.TestCase):
         self.assertEqual(made.longest, 2 + 1 + 3 + 2 + 3)
         row, kinds = made.pair(" ".join(words), " ".join(words))
         self.assertEqual((len(row), kinds), (made.longest, [0] * 5 + [1] * 6))
+
+    def test_the_engine_is_held_to_this_cutting(self):
+        self.assertEqual(cutting.EXAMPLES.read_text(), cutting.text(), "scripts/judge/cutting.py writes it anew")
+        longest = max(len(case["ids"]) for case in cutting.examples()["cases"])
+        self.assertEqual(longest, cutting.MAX_TOKENS)
+
+    def test_of_a_very_long_text_the_ends_are_read(self):
+        made = rows({"question": {"first": 2, "last": 1}, "answer": {"first": 3, "last": 2}})
+        text = "one two three " + "x" * (5 * settings.BYTES_PER_TOKEN) + " four five"
+        ids = [made.tokenizer.token_to_id(word) for word in "one two three four five".split()]
+        self.assertEqual(made.whole(text, "answer"), ids)
 
     def test_special_tokens_in_a_text_are_characters(self):
         made = rows()

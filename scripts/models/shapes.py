@@ -31,6 +31,7 @@ from transformers import (
     ModernBertForSequenceClassification,
     Qwen3Config,
     Qwen3ForCausalLM,
+    Qwen3ForSequenceClassification,
     RobertaConfig,
     RobertaForSequenceClassification,
     XLMRobertaConfig,
@@ -184,6 +185,17 @@ def qwen_bpe(vocabulary: int) -> Tokenizer:
     return tokenizer
 
 
+def chat_bpe(vocabulary: int) -> Tokenizer:
+    """Qwen's with a frame that makes a chat of a pair, as reward models want it."""
+    tokenizer = qwen_bpe(vocabulary)
+    frame = [(token, tokenizer.token_to_id(token)) for token in ("<|im_start|>", "<|im_end|>")]
+    pair = "<|im_start|> $A <|im_end|> <|im_start|> $B <|im_end|>"
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<|im_start|> $A <|im_end|>", pair=pair, special_tokens=frame
+    )
+    return tokenizer
+
+
 def unigram(vocabulary: int) -> Tokenizer:
     tokenizer = Tokenizer(models.Unigram())
     spaces = normalizers.Replace(Regex(" {2,}"), " ")
@@ -282,8 +294,8 @@ class Bare(torch.nn.Module):
         return self.network(**dict(zip(self.inputs, values)))[self.output]
 
 
-def qwen3(tokenizer: Tokenizer, max_tokens: int) -> torch.nn.Module:
-    config = Qwen3Config(
+def qwen3_config(tokenizer: Tokenizer, max_tokens: int, **more) -> Qwen3Config:
+    return Qwen3Config(
         **sizes(
             tokenizer,
             max_position_embeddings=max_tokens,
@@ -291,12 +303,21 @@ def qwen3(tokenizer: Tokenizer, max_tokens: int) -> torch.nn.Module:
             num_key_value_heads=2,
             hidden_size=32,
             head_dim=8,
-            tie_word_embeddings=True,
             rope_theta=10000.0,
             rms_norm_eps=1e-6,
+            **more,
         )
     )
-    return Qwen3ForCausalLM(config)
+
+
+def qwen3(tokenizer: Tokenizer, max_tokens: int) -> torch.nn.Module:
+    return Qwen3ForCausalLM(qwen3_config(tokenizer, max_tokens, tie_word_embeddings=True))
+
+
+def reward(tokenizer: Tokenizer, max_tokens: int) -> torch.nn.Module:
+    """A reward model: a decoder whose last token, the padding not counted, has a head with one output."""
+    padding = tokenizer.token_to_id("<|endoftext|>")
+    return Qwen3ForSequenceClassification(qwen3_config(tokenizer, max_tokens, num_labels=1, pad_token_id=padding))
 
 
 def export(network: Bare, path: pathlib.Path) -> None:
@@ -337,6 +358,7 @@ def columns(encoding, inputs: list[str]) -> list[torch.Tensor]:
         "input_ids": encoding.ids,
         "attention_mask": encoding.attention_mask,
         "token_type_ids": encoding.type_ids,
+        "position_ids": list(range(len(encoding.ids))),
     }
     return [torch.tensor([values[name]], dtype=torch.int64) for name in inputs]
 
@@ -463,6 +485,9 @@ class Asking:
 def write_gguf(network: torch.nn.Module, tokenizer: Tokenizer, max_tokens: int, path: pathlib.Path) -> None:
     config, size = network.config, tokenizer.get_vocab_size()
     file = gguf.GGUFWriter(path, "qwen3")
+    if config.num_labels == len(HEAD_LABELS) and hasattr(network, "score"):
+        file.add_pooling_type(gguf.PoolingType.RANK)
+        file.add_classifier_output_labels(HEAD_LABELS)
     file.add_context_length(max_tokens)
     file.add_embedding_length(config.hidden_size)
     file.add_block_count(config.num_hidden_layers)
@@ -499,6 +524,7 @@ def write_gguf(network: torch.nn.Module, tokenizer: Tokenizer, max_tokens: int, 
         "mlp.down_proj": "ffn_down",
     }
     names = {"model.embed_tokens.weight": "token_embd.weight", "model.norm.weight": "output_norm.weight"}
+    names["score.weight"] = "cls.output.weight"
     for layer in range(config.num_hidden_layers):
         for theirs, ours in parts.items():
             names[f"model.layers.{layer}.{theirs}.weight"] = f"blk.{layer}.{ours}.weight"
@@ -509,6 +535,118 @@ def write_gguf(network: torch.nn.Module, tokenizer: Tokenizer, max_tokens: int, 
     file.write_kv_data_to_file()
     file.write_tensors_to_file()
     file.close()
+
+
+HEAD_LABELS = ["no", "yes"]
+
+
+def write_bert_gguf(network: torch.nn.Module, tokenizer: Tokenizer, max_tokens: int, path: pathlib.Path) -> None:
+    config, size = network.config, tokenizer.get_vocab_size()
+    file = gguf.GGUFWriter(path, "bert")
+    file.add_context_length(max_tokens)
+    file.add_embedding_length(config.hidden_size)
+    file.add_block_count(config.num_hidden_layers)
+    file.add_feed_forward_length(config.intermediate_size)
+    file.add_head_count(config.num_attention_heads)
+    file.add_layer_norm_eps(config.layer_norm_eps)
+    file.add_causal_attention(False)
+    file.add_pooling_type(gguf.PoolingType.RANK)
+    file.add_vocab_size(size)
+    file.add_token_type_count(config.type_vocab_size)
+    file.add_tokenizer_model("bert")
+    file.add_tokenizer_pre("jina-v2-en")
+    spelled = [tokenizer.id_to_token(id) for id in range(size)]
+    special = {"[PAD]", "[CLS]", "[SEP]", "[MASK]"}
+    # As llama.cpp wants them: with a mark where a word begins, and none where it goes on.
+    begins = lambda token: token in special or token == "[UNK]"
+    tokens = [token if begins(token) else token[2:] if token.startswith("##") else "\u2581" + token for token in spelled]
+    file.add_token_list(tokens)
+    kind = lambda token: gguf.TokenType.CONTROL if token in special else gguf.TokenType.UNKNOWN
+    file.add_token_types([kind(token) if begins(token) else gguf.TokenType.NORMAL for token in spelled])
+    place = spelled.index
+    file.add_bos_token_id(place("[CLS]"))
+    file.add_eos_token_id(place("[SEP]"))
+    file.add_sep_token_id(place("[SEP]"))
+    file.add_pad_token_id(place("[PAD]"))
+    file.add_unk_token_id(place("[UNK]"))
+    file.add_mask_token_id(place("[MASK]"))
+    parts = {
+        "attention.self.query": "attn_q",
+        "attention.self.key": "attn_k",
+        "attention.self.value": "attn_v",
+        "attention.output.dense": "attn_output",
+        "attention.output.LayerNorm": "attn_output_norm",
+        "intermediate.dense": "ffn_up",
+        "output.dense": "ffn_down",
+        "output.LayerNorm": "layer_output_norm",
+    }
+    modules = {
+        "bert.embeddings.word_embeddings": "token_embd",
+        "bert.embeddings.token_type_embeddings": "token_types",
+        "bert.embeddings.position_embeddings": "position_embd",
+        "bert.embeddings.LayerNorm": "token_embd_norm",
+        "bert.pooler.dense": "cls",
+        "classifier": "cls.output",
+    }
+    for layer in range(config.num_hidden_layers):
+        modules |= {f"bert.encoder.layer.{layer}.{theirs}": f"blk.{layer}.{ours}" for theirs, ours in parts.items()}
+    for name, value in network.state_dict().items():
+        module, _, part = name.rpartition(".")
+        if module in modules:
+            file.add_tensor(f"{modules[module]}.{part}", value.float().numpy())
+    file.write_header_to_file()
+    file.write_kv_data_to_file()
+    file.write_tensors_to_file()
+    file.close()
+
+
+def write_head(name: str) -> None:
+    """A GGUF with a classification head."""
+    folder = TARGET / name
+    folder.mkdir(parents=True, exist_ok=True)
+    one, max_tokens = name == BERT_HEAD, 64 if name == BERT_HEAD else 128
+    tokenizer_file = folder / "tokenizer-for-shapes.json"
+    if not tokenizer_file.exists():
+        (word_piece(400, False) if one else qwen_bpe(460)).save(str(tokenizer_file), pretty=False)
+    tokenizer = Tokenizer.from_file(str(tokenizer_file))
+    torch.manual_seed(SEED)
+    if one:
+        network = bert(tokenizer, max_tokens, 1).eval()
+        write_bert_gguf(network, tokenizer, max_tokens, folder / "model.gguf")
+        prompt = "[CLS]{question}[SEP]{answer}[SEP]"
+    else:
+        padding = tokenizer.token_to_id("<|endoftext|>")
+        config = qwen3_config(tokenizer, max_tokens, num_labels=len(HEAD_LABELS), pad_token_id=padding)
+        network = Qwen3ForSequenceClassification(config).eval()
+        write_gguf(network, tokenizer, max_tokens, folder / "model.gguf")
+        prompt = PROMPT
+    rows = []
+    # BERT's tokenizer is llama.cpp's own, so plain texts; how texts are cut is seen with the causal shape.
+    for question, answer in [pair for pair in PAIRS if not one or "".join(pair).isascii() and "\0" not in "".join(pair)]:
+        if one:
+            encoding = encoded_pair(tokenizer, 10_000, question, answer)
+            ids = encoding.ids
+        else:
+            ids = Asking(tokenizer, max_tokens).fit(question, answer)
+        if len(ids) > max_tokens:
+            continue
+        with torch.no_grad():
+            # llama.cpp takes both texts for the first one.
+            logits = network(torch.tensor([ids])).logits[0]
+        rows.append({"question": question, "answer": answer, "ids": ids, "logits": [round(float(x), 7) for x in logits]})
+    write_reference(folder, max_tokens, rows, tolerance=HALF_TOLERANCE)
+    manifest = {
+        "format": 1,
+        "kind": "classifier",
+        "model": "model.gguf",
+        "files": hashes(folder, ["model.gguf"]),
+        "max_tokens": max_tokens,
+        "pooling": "mean",
+        **({} if one else {"classes": {"labels": HEAD_LABELS, "score": "yes"}}),
+        "prompt": prompt,
+        "calibration": {"a": 1.0, "b": 0.0},
+    }
+    write_manifest(folder, manifest, rows)
 
 
 def write_causal(name: str, max_tokens: int = 128) -> None:
@@ -551,6 +689,7 @@ def write_causal(name: str, max_tokens: int = 128) -> None:
 # ---------------------------------------------------------------- the shapes
 
 TYPED, UNTYPED = ["input_ids", "attention_mask", "token_type_ids"], ["input_ids", "attention_mask"]
+PLACED = ["input_ids", "attention_mask", "position_ids"]
 LABELS = ["contradiction", "entailment", "neutral"]
 
 
@@ -567,6 +706,7 @@ SHAPES = dict(
         shape("bert-entailment", 48, lambda: word_piece(300, True), lambda t, n: bert(t, n, 3), labels=LABELS),
         shape("bert-fp16", 64, lambda: word_piece(400, False), lambda t, n: bert(t, n, 1), half=True),
         shape("xlm-roberta", 64, lambda: xlm_unigram(330), xlm_roberta, UNTYPED),
+        shape("qwen3-reward", 64, lambda: chat_bpe(460), reward, PLACED),
         shape("modernbert", 80, lambda: modern_bpe(420), modern_bert, UNTYPED),
         shape(
             "minilm-like-bi",
@@ -578,6 +718,7 @@ SHAPES = dict(
     ]
 )
 CAUSAL = "qwen3-reranker"
+BERT_HEAD, QWEN_HEAD = "bert-head", "qwen3-head"
 
 
 def hashes(folder: pathlib.Path, names: list[str]) -> dict[str, str]:
@@ -652,10 +793,12 @@ def write_widen() -> None:
 
 def main() -> None:
     torch.set_num_threads(1)
-    all_shapes = [*SHAPES, CAUSAL, "widen"]
+    all_shapes = [*SHAPES, CAUSAL, BERT_HEAD, QWEN_HEAD, "widen"]
     for name in sys.argv[1:] or all_shapes:
         if name == CAUSAL:
             write_causal(name)
+        elif name in (BERT_HEAD, QWEN_HEAD):
+            write_head(name)
         elif name == "widen":
             write_widen()
         elif name in SHAPES:

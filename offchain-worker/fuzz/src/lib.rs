@@ -14,7 +14,8 @@ use poq_worker::{
     config::ConfigFile,
     generator::{grammar::Reader, schema::grammar_of, template::Template},
     json::Json,
-    models::{faults, gguf::Head, manifest::Manifest, source::Source, weights},
+    models::{classifier, faults, gguf::Head, manifest::Manifest, source::Source, weights},
+    ranking::data::parse_line,
     remote::sse::{Event, Parser, TooLong},
     store::Record,
     text::Text,
@@ -75,10 +76,12 @@ pub fn gguf(bytes: &[u8]) {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(bytes).unwrap();
     let faults = faults::faults(file.path());
-    faults.unfit.into_iter().chain(faults.template).for_each(|fault| assert_one_line(&fault));
+    let head = classifier::check(file.path(), None).err();
+    faults.unfit.into_iter().chain(faults.template).chain(head).for_each(|fault| assert_one_line(&fault));
     if let Ok(head) = Head::parse(Cursor::new(bytes)) {
         // Each number is in the file.
         let numbers = [head.number("block_count"), head.number("context_length")];
+        assert!(head.classifier_outputs() > 0);
         assert!(bytes.len() > 24 || numbers == [None, None] && head.vocabulary() == 0);
     }
 }
@@ -93,9 +96,12 @@ pub fn config(bytes: &[u8]) {
     let _arguments = file.engine.to_arguments();
 }
 
-/// Answers that people judged, as lines; and the range of their grades.
+/// Answers that people judged, as lines; and the range of their grades. The first line as the answer of a model, too.
 pub fn calibration(bytes: &[u8]) {
     let first = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    if let Err(error) = parse_line(first) {
+        assert_one_line(&error);
+    }
     let range = std::str::from_utf8(first).ok().and_then(|text| text.parse::<Range>().ok());
     for meaning in [Meaning::default(), Meaning { range, threshold: Some(0.5) }] {
         match data::parse(bytes, meaning) {

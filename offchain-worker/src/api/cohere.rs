@@ -4,7 +4,7 @@ use super::{
     direct::Place,
     error::ApiError,
     forms::{whole, Document},
-    rerank::{ranked, RankedDocument, RerankRequest},
+    rerank::{ranked, Ranking, RerankRequest},
     schemas::CohereErrors,
     ApiState, Body,
 };
@@ -32,10 +32,9 @@ pub struct CohereRerankRequest {
 /// Documents in their order.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub struct CohereReranked {
-    /// `rerank-` and random digits.
-    pub id: String,
-    /// The best first.
-    pub results: Vec<RankedDocument>,
+    /// The documents.
+    #[serde(flatten)]
+    pub ranking: Ranking,
     /// About the answer.
     pub meta: CohereMeta,
 }
@@ -73,7 +72,7 @@ pub async fn rerank_v2(
 ) -> Result<Json<CohereReranked>, ApiError> {
     let CohereRerankRequest { model, query, documents, top_n } = request;
     let request = RerankRequest { model, query, documents, top_n, return_documents: None, raw_scores: None };
-    let reranked = ranked(&engine, place, request).await?;
+    let ranking = ranked(&engine, place, request).await?.ranking;
     let meta = CohereMeta { api_version: CohereVersion { version: "2" } };
-    Ok(Json(CohereReranked { id: reranked.id, results: reranked.results, meta }))
+    Ok(Json(CohereReranked { ranking, meta }))
 }

@@ -1,8 +1,14 @@
 //! Answers that are errors: in the form of OpenAI's API, and under `/v2/` in that of Cohere's.
 //!
-//! An error names the field that it is about in `param`. Whatever it repeats of a request is shortened, here and nowhere else.
+//! An error names the field that it is about in `param`. Whatever it repeats of a request is shortened here.
 
-use crate::{limits::Unfinished, metrics, queue::SubmitError, store::NewerRecord};
+use crate::{
+    limits::Unfinished,
+    metrics,
+    queue::SubmitError,
+    store::NewerRecord,
+    text::{self, shortened},
+};
 use axum::{
     body::Body,
     extract::{
@@ -16,12 +22,6 @@ use axum::{
 };
 use poq_primitives::job::FailureReason;
 use serde::Serialize;
-
-/// Most characters of an error's message. Of a longer one, which repeats something of the request, the middle is left out.
-const LONGEST_MESSAGE: usize = 400;
-
-/// Characters at the end of a shortened message: what to do stands there.
-const LONGEST_TAIL: usize = 150;
 
 /// Most characters of the name of a field.
 const LONGEST_PARAM: usize = 100;
@@ -73,7 +73,7 @@ pub struct CohereError {
 impl ApiError {
     /// An error with its HTTP status, its code, and one line for people.
     pub fn new(status: StatusCode, code: &'static str, message: impl ToString) -> Self {
-        let message = shortened(&message.to_string(), LONGEST_MESSAGE, LONGEST_TAIL);
+        let message = text::message(&message.to_string());
         Self { status, code, message, param: None }
     }
 
@@ -107,17 +107,6 @@ impl ApiError {
     pub fn code(&self) -> &'static str {
         self.code
     }
-}
-
-/// `text` in one line of at most `most` characters: of a longer one the middle is left out, and `tail` characters stay at its end.
-fn shortened(text: &str, most: usize, tail: usize) -> String {
-    let plain = |character: char| if character.is_control() { ' ' } else { character };
-    let length = text.chars().count();
-    if length <= most {
-        return text.chars().map(plain).collect();
-    }
-    let head = text.chars().take(most.saturating_sub(tail).saturating_sub(1));
-    head.chain(['…']).chain(text.chars().skip(length.saturating_sub(tail))).map(plain).collect()
 }
 
 /// Answers errors under `/v2/`, whichever part of the engine they come from, in the form of Cohere's API.
@@ -260,6 +249,7 @@ impl IntoResponse for ApiError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::text::LONGEST_MESSAGE;
 
     #[test]
     fn whatever_is_repeated_is_shortened() {

@@ -11,7 +11,7 @@ use super::{
     schemas::TokenErrors,
     ApiState,
 };
-use crate::models::shelf::Entry;
+use crate::{models::shelf::Entry, text};
 use axum::{
     extract::State,
     http::{header, StatusCode},
@@ -158,7 +158,9 @@ fn known_of(engine: &ApiState) -> (Ready, Vec<Arc<Entry>>) {
                 unknown = unknown.saturating_add(1);
                 untried.extend(entry);
             }
-            Usability::No(error) => unusable.push(Unusable { id: model.name().to_owned(), error }),
+            Usability::No(error) => {
+                unusable.push(Unusable { id: model.name().to_owned(), error: text::message(&error) });
+            }
         }
     }
     let status = match (usable, unknown, unusable.len()) {

@@ -15,6 +15,7 @@ use crate::{
     },
     pool::{Presence, LOOK_PATIENCE},
     remote::{Health, Remote, RemoteKind},
+    text,
 };
 use axum::{
     extract::{rejection::PathRejection, Path, State},
@@ -90,7 +91,7 @@ impl ModelInfo {
     fn of(entry: &Entry, backends: &Backends) -> Self {
         let (state, error) = match entry.id.as_deref().map(|id| backends.pool().presence(id)) {
             Err(error) => (ModelState::Broken, Some(error.clone())),
-            Ok(Presence::Available) => match backends.pool().template_fault(entry) {
+            Ok(Presence::Available) => match backends.pool().fault(entry) {
                 Some(fault) => (ModelState::Broken, Some(fault)),
                 None => (ModelState::Available, None),
             },
@@ -107,7 +108,8 @@ impl ModelInfo {
             sha256: entry.id.clone().ok(),
             kind: entry.kind,
             state,
-            error,
+            // It may repeat what the model's files say.
+            error: error.map(|error| text::message(&error)),
             bytes: entry.bytes,
             remote: false,
         }
@@ -127,7 +129,7 @@ impl ModelInfo {
             sha256: Some(remote.config().model.clone()),
             kind: kind_of(remote),
             state,
-            error,
+            error: error.map(|error| text::message(&error)),
             bytes: 0,
             remote: true,
         }
@@ -210,13 +212,11 @@ impl Model {
         match pool.presence(id) {
             Presence::Broken(why) | Presence::SetAside(why) => Usability::No(why),
             Presence::Loaded { .. } => Usability::Proven,
-            Presence::Available | Presence::Loading => {
-                match pool.template_fault(entry).or_else(|| pool.too_large(entry)) {
-                    Some(why) => Usability::No(why),
-                    None if pool.was_loaded(id) => Usability::Proven,
-                    None => Usability::Untried(Some(Arc::clone(entry))),
-                }
-            }
+            Presence::Available | Presence::Loading => match pool.fault(entry) {
+                Some(why) => Usability::No(why),
+                None if pool.was_loaded(id) => Usability::Proven,
+                None => Usability::Untried(Some(Arc::clone(entry))),
+            },
         }
     }
 

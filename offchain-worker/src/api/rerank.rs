@@ -52,13 +52,21 @@ pub struct RerankRequest {
 
 /// Documents in their order.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
-pub struct Reranked {
+pub struct Ranking {
     /// `rerank-` and random digits.
     pub id: String,
-    /// The model's name.
-    pub model: String,
     /// The best first.
     pub results: Vec<RankedDocument>,
+}
+
+/// Documents in their order, and what that took.
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+pub struct Reranked {
+    /// The documents.
+    #[serde(flatten)]
+    pub ranking: Ranking,
+    /// The model's name.
+    pub model: String,
     /// Number of tokens.
     pub usage: ScoreUsage,
 }
@@ -290,12 +298,9 @@ pub(super) async fn ranked(
         relevance_score,
         document: text_at(kept.as_deref(), index).map(|text| DocumentText { text }),
     });
-    Ok(Reranked {
-        id: format!("rerank-{:032x}", rand::random::<u128>()),
-        model: chosen.name,
-        results: results.collect(),
-        usage: usage_of(&scored),
-    })
+    let id = format!("rerank-{:032x}", rand::random::<u128>());
+    let ranking = Ranking { id, results: results.collect() };
+    Ok(Reranked { ranking, model: chosen.name, usage: usage_of(&scored) })
 }
 
 async fn do_rank(engine: &ApiState, place: Place, request: TeiRequest) -> Result<Vec<RankedText>, ApiError> {

@@ -7,7 +7,7 @@
 //!
 //! or, graded, with `"value": 3.5` in place of the label. Empty lines and unknown fields are fine.
 
-use super::fit::FOLDS;
+use super::{fit::FOLDS, lines};
 use serde::Deserialize;
 use serde_json::Value;
 use std::{
@@ -22,9 +22,6 @@ pub const MIN_PAIRS: usize = 20;
 
 /// Most pairs of a file.
 pub const MAX_PAIRS: usize = 1_000_000;
-
-/// Longest line, in bytes.
-pub const MAX_LINE_BYTES: u64 = 16 * 1024 * 1024;
 
 /// Largest file, in bytes: all pairs are in memory.
 pub const MAX_DATA_BYTES: u64 = 1024 * 1024 * 1024;
@@ -109,12 +106,7 @@ pub fn parse_line(line: &[u8]) -> Result<Line, String> {
         label: Option<Value>,
         value: Option<f64>,
     }
-    let text = std::str::from_utf8(line).map_err(|_| "is not UTF-8 text")?;
-    let fields: Fields = serde_json::from_str(text).map_err(|error| {
-        // The position inside the line is of use, its number is always 1.
-        format!("is no JSON object with a question, an answer and a label or value ({error})")
-            .replace("line 1 column", "column")
-    })?;
+    let fields: Fields = lines::object(line, "a question, an answer and a label or value")?;
     let (value, graded) = match (fields.label, fields.value) {
         (Some(Value::Bool(truth)), None) => (f64::from(u8::from(truth)), false),
         (Some(label), None) => match label.as_f64().filter(|number| [0.0, 1.0].contains(number)) {
@@ -144,7 +136,7 @@ pub fn read(path: &Path, meaning: Meaning) -> Result<Data, String> {
 
 /// Reads lines as [`read`] does.
 pub fn parse(reader: impl BufRead, meaning: Meaning) -> Result<Data, String> {
-    let lines = lines(reader)?;
+    let lines = lines::read(reader, MAX_PAIRS, parse_line)?;
     let graded = lines.iter().any(|line| line.graded);
     if graded && lines.iter().any(|line| !line.graded) {
         return Err("some lines have a label and some a value; give one of them throughout".to_owned());
@@ -164,32 +156,6 @@ pub fn parse(reader: impl BufRead, meaning: Meaning) -> Result<Data, String> {
         return Err("all answers are good, or all are bad; both kinds are needed".to_owned());
     }
     Ok(Data { pairs, graded })
-}
-
-fn lines(mut reader: impl BufRead) -> Result<Vec<Line>, String> {
-    let mut lines = Vec::new();
-    let mut bytes = Vec::new();
-    for number in 1_u64.. {
-        bytes.clear();
-        let read = reader.by_ref().take(MAX_LINE_BYTES.saturating_add(1)).read_until(b'\n', &mut bytes);
-        let read = read.map_err(|error| format!("line {number}: {error}"))?;
-        if read == 0 {
-            break;
-        }
-        if read as u64 > MAX_LINE_BYTES {
-            return Err(format!("line {number} is longer than {MAX_LINE_BYTES} bytes"));
-        }
-        // The mark that some editors begin a file with.
-        let line = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes).trim_ascii();
-        if line.is_empty() {
-            continue;
-        }
-        if lines.len() >= MAX_PAIRS {
-            return Err(format!("more than {MAX_PAIRS} pairs; take a sample"));
-        }
-        lines.push(parse_line(line).map_err(|error| format!("line {number} {error}"))?);
-    }
-    Ok(lines)
 }
 
 fn understand(lines: Vec<Line>, meaning: Meaning, graded: bool) -> Result<Vec<Pair>, String> {
@@ -321,15 +287,14 @@ mod tests {
 
     #[test]
     fn a_line_has_its_limit() {
+        let most = lines::MAX_LINE_BYTES;
         let around = br#"{"question":"q","answer":"","label":1}"#.len() as u64;
         let line = |bytes: u64| {
             let answer = "x".repeat(usize::try_from(bytes - around).unwrap());
             format!(r#"{{"question":"q","answer":"{answer}","label":1}}"#)
         };
-        assert!(read(&line(MAX_LINE_BYTES), Meaning::default()).unwrap_err().contains("1 pairs"));
-        assert!(read(&line(MAX_LINE_BYTES + 1), Meaning::default())
-            .unwrap_err()
-            .contains("line 1 is longer"));
+        assert!(read(&line(most), Meaning::default()).unwrap_err().contains("1 pairs"));
+        assert!(read(&line(most + 1), Meaning::default()).unwrap_err().contains("line 1 is longer"));
     }
 
     proptest! {

@@ -5,5 +5,6 @@
 
 pub mod data;
 pub mod fit;
+pub mod lines;
 pub mod plot;
 pub mod stats;

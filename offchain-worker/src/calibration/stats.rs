@@ -25,6 +25,16 @@ pub fn spearman(x: &[f64], y: &[f64]) -> Option<f64> {
     pearson(&ranks(x), &ranks(y))
 }
 
+/// Partial correlation of ranks, -1 to 1: Spearman's of `x` and `y` without the part that goes with `given`,
+/// `(xy - xg yg) / sqrt((1 - xg^2) (1 - yg^2))` with Spearman's correlations of the pairs (G. U. Yule, 1907). `None` as for
+/// [`pearson`], and if `x` or `y` goes wholly with `given`.
+pub fn partial_spearman(x: &[f64], y: &[f64], given: &[f64]) -> Option<f64> {
+    let (xy, xg, yg) = (spearman(x, y)?, spearman(x, given)?, spearman(y, given)?);
+    let rest = ((1.0 - xg * xg) * (1.0 - yg * yg)).sqrt();
+    // Roundings of a rest that is nothing are below this.
+    (rest > 1e-9).then(|| ((xy - xg * yg) / rest).clamp(-1.0, 1.0))
+}
+
 /// The rank of each value, from 1; equal values share the mean of their ranks.
 pub fn ranks(values: &[f64]) -> Vec<f64> {
     let mut order: Vec<(usize, f64)> = values.iter().copied().enumerate().collect();
@@ -121,6 +131,19 @@ mod tests {
         assert_eq!(pearson(&[], &[]), None);
         // Ranks (1, 2, 3, 4) and (1.5, 1.5, 3, 4): 4.5 / sqrt(5 * 4.5).
         assert!(near(spearman(&[1.0, 2.0, 3.0, 4.0], &[0.0, 0.0, 9.0, 99.0]), 4.5 / 22.5_f64.sqrt()));
+    }
+
+    #[test]
+    fn what_goes_with_a_third_is_taken_out() {
+        let (x, y, given) =
+            ([1.0, 2.0, 3.0, 4.0, 5.0, 6.0], [2.0, 1.0, 4.0, 3.0, 6.0, 5.0], [1.0, 3.0, 2.0, 5.0, 4.0, 6.0]);
+        let (xy, xg, yg) =
+            (spearman(&x, &y).unwrap(), spearman(&x, &given).unwrap(), spearman(&y, &given).unwrap());
+        let expected = (xy - xg * yg) / ((1.0 - xg * xg) * (1.0 - yg * yg)).sqrt();
+        assert!(near(partial_spearman(&x, &y, &given), expected));
+        assert_eq!(partial_spearman(&x, &y, &x), None, "nothing is left");
+        assert_eq!(partial_spearman(&x, &y, &[1.0; 6]), None);
+        assert_eq!(partial_spearman(&[], &[], &[]), None);
     }
 
     #[test]

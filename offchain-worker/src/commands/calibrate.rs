@@ -1,10 +1,9 @@
 //! `poq-worker calibrate`: see how well an evaluator agrees with people, and fit its scores to what they think.
 
-use super::say;
-use anyhow::{bail, Context as _};
+use super::judging::JudgeArgs;
+use anyhow::Context as _;
 use clap::Args;
 use comfy_table::{presets, CellAlignment, Table};
-use indicatif::{ProgressBar, ProgressStyle};
 use poq_worker::{
     calibration::{
         data::{self, Data, Meaning, Range},
@@ -12,28 +11,16 @@ use poq_worker::{
         plot::{draw, Picture},
         stats::{auc, brier, expected_calibration_error, pearson, spearman},
     },
-    config::{ConfigFile, EngineArgs},
-    evaluator::{Evaluator, EvaluatorOptions},
-    files,
-    limits::Limits,
-    logging,
-    models::{
-        manifest::{Calibration, Manifest, MANIFEST},
-        shelf::{ModelKind, Shelf, CACHE},
-    },
-    work::Scoring,
+    files, logging,
+    models::manifest::{Calibration, Manifest, MANIFEST},
 };
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use std::{
-    collections::{BTreeMap, HashSet},
-    fs, io,
-    num::NonZeroUsize,
+    collections::HashSet,
+    fs,
     path::{Path, PathBuf},
 };
-
-/// Answers of one call of the evaluator, and so of one step of the progress bar.
-const ANSWERS_AT_ONCE: usize = 32;
 
 const HELP: &str = "\
 The data are JSON lines, at least 20 pairs of at least 5 questions:
@@ -51,9 +38,8 @@ Examples:
 #[derive(Args)]
 #[command(after_help = HELP)]
 pub struct CalibrateArgs {
-    /// The evaluator: its name, the beginning of its id, or its folder
-    #[arg(short, long, value_name = "NAME|ID|FOLDER")]
-    evaluator: String,
+    #[command(flatten)]
+    judge: JudgeArgs,
 
     /// Answers and what people think of them, as JSON lines
     #[arg(short, long, value_name = "FILE")]
@@ -78,18 +64,6 @@ pub struct CalibrateArgs {
     /// Answers with a value above this count as good [default: the mean of the values]
     #[arg(long, value_name = "VALUE", allow_hyphen_values = true)]
     threshold: Option<f64>,
-
-    /// Threads of one run of the network [default: those of the processor]
-    #[arg(long, value_name = "N")]
-    threads: Option<NonZeroUsize>,
-
-    /// Folder with the models [default: ~/.local/share/proof-of-quality/models]
-    #[arg(long, value_name = "DIR", env = "POQ_MODELS")]
-    models: Option<PathBuf>,
-
-    /// The engine's configuration file, which may name that folder
-    #[arg(long, value_name = "FILE", env = "POQ_CONFIG")]
-    config: Option<PathBuf>,
 }
 
 /// Does the command.
@@ -97,21 +71,16 @@ pub fn run(args: CalibrateArgs) -> anyhow::Result<()> {
     logging::init(logging::COMMAND_FILTER);
     let meaning = Meaning { range: args.range, threshold: args.threshold };
     let data = data::read(&args.data, meaning).map_err(anyhow::Error::msg)?;
-    let flags = EngineArgs { models: args.models.clone(), ..EngineArgs::default() };
-    let folder = find(&args.evaluator, &flags.or(ConfigFile::load(args.config.as_deref())?.engine))?;
-    let mut options = EvaluatorOptions::default();
-    options.threads = args.threads.map_or(options.threads, NonZeroUsize::get);
-    options.causal_threads = options.threads;
-    let named = || folder.display().to_string();
-    let evaluator = Evaluator::load(&folder, &options).map_err(anyhow::Error::msg).with_context(named)?;
-    check_files(&folder, evaluator.manifest()).with_context(named)?;
-    let numbers = score_all(&evaluator, &data)?;
-    let report = Report::of(&folder, evaluator.manifest(), &data, numbers)?;
+    let judge = args.judge.open()?;
+    let pairs: Vec<(&str, &str)> =
+        data.pairs.iter().map(|pair| (pair.question.as_str(), pair.answer.as_str())).collect();
+    let numbers = judge.numbers(&pairs)?;
+    let report = Report::of(judge.folder(), judge.manifest(), &data, numbers)?;
     if let Some(path) = &args.plot {
         draw(report.picture(&data), path).map_err(anyhow::Error::msg)?;
     }
     if args.write {
-        let path = folder.join(MANIFEST);
+        let path = judge.folder().join(MANIFEST);
         files::write_atomically(&path, report.manifest.to_json().as_bytes())
             .with_context(|| path.display().to_string())?;
     }
@@ -120,68 +89,6 @@ pub fn run(args: CalibrateArgs) -> anyhow::Result<()> {
     } else {
         super::print(report.text(&args))
     }
-}
-
-/// The folder of the evaluator that `wanted` names.
-fn find(wanted: &str, engine: &EngineArgs) -> anyhow::Result<PathBuf> {
-    let folder = Path::new(wanted);
-    if folder.join(MANIFEST).is_file() {
-        return Ok(folder.to_owned());
-    }
-    let shelf = Shelf::new(engine.models(), engine.data().join(CACHE));
-    shelf.scan();
-    match shelf.named(wanted) {
-        Some(entry) if entry.kind == ModelKind::Evaluator => Ok(entry.path.clone()),
-        Some(entry) => bail!("{} is a generator; only evaluators are calibrated", entry.name),
-        None => bail!(
-            "no evaluator, or more than one, is called '{wanted}' in {}, and no folder of that name has a {MANIFEST}; \
-             `poq-worker models list` shows names and ids",
-            shelf.folder().display()
-        ),
-    }
-}
-
-/// Whether the files are those that the manifest names: what is measured has to be what the id stands for.
-fn check_files(folder: &Path, manifest: &Manifest) -> anyhow::Result<()> {
-    for (name, hash) in &manifest.files {
-        let mut hasher = Sha256::new();
-        let read = fs::File::open(folder.join(name)).and_then(|mut file| io::copy(&mut file, &mut hasher));
-        read.with_context(|| name.clone())?;
-        if hex::encode(hasher.finalize()) != *hash {
-            bail!("{name} is not the file that {MANIFEST} names; get the evaluator anew");
-        }
-    }
-    Ok(())
-}
-
-/// The evaluator's number for each pair, as it would score them for a chain: each pair alone.
-fn score_all(evaluator: &Evaluator, data: &Data) -> anyhow::Result<Vec<f64>> {
-    let mut of_question: BTreeMap<&str, Vec<(usize, &str)>> = BTreeMap::new();
-    for (place, pair) in data.pairs.iter().enumerate() {
-        of_question.entry(&pair.question).or_default().push((place, &pair.answer));
-    }
-    // It is shown on a terminal only.
-    let progress = ProgressBar::new(data.pairs.len() as u64)
-        .with_style(ProgressStyle::with_template("scoring {wide_bar} {pos}/{len}, {eta} left")?);
-    let mut numbers = vec![(0, 0.0); 0];
-    for (question, answers) in of_question {
-        for answers in answers.chunks(ANSWERS_AT_ONCE) {
-            let work = Scoring {
-                model: String::new(),
-                question: question.to_owned(),
-                answers: answers.iter().map(|(_, answer)| (*answer).to_owned()).collect(),
-                alone: true,
-            };
-            let scored = evaluator
-                .score(&work, &Limits::none())
-                .map_err(|unfinished| anyhow::Error::msg(say(unfinished)))?;
-            numbers.extend(answers.iter().map(|(place, _)| *place).zip(scored.raw));
-            progress.inc(answers.len() as u64);
-        }
-    }
-    progress.finish_and_clear();
-    numbers.sort_unstable_by_key(|(place, _)| *place);
-    Ok(numbers.into_iter().map(|(_, number)| number).collect())
 }
 
 /// Agreement of numbers with values.

@@ -167,7 +167,9 @@ async fn try_model(bench: &Bench, entry: &Entry) -> Result<String, String> {
             format!("{millions:.1} M parameters, context of {context} tokens, {template}")
         }
         Facts::Evaluator { max_tokens, arithmetic } => {
-            format!("inputs of up to {max_tokens} tokens, {}", arithmetic.in_words())
+            let cut = entry.manifest.as_ref().and_then(|manifest| manifest.cut.as_ref());
+            let cut = cut.map(|cut| format!(" ({})", cut.in_words())).unwrap_or_default();
+            format!("inputs of up to {max_tokens} tokens{cut}, {}", arithmetic.in_words())
         }
     })
 }

@@ -3,7 +3,9 @@
 pub mod calibrate;
 pub mod check;
 pub mod health;
+mod judging;
 pub mod models;
+pub mod rank;
 pub mod run;
 pub mod serve;
 

@@ -288,6 +288,9 @@ fn show(Added { entry, already }: &Added) -> anyhow::Result<()> {
     table.add_row(["state", state]);
     if let Some(manifest) = &entry.manifest {
         table.add_row(["tokens", &format!("at most {}", manifest.max_tokens)]);
+        if let Some(cut) = &manifest.cut {
+            table.add_row(["cut", &cut.in_words()]);
+        }
     }
     print_line(trimmed(&table))
 }

@@ -1,15 +1,20 @@
-//! Causal models that judge: llama.cpp reads a prompt with question and answer, and the two tokens that may come next are
-//! compared.
+//! GGUF files that judge: llama.cpp reads a prompt with question and answer, and the two tokens that may come next are
+//! compared, or the outputs of a classification head.
 
 use super::{
+    network::Output,
+    numbers::logits,
     prompt::{Filled, Prompt},
-    texts::{cut, share_window, BYTES_PER_TOKEN},
+    texts::{cut, share_window, Row, BYTES_PER_TOKEN},
     EvaluatorOptions,
 };
 use crate::{
     generator::{backend, bounds, check_magic},
     limits::{Limits, Unfinished},
-    models::manifest::{Judge, Manifest, MANIFEST},
+    models::{
+        classifier::{self, Classifier},
+        manifest::{Classes, Manifest, MANIFEST},
+    },
     work::Scoring,
 };
 use llama_cpp_2::{
@@ -39,7 +44,7 @@ const LEAST_ROOM: usize = 8;
 /// first cut may be short by a few.
 const CUTS: usize = 64;
 
-/// A loaded causal model. It lives on a thread of its own, which ends when this is dropped.
+/// A loaded causal model or classifier. It lives on a thread of its own, which ends when this is dropped.
 #[derive(Debug)]
 pub(super) struct Causal {
     asks: mpsc::Sender<Ask>,
@@ -58,10 +63,36 @@ struct Ask {
 struct Start {
     name: String,
     path: PathBuf,
-    judge: Judge,
+    prompt: String,
+    reads: Wanted,
     max_tokens: usize,
     threads: i32,
     gpu_layers: Option<u32>,
+}
+
+/// What is read behind a prompt.
+enum Wanted {
+    /// The next token: the texts of those for yes and no.
+    NextToken { yes: String, no: String },
+    /// The outputs of the classification head.
+    Head { classifier: Classifier, classes: Option<Classes> },
+}
+
+impl Wanted {
+    /// The prompt of a manifest, and what is read behind it.
+    fn of(manifest: &Manifest, path: &Path) -> Result<(String, Self), String> {
+        match (&manifest.judge, &manifest.prompt) {
+            (Some(judge), _) => {
+                let reads = Self::NextToken { yes: judge.yes.clone(), no: judge.no.clone() };
+                Ok((judge.prompt.clone(), reads))
+            }
+            (None, Some(prompt)) => {
+                let classifier = classifier::check(path, manifest.classes.as_ref())?;
+                Ok((prompt.clone(), Self::Head { classifier, classes: manifest.classes.clone() }))
+            }
+            (None, None) => Err(format!("{MANIFEST}: neither `judge` nor `prompt` is there")),
+        }
+    }
 }
 
 impl Causal {
@@ -72,11 +103,14 @@ impl Causal {
         manifest: &Manifest,
         options: &EvaluatorOptions,
     ) -> Result<Self, String> {
-        let judge = manifest.judge.clone().ok_or_else(|| format!("{MANIFEST}: `judge` is not there"))?;
+        let path = folder.join(&manifest.model);
+        check_magic(&path)?;
+        let (prompt, reads) = Wanted::of(manifest, &path)?;
         let start = Start {
             name: name.to_owned(),
-            path: folder.join(&manifest.model),
-            judge,
+            path,
+            prompt,
+            reads,
             max_tokens: manifest.max_tokens,
             threads: i32::try_from(options.causal_threads.max(1)).unwrap_or(i32::MAX),
             gpu_layers: options.gpu_layers,
@@ -123,7 +157,6 @@ impl Start {
     }
 
     fn open(&self) -> Result<LlamaModel, String> {
-        check_magic(&self.path)?;
         let params = self.gpu_layers.map_or_else(LlamaModelParams::default, |layers| {
             LlamaModelParams::default().with_n_gpu_layers(layers)
         });
@@ -132,7 +165,7 @@ impl Start {
         let trained = model.n_ctx_train() as usize;
         if trained > 0 && self.max_tokens > trained {
             return Err(format!(
-                "{MANIFEST}: max_tokens is {}, and the model knows {trained} positions; lower it",
+                "{MANIFEST}: max_tokens is {}, and the model knows {trained} positions; lower max_tokens",
                 self.max_tokens
             ));
         }
@@ -246,23 +279,46 @@ struct Reader<'a> {
     asking: Asking<'a>,
     context: LlamaContext<'a>,
     batch: LlamaBatch<'static>,
-    yes: LlamaToken,
-    no: LlamaToken,
+    /// Most tokens of one step.
+    step: usize,
+    reads: Reads,
+}
+
+/// What is read behind a prompt, in the words of a model.
+enum Reads {
+    NextToken { yes: LlamaToken, no: LlamaToken },
+    Head { classifier: Classifier, classes: Option<Classes> },
 }
 
 impl<'a> Reader<'a> {
     fn new(start: &'a Start, model: &'a LlamaModel) -> Result<Self, String> {
-        let asking = Asking::new(model.vocab(), &start.judge.prompt, start.max_tokens)?;
-        let (yes, no) = (asking.single("yes", &start.judge.yes)?, asking.single("no", &start.judge.no)?);
-        let step = u32::try_from(STEP_TOKENS).unwrap_or(u32::MAX);
+        let asking = Asking::new(model.vocab(), &start.prompt, start.max_tokens)?;
+        let reads = match &start.reads {
+            Wanted::NextToken { yes, no } => {
+                Reads::NextToken { yes: asking.single("yes", yes)?, no: asking.single("no", no)? }
+            }
+            Wanted::Head { classifier, classes } => {
+                if model.n_cls_out() as usize != classifier.outputs {
+                    return Err(format!("its head has {} outputs for llama.cpp", model.n_cls_out()));
+                }
+                Reads::Head { classifier: *classifier, classes: classes.clone() }
+            }
+        };
+        let (pools, tokens) = match reads {
+            // Files of rerankers may ask for a pooled output, and then there is no next token.
+            Reads::NextToken { .. } => (LlamaPoolingType::None, STEP_TOKENS),
+            // A head looks at all tokens at once: attention goes both ways in some of these networks.
+            Reads::Head { .. } => (LlamaPoolingType::Rank, start.max_tokens),
+        };
+        let step = u32::try_from(tokens).unwrap_or(u32::MAX);
         let size = u32::try_from(start.max_tokens).ok().and_then(NonZeroU32::new);
         let params = LlamaContextParams::default()
             .with_n_ctx(size)
             .with_n_seq_max(1)
             .with_n_batch(step)
             .with_n_ubatch(step)
-            // Files of rerankers may ask for a pooled output, and then there is no next token.
-            .with_pooling_type(LlamaPoolingType::None)
+            .with_pooling_type(pools)
+            .with_embeddings(matches!(reads, Reads::Head { .. }))
             .with_n_threads(start.threads)
             .with_n_threads_batch(start.threads)
             .with_no_perf(true);
@@ -272,7 +328,14 @@ impl<'a> Reader<'a> {
                 start.max_tokens
             )
         })?;
-        Ok(Self { name: &start.name, asking, context, batch: LlamaBatch::new(STEP_TOKENS, 1), yes, no })
+        Ok(Self {
+            name: &start.name,
+            asking,
+            context,
+            batch: LlamaBatch::new(tokens, 1),
+            step: tokens,
+            reads,
+        })
     }
 
     /// Asks a plain question, so that a model that cannot judge is found when it is loaded.
@@ -298,7 +361,7 @@ impl<'a> Reader<'a> {
         Ok((numbers, read))
     }
 
-    /// The logit of yes less that of no behind `tokens`.
+    /// The number that is read behind `tokens`.
     fn number(&mut self, tokens: &[LlamaToken], limits: &Limits) -> Result<f64, Unfinished> {
         let fails = |name: &str, error: &dyn std::fmt::Display| {
             Unfinished::internal(format!("{name}: llama.cpp: {error}"))
@@ -307,24 +370,46 @@ impl<'a> Reader<'a> {
         let cleared = self.context.clear_kv_cache_seq(Some(0), None, None);
         cleared.map_err(|error| fails(self.name, &error))?;
         let mut position: i32 = 0;
-        for step in tokens.chunks(STEP_TOKENS) {
+        for step in tokens.chunks(self.step) {
             limits.check()?;
             self.batch.clear();
             for token in step {
                 let last = position.saturating_add(1) as usize == tokens.len();
-                let added = self.batch.add(*token, position, &[0], last);
+                let wanted = last || matches!(self.reads, Reads::Head { .. });
+                let added = self.batch.add(*token, position, &[0], wanted);
                 added.map_err(|error| fails(self.name, &error))?;
                 position = position.saturating_add(1);
             }
             self.context.decode(&mut self.batch).map_err(|error| fails(self.name, &error))?;
         }
-        let logits = self.context.get_logits_ith(self.batch.n_tokens().saturating_sub(1));
-        let logit = |token: LlamaToken| {
-            let logit = usize::try_from(token.0).ok().and_then(|place| logits.get(place));
-            logit.map_or(f64::NAN, |logit| f64::from(*logit))
-        };
-        Ok(logit(self.yes) - logit(self.no))
+        match &self.reads {
+            Reads::NextToken { yes, no } => {
+                let logits = self.context.get_logits_ith(self.batch.n_tokens().saturating_sub(1));
+                let logit = |token: &LlamaToken| {
+                    let logit = usize::try_from(token.0).ok().and_then(|place| logits.get(place));
+                    logit.map_or(f64::NAN, |logit| f64::from(*logit))
+                };
+                Ok(logit(yes) - logit(no))
+            }
+            Reads::Head { classifier, classes } => {
+                let outputs = self.context.embeddings_seq_ith(0).map_err(|error| fails(self.name, &error))?;
+                of_head(outputs, *classifier, classes.as_ref())
+                    .map_err(|error| Unfinished::internal(format!("{}: {error}", self.name)))
+            }
+        }
     }
+}
+
+/// The number that the outputs of a classification head make.
+fn of_head(outputs: &[f32], classifier: Classifier, classes: Option<&Classes>) -> Result<f64, String> {
+    let values: Vec<f32> = match classifier.probabilities {
+        // Logits are these up to a number that they have in common and that takes no part.
+        true => outputs.iter().map(|value| value.clamp(f32::MIN_POSITIVE, f32::MAX).ln()).collect(),
+        false => outputs.to_vec(),
+    };
+    let row = Row { ids: Vec::new(), types: Vec::new() };
+    let numbers = logits(Output { shape: &[1, values.len()], values: &values }, &[&row], classes)?;
+    numbers.first().copied().ok_or_else(|| "its head gives no number".to_owned())
 }
 
 fn in_words(unfinished: Unfinished) -> String {

@@ -10,7 +10,10 @@ use super::{
 };
 use crate::{
     limits::{Limits, Unfinished},
-    models::manifest::{EvaluatorKind, Manifest, MANIFEST, TOKENIZER},
+    models::{
+        manifest::{Cut, Ends, EvaluatorKind, Manifest, MANIFEST, TOKENIZER},
+        weights,
+    },
     onnx,
     work::{Scoring, FULL_SCORE},
 };
@@ -24,6 +27,10 @@ const TOKENIZED_AT_ONCE: usize = 64;
 
 /// Most tokens that the probe of a fresh evaluator takes: a longer one would cost seconds and gigabytes.
 pub const MAX_PROBE_TOKENS: usize = 1024;
+
+/// Most that padding may change a score, and the part by which it may change the network's number. Weights of 8 bits that are
+/// multiplied as such round by what else is in a batch.
+const MOST_BY_PADDING: f64 = 0.05;
 
 /// Texts that are measured, repeated up to the length.
 const MEASURED_TEXTS: [(&str, &str); 2] = [
@@ -60,7 +67,11 @@ impl Encoder {
         options: &EvaluatorOptions,
     ) -> Result<Self, String> {
         let texts = Texts::read(&folder.join(TOKENIZER), manifest.max_tokens)?;
+        if let Some(cut) = &manifest.cut {
+            texts.check_cut(manifest.kind, cut)?;
+        }
         let (model, threads) = (folder.join(&manifest.model), options.threads.max(1));
+        manifest.check_positions(weights::positions_of(&model))?;
         let worth_trying = worth_trying(options.precision, bytes_of(folder, manifest));
         let onnx = onnx::start(worth_trying.is_ok()).map_err(|error| error.to_string())?;
         let network = Network::load(&onnx.environment, &model, manifest, threads, Provider::Cpu)?;
@@ -83,8 +94,8 @@ impl Encoder {
 
     /// A number for each answer, in their order, and the tokens that went through the network.
     ///
-    /// A pair that is too long for the network loses the end of its answer first, then that of its question; a
-    /// text of a bi-encoder loses its end. Alone, each pair (each text, of a bi-encoder) goes through the network
+    /// Texts are cut as the manifest says. Where it does not, a pair that is too long for the network loses the end of its
+    /// answer first, then that of its question; a text of a bi-encoder loses its end. Alone, each pair (each text, of a bi-encoder) goes through the network
     /// by itself; otherwise those of like length go together.
     pub fn numbers(&self, work: &Scoring, limits: &Limits) -> Result<(Vec<f64>, usize), Unfinished> {
         let rows = self.rows(work, limits)?;
@@ -99,7 +110,7 @@ impl Encoder {
                 };
                 answers.iter().map(|answer| cosine(question, answer)).collect()
             }
-            EvaluatorKind::CrossEncoder | EvaluatorKind::Causal => {
+            EvaluatorKind::CrossEncoder | EvaluatorKind::Causal | EvaluatorKind::Classifier => {
                 let classes = self.manifest.classes.as_ref();
                 self.run(&rows, work.alone, limits, |output, rows| logits(output, rows, classes))?
             }
@@ -111,7 +122,7 @@ impl Encoder {
     fn rows(&self, work: &Scoring, limits: &Limits) -> Result<Vec<Row>, Unfinished> {
         limits.check()?;
         let tokenizer = |error: String| Unfinished::internal(format!("{}: {error}", self.name));
-        let question = self.texts.tokens(&work.question).map_err(tokenizer)?;
+        let question = self.tokens(&work.question, |cut| cut.question).map_err(tokenizer)?;
         let mut rows = Vec::with_capacity(work.answers.len().saturating_add(1));
         if self.manifest.kind == EvaluatorKind::BiEncoder {
             rows.push(self.texts.single(question.clone()).map_err(tokenizer)?);
@@ -121,18 +132,28 @@ impl Encoder {
         for answers in work.answers.chunks(TOKENIZED_AT_ONCE) {
             limits.check()?;
             for answer in answers {
-                let answer = self.texts.tokens(answer).map_err(tokenizer)?;
+                let answer = self.tokens(answer, |cut| cut.answer).map_err(tokenizer)?;
                 rows.push(self.row(&question, answer).map_err(tokenizer)?);
             }
         }
         Ok(rows)
     }
 
+    /// The tokens of a question or an answer, as far as they are looked at.
+    fn tokens(&self, text: &str, ends: fn(&Cut) -> Ends) -> Result<Vec<u32>, String> {
+        match &self.manifest.cut {
+            Some(cut) => self.texts.ends(text, ends(cut)),
+            None => self.texts.tokens(text),
+        }
+    }
+
     /// The row of an answer: with its question, unless each text has a vector of its own.
     fn row(&self, question: &[u32], answer: Vec<u32>) -> Result<Row, String> {
         match self.manifest.kind {
             EvaluatorKind::BiEncoder => self.texts.single(answer),
-            EvaluatorKind::CrossEncoder | EvaluatorKind::Causal => self.texts.pair(question, &answer),
+            EvaluatorKind::CrossEncoder | EvaluatorKind::Causal | EvaluatorKind::Classifier => {
+                self.texts.pair(question, &answer)
+            }
         }
     }
 
@@ -168,7 +189,9 @@ impl Encoder {
         let answer = self.texts.tokens("Paris.")?;
         let row = |question: &[u32], answer: &[u32]| match self.manifest.kind {
             EvaluatorKind::BiEncoder => self.texts.single([question, answer].concat()),
-            EvaluatorKind::CrossEncoder | EvaluatorKind::Causal => self.texts.pair(question, answer),
+            EvaluatorKind::CrossEncoder | EvaluatorKind::Causal | EvaluatorKind::Classifier => {
+                self.texts.pair(question, answer)
+            }
         };
         let highest = self.texts.highest_id();
         let (plain, strange) = (row(&question, &answer)?, row(&[highest], &[])?);
@@ -181,6 +204,7 @@ impl Encoder {
                     .to_owned(),
             );
         }
+        self.probe_padding(&strange, numbers.last().copied())?;
         let length = self.manifest.max_tokens.min(MAX_PROBE_TOKENS);
         let long = row(&vec![highest; length], &[])?;
         self.probe_rows(&[&long]).map(drop).map_err(|error| {
@@ -191,12 +215,33 @@ impl Encoder {
         })
     }
 
+    /// Sees that a row which was filled up to the length of another has its own score. Networks that judge by their last token look
+    /// for it by the id of the padding.
+    fn probe_padding(&self, row: &Row, padded: Option<f64>) -> Result<(), String> {
+        if self.manifest.kind == EvaluatorKind::BiEncoder {
+            return Ok(());
+        }
+        let alone = self.probe_rows(&[row])?.first().copied();
+        let (Some(alone), Some(padded)) = (alone, padded) else { return Ok(()) };
+        let score = |number: f64| self.manifest.calibration.apply(number).unwrap_or(f64::NAN);
+        // Both: a steep calibration makes much of the last bits, and a flat one little of another number.
+        let apart = (score(alone) - score(padded)).abs() > MOST_BY_PADDING
+            && (alone - padded).abs() > MOST_BY_PADDING * alone.abs().max(1.0);
+        if !apart {
+            return Ok(());
+        }
+        Err(format!(
+            "padding changes its numbers ({padded:.3} in the place of {alone:.3}): {TOKENIZER} has to name the token that the \
+             network was trained with as padding (\"padding\": {{\"pad_id\": …}})"
+        ))
+    }
+
     /// One number for each row: its logit, or the sum of its vector.
     fn probe_rows(&self, rows: &[&Row]) -> Result<Vec<f64>, String> {
         self.network.run(rows, self.texts.padding(), |output| match self.manifest.kind {
             EvaluatorKind::BiEncoder => vectors(output, rows, self.manifest.pooling)
                 .map(|vectors| vectors.iter().map(|vector| vector.iter().sum()).collect()),
-            EvaluatorKind::CrossEncoder | EvaluatorKind::Causal => {
+            EvaluatorKind::CrossEncoder | EvaluatorKind::Causal | EvaluatorKind::Classifier => {
                 logits(output, rows, self.manifest.classes.as_ref())
             }
         })
@@ -275,7 +320,7 @@ impl Encoder {
                     first.get_or_insert(vector);
                     Ok(number)
                 }
-                EvaluatorKind::CrossEncoder | EvaluatorKind::Causal => {
+                EvaluatorKind::CrossEncoder | EvaluatorKind::Causal | EvaluatorKind::Classifier => {
                     let number = logits(output, &[row], self.manifest.classes.as_ref())?.pop();
                     number.ok_or_else(|| "the network gives no number".to_owned())
                 }

@@ -2,7 +2,7 @@
 //!
 //! A cross-encoder reads question and answer together and gives a logit; a bi-encoder makes a vector of each
 //! text, and the number is the cosine of the two; a causal model is asked whether the answer is good, and the number is
-//! the logit of "yes" less that of "no". The manifest's calibration makes a score of the number.
+//! the logit of "yes" less that of "no"; a classifier is a GGUF whose head gives a logit. The manifest's calibration makes a score of the number.
 
 mod batches;
 mod causal;
@@ -80,7 +80,9 @@ impl Evaluator {
         let manifest = read_manifest(folder)?;
         let name = folder.file_name().unwrap_or(folder.as_os_str()).to_string_lossy().into_owned();
         let network = match manifest.kind {
-            EvaluatorKind::Causal => Kind::Causal(Causal::load(folder, &name, &manifest, options)?),
+            EvaluatorKind::Causal | EvaluatorKind::Classifier => {
+                Kind::Causal(Causal::load(folder, &name, &manifest, options)?)
+            }
             EvaluatorKind::CrossEncoder | EvaluatorKind::BiEncoder => {
                 Kind::Encoder(Box::new(Encoder::load(folder, name.clone(), &manifest, options)?))
             }
@@ -102,7 +104,7 @@ impl Evaluator {
     }
 
     /// Does `work`: a number and a score for each answer, in their order. Texts that are too long for the network are cut,
-    /// the answer first.
+    /// as the manifest says or the answer first.
     pub fn score(&self, work: &Scoring, limits: &Limits) -> Result<Scored, Unfinished> {
         if work.answers.is_empty() {
             return Err(Unfinished::invalid("there is no answer to score"));
@@ -132,6 +134,13 @@ impl Evaluator {
         }
         Ok(scored)
     }
+}
+
+/// Whether what the manifest's `cut` keeps goes into its network, as far as the tokenizer in the file `tokenizer` tells. The
+/// error is one line.
+pub fn check_cut(tokenizer: &Path, manifest: &Manifest) -> Result<(), String> {
+    let Some(cut) = &manifest.cut else { return Ok(()) };
+    texts::Texts::read(tokenizer, manifest.max_tokens)?.check_cut(manifest.kind, cut)
 }
 
 /// Reads `poq.json` and sees that the files which it names are there.

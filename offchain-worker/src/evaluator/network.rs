@@ -91,6 +91,7 @@ enum Input {
     Ids,
     Mask,
     Types,
+    Positions,
 }
 
 impl Input {
@@ -99,6 +100,7 @@ impl Input {
             "input_ids" => Some(Self::Ids),
             "attention_mask" => Some(Self::Mask),
             "token_type_ids" => Some(Self::Types),
+            "position_ids" => Some(Self::Positions),
             _ => None,
         }
     }
@@ -108,6 +110,7 @@ impl Input {
             Self::Ids => "input_ids",
             Self::Mask => "attention_mask",
             Self::Types => "token_type_ids",
+            Self::Positions => "position_ids",
         }
     }
 
@@ -115,11 +118,13 @@ impl Input {
     fn numbers(self, row: &Row, longest: usize, padding: u32) -> impl Iterator<Item = u32> + '_ {
         let (own, fill): (&[u32], u32) = match self {
             Self::Ids => (&row.ids, padding),
-            Self::Mask => (&[], 0),
+            Self::Mask | Self::Positions => (&[], 0),
             Self::Types => (&row.types, 0),
         };
         let tokens = if self == Self::Mask { row.len() } else { 0 };
-        let numbers = own.iter().copied().chain(std::iter::repeat_n(1, tokens));
+        // No row comes near the 32 bits.
+        let places = if self == Self::Positions { u32::try_from(row.len()).unwrap_or(u32::MAX) } else { 0 };
+        let numbers = own.iter().copied().chain(std::iter::repeat_n(1, tokens)).chain(0..places);
         numbers.chain(std::iter::repeat(fill)).take(longest)
     }
 }
@@ -253,7 +258,7 @@ fn openvino(threads: usize) -> OpenVINO {
 fn column(outlet: &Outlet) -> Result<Column, String> {
     let name = outlet.name();
     let input = Input::by_name(name).ok_or_else(|| {
-        format!("wants the input '{name}'; an evaluator takes input_ids, attention_mask and token_type_ids")
+        format!("wants the input '{name}'; an evaluator takes input_ids, attention_mask, token_type_ids and position_ids")
     })?;
     let ValueType::Tensor { ty, shape, .. } = outlet.dtype() else {
         return Err(format!("wants '{name}' as something that is no tensor"));
@@ -278,7 +283,7 @@ fn column(outlet: &Outlet) -> Result<Column, String> {
 fn output_of(session: &Session, manifest: &Manifest) -> Result<(String, bool), String> {
     let usual: &[&str] = match manifest.kind {
         EvaluatorKind::BiEncoder => &["sentence_embedding", "last_hidden_state", "token_embeddings"],
-        EvaluatorKind::CrossEncoder | EvaluatorKind::Causal => &["logits"],
+        EvaluatorKind::CrossEncoder | EvaluatorKind::Causal | EvaluatorKind::Classifier => &["logits"],
     };
     let outputs = session.outputs();
     let named = usual.iter().find_map(|name| outputs.iter().find(|output| output.name() == *name));
@@ -326,7 +331,9 @@ fn check_shape(kind: EvaluatorKind, labels: Option<usize>, shape: &[i64]) -> Res
         (EvaluatorKind::BiEncoder, _) => {
             Err(format!("gives numbers of shape {shape:?}; a bi-encoder gives a vector for a text, or for each of its tokens"))
         }
-        (EvaluatorKind::Causal, _) => Err("is an ONNX file; an evaluator of kind causal is a GGUF file".to_owned()),
+        (EvaluatorKind::Causal | EvaluatorKind::Classifier, _) => {
+            Err("is an ONNX file; an evaluator of kind causal or classifier is a GGUF file".to_owned())
+        }
     }
 }
 
@@ -374,5 +381,6 @@ mod tests {
         assert_eq!(numbers(Input::Ids), [7, 8, 9, 9]);
         assert_eq!(numbers(Input::Mask), [1, 1, 0, 0]);
         assert_eq!(numbers(Input::Types), [0, 1, 0, 0]);
+        assert_eq!(numbers(Input::Positions), [0, 1, 0, 0]);
     }
 }

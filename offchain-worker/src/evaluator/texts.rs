@@ -1,5 +1,6 @@
 //! From texts to the rows of token ids that a network takes.
 
+use crate::models::manifest::{Cut, Ends, EvaluatorKind, MANIFEST};
 use serde::Deserialize;
 use std::{collections::HashSet, path::Path};
 use tokenizers::{tokenizer::PostProcessor as _, Encoding, Model as _, Token, Tokenizer};
@@ -76,6 +77,23 @@ impl Texts {
         self.highest
     }
 
+    /// Whether what `cut` keeps goes into a network of this kind, beside the special tokens. The error is one line.
+    pub fn check_cut(&self, kind: EvaluatorKind, cut: &Cut) -> Result<(), String> {
+        let room = match kind {
+            EvaluatorKind::BiEncoder => self.windows.1,
+            EvaluatorKind::CrossEncoder | EvaluatorKind::Causal | EvaluatorKind::Classifier => self.windows.0,
+        };
+        let most = cut.most(kind);
+        if most <= room {
+            return Ok(());
+        }
+        Err(format!(
+            "{MANIFEST}: cut keeps {most} tokens, and beside the special ones max_tokens = {} has room for {room}; keep \
+             fewer, or raise max_tokens",
+            self.max_tokens
+        ))
+    }
+
     /// Most bytes of a text that are looked at.
     pub fn most_bytes(&self) -> usize {
         self.max_tokens.saturating_mul(BYTES_PER_TOKEN)
@@ -93,10 +111,34 @@ impl Texts {
 
     /// The first `most` tokens of `text`.
     pub fn tokens_up_to(&self, most: usize, text: &str) -> Result<Vec<u32>, String> {
-        let encoding = self.tokenizer.encode_fast(cut(text, self.most_bytes()), false).map_err(fails)?;
+        let mut ids = self.all_tokens(cut(text, self.most_bytes()))?;
+        ids.truncate(most);
+        Ok(ids)
+    }
+
+    /// The first and the last tokens of `text`, or all if it has no more. Of a text with more than [`BYTES_PER_TOKEN`] bytes
+    /// for each of them, only so many bytes of its beginning and of its end are looked at. `Rows.tokens` in
+    /// `scripts/judge/data.py` does the same: a network is trained on what it is given here.
+    pub fn ends(&self, text: &str, Ends { first, last }: Ends) -> Result<Vec<u32>, String> {
+        let bytes = |tokens: usize| tokens.saturating_mul(BYTES_PER_TOKEN);
+        let (mut head, tail) = if text.len() <= bytes(first.saturating_add(last)) {
+            let ids = self.all_tokens(text)?;
+            if ids.len() <= first.saturating_add(last) {
+                return Ok(ids);
+            }
+            (ids.clone(), ids)
+        } else {
+            (self.all_tokens(cut(text, bytes(first)))?, self.all_tokens(cut_end(text, bytes(last)))?)
+        };
+        head.truncate(first);
+        head.extend(tail.get(tail.len().saturating_sub(last)..).unwrap_or_default());
+        Ok(head)
+    }
+
+    fn all_tokens(&self, text: &str) -> Result<Vec<u32>, String> {
+        let encoding = self.tokenizer.encode_fast(text, false).map_err(fails)?;
         // A vocabulary of whole words has its special tokens among them, and finds them in a text all the same.
-        let ids = encoding.get_ids().iter().copied().filter(|id| !self.special.contains(id));
-        Ok(ids.take(most).collect())
+        Ok(encoding.get_ids().iter().copied().filter(|id| !self.special.contains(id)).collect())
     }
 
     /// Question and answer cut to the window and framed.
@@ -169,6 +211,12 @@ pub(super) fn cut(text: &str, bytes: usize) -> &str {
     text.get(..end.unwrap_or(0)).unwrap_or_default()
 }
 
+/// The end of `text`, at most `bytes` long, cut between two characters.
+fn cut_end(text: &str, bytes: usize) -> &str {
+    let start = (text.len().saturating_sub(bytes)..=text.len()).find(|start| text.is_char_boundary(*start));
+    start.and_then(|start| text.get(start..)).unwrap_or_default()
+}
+
 /// Numbers of tokens of question and answer that fit into `window`: the answer is cut first, but keeps half of the
 /// window where the question alone would take more.
 pub(super) fn share_window(window: usize, question: usize, answer: usize) -> (usize, usize) {
@@ -202,6 +250,53 @@ mod tests {
         let path = folder.path().join("tokenizer.json");
         std::fs::write(&path, json).unwrap();
         Texts::read(&path, 32).unwrap()
+    }
+
+    /// What `scripts/judge/cutting.py` makes of some pairs with the tokenizer of `tests/data/shapes/bert`.
+    #[derive(Deserialize)]
+    struct Cutting {
+        max_tokens: usize,
+        cases: Vec<Case>,
+    }
+
+    #[derive(Deserialize)]
+    struct Case {
+        cut: Cut,
+        question: String,
+        answer: String,
+        ids: Vec<u32>,
+        types: Vec<u32>,
+    }
+
+    #[test]
+    fn pairs_are_cut_as_in_training() {
+        let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
+        let cutting: Cutting =
+            serde_json::from_slice(&std::fs::read(data.join("cutting.json")).unwrap()).unwrap();
+        let texts = Texts::read(&data.join("shapes/bert/tokenizer.json"), cutting.max_tokens).unwrap();
+        let mut longest = 0;
+        for Case { cut, question, answer, ids, types } in &cutting.cases {
+            texts.check_cut(EvaluatorKind::CrossEncoder, cut).unwrap();
+            let (q, a) =
+                (texts.ends(question, cut.question).unwrap(), texts.ends(answer, cut.answer).unwrap());
+            let row = texts.pair(&q, &a).unwrap();
+            assert_eq!((&row.ids, &row.types), (ids, types), "{cut:?} {question:?} {answer:?}");
+            longest = longest.max(row.len());
+        }
+        assert!(cutting.cases.len() >= 40 && longest == cutting.max_tokens, "{longest}");
+    }
+
+    #[test]
+    fn a_cut_has_to_fit_beside_the_special_tokens() {
+        let texts = read(WORDS, WHITESPACE);
+        let ends = |first, last| Ends { first, last };
+        let cut = |answer: Ends| Cut { question: ends(6, 3), answer };
+        // 32 less [CLS] and two [SEP], and less [CLS] and one [SEP] of a text alone.
+        let (pair, single) = (EvaluatorKind::CrossEncoder, EvaluatorKind::BiEncoder);
+        assert_eq!(texts.check_cut(pair, &cut(ends(15, 5))), Ok(()));
+        assert!(texts.check_cut(pair, &cut(ends(15, 6))).unwrap_err().contains("has room for 29"));
+        assert_eq!(texts.check_cut(single, &cut(ends(15, 15))), Ok(()));
+        assert!(texts.check_cut(single, &cut(ends(15, 16))).unwrap_err().contains("has room for 30"));
     }
 
     const WHITESPACE: &str = r#"{"type":"WhitespaceSplit"}"#;
@@ -248,6 +343,10 @@ mod tests {
         assert_eq!(cut("é", 0), "");
         assert_eq!(cut("", 9), "");
         assert_eq!(cut("🦀🦀", 7), "🦀");
+        let ends = [("éa", 3, "éa"), ("éa", 2, "a"), ("é", 0, ""), ("", 9, ""), ("🦀🦀", 7, "🦀")];
+        for (text, bytes, end) in ends {
+            assert_eq!(cut_end(text, bytes), end);
+        }
         let texts = read(WORDS, WHITESPACE);
         let late = " ".repeat(32 * BYTES_PER_TOKEN - 1);
         assert_eq!(texts.tokens(&format!("{late}a")).unwrap(), [5], "the last byte that is looked at");
@@ -266,6 +365,35 @@ mod tests {
             prop_assert!(q + a == window.min(question + answer), "nothing is cut without need");
             prop_assert!(a == answer || a >= window / 2);
             prop_assert!(q == question || q + 1 >= window / 2);
+        }
+
+        #[test]
+        fn both_ends_are_kept_and_no_more(
+            text in "([ab]| |\\PC){0,40}",
+            times in prop_oneof![Just(1_usize), 1_usize..200],
+            first in 1_usize..12,
+            last in 0_usize..12,
+        ) {
+            let text = text.repeat(times);
+            for texts in [read(WORDS, WHITESPACE), read(PIECES, WHITESPACE)] {
+                let all = texts.all_tokens(&text).unwrap();
+                let kept = texts.ends(&text, Ends { first, last }).unwrap();
+                prop_assert!(kept.len() <= first + last);
+                if text.len() > (first + last) * BYTES_PER_TOKEN {
+                    // Of a long text the ends are looked at: words are tokenized each for itself, so but for the word
+                    // that was cut through it is the same.
+                    let head = texts.all_tokens(cut(&text, first * BYTES_PER_TOKEN)).unwrap();
+                    prop_assert_eq!(&kept[..head.len().min(first)], &head[..head.len().min(first)]);
+                    let tail = texts.all_tokens(cut_end(&text, last * BYTES_PER_TOKEN)).unwrap();
+                    prop_assert!(kept.ends_with(&tail[tail.len() - tail.len().min(last)..]));
+                } else if all.len() <= first + last {
+                    prop_assert_eq!(kept, all, "a short text is not touched");
+                } else {
+                    prop_assert_eq!(kept.len(), first + last);
+                    prop_assert_eq!(&kept[..first], &all[..first]);
+                    prop_assert_eq!(&kept[first..], &all[all.len() - last..]);
+                }
+            }
         }
 
         #[test]

@@ -62,6 +62,9 @@ impl Plan {
     }
 }
 
+/// Error of a network whose output is not a number.
+const NO_NUMBERS: &str = "the network's output is not a number; the model is broken, get it anew";
+
 /// A requested answer, waiting.
 #[derive(Debug)]
 struct Answer {
@@ -115,14 +118,32 @@ impl<'a> Batcher<'a> {
                 generator.context
             )
         })?;
-        Ok(Self {
+        let mut batcher = Self {
             generator,
             context,
             batch: LlamaBatch::new(STEP_TOKENS, 1),
             free: (0..parallel).rev().collect(),
             waiting: VecDeque::new(),
             running: Vec::new(),
-        })
+        };
+        batcher.probe()?;
+        Ok(batcher)
+    }
+
+    /// Runs one token, so that a network that gives no numbers is found when it is loaded.
+    fn probe(&mut self) -> Result<(), String> {
+        let text = |error: &dyn std::fmt::Display| format!("llama.cpp does not run it: {error}");
+        let begin = self.generator.model.vocab().bos();
+        let token = if begin.0 >= 0 { begin } else { LlamaToken(0) };
+        self.batch.clear();
+        self.batch.add(token, 0, &[0], true).map_err(|error| text(&error))?;
+        self.context.decode(&mut self.batch).map_err(|error| text(&error))?;
+        let logits = self.context.get_logits_ith(0);
+        if logits.is_empty() || logits.iter().any(|logit| logit.is_nan()) {
+            return Err(NO_NUMBERS.to_owned());
+        }
+        let cleared = self.context.clear_kv_cache_seq(Some(0), None, None);
+        cleared.map(drop).map_err(|error| text(&error))
     }
 
     /// Asks for an answer; `key` tells its events from those of others. It begins when the ones before it have, and a
@@ -165,7 +186,7 @@ impl<'a> Batcher<'a> {
             match running.take_output(&self.context, self.generator, emit) {
                 Ok(None) => {}
                 Ok(Some(finish)) => self.end(index, |running| running.finish(finish), emit),
-                Err(error) => self.end(index, |_| Err(Unfinished::invalid(error)), emit),
+                Err(unfinished) => self.end(index, |_| Err(unfinished), emit),
             }
         }
     }
@@ -285,11 +306,16 @@ impl Running {
         context: &LlamaContext<'_>,
         generator: &Generator,
         emit: &mut impl FnMut(u64, Event),
-    ) -> Result<Option<Finish>, String> {
+    ) -> Result<Option<Finish>, Unfinished> {
         let Some(output) = self.output.take() else { return Ok(None) };
         let vocab = generator.model.vocab();
         let left = self.answer.most_tokens.saturating_sub(self.tokens as usize);
-        let token = self.answer.picker.pick(context, output, &vocab, left)?;
+        let picked = self.answer.picker.pick(context, output, &vocab, left);
+        let token = picked.map_err(Unfinished::invalid)?;
+        // What is drawn from no numbers looks like a bad answer.
+        if picker::is_nan(context, output, token) {
+            return Err(Unfinished::unavailable(NO_NUMBERS));
+        }
         if vocab.is_eog(token) {
             return Ok(Some(Finish::Stop));
         }

@@ -46,7 +46,8 @@ pub fn check(value: &dyn Fn(&str) -> Option<String>) -> Result<(), String> {
     };
     Err(format!(
         "is no generator: {why}, as of a network that makes vectors or scores of texts and does not answer; take a model \
-         made for chat, or, to score answers, add the network's ONNX file as an evaluator"
+         made for chat, or, to score answers, add the network's ONNX file as an evaluator, or a folder with this file and a \
+         poq.json of the kind classifier"
     ))
 }
 

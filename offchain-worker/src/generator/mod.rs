@@ -243,6 +243,22 @@ pub(crate) fn check_magic(path: &Path) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::work::{Extras, Message, Role};
+
+    /// The least that can be asked with these messages.
+    pub(super) fn asking(messages: Vec<Message>) -> Generation {
+        Generation {
+            model: String::new(),
+            messages,
+            max_tokens: 1,
+            max_bytes: 1,
+            temperature: 0.0,
+            top_p: 1.0,
+            seed: 0,
+            stop: Vec::new(),
+            extras: Extras::default(),
+        }
+    }
 
     fn options() -> GeneratorOptions {
         GeneratorOptions { context: 64, parallel: 1, threads: 1, gpu_layers: None, chat_template: None }
@@ -262,7 +278,6 @@ mod tests {
 
     #[test]
     fn a_prompt_without_quoted_control_tokens_is_read_as_llama_cpp_reads_it() {
-        use crate::work::{Extras, Message, Role};
         let folder = tempfile::tempdir().unwrap();
         crate::demo::install_demo_models(folder.path()).unwrap();
         let generator = Generator::load(
@@ -277,18 +292,7 @@ mod tests {
             let messages: Vec<Message> =
                 roles.zip(texts).map(|(role, text)| Message::new(role, *text)).collect();
             let text = generator.prompter.template().apply(messages.as_slice().into()).unwrap();
-            let work = Generation {
-                model: String::new(),
-                messages,
-                max_tokens: 1,
-                max_bytes: 1,
-                temperature: 0.0,
-                top_p: 1.0,
-                seed: 0,
-                stop: Vec::new(),
-                extras: Extras::default(),
-            };
-            let (tokens, _) = generator.prompt_of(&work).unwrap();
+            let (tokens, _) = generator.prompt_of(&asking(messages)).unwrap();
             assert_eq!(tokens, generator.model.vocab().tokenize(text.as_bytes(), true, true), "{texts:?}");
         }
     }

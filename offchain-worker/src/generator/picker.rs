@@ -135,6 +135,13 @@ pub fn bytes_of(vocab: &LlamaVocab<'_>, token: LlamaToken) -> Vec<u8> {
     bytes
 }
 
+/// Whether output number `output` has no number for `token`.
+pub fn is_nan(context: &LlamaContext<'_>, output: i32, token: LlamaToken) -> bool {
+    let logit =
+        usize::try_from(token.0).ok().and_then(|index| context.get_logits_ith(output).get(index).copied());
+    logit.is_none_or(f32::is_nan)
+}
+
 /// Probability of `token` in output number `output`, with the `count` likeliest tokens there.
 pub fn logprob_of(
     context: &LlamaContext<'_>,

@@ -5,10 +5,13 @@
 //! operators who add the same network get the same id.
 
 use super::{
+    classifier,
     client::Client,
     digest::{sha256_of, sha256_of_bytes},
     download::{self, room_for},
-    faults, guess,
+    faults,
+    gguf::Head,
+    guess,
     hub::{Hub, HubError},
     manifest::{EvaluatorKind, Manifest, MANIFEST, MAX_MANIFEST_BYTES, TOKENIZER},
     progress,
@@ -19,7 +22,10 @@ use super::{
     source::{file_of_url, HubFile, Source},
     weights,
 };
-use crate::files::{self, TEMPORARY_PREFIX};
+use crate::{
+    evaluator,
+    files::{self, TEMPORARY_PREFIX},
+};
 use std::{
     collections::BTreeMap,
     fs::{self, File, Permissions},
@@ -271,6 +277,7 @@ impl Adding<'_> {
         let hashes = self.hashes(&folder, pieces)?;
         let manifest = self.manifest(pieces, hashes)?;
         self.check_id(&sha256_of_bytes(&manifest))?;
+        check_lengths(pieces, &manifest)?;
         if pieces.manifest.is_none() {
             files::write_atomically(&folder.join(MANIFEST), &manifest)
                 .map_err(|error| said(&folder, &error))?;
@@ -290,6 +297,7 @@ impl Adding<'_> {
         let hashes = self.hashes(staging.path(), pieces)?;
         let manifest = self.manifest(pieces, hashes.clone())?;
         self.check_id(&sha256_of_bytes(&manifest))?;
+        check_lengths(pieces, &manifest)?;
         write_durably(&staging.path().join(MANIFEST), &manifest).map_err(|error| said(&target, &error))?;
         if fs::read(target.join(MANIFEST)).is_ok_and(|present| present == manifest) {
             return Ok((target, true));
@@ -343,7 +351,7 @@ impl Adding<'_> {
         match kind {
             EvaluatorKind::BiEncoder => manifest.pooling = guess.pooling()?,
             EvaluatorKind::CrossEncoder => manifest.classes = guess.classes(score_label.as_deref())?,
-            EvaluatorKind::Causal => {}
+            EvaluatorKind::Causal | EvaluatorKind::Classifier => {}
         }
         let json = manifest.to_json().into_bytes();
         Manifest::parse(&json).map_err(|error| error.to_string())?;
@@ -634,6 +642,11 @@ fn hub_evaluator(hub: &Hub, file: &HubFile) -> Result<Pieces, String> {
 
 /// Whether all files in which the network keeps weights come with it.
 fn check_weights(pieces: &Pieces) -> Result<(), String> {
+    let manifest = pieces.manifest.as_deref().and_then(|json| Manifest::parse(json).ok());
+    if manifest.is_some_and(|manifest| manifest.kind.is_gguf()) {
+        // Its manifest names all of its parts.
+        return Ok(());
+    }
     let Some(network) = pieces.files.get(&pieces.model) else { return Ok(()) };
     let folder = pieces.model.rsplit_once('/').map_or("", |(folder, _)| folder);
     for data in weights::files_of(network)? {
@@ -656,6 +669,24 @@ fn check_weights(pieces: &Pieces) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// Whether the network takes as many tokens as its manifest promises, as far as its files tell, and what is kept of texts that
+/// are cut.
+fn check_lengths(pieces: &Pieces, manifest: &[u8]) -> Result<(), String> {
+    let manifest = Manifest::parse(manifest).map_err(|error| error.to_string())?;
+    let Some(network) = pieces.files.get(&pieces.model) else { return Ok(()) };
+    if manifest.kind.is_gguf() {
+        if manifest.kind == EvaluatorKind::Classifier {
+            classifier::check(network, manifest.classes.as_ref())?;
+        }
+        let trained = Head::read(network).ok().and_then(|head| head.number("context_length"));
+        return manifest.check_positions(trained.and_then(|trained| usize::try_from(trained).ok()));
+    }
+    manifest.check_positions(weights::positions_of(network))?;
+    let tokenizer = pieces.files.get(TOKENIZER).map(PathBuf::as_path);
+    manifest.check_positions(guess::Guess::read(&pieces.descriptions, None)?.positions())?;
+    tokenizer.map_or(Ok(()), |tokenizer| evaluator::check_cut(tokenizer, &manifest))
 }
 
 fn joined(folder: &str, name: &str) -> String {
@@ -803,6 +834,7 @@ pub fn kind_in_words(entry: &Entry) -> &'static str {
         (_, Some(EvaluatorKind::CrossEncoder)) => "evaluator (cross-encoder)",
         (_, Some(EvaluatorKind::BiEncoder)) => "evaluator (bi-encoder)",
         (_, Some(EvaluatorKind::Causal)) => "evaluator (causal)",
+        (_, Some(EvaluatorKind::Classifier)) => "evaluator (classifier)",
         (_, None) => "evaluator",
     }
 }

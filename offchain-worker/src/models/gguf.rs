@@ -1,7 +1,7 @@
 //! The head of a GGUF file, read without loading the network.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     fs::File,
     io::{self, BufReader, Read, Seek},
     path::Path,
@@ -19,6 +19,13 @@ const MAX_TEXT: u64 = 1 << 20;
 /// Most elements of one list.
 const MAX_ELEMENTS: u64 = 16 * 1024 * 1024;
 
+/// Most tensors whose names are read.
+const MAX_TENSORS: u64 = 1 << 20;
+
+/// Begin of the names of a classification head's tensors, and how many of them are kept.
+const CLASSIFIER: &str = "cls";
+const MAX_CLASSIFIER: usize = 16;
+
 /// Key of the network's architecture.
 const ARCHITECTURE: &str = "general.architecture";
 
@@ -29,6 +36,8 @@ pub struct Head {
     values: HashMap<String, String>,
     /// Of a list of numbers the largest that is neither negative nor a fraction, of a list of texts their number.
     lists: HashMap<String, u64>,
+    /// Names of the tensors of a classification head that this file has.
+    classifier: BTreeSet<String>,
 }
 
 impl Head {
@@ -47,7 +56,7 @@ impl Head {
         if bytes::<4>(source)? != *b"GGUF" || !(2..=3).contains(&u32::from_le_bytes(bytes(source)?)) {
             return Err(bad("no GGUF of version 2 or 3"));
         }
-        let _tensors: [u8; 8] = bytes(source)?;
+        let tensors = u64::from_le_bytes(bytes(source)?);
         let entries = u64::from_le_bytes(bytes(source)?);
         if entries > MAX_ENTRIES {
             return Err(bad("too many entries"));
@@ -61,7 +70,33 @@ impl Head {
                 kind => drop(head.values.insert(key, scalar(source, kind)?)),
             }
         }
+        // Files that end here are good enough for what else the head tells.
+        let _ended = head.read_tensors(source, tensors);
         Ok(head)
+    }
+
+    fn read_tensors(&mut self, source: &mut (impl Read + Seek), tensors: u64) -> io::Result<()> {
+        for _ in 0..tensors.min(MAX_TENSORS) {
+            let name = text(source, MAX_KEY)?;
+            let sizes = u32::from_le_bytes(bytes(source)?);
+            // Sizes, kind, and place.
+            skip(source, u64::from(sizes).saturating_mul(8).saturating_add(4).saturating_add(8))?;
+            if name.starts_with(CLASSIFIER) && self.classifier.len() < MAX_CLASSIFIER {
+                self.classifier.insert(name);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the file has the tensor `name` of a classification head.
+    pub fn has_classifier(&self, name: &str) -> bool {
+        self.classifier.contains(name)
+    }
+
+    /// Number of outputs of the classification head: of its labels, or 1.
+    pub fn classifier_outputs(&self) -> u64 {
+        let key = format!("{}.classifier.output_labels", self.value(ARCHITECTURE).unwrap_or_default());
+        self.lists.get(&key).copied().unwrap_or(0).max(1)
     }
 
     /// A single value, in words: a text, a number, `true` or `false`.

@@ -1,6 +1,9 @@
 //! Facts about an evaluator's network, from the files that its author put beside it.
 
-use super::manifest::{Classes, EvaluatorKind, Pooling, DEFAULT_MAX_TOKENS};
+use super::{
+    manifest::{Classes, EvaluatorKind, Pooling, DEFAULT_MAX_TOKENS},
+    weights::numbers_from_two,
+};
 use serde::Deserialize;
 use serde_json::Value;
 use std::{
@@ -133,13 +136,11 @@ impl Guess {
     }
 
     /// Tokens for which the network has positions.
-    fn positions(&self) -> Option<usize> {
+    pub fn positions(&self) -> Option<usize> {
         let config = self.config.as_ref()?;
         let positions = count(config.get("max_position_embeddings")?)?;
         let family = config.get("model_type").and_then(Value::as_str).unwrap_or_default();
-        // RoBERTa and its kin number positions from 2 on: the first two stand for padding.
-        let offset = ["roberta", "camembert", "mpnet"].iter().any(|kin| family.contains(kin));
-        Some(if offset { positions.saturating_sub(2) } else { positions })
+        Some(if numbers_from_two(family) { positions.saturating_sub(2) } else { positions })
     }
 }
 

@@ -16,7 +16,8 @@
 //! A cross-encoder with more than two classes names them and the one whose probability is the score:
 //! `"classes": { "labels": ["contradiction", "entailment", "neutral"], "score": "entailment" }`. A causal model says what
 //! it is asked and which of two tokens means what:
-//! `"judge": { "prompt": "… {question} … {answer} …", "yes": "yes", "no": "no" }`.
+//! `"judge": { "prompt": "… {question} … {answer} …", "yes": "yes", "no": "no" }`. An encoder may say how texts are cut:
+//! `"cut": { "question": { "first": 32, "last": 16 }, "answer": { "first": 100, "last": 40 } }`.
 
 use crate::text::one_line;
 use serde::{Deserialize, Serialize};
@@ -43,6 +44,9 @@ const MAX_LABELS: usize = 1000;
 /// Largest prompt of a causal model, in bytes, without the texts.
 const MAX_PROMPT_BYTES: usize = 64 * 1024;
 
+/// Most tokens of one input.
+const MAX_TOKENS: usize = 1_000_000;
+
 /// Default of `max_tokens`: the number of positions of BERT.
 pub const DEFAULT_MAX_TOKENS: usize = 512;
 
@@ -57,6 +61,16 @@ pub enum EvaluatorKind {
     /// A GGUF that llama.cpp runs: question and answer are put into a prompt, and the number is the logit of the token for
     /// yes less that of the token for no, as the next token.
     Causal,
+    /// A GGUF with a classification head that llama.cpp runs: question and answer are put into a prompt, and the head gives one
+    /// logit, or one for each class that the manifest names. Rerankers and reward models are such.
+    Classifier,
+}
+
+impl EvaluatorKind {
+    /// Whether the network is a GGUF, which has its tokenizer in it, and not an ONNX file.
+    pub fn is_gguf(self) -> bool {
+        matches!(self, Self::Causal | Self::Classifier)
+    }
 }
 
 /// Pooling: the way from the last layer of a bi-encoder to one vector.
@@ -102,6 +116,71 @@ impl Classes {
     }
 }
 
+/// The tokens that are kept of a text: the first and the last. A text with no more than both together is kept whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ends {
+    /// Number of tokens kept at the beginning, at least 1.
+    pub first: usize,
+    /// Number of tokens kept at the end.
+    pub last: usize,
+}
+
+impl Ends {
+    /// Most tokens that are kept.
+    pub fn most(self) -> usize {
+        self.first.saturating_add(self.last)
+    }
+}
+
+/// The way in which question and answer are cut before they go through an encoder. Without it a text loses its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cut {
+    /// Of the question.
+    pub question: Ends,
+    /// Of the answer.
+    pub answer: Ends,
+}
+
+impl Cut {
+    /// Most tokens, without the special ones, of one input of a network of this kind.
+    pub fn most(&self, kind: EvaluatorKind) -> usize {
+        let (question, answer) = (self.question.most(), self.answer.most());
+        match kind {
+            EvaluatorKind::BiEncoder => question.max(answer),
+            EvaluatorKind::CrossEncoder | EvaluatorKind::Causal | EvaluatorKind::Classifier => {
+                question.saturating_add(answer)
+            }
+        }
+    }
+
+    /// One line for people.
+    pub fn in_words(&self) -> String {
+        let Self { question, answer } = self;
+        format!(
+            "question {} first and {} last tokens, answer {} and {}",
+            question.first, question.last, answer.first, answer.last
+        )
+    }
+
+    fn check(&self, kind: EvaluatorKind, max_tokens: usize) -> Result<(), String> {
+        for (text, ends) in [("question", self.question), ("answer", self.answer)] {
+            if ends.first == 0 {
+                return Err(format!("cut: {text}.first is 0, and has to be at least 1"));
+            }
+        }
+        let most = self.most(kind);
+        if most >= max_tokens {
+            return Err(format!(
+                "cut: {most} tokens are kept, which with the special ones is more than max_tokens, {max_tokens}; keep \
+                 fewer, or raise max_tokens"
+            ));
+        }
+        Ok(())
+    }
+}
+
 /// Prompt of a causal model.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -115,26 +194,29 @@ pub struct Judge {
     pub no: String,
 }
 
-/// Place of the question in a [`Judge`]'s prompt.
+/// Place of the question in a prompt.
 pub const QUESTION: &str = "{question}";
 
-/// Place of the answer in a [`Judge`]'s prompt.
+/// Place of the answer in a prompt.
 pub const ANSWER: &str = "{answer}";
+
+/// Checks the length of a prompt, and whether it has both places once. Errors begin with `what`.
+fn check_prompt(what: &str, prompt: &str) -> Result<(), String> {
+    if prompt.len() > MAX_PROMPT_BYTES {
+        return Err(format!("{what} has {} bytes, and may have {MAX_PROMPT_BYTES}", prompt.len()));
+    }
+    for place in [QUESTION, ANSWER] {
+        let times = prompt.matches(place).count();
+        if times != 1 {
+            return Err(format!("{what} has {place} {times} times, and has to have it once"));
+        }
+    }
+    Ok(())
+}
 
 impl Judge {
     fn check(&self) -> Result<(), String> {
-        if self.prompt.len() > MAX_PROMPT_BYTES {
-            return Err(format!(
-                "judge: the prompt has {} bytes, and may have {MAX_PROMPT_BYTES}",
-                self.prompt.len()
-            ));
-        }
-        for place in [QUESTION, ANSWER] {
-            let times = self.prompt.matches(place).count();
-            if times != 1 {
-                return Err(format!("judge: the prompt has {place} {times} times, and has to have it once"));
-            }
-        }
+        check_prompt("judge: the prompt", &self.prompt)?;
         if self.yes.is_empty() || self.no.is_empty() || self.yes == self.no {
             return Err(format!("judge: yes = {:?} and no = {:?}; name two tokens", self.yes, self.no));
         }
@@ -174,10 +256,10 @@ pub struct Manifest {
     format: u32,
     /// Kind of the network.
     pub kind: EvaluatorKind,
-    /// The ONNX file, or the GGUF of a causal model (of several the first); one of `files`.
+    /// The ONNX file, or the GGUF of a causal model or a classifier (of several the first); one of `files`.
     pub model: String,
     /// SHA-256, 64 lower-case hex digits, of every file that takes part: the ONNX file, the file with its
-    /// weights if they lie apart, `tokenizer.json`; of a causal model the GGUF. Paths are relative to the folder and stay
+    /// weights if they lie apart, `tokenizer.json`; of a causal model or a classifier the GGUF. Paths are relative to the folder and stay
     /// in it.
     pub files: BTreeMap<String, String>,
     /// Most tokens of one input of the network, special tokens included.
@@ -186,12 +268,18 @@ pub struct Manifest {
     /// Pooling of a bi-encoder; other kinds ignore it.
     #[serde(default)]
     pub pooling: Pooling,
-    /// Of a cross-encoder with other classes than no and yes.
+    /// Of a cross-encoder with other classes than no and yes, and of a classifier with more than one output.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub classes: Option<Classes>,
     /// Of a causal model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub judge: Option<Judge>,
+    /// Of a classifier: what it reads, with `{question}` and `{answer}` once each. Control tokens are as in [`Judge::prompt`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompt: Option<String>,
+    /// Of an encoder that reads both ends of long texts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cut: Option<Cut>,
     /// Calibration of numbers to scores.
     #[serde(default)]
     pub calibration: Calibration,
@@ -227,13 +315,15 @@ impl Manifest {
             pooling: Pooling::default(),
             classes: None,
             judge: None,
+            prompt: None,
+            cut: None,
             calibration: Calibration::default(),
         }
     }
 
-    /// Reads and checks a manifest: the format is known, `model` and `tokenizer.json` (which a causal model has in its
-    /// GGUF) are among the files, every path stays in the folder, every hash is a hash, `max_tokens` leaves room for text,
-    /// `classes` and `judge` go with the kind, the calibration is finite and does not turn the order of answers round
+    /// Reads and checks a manifest: the format is known, `model` and `tokenizer.json` (which a GGUF has in
+    /// it) are among the files, every path stays in the folder, every hash is a hash, `max_tokens` leaves room for text,
+    /// `classes`, `judge`, `prompt` and `cut` go with the kind, what `cut` keeps is less than `max_tokens`, the calibration is finite and does not turn the order of answers round
     /// (`a > 0`).
     pub fn parse(json: &[u8]) -> Result<Self, ManifestError> {
         #[derive(Deserialize)]
@@ -255,8 +345,20 @@ impl Manifest {
         serde_json::to_string_pretty(self).unwrap_or_default() + "\n"
     }
 
+    /// Whether a network with so many positions takes `max_tokens` at once. The error is one line. Where the number is not
+    /// known, running it tells.
+    pub fn check_positions(&self, positions: Option<usize>) -> Result<(), String> {
+        match positions.filter(|positions| *positions < self.max_tokens) {
+            None => Ok(()),
+            Some(positions) => Err(format!(
+                "{MANIFEST}: max_tokens is {}, and the network knows {positions} positions; lower max_tokens",
+                self.max_tokens
+            )),
+        }
+    }
+
     fn check(&self) -> Result<(), String> {
-        let tokenizer = (self.kind != EvaluatorKind::Causal).then_some(TOKENIZER);
+        let tokenizer = (!self.kind.is_gguf()).then_some(TOKENIZER);
         for needed in [Some(self.model.as_str()), tokenizer].into_iter().flatten() {
             if !self.files.contains_key(needed) {
                 return Err(format!("`files` does not name {needed}"));
@@ -271,8 +373,11 @@ impl Manifest {
                 return Err(format!("the hash of {path} is not 64 lower-case hex digits"));
             }
         }
-        if !(16..=1_000_000).contains(&self.max_tokens) {
-            return Err(format!("max_tokens is {}, and has to be 16 to 1,000,000", self.max_tokens));
+        if !(16..=MAX_TOKENS).contains(&self.max_tokens) {
+            return Err(format!("max_tokens is {}, and has to be 16 to {MAX_TOKENS}", self.max_tokens));
+        }
+        if let Some(cut) = &self.cut {
+            cut.check(self.kind, self.max_tokens)?;
         }
         let Calibration { a, b } = self.calibration;
         if !(a.is_finite() && b.is_finite() && a > 0.0) {
@@ -293,9 +398,26 @@ impl Manifest {
             (Some(_), _) => return Err("`judge` goes with the kind causal only".to_owned()),
             (None, _) => {}
         }
+        match (&self.prompt, self.kind) {
+            (Some(prompt), EvaluatorKind::Classifier) => check_prompt("the prompt", prompt)?,
+            (None, EvaluatorKind::Classifier) => {
+                return Err(
+                    "a classifier needs `prompt`: what it reads, with {question} and {answer}".to_owned()
+                );
+            }
+            (Some(_), _) => return Err("`prompt` goes with the kind classifier only".to_owned()),
+            (None, _) => {}
+        }
+        if self.cut.is_some() && self.kind.is_gguf() {
+            return Err("`cut` goes with the kinds cross_encoder and bi_encoder only: the texts of a GGUF are tokenized \
+                        together with its prompt, so their own tokens cannot be counted; leave it out"
+                .to_owned());
+        }
         match &self.classes {
-            Some(classes) if self.kind == EvaluatorKind::CrossEncoder => classes.check(),
-            Some(_) => Err("`classes` goes with the kind cross_encoder only".to_owned()),
+            Some(classes) if matches!(self.kind, EvaluatorKind::CrossEncoder | EvaluatorKind::Classifier) => {
+                classes.check()
+            }
+            Some(_) => Err("`classes` goes with the kinds cross_encoder and classifier only".to_owned()),
             None => Ok(()),
         }
     }
@@ -375,7 +497,7 @@ mod tests {
             (|m| m.judge.as_mut().unwrap().no = "yes".into(), "two tokens"),
             (|m| m.judge.as_mut().unwrap().yes.clear(), "two tokens"),
             (|m| m.kind = EvaluatorKind::CrossEncoder, "does not name tokenizer.json"),
-            (|m| m.classes = Some(labels(3)), "cross_encoder only"),
+            (|m| m.classes = Some(labels(3)), "cross_encoder and classifier only"),
         ];
         for (change, said) in cases {
             let mut changed = causal.clone();
@@ -388,6 +510,85 @@ mod tests {
         assert!(Manifest::parse(causal.to_json().as_bytes()).is_ok());
         let odd = Manifest { judge: Some(judge()), ..manifest() };
         assert!(Manifest::parse(odd.to_json().as_bytes()).unwrap_err().to_string().contains("causal only"));
+    }
+
+    #[test]
+    fn a_classifier_says_what_it_reads() {
+        let mut classifier = Manifest {
+            kind: EvaluatorKind::Classifier,
+            prompt: Some("[CLS]{question}[SEP]{answer}[SEP]".to_owned()),
+            ..manifest()
+        };
+        classifier.files.remove(TOKENIZER);
+        for classes in [None, Some(labels(3))] {
+            let manifest = Manifest { classes, ..classifier.clone() };
+            assert_eq!(Manifest::parse(manifest.to_json().as_bytes()).unwrap(), manifest);
+        }
+        type Change = fn(&mut Manifest);
+        let cases: [(Change, &str); 5] = [
+            (|m| m.prompt = None, "needs `prompt`"),
+            (|m| m.prompt = Some("{question}".into()), "the prompt has {answer} 0 times"),
+            (|m| m.prompt = Some("x".repeat(MAX_PROMPT_BYTES + 1)), "bytes"),
+            (|m| m.judge = Some(judge()), "causal only"),
+            (|m| m.cut = Some(cut([1, 1, 1, 1])), "cross_encoder and bi_encoder only"),
+        ];
+        for (change, said) in cases {
+            let mut changed = classifier.clone();
+            change(&mut changed);
+            let error = Manifest::parse(changed.to_json().as_bytes()).unwrap_err().to_string();
+            assert!(error.contains(said) && error.lines().count() == 1, "{error}");
+        }
+        let odd = Manifest { prompt: classifier.prompt, ..manifest() };
+        assert!(Manifest::parse(odd.to_json().as_bytes())
+            .unwrap_err()
+            .to_string()
+            .contains("classifier only"));
+    }
+
+    fn cut(numbers: [usize; 4]) -> Cut {
+        let [a, b, c, d] = numbers;
+        Cut { question: Ends { first: a, last: b }, answer: Ends { first: c, last: d } }
+    }
+
+    #[test]
+    fn a_cut_goes_with_encoders_and_fits_their_inputs() {
+        use EvaluatorKind::{BiEncoder, CrossEncoder};
+        let parse = |kind: EvaluatorKind, max_tokens: usize, numbers: [usize; 4]| {
+            let manifest = Manifest { kind, max_tokens, cut: Some(cut(numbers)), ..manifest() };
+            Manifest::parse(manifest.to_json().as_bytes()).map_err(|error| error.to_string())
+        };
+        let numbers = [32, 16, 100, 40];
+        let read = parse(CrossEncoder, 191, numbers).unwrap();
+        assert_eq!((read.cut, cut(numbers).most(CrossEncoder)), (Some(cut(numbers)), 188));
+        assert!(
+            parse(CrossEncoder, 189, numbers).is_ok(),
+            "the special tokens are counted with the tokenizer"
+        );
+        assert!(parse(CrossEncoder, 188, numbers).unwrap_err().contains("188 tokens are kept"));
+        // A bi-encoder takes one text at a time.
+        assert!(parse(BiEncoder, 141, numbers).is_ok());
+        assert!(parse(BiEncoder, 140, numbers).unwrap_err().contains("140 tokens are kept"));
+        assert!(parse(CrossEncoder, 191, [1, 0, 1, 0]).is_ok());
+        assert!(parse(CrossEncoder, 191, [0, 16, 100, 40]).unwrap_err().contains("question.first is 0"));
+        assert!(parse(CrossEncoder, 191, [32, 16, 0, 40]).unwrap_err().contains("answer.first is 0"));
+        assert!(parse(CrossEncoder, 191, [usize::MAX; 4]).unwrap_err().contains("raise max_tokens"));
+        let causal = Manifest {
+            kind: EvaluatorKind::Causal,
+            judge: Some(judge()),
+            cut: Some(cut(numbers)),
+            ..manifest()
+        };
+        let error = Manifest::parse(causal.to_json().as_bytes()).unwrap_err().to_string();
+        assert!(error.contains("`cut` goes with") && error.lines().count() == 1, "{error}");
+        let json = parse(CrossEncoder, 191, numbers).unwrap().to_json();
+        for (from, to) in [
+            ("\"last\": 40", "\"last\": -1"),
+            ("\"last\": 40", "\"lost\": 40"),
+            ("\"first\": 100", "\"first\": 1.5"),
+        ] {
+            assert!(json.contains(from));
+            assert!(Manifest::parse(json.replace(from, to).as_bytes()).is_err(), "{to}");
+        }
     }
 
     fn labels(count: usize) -> Classes {
@@ -418,7 +619,10 @@ mod tests {
     fn what_a_kind_does_not_have_is_not_written() {
         let json = manifest().to_json();
         assert!(
-            !json.contains("classes") && !json.contains("judge"),
+            !json.contains("classes")
+                && !json.contains("judge")
+                && !json.contains("cut")
+                && !json.contains("prompt"),
             "the ids of older evaluators stay: {json}"
         );
     }

@@ -6,6 +6,7 @@
 //! tokenizer, the same calibration.
 
 pub mod add;
+pub mod classifier;
 mod client;
 pub mod digest;
 mod download;

@@ -57,11 +57,14 @@ impl Usage {
 pub fn estimate(entry: &Entry, usage: &Usage) -> u64 {
     let more = match (entry.kind, &entry.manifest) {
         (ModelKind::Generator, _) => {
-            Head::read(&entry.path).map_or(0, |head| llama(&head, u64::from(usage.context), usage.parallel))
+            let size = |head| llama(&head, u64::from(usage.context), usage.parallel, STEP_TOKENS);
+            Head::read(&entry.path).map_or(0, size)
         }
-        (ModelKind::Evaluator, Some(manifest)) if manifest.kind == EvaluatorKind::Causal => {
-            let head = Head::read(&entry.path.join(&manifest.model));
-            head.map_or(0, |head| llama(&head, manifest.max_tokens as u64, 1))
+        (ModelKind::Evaluator, Some(manifest)) if manifest.kind.is_gguf() => {
+            let (head, tokens) = (Head::read(&entry.path.join(&manifest.model)), manifest.max_tokens as u64);
+            // A classifier reads all of its prompt in one step.
+            let step = if manifest.kind == EvaluatorKind::Classifier { tokens } else { STEP_TOKENS };
+            head.map_or(0, |head| llama(&head, tokens, 1, step))
         }
         (ModelKind::Evaluator, Some(manifest)) => encoder(&entry.path, entry.bytes, manifest, usage),
         (ModelKind::Evaluator, None) => 0,
@@ -69,8 +72,8 @@ pub fn estimate(entry: &Entry, usage: &Usage) -> u64 {
     entry.bytes.saturating_add(more)
 }
 
-/// Key-value cache, activations of a step, and logits, as llama.cpp makes them for a GGUF of the usual kind.
-fn llama(head: &Head, context: u64, parallel: u32) -> u64 {
+/// Key-value cache, activations of a step of at most `step` tokens, and logits, as llama.cpp makes them for a GGUF of the usual kind.
+fn llama(head: &Head, context: u64, parallel: u32, step: u64) -> u64 {
     let parallel = u64::from(parallel.max(1));
     let number = |name: &str| head.number(name).unwrap_or(0);
     let context = head.number("context_length").map_or(context, |trained| context.min(trained.max(1)));
@@ -82,7 +85,7 @@ fn llama(head: &Head, context: u64, parallel: u32) -> u64 {
     let per_token = product(&[number("block_count"), kv_heads, key.saturating_add(value), HALF]);
     let cache = product(&[context, parallel, per_token]);
     let widths = product(&[4, embedding]).saturating_add(product(&[2, number("feed_forward_length")]));
-    let activations = product(&[context.min(STEP_TOKENS), widths, FLOAT]);
+    let activations = product(&[context.min(step), widths, FLOAT]);
     let logits = product(&[parallel, head.vocabulary(), FLOAT]);
     cache.saturating_add(activations).saturating_add(logits)
 }

@@ -521,7 +521,7 @@ mod tests {
         put_evaluator(&models.join(".hidden"));
         fs::write(folder.path().join("elsewhere"), "far").unwrap();
         symlink(folder.path().join("elsewhere"), models.join("linked.gguf")).unwrap();
-        symlink("/nowhere", models.join("dangling.gguf")).unwrap();
+        symlink(folder.path().join("nowhere"), models.join("dangling.gguf")).unwrap();
 
         shelf.scan();
         assert_eq!(names(&shelf), ["dangling", "judge", "linked", "text"]);

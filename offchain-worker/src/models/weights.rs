@@ -1,4 +1,4 @@
-//! Files beside an ONNX file that hold its weights.
+//! Weights of an ONNX file: in which files beside it they are, and for how many positions there are some.
 //!
 //! An ONNX file is a message of protocol buffers. Each tensor in it has its numbers, or says in which file they are.
 
@@ -12,8 +12,11 @@ use std::{
 /// Most files beside one.
 const MOST_FILES: usize = 1000;
 
-/// Longest name of a file, in bytes.
+/// Longest name of a file or of a tensor that is looked at, in bytes.
 const LONGEST_NAME: u64 = 1024;
+
+/// Most sizes of a tensor that are looked at.
+const MOST_SIZES: usize = 8;
 
 /// Deepest nesting: networks hold networks for their branches.
 const DEEPEST: usize = 64;
@@ -51,14 +54,7 @@ impl Kind {
 /// The files in which the ONNX file `model` keeps weights, by their path relative to its folder. The error is one line.
 pub fn files_of(model: &Path) -> Result<BTreeSet<String>, String> {
     let said = |error: io::Error| format!("{} cannot be read as an ONNX file: {error}", model.display());
-    let read = || {
-        let file = File::open(model)?;
-        let length = file.metadata()?.len();
-        let mut walk = Walk { input: BufReader::new(file), at: 0, names: BTreeSet::new() };
-        walk.message(Kind::Model, length, 0)?;
-        Ok(walk.names)
-    };
-    let names: BTreeSet<String> = read().map_err(said)?;
+    let names = read(model).map_err(said)?.names;
     match names.iter().find(|name| !stays_beside(name)) {
         None => Ok(names),
         Some(name) => Err(format!(
@@ -66,6 +62,44 @@ pub fn files_of(model: &Path) -> Result<BTreeSet<String>, String> {
             model.display()
         )),
     }
+}
+
+/// Number of positions for which the ONNX file `model` has embeddings, as far as their usual names tell: the most tokens of
+/// one input. `None` for networks that compute with positions otherwise.
+pub fn positions_of(model: &Path) -> Option<usize> {
+    usize::try_from(read(model).ok()?.positions?).ok()
+}
+
+/// Number of tokens that a table of this name and these sizes has embeddings for, if it is one of positions.
+fn positions(name: &str, sizes: &[u64]) -> Option<u64> {
+    let [rows, _] = sizes else { return None };
+    let usual = ["position_embeddings", "embed_positions"].iter().any(|usual| name.contains(usual));
+    if !usual || name.contains("relative") {
+        return None;
+    }
+    Some(rows.saturating_sub(if numbers_from_two(name) { 2 } else { 0 }))
+}
+
+/// Whether networks of this family number positions from 2 on: RoBERTa and its kin, whose first two stand for padding.
+pub(super) fn numbers_from_two(family: &str) -> bool {
+    ["roberta", "camembert", "mpnet"].iter().any(|kin| family.contains(kin))
+}
+
+fn read(model: &Path) -> io::Result<Found> {
+    let file = File::open(model)?;
+    let length = file.metadata()?.len();
+    let mut walk = Walk { input: BufReader::new(file), at: 0, found: Found::default() };
+    walk.message(Kind::Model, length, 0)?;
+    Ok(walk.found)
+}
+
+/// What the tensors of a file say.
+#[derive(Default)]
+struct Found {
+    /// Files with weights.
+    names: BTreeSet<String>,
+    /// The least number of positions.
+    positions: Option<u64>,
 }
 
 fn stays_beside(name: &str) -> bool {
@@ -76,7 +110,7 @@ fn stays_beside(name: &str) -> bool {
 struct Walk<T> {
     input: BufReader<T>,
     at: u64,
-    names: BTreeSet<String>,
+    found: Found,
 }
 
 impl<T: io::Read + io::Seek> Walk<T> {
@@ -85,7 +119,8 @@ impl<T: io::Read + io::Seek> Walk<T> {
         if depth > DEEPEST {
             return Err(bad("it is nested too deeply"));
         }
-        let (mut name, mut apart) = (None, false);
+        let (mut file, mut apart) = (None, false);
+        let (mut name, mut sizes) = (String::new(), Vec::new());
         while self.at < end {
             let tag = self.varint()?;
             let number = tag >> 3;
@@ -93,6 +128,9 @@ impl<T: io::Read + io::Seek> Walk<T> {
                 0 => {
                     let value = self.varint()?;
                     apart |= kind == Kind::Tensor && number == 14 && value == EXTERNAL;
+                    if kind == Kind::Tensor && number == 1 && sizes.len() < MOST_SIZES {
+                        sizes.push(value);
+                    }
                 }
                 1 => self.skip(8)?,
                 2 => {
@@ -100,7 +138,14 @@ impl<T: io::Read + io::Seek> Walk<T> {
                     let inner = self.at.checked_add(length).filter(|inner| *inner <= end);
                     let inner = inner.ok_or_else(|| bad("a part is longer than the whole"))?;
                     if kind == Kind::Tensor && number == 13 {
-                        name = self.location(inner)?.or(name);
+                        file = self.location(inner)?.or(file);
+                    } else if kind == Kind::Tensor && number == 1 {
+                        while self.at < inner && sizes.len() < MOST_SIZES {
+                            sizes.push(self.varint()?);
+                        }
+                        self.skip(inner.saturating_sub(self.at))?;
+                    } else if kind == Kind::Tensor && number == 8 && length <= LONGEST_NAME {
+                        name = self.lossy_text(length)?;
                     } else if let Some(part) = kind.of_field(number) {
                         self.message(part, inner, depth.saturating_add(1))?;
                     } else {
@@ -114,10 +159,14 @@ impl<T: io::Read + io::Seek> Walk<T> {
         if self.at != end {
             return Err(bad("a part ends in the middle of a value"));
         }
-        if let Some(name) = name.filter(|_| apart) {
-            self.names.insert(name);
+        if let Some(positions) = positions(&name, &sizes) {
+            let least = self.found.positions.map_or(positions, |least| least.min(positions));
+            self.found.positions = Some(least);
         }
-        if self.names.len() > MOST_FILES {
+        if let Some(file) = file.filter(|_| apart) {
+            self.found.names.insert(file);
+        }
+        if self.found.names.len() > MOST_FILES {
             return Err(bad("its weights are in too many files"));
         }
         Ok(())
@@ -142,10 +191,19 @@ impl<T: io::Read + io::Seek> Walk<T> {
         if length > LONGEST_NAME || self.at.saturating_add(length) > end {
             return Err(bad("the name of a file is too long"));
         }
-        let mut text = vec![0; usize::try_from(length).unwrap_or(0)];
-        self.input.read_exact(&mut text)?;
-        self.at = self.at.saturating_add(length);
-        String::from_utf8(text).map_err(|_| bad("the name of a file is no text"))
+        String::from_utf8(self.bytes(length)?).map_err(|_| bad("the name of a file is no text"))
+    }
+
+    fn lossy_text(&mut self, length: u64) -> io::Result<String> {
+        Ok(String::from_utf8_lossy(&self.bytes(length)?).into_owned())
+    }
+
+    /// The next bytes, at most [`LONGEST_NAME`].
+    fn bytes(&mut self, length: u64) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; usize::try_from(length.min(LONGEST_NAME)).unwrap_or(0)];
+        self.input.read_exact(&mut bytes)?;
+        self.at = self.at.saturating_add(bytes.len() as u64);
+        Ok(bytes)
     }
 
     fn varint(&mut self) -> io::Result<u64> {
@@ -225,6 +283,46 @@ mod tests {
             assert!(error.contains("not in its folder"), "{error}");
         }
         assert!(names(b"version https://git-lfs").unwrap_err().contains("ONNX"));
+    }
+
+    #[test]
+    fn tables_of_positions_are_found() {
+        let shape = |name: &str| {
+            positions_of(
+                &Path::new(env!("CARGO_MANIFEST_DIR"))
+                    .join("tests/data/shapes")
+                    .join(name)
+                    .join("model.onnx"),
+            )
+        };
+        assert_eq!(shape("bert"), Some(64));
+        assert_eq!(shape("roberta"), Some(48));
+        assert_eq!(shape("xlm-roberta"), Some(64));
+        assert_eq!(shape("deberta-v3"), None, "its positions are relative");
+        assert_eq!(shape("modernbert"), None, "its positions are angles");
+        assert_eq!(shape("nowhere"), None);
+        let of = |name: &str, sizes: &[u8]| {
+            let one_by_one: Vec<u8> = sizes.iter().flat_map(|size| [1 << 3, *size]).collect();
+            let both = [one_by_one, field(1, sizes)].map(|sizes| {
+                let mut file = tempfile::NamedTempFile::new().unwrap();
+                let tensor = [sizes, field(8, name.as_bytes())].concat();
+                file.write_all(&field(7, &field(5, &tensor))).unwrap();
+                positions_of(file.path())
+            });
+            assert_eq!(both[0], both[1]);
+            both[0]
+        };
+        assert_eq!(of("bert.embeddings.position_embeddings.weight_quantized", &[64, 8]), Some(64));
+        assert_eq!(of("decoder.embed_positions.weight", &[64, 8]), Some(64));
+        assert_eq!(of("roberta.embeddings.position_embeddings.weight", &[66, 8]), Some(64));
+        for (name, sizes) in [
+            ("embeddings.position_embeddings.weight", &[64][..]),
+            ("embeddings.position_embeddings.weight", &[1; 20]),
+            ("encoder.relative_position_embeddings.weight", &[64, 8]),
+            ("embeddings.word_embeddings.weight", &[64, 8]),
+        ] {
+            assert_eq!(of(name, sizes), None, "{name}");
+        }
     }
 
     proptest! {

@@ -330,6 +330,12 @@ async fn how(client: &Client, path: &str) -> (u16, Value) {
     (response.status().as_u16(), response.json().await.unwrap())
 }
 
+/// The models, as the engine lists them.
+async fn listed(client: &Client) -> Value {
+    let request = client.http.get(format!("{}/v1/models", client.base)).bearer_auth(client.token.expose());
+    request.send().await.unwrap().json().await.unwrap()
+}
+
 #[tokio::test]
 async fn a_model_whose_contexts_never_fit_is_not_ready_and_says_so() {
     let (demo, folder) = (folder_with_models(), tempfile::tempdir().unwrap());
@@ -344,6 +350,9 @@ async fn a_model_whose_contexts_never_fit_is_not_ready_and_says_so() {
         if ready["status"] == "no_usable_model" {
             let why = ready["unusable"][0]["error"].as_str().unwrap();
             assert!(why.contains("--memory-mib") && why.contains("--context"), "{ready}");
+            let list = listed(&engine.client).await;
+            let model = &list["data"][0];
+            assert_eq!((&model["state"], &model["error"]), (&json!("broken"), &json!(why)), "{list}");
             break;
         }
         assert_eq!(ready["status"], "no_model", "it is not even tried: {ready}");

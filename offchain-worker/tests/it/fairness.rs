@@ -1,6 +1,6 @@
 //! Whoever has waited longest is next, every step has a limit, and nobody waits for what another one asks for.
 
-use crate::common::{self, ask, folder_with_models, pool, shelf, Client, Engine};
+use crate::common::{self, ask, folder_with_models, long_story, pool, shelf, Client, Engine};
 use futures::future::join_all;
 use poq_worker::{
     aborts::Aborts,
@@ -9,7 +9,7 @@ use poq_worker::{
     metrics::Metrics,
     pool::{Pool, Presence},
     runner::Program,
-    work::{Generation, Scoring},
+    work::{Caller, Generation, Scoring},
 };
 use reqwest::StatusCode;
 use serde_json::{json, Value};
@@ -21,17 +21,7 @@ use std::{
     },
     time::Duration,
 };
-use tokio::sync::mpsc;
-
-fn ramble(model: &str, seed: u32) -> Generation {
-    Generation {
-        temperature: 100.0,
-        seed,
-        max_tokens: 3000,
-        max_bytes: 1 << 20,
-        ..ask(model, "Tell me a story.")
-    }
-}
+use tokio::{sync::mpsc, task::JoinHandle};
 
 fn ids(folder: &std::path::Path) -> [String; 2] {
     let shelf = shelf(folder);
@@ -63,7 +53,7 @@ async fn a_model_that_is_always_in_use_does_not_keep_another_out() {
             tokio::spawn(async move {
                 while !enough.load(Ordering::Relaxed) {
                     let seed = seeds.fetch_add(1, Ordering::Relaxed);
-                    pool.generate(&ramble(&weak, seed), None).await.unwrap();
+                    pool.generate(&long_story(&weak, seed), None).await.unwrap();
                 }
             })
         })
@@ -82,6 +72,63 @@ async fn a_model_that_is_always_in_use_does_not_keep_another_out() {
     enough.store(true, Ordering::Relaxed);
     for user in users {
         user.await.unwrap();
+    }
+}
+
+/// Tasks that put one job after the other, each to one of the models, until `enough`.
+fn rows_of_jobs(
+    pool: &Arc<Pool>,
+    models: &[&str],
+    enough: &Arc<AtomicBool>,
+    begun: &Arc<AtomicU32>,
+) -> Vec<JoinHandle<()>> {
+    let row = |model: &&str| {
+        let (pool, model, enough, begun) =
+            (Arc::clone(pool), (*model).to_owned(), Arc::clone(enough), Arc::clone(begun));
+        tokio::spawn(async move {
+            while !enough.load(Ordering::Relaxed) {
+                let seed = begun.fetch_add(1, Ordering::Relaxed);
+                let job = Generation { max_tokens: 100, ..long_story(&model, seed) };
+                pool.generate_for(Caller::Job, &job, None).await.unwrap();
+            }
+        })
+    };
+    models.iter().map(row).collect()
+}
+
+#[tokio::test]
+async fn an_unbroken_row_of_jobs_does_not_keep_direct_requests_out() {
+    let folder = folder_with_models();
+    let [strong, weak] = ids(folder.path());
+    let bytes = bytes_of(folder.path(), &weak).await;
+    // Once for a turn at one model, and once for memory that the models of the jobs want in turns.
+    for (models, memory) in [
+        (vec![strong.as_str(); 3], Settings::default().memory),
+        (vec![strong.as_str(), weak.as_str(), strong.as_str(), weak.as_str()], bytes * 3 / 2),
+    ] {
+        let pool = pool(folder.path(), Settings { memory, parallel: 1, ..Settings::default() });
+        // What each takes is known once it was loaded.
+        for model in [&strong, &weak] {
+            pool.generate(&ask(model, "Hello"), None).await.unwrap();
+        }
+        let (enough, begun) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU32::new(0)));
+        let rows = rows_of_jobs(&pool, &models, &enough, &begun);
+        while begun.load(Ordering::Relaxed) < 8 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        for _ in 0..3 {
+            let before = begun.load(Ordering::Relaxed);
+            pool.generate(&ask(&strong, "Hello"), None).await.unwrap();
+            // And jobs go on.
+            while begun.load(Ordering::Relaxed) < before + 4 {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
+        assert!(rows.iter().all(|row| !row.is_finished()), "the rows were not broken");
+        enough.store(true, Ordering::Relaxed);
+        for row in rows {
+            row.await.unwrap();
+        }
     }
 }
 
@@ -170,7 +217,7 @@ async fn prompts_that_are_refused_anyway_stop_nobodys_answer() {
     let pool = pool(folder.path(), Settings { context: 512, parallel: 2, ..Settings::default() });
     let (pieces, mut shown) = mpsc::channel(100_000);
     let answering = tokio::spawn({
-        let (pool, work) = (Arc::clone(&pool), ramble(&strong, 1));
+        let (pool, work) = (Arc::clone(&pool), long_story(&strong, 1));
         async move { pool.generate(&work, Some(pieces)).await }
     });
     shown.recv().await.unwrap();

@@ -269,3 +269,20 @@ fn a_template_with_tags_for_the_training_is_used() {
     assert!(tagged.has_template());
     assert_eq!(run(&tagged, &ask(QUESTION)), run(&load(|_| {}), &ask(QUESTION)));
 }
+
+#[test]
+fn a_network_that_gives_no_numbers_is_found_when_it_is_loaded() {
+    let folder = folder_with_models();
+    let path = shelf(folder.path()).named("poq-demo-strong").unwrap().path.clone();
+    let mut bytes = std::fs::read(path).unwrap();
+    // Not a number, in floats of 32 and 16 bits and in the scales of integers.
+    let half = bytes.len() / 2;
+    bytes[half..].fill(0xFF);
+    let broken = folder.path().join("broken.gguf");
+    std::fs::write(&broken, bytes).unwrap();
+    let options =
+        GeneratorOptions { context: 512, parallel: 2, threads: 1, gpu_layers: None, chat_template: None };
+    let generator = Generator::load(&broken, &options).unwrap();
+    let error = Batcher::new(&generator).err().unwrap();
+    assert!(error.contains("not a number") && error.contains("get it anew"), "{error}");
+}

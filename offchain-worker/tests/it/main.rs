@@ -25,6 +25,7 @@ mod models_store;
 mod openai;
 mod pool;
 mod program;
+mod rank;
 mod remote;
 mod remote_compat;
 mod robust;

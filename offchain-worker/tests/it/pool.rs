@@ -1,6 +1,6 @@
 //! Models in processes of their own: the real program, really killed.
 
-use crate::common::{self, ask, folder_with_models, id_of, pool, shelf};
+use crate::common::{self, ask, folder_with_models, id_of, long_story, pool, shelf};
 use poq_primitives::job::FailureReason;
 use poq_worker::{
     aborts::MOST_DEATHS,
@@ -20,16 +20,6 @@ use std::{
     sync::{Arc, Mutex},
 };
 use tokio::{sync::mpsc, task::JoinHandle};
-
-fn ramble(model: &str, seed: u32) -> Generation {
-    Generation {
-        temperature: 100.0,
-        seed,
-        max_tokens: 3000,
-        max_bytes: 1 << 20,
-        ..ask(model, "Tell me a story.")
-    }
-}
 
 fn score(model: &str) -> Scoring {
     let (question, answers) = ("What is the capital of France?".to_owned(), vec!["Paris.".to_owned()]);
@@ -61,7 +51,7 @@ async fn under_way(pool: &Arc<Pool>, work: Generation) -> JoinHandle<Result<Gene
 
 /// Kills the model's process while it works on request number `seed`; what the one who waits for it hears.
 async fn abort_while_working(pool: &Arc<Pool>, model: &str, seed: u32) -> Unfinished {
-    let working = under_way(pool, ramble(model, seed)).await;
+    let working = under_way(pool, long_story(model, seed)).await;
     kill("-ABRT", pid_of(pool, model));
     working.await.unwrap().unwrap_err()
 }
@@ -115,7 +105,7 @@ async fn a_request_that_killed_its_process_is_not_run_again_and_counts_once() {
     assert!(matches!(abort_while_working(&pool, &model, 1).await, Unfinished::Died(_)));
     // As the libraries of clients do.
     for _ in 0..MOST_DEATHS {
-        let (code, message) = failure(pool.generate(&ramble(&model, 1), None).await);
+        let (code, message) = failure(pool.generate(&long_story(&model, 1), None).await);
         assert_eq!(code, FailureReason::EngineAborted);
         assert!(message.contains("not run again"), "{message}");
     }
@@ -130,7 +120,7 @@ async fn of_several_requests_each_is_tried_alone() {
     let folder = folder_with_models();
     let model = shelf(folder.path()).named("poq-demo-strong").unwrap().id.clone().unwrap();
     let pool = pool(folder.path(), Settings::default());
-    let (innocent, killer) = (Generation { max_tokens: 400, ..ramble(&model, 1) }, ramble(&model, 2));
+    let (innocent, killer) = (Generation { max_tokens: 400, ..long_story(&model, 1) }, long_story(&model, 2));
     let first = under_way(&pool, innocent.clone()).await;
     let second = under_way(&pool, killer.clone()).await;
     kill("-ABRT", pid_of(&pool, &model));
@@ -160,7 +150,7 @@ async fn whoever_goes_away_from_a_dying_process_is_known_all_the_same() {
     let folder = folder_with_models();
     let model = shelf(folder.path()).named("poq-demo-strong").unwrap().id.clone().unwrap();
     let pool = pool(folder.path(), Settings::default());
-    let working = under_way(&pool, ramble(&model, 1)).await;
+    let working = under_way(&pool, long_story(&model, 1)).await;
     let pid = pid_of(&pool, &model);
     kill("-STOP", pid);
     working.abort();
@@ -211,7 +201,7 @@ async fn whoever_pays_comes_before_whoever_asks() {
     let folder = folder_with_models();
     let model = shelf(folder.path()).named("poq-demo-strong").unwrap().id.clone().unwrap();
     let pool = pool(folder.path(), Settings { parallel: 1, ..Settings::default() });
-    let running = under_way(&pool, ramble(&model, 1)).await;
+    let running = under_way(&pool, long_story(&model, 1)).await;
     let order = Arc::new(Mutex::new(Vec::new()));
     let mut waiting = Vec::new();
     for (name, caller) in [("ask 1", Caller::Direct), ("ask 2", Caller::Direct), ("job", Caller::Job)] {
@@ -241,7 +231,7 @@ async fn all_who_wait_hear_of_a_death_and_it_counts_once() {
     kill("-STOP", pid);
     let waiting: Vec<_> = (0..3)
         .map(|seed| {
-            let (pool, work) = (Arc::clone(&pool), ramble(&model, seed));
+            let (pool, work) = (Arc::clone(&pool), long_story(&model, seed));
             tokio::spawn(async move { pool.generate(&work, None).await })
         })
         .collect();
@@ -265,7 +255,7 @@ async fn a_late_mourner_takes_nothing_from_the_next_model() {
     pool.generate(&ask(&model, "Hello"), None).await.unwrap();
     let first = pid_of(&pool, &model);
     kill("-STOP", first);
-    let (early, late) = (ramble(&model, 1), ramble(&model, 2));
+    let (early, late) = (long_story(&model, 1), long_story(&model, 2));
     let (mut early, mut late) = (Box::pin(pool.generate(&early, None)), Box::pin(pool.generate(&late, None)));
     while pool.users(&model) < 2 {
         assert!(futures::poll!(&mut early).is_pending() && futures::poll!(&mut late).is_pending());
@@ -276,7 +266,7 @@ async fn a_late_mourner_takes_nothing_from_the_next_model() {
 
     let (pieces, mut shown) = mpsc::channel(100_000);
     let using = tokio::spawn({
-        let (pool, work) = (Arc::clone(&pool), ramble(&model, 3));
+        let (pool, work) = (Arc::clone(&pool), long_story(&model, 3));
         async move { pool.generate(&work, Some(pieces)).await }
     });
     shown.recv().await.unwrap();
@@ -310,7 +300,7 @@ async fn the_model_unused_for_longest_makes_room() {
     // One in use is not taken away: who wants the other one waits.
     let (pieces, mut shown) = mpsc::channel(100_000);
     let using = tokio::spawn({
-        let (pool, work) = (Arc::clone(&pool), ramble(&weak, 5));
+        let (pool, work) = (Arc::clone(&pool), long_story(&weak, 5));
         async move { pool.generate(&work, Some(pieces)).await }
     });
     shown.recv().await.unwrap();
@@ -415,7 +405,7 @@ async fn dropping_the_wait_ends_the_work() {
     let mut dropped = 0;
     for seed in 0..20 {
         let (pieces, mut shown) = mpsc::channel(100_000);
-        let work = ramble(&model, seed);
+        let work = long_story(&model, seed);
         tokio::select! {
             biased;
             piece = shown.recv() => dropped += usize::from(piece.is_some()),

@@ -363,7 +363,8 @@ async fn a_stream_that_waits_for_its_turn_shows_signs_of_life() {
     // All turns at the model are taken, and it does nothing.
     let mut taken = Vec::new();
     for seed in 0..2 {
-        let long = json!({ "temperature": 100, "max_tokens": 3000, "seed": seed });
+        // All tokens, and not the likely ones only, which soon end the text.
+        let long = json!({ "temperature": 100, "top_p": 1, "max_tokens": 3000, "seed": seed });
         let mut stream = ask("Tell me a story.", long).await.unwrap();
         while !String::from_utf8_lossy(&stream.chunk().await.unwrap().unwrap()).contains("\"content\":\"") {}
         taken.push(stream);

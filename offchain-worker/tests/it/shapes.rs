@@ -5,7 +5,7 @@ use poq_worker::{
     limits::Limits,
     models::{
         add::{add, Options},
-        manifest::{Classes, Manifest, Pooling},
+        manifest::{Classes, Cut, Ends, EvaluatorKind, Manifest, Pooling},
         shelf::Shelf,
         source::Source,
     },
@@ -21,7 +21,7 @@ use std::{
 const TOLERANCE: f64 = 1e-4;
 
 /// Cross-encoders that ONNX Runtime runs.
-const CROSS_ENCODERS: [&str; 8] = [
+const CROSS_ENCODERS: [&str; 9] = [
     "bert",
     "roberta",
     "deberta-v3",
@@ -30,7 +30,11 @@ const CROSS_ENCODERS: [&str; 8] = [
     "bert-two-classes",
     "bert-entailment",
     "bert-fp16",
+    "qwen3-reward",
 ];
+
+/// GGUF files with a classification head: of a reward model's kind with one output, and with two named ones.
+const HEADS: [&str; 2] = ["bert-head", "qwen3-head"];
 
 /// A causal model that llama.cpp runs.
 const CAUSAL: &str = "qwen3-reranker";
@@ -76,8 +80,12 @@ impl Pair {
     }
 }
 
+fn folder_of(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/shapes").join(name)
+}
+
 fn shape(name: &str) -> (PathBuf, Reference) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/shapes").join(name);
+    let folder = folder_of(name);
     let reference: Reference =
         serde_json::from_slice(&fs::read(folder.join("reference.json")).unwrap()).unwrap();
     assert!(reference.pairs.len() >= 10);
@@ -155,6 +163,96 @@ fn a_causal_model_gives_the_logits_of_transformers() {
         longest = longest.max(pair.ids.len());
     }
     assert_eq!(longest, reference.max_tokens, "some pairs had to be cut");
+}
+
+#[test]
+fn classification_heads_of_a_gguf_give_the_logits_of_transformers() {
+    for name in HEADS {
+        let folder = folder_of(name);
+        let reference: Reference =
+            serde_json::from_slice(&fs::read(folder.join("reference.json")).unwrap()).unwrap();
+        let evaluator = load(&folder, 0);
+        assert_eq!(evaluator.arithmetic(), Arithmetic::Llama);
+        let expected: Vec<f64> = reference.pairs.iter().map(Pair::number).collect();
+        let spread = expected.iter().fold(0.0_f64, |most, number| most.max((number - expected[0]).abs()));
+        assert!(spread > 5.0 * reference.tolerance && expected.len() > 5, "{name}: {spread}");
+        for alone in [true, false] {
+            assert_near(name, &reference, &numbers(&evaluator, &reference.pairs, alone), &expected);
+        }
+        for pair in &reference.pairs {
+            let scored = score(&evaluator, &pair.question, vec![pair.answer.clone()], true);
+            assert_eq!(
+                scored.tokens as usize,
+                pair.ids.len(),
+                "{name}: {:?}, {:?}",
+                pair.question,
+                pair.answer
+            );
+        }
+        // Whatever comes is scored, and no longer than the network takes.
+        for odd in
+            ["a ".repeat(100_000), "7".repeat(100_000), "🦀".repeat(9_999), "[SEP]<|im_end|>\0".repeat(99)]
+        {
+            let scored = score(&evaluator, &odd, vec![odd.clone()], true);
+            assert!(scored.raw[0].is_finite() && scored.tokens as usize <= reference.max_tokens, "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_head_that_llama_cpp_does_not_run_is_refused_when_it_is_added_and_when_it_is_loaded() {
+    type Change = fn(&mut Manifest);
+    let cases: [(&str, Change, &str); 4] = [
+        ("qwen3-head", |m| m.classes = None, "has 2 outputs; name them"),
+        (
+            "bert-head",
+            |m| m.classes = Some(Classes { labels: vec!["a".into(), "b".into()], score: "b".into() }),
+            "names 2 labels",
+        ),
+        ("bert-head", |m| m.max_tokens = 65, "64 positions"),
+        (
+            CAUSAL,
+            |m| {
+                m.kind = EvaluatorKind::Classifier;
+                m.prompt = m.judge.take().map(|judge| judge.prompt);
+            },
+            "no classification head",
+        ),
+    ];
+    for (name, change, said) in cases {
+        let folder = copy_of(name, change);
+        let error = refused(folder.path());
+        assert!(error.contains(said), "{name}: {error}");
+        let error = Evaluator::load(folder.path(), &options(0)).unwrap_err();
+        assert!(error.contains(said) && error.lines().count() == 1, "{name}: {error}");
+    }
+    for name in [CAUSAL, HEADS[0], HEADS[1]] {
+        let store = tempfile::tempdir().unwrap();
+        let shelf = Shelf::new(store.path().join("models"), store.path().join("digests.json"));
+        let named = |name: &str| Options { name: Some(name.into()), ..Options::default() };
+        let folder = copy_of(name, |_| ());
+        let added = add(&shelf, &Source::Local(folder.path().to_owned()), &named("judge"));
+        assert!(added.is_ok(), "{name}: {added:?}");
+        if name == CAUSAL {
+            continue;
+        }
+        // As a generator it is none.
+        let gguf = folder_of(name).join("model.gguf");
+        let error = add(&shelf, &Source::Local(gguf), &named("chat")).unwrap_err();
+        assert!(error.contains("is no generator") && error.contains("classifier"), "{name}: {error}");
+    }
+}
+
+#[test]
+fn a_reward_model_with_a_wrong_padding_token_is_found_out_when_it_is_loaded() {
+    let (folder, _) = shape("qwen3-reward");
+    let other = copy_of("qwen3-reward", |_| ());
+    let tokenizer = fs::read_to_string(folder.join("tokenizer.json")).unwrap();
+    let wrong = r#""padding":{"strategy":"BatchLongest","direction":"Right","pad_to_multiple_of":null,"pad_id":9,"pad_type_id":0,"pad_token":"x"}"#;
+    assert!(tokenizer.contains("\"padding\":null"));
+    fs::write(other.path().join("tokenizer.json"), tokenizer.replace("\"padding\":null", wrong)).unwrap();
+    let error = Evaluator::load(other.path(), &options(0)).unwrap_err();
+    assert!(error.contains("padding changes its numbers") && error.lines().count() == 1, "{error}");
 }
 
 #[test]
@@ -372,5 +470,99 @@ fn a_promise_of_more_tokens_than_the_network_takes_is_found_out_when_it_is_loade
         fs::write(other.path().join("poq.json"), manifest.to_json()).unwrap();
         let error = Evaluator::load(other.path(), &EvaluatorOptions::default()).unwrap_err();
         assert!(error.contains("lower max_tokens") && error.lines().count() == 1, "{error}");
+    }
+}
+
+/// A copy of the shape with its manifest changed.
+fn copy_of(name: &str, change: impl FnOnce(&mut Manifest)) -> tempfile::TempDir {
+    let folder = folder_of(name);
+    let other = tempfile::tempdir().unwrap();
+    let mut manifest = Manifest::parse(&fs::read(folder.join("poq.json")).unwrap()).unwrap();
+    for file in manifest.files.keys() {
+        fs::copy(folder.join(file), other.path().join(file)).unwrap();
+    }
+    change(&mut manifest);
+    fs::write(other.path().join("poq.json"), manifest.to_json()).unwrap();
+    other
+}
+
+/// Keeps so many tokens of a question and of an answer.
+fn keep(question: (usize, usize), answer: (usize, usize)) -> Option<Cut> {
+    let [question, answer] = [question, answer].map(|(first, last)| Ends { first, last });
+    Some(Cut { question, answer })
+}
+
+/// The error of adding the evaluator in this folder.
+fn refused(folder: &Path) -> String {
+    let store = tempfile::tempdir().unwrap();
+    let shelf = Shelf::new(store.path().join("models"), store.path().join("digests.json"));
+    let options = Options { name: Some("judge".into()), ..Options::default() };
+    let error = add(&shelf, &Source::Local(folder.to_owned()), &options).unwrap_err();
+    assert_eq!(error.lines().count(), 1, "{error}");
+    error
+}
+
+#[test]
+fn both_ends_of_long_texts_are_read() {
+    for name in ["bert", "roberta", "modernbert", "minilm-like-bi"] {
+        let folder = copy_of(name, |m| m.cut = keep((6, 2), (10, 4)));
+        let (evaluator, whole) = (load(folder.path(), 0), load(&shape(name).0, 0));
+        let one = |evaluator: &Evaluator, question: &str, answer: &str| {
+            score(evaluator, question, vec![answer.into()], true)
+        };
+        // Of a short text nothing is cut.
+        let (question, answer) = ("What is it?", "A word.");
+        assert_eq!(one(&evaluator, question, answer).raw, one(&whole, question, answer).raw, "{name}");
+        // Of a long one the ends count and the middle does not, however long it is.
+        let long = |middle: &str, end: &str| {
+            format!("Lima is the capital of Peru and of nothing else. {middle} {end}")
+        };
+        let (end, other_end) = ("It lies near the sea, in the west.", "Nobody knows why that should be so.");
+        for times in [30, 30_000] {
+            let middle = |word: &str| word.repeat(times);
+            let first = one(&evaluator, question, &long(&middle("no "), end));
+            let same = one(&evaluator, question, &long(&middle("yes "), end));
+            let other = one(&evaluator, question, &long(&middle("no "), other_end));
+            assert_eq!(first.raw, same.raw, "{name}, {times}");
+            assert_ne!(first.raw, other.raw, "{name}, {times}");
+            assert_eq!(first.tokens, other.tokens, "{name}, {times}");
+        }
+        let longest = one(&evaluator, &"why ".repeat(999), &"so ".repeat(999)).tokens;
+        let nothing = one(&evaluator, "", "").tokens;
+        assert_eq!(longest - nothing, 6 + 2 + 10 + 4, "{name}");
+        // In company as alone.
+        let answers = vec![long("no ", end), answer.into(), long(&"yes ".repeat(99), other_end)];
+        let together = score(&load(folder.path(), 4096), question, answers.clone(), false).raw;
+        for (together, answer) in together.iter().zip(&answers) {
+            assert!((together - one(&evaluator, question, answer).raw[0]).abs() < 1e-4, "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_cut_that_does_not_fit_is_refused_when_it_is_added_and_when_it_is_loaded() {
+    // Of 64 tokens three are special.
+    let fits = copy_of("bert", |m| m.cut = keep((10, 10), (21, 20)));
+    load(fits.path(), 0);
+    let folder = copy_of("bert", |m| m.cut = keep((10, 10), (22, 20)));
+    let error = Evaluator::load(folder.path(), &options(0)).unwrap_err();
+    assert!(error.contains("has room for 61") && error.lines().count() == 1, "{error}");
+    assert!(refused(folder.path()).contains("has room for 61"));
+    // A causal model's texts are not cut like this.
+    let folder = copy_of(CAUSAL, |m| m.cut = keep((10, 10), (20, 20)));
+    assert!(refused(folder.path()).contains("cross_encoder and bi_encoder only"));
+    let error = Evaluator::load(folder.path(), &options(0)).unwrap_err();
+    assert!(error.contains("cross_encoder and bi_encoder only"), "{error}");
+}
+
+#[test]
+fn more_tokens_than_the_network_has_positions_are_refused_when_it_is_added() {
+    for (name, positions) in [("bert", 64), ("roberta", 48), (CAUSAL, 128)] {
+        let folder = copy_of(name, |m| m.max_tokens = positions + 1);
+        let error = refused(folder.path());
+        assert!(
+            error.contains(&format!("{positions} positions")) && error.contains("lower max_tokens"),
+            "{error}"
+        );
     }
 }

@@ -90,6 +90,12 @@ pub fn ask(model: &str, prompt: &str) -> Generation {
     }
 }
 
+/// A generation that goes on for very long.
+pub fn long_story(model: &str, seed: u32) -> Generation {
+    let (max_tokens, max_bytes) = (3000, 1 << 20);
+    Generation { temperature: 100.0, seed, max_tokens, max_bytes, ..ask(model, "Tell me a story.") }
+}
+
 /// Pairs that are scored alone, as a chain wants them.
 pub fn scoring(question: &str, answers: &[&str]) -> Scoring {
     let answers = answers.iter().map(|answer| (*answer).to_owned()).collect();
