@@ -42,7 +42,7 @@ const PAGE: u32 = 64;
 const VIEW_FUNCTION_ID_BYTES: usize = 32;
 
 /// A transaction is good for this many blocks.
-const MORTALITY: u64 = 64;
+pub(crate) const MORTALITY: u64 = 64;
 
 /// A signed transaction.
 pub(crate) type Signed = SubmittableTransaction<SubstrateConfig, OnlineClientAtBlockImpl<SubstrateConfig>>;
@@ -305,6 +305,15 @@ impl At {
         let call = call.unvalidated();
         let mut signable = self.0.transactions().create_signable_offline(&call, params).map_err(Error::of)?;
         Ok(signable.sign(signer).map_err(Error::of)?.into_encoded())
+    }
+
+    /// Fee that an encoded transaction would cost in this block, in units.
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`]; [`Error::Undecodable`] if the runtime does not say.
+    pub async fn fee(&self, transaction: &[u8]) -> Result<u128, Error> {
+        let transaction = self.0.transactions().from_bytes(transaction.to_vec());
+        transaction.partial_fee_estimate().await.map_err(Error::of)
     }
 
     /// A transaction that is good for 64 blocks from this one on.
