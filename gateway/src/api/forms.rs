@@ -302,7 +302,11 @@ impl Options {
         let text = match &self.budget {
             None | Some(Value::Null) => return Ok(None),
             Some(Value::String(text)) => text.clone(),
-            Some(Value::Number(number)) => number.to_string(),
+            // Not as JSON has it, which may be with an exponent.
+            Some(Value::Number(number)) => number.as_u64().map_or_else(
+                || format!("{:.12}", number.as_f64().unwrap_or(-1.0)),
+                |whole| whole.to_string(),
+            ),
             Some(_) => String::new(),
         };
         let parsed = amount::parse(&text).map(Some);
@@ -397,6 +401,12 @@ mod tests {
             assert!(common(wrong.clone()).is_err(), "{wrong}");
         }
         assert!(common(json!({"model": "a", "temperature": 3})).unwrap().temperature_milli().is_err());
-        assert!(common(json!({"model": "a", "poq": {"budget": "x"}})).unwrap().poq.unwrap().cap().is_err());
+        let cap = |budget: Value| {
+            common(json!({"model": "a", "poq": {"budget": budget}})).unwrap().poq.unwrap().cap()
+        };
+        assert_eq!((cap(json!(0.000001)), cap(json!(2))), (Ok(Some(1_000_000)), Ok(Some(2_000_000_000_000))));
+        for wrong in [json!("x"), json!(-1), json!([])] {
+            assert!(cap(wrong.clone()).is_err(), "{wrong}");
+        }
     }
 }
