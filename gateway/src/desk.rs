@@ -153,7 +153,7 @@ impl Desk {
             .await
         };
         if !matches!(taken, Ok(Taken::New)) {
-            self.board.drop(&id);
+            self.board.withdraw(&id);
         }
         match taken? {
             Taken::New => {

@@ -40,7 +40,7 @@ impl Board {
     }
 
     /// Removes the entry of an order that was not taken.
-    pub fn drop(&self, id: &str) {
+    pub fn withdraw(&self, id: &str) {
         self.open().remove(id);
     }
 
