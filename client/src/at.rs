@@ -10,6 +10,7 @@ use crate::{
     },
     Error,
 };
+use std::future::Future;
 use subxt::{
     client::OnlineClientAtBlockImpl,
     config::DefaultExtrinsicParamsBuilder,
@@ -186,7 +187,7 @@ impl At {
     /// # Errors
     /// [`Error::Unreachable`], [`Error::Undecodable`].
     pub async fn operators(&self) -> Result<Vec<AccountId32>, Error> {
-        let page = async |after| self.view(view_functions().proof_of_quality().operators(after, PAGE)).await;
+        let page = |after| self.view(view_functions().proof_of_quality().operators(after, PAGE));
         walk(PAGE as usize, page, |account: &AccountId32| *account).await
     }
 
@@ -195,7 +196,7 @@ impl At {
     /// # Errors
     /// [`Error::Unreachable`], [`Error::Undecodable`].
     pub async fn models(&self) -> Result<Vec<ModelView>, Error> {
-        let page = async |after| self.view(view_functions().proof_of_quality().models(after, PAGE)).await;
+        let page = |after| self.view(view_functions().proof_of_quality().models(after, PAGE));
         let mut models = walk(PAGE as usize, page, |model: &ModelView| model.id).await?;
         models.sort_by(|a, b| a.name.cmp(&b.name).then(a.id.cmp(&b.id)));
         Ok(models)
@@ -361,9 +362,10 @@ fn decode_answer<P: Payload>(
 }
 
 /// All entries of a paged view function. A page begins after the `key` of an entry; one of less than `size` entries is the last.
-async fn walk<Key, Entry>(
+async fn walk<Key, Entry, Page: Future<Output = Result<Vec<Entry>, Error>>>(
     size: usize,
-    page: impl AsyncFn(Option<Key>) -> Result<Vec<Entry>, Error>,
+    // No `AsyncFn`: the compiler cannot tell whether its futures can be sent to other threads.
+    page: impl Fn(Option<Key>) -> Page,
     key: impl Fn(&Entry) -> Key,
 ) -> Result<Vec<Entry>, Error> {
     let mut all = Vec::new();

@@ -44,7 +44,7 @@ fn create(store: &Store, new: NewKey) -> Result<(), String> {
 fn list(store: &Store) -> Result<(), String> {
     let keys = store.keys().map_err(|error| error.to_string())?;
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING);
+    table.load_style(presets::NOTHING);
     table.set_header(["Id", "Name", "Made", "Spent today", "A day", "A minute", "Models", "State"]);
     for key in keys {
         let spent = store.spent(&key.id, day_of(now())).map_err(|error| error.to_string())?;

@@ -7,7 +7,7 @@ use crate::{
     metrics::signed,
     order::{Outcome, Place, Sent},
 };
-use futures::{stream, StreamExt as _};
+use futures::future::join_all;
 use poq_client::{
     types::{
         chain::{
@@ -324,22 +324,39 @@ impl Chain {
             let place = open.record.place.filter(|_| open.record.outcome.is_none())?;
             Some((id.to_owned(), place))
         });
-        let mut views = stream::iter(placed)
-            .map(|(id, place)| async move { (id, place, at.request(place.request).await) })
-            .buffer_unordered(AT_A_TIME);
-        while let Some((id, place, view)) = views.next().await {
-            match view?.filter(|view| self.is(&id, view)) {
-                Some(view) => match outcome::of(client, &view, models, place.fee).await? {
-                    Some(outcome) => self.told(&id, view, outcome).await,
-                    None => self.board.tell(&id, Some(place.request), Some(view.phase.name())),
-                },
-                // A re-organisation took it out of the chain.
-                None if place.block > finalized.number() => self.place(&id, None).await,
-                None => {
-                    let known = finalized.request(place.request).await?;
-                    if known.is_none_or(|view| !self.is(&id, &view)) {
-                        self.over(&id, Outcome::Forgotten { request: Some(place.request) }).await;
-                    }
+        for some in placed.chunks(AT_A_TIME) {
+            let mut asked = Vec::new();
+            for (_, place) in some {
+                asked.push(at.request(place.request));
+            }
+            for ((id, place), view) in some.iter().zip(join_all(asked).await) {
+                self.stands(client, finalized, models, id, *place, view?).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Goes on with an order by how its request stands in the best block.
+    async fn stands(
+        &self,
+        client: &Client,
+        finalized: &At,
+        models: &Models,
+        id: &str,
+        place: Place,
+        view: Option<RequestView>,
+    ) -> Result<(), Error> {
+        match view.filter(|view| self.is(id, view)) {
+            Some(view) => match outcome::of(client, &view, models, place.fee).await? {
+                Some(outcome) => self.told(id, view, outcome).await,
+                None => self.board.tell(id, Some(place.request), Some(view.phase.name())),
+            },
+            // A re-organisation took it out of the chain.
+            None if place.block > finalized.number() => self.place(id, None).await,
+            None => {
+                let known = finalized.request(place.request).await?;
+                if known.is_none_or(|view| !self.is(id, &view)) {
+                    self.over(id, Outcome::Forgotten { request: Some(place.request) }).await;
                 }
             }
         }
