@@ -50,7 +50,7 @@ pub struct Models {
     /// The gateway's account, which the chain never draws for its own requests.
     pub own: Option<AccountId32>,
     /// Block at which the qualities were read.
-    read_at: u64,
+    pub read_at: u64,
 }
 
 impl Catalogue {

@@ -137,8 +137,9 @@ pub struct Responder {
 }
 
 /// End of an order.
+// Without a tag inside: where a crate of the build makes numbers of JSON exact, serde reads none through such tags.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "state")]
+#[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// Answered and paid.
     Settled {

@@ -1,5 +1,5 @@
 use super::*;
-use crate::order::{Bill, Form, Hash, Terms};
+use crate::order::{Bill, Form, Hash, Responder, Terms};
 use std::thread;
 
 const NOW: i64 = 1_000 * DAY + 5;
@@ -44,7 +44,13 @@ fn settled(cost: u128) -> Outcome {
         block: 9,
         answer: "Lima.".into(),
         best: 0,
-        responders: Vec::new(),
+        responders: vec![Responder {
+            operator: "5Grw".into(),
+            model: "strong".into(),
+            quality: Some(0.985),
+            work: "revealed".into(),
+            paid: cost,
+        }],
         scorers: 5,
         bill,
     }
