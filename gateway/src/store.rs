@@ -11,8 +11,8 @@ use crate::{
 use poq_client::Prepared;
 use rusqlite::{params, Connection, OptionalExtension as _, Row, Transaction, TransactionBehavior};
 use std::{
-    fs,
-    os::unix::fs::{DirBuilderExt as _, PermissionsExt as _},
+    fs, io,
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::Path,
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -63,7 +63,7 @@ pub enum Error {
     Version(i64),
     /// The folder or the file cannot be made.
     #[error("cannot use {0}: {1}")]
-    Folder(String, std::io::Error),
+    Folder(String, io::Error),
     /// The system gives no randomness.
     #[error(transparent)]
     Randomness(#[from] poq_client::Error),
@@ -171,9 +171,15 @@ impl Store {
         let failed = |error| Error::Folder(folder.display().to_string(), error);
         fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;
         let path = folder.join("gateway.sqlite");
-        let file =
-            fs::File::options().create(true).truncate(false).append(true).open(&path).map_err(failed)?;
-        file.set_permissions(fs::Permissions::from_mode(0o600)).map_err(failed)?;
+        // A file that is there is never opened but by SQLite: closing it would give up the locks that this process has on it, and then
+        // another program takes itself for the last one and removes the log that is in use.
+        match fs::File::options().write(true).create_new(true).mode(0o600).open(&path) {
+            Ok(_new) => {}
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).map_err(failed)?;
+            }
+            Err(error) => return Err(failed(error)),
+        }
         Self::of(Connection::open(&path)?)
     }
 

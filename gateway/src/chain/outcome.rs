@@ -28,8 +28,11 @@ pub async fn of(
     let responders: Vec<Responder> = responders.collect();
     Ok(match view.phase {
         Phase::Settled { best, .. } => {
-            let answer =
-                view.responses.get(best as usize).map(|response| &response.output[..]).unwrap_or_default();
+            let answer = view
+                .responses
+                .get(best as usize)
+                .map(|response| response.output.as_slice())
+                .unwrap_or_default();
             let scorers =
                 view.committees.last().into_iter().flatten().filter(|member| member.work == Work::Revealed);
             Some(Outcome::Settled {

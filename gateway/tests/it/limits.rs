@@ -1,6 +1,6 @@
 //! Keys, limits, caps, and two gateways side by side.
 
-use crate::common::{answer, command, folder, full_answer, question, wait_for_end, Gateway, Node};
+use crate::common::{answer, command, folder, full_answer, question, until, wait_for_end, Gateway, Node};
 use serde_json::json;
 use std::{fs, os::unix::fs::PermissionsExt as _, process::Stdio};
 
@@ -8,7 +8,7 @@ use std::{fs, os::unix::fs::PermissionsExt as _, process::Stdio};
 async fn keys_have_limits_and_the_operator_has_a_cap() {
     let node = Node::start();
     let data = folder();
-    let mut gateway = Gateway::start(&node, data.path(), &["--cap", "1"]);
+    let mut gateway = Gateway::start(&node, data.path(), &["--cap", "1.2"]);
     let first = gateway.key.clone();
     let ask = question("What is the capital of Peru?");
 
@@ -48,7 +48,19 @@ async fn keys_have_limits_and_the_operator_has_a_cap() {
         .filter_map(|(_, said)| said["poq"]["cost"].as_str())
         .map(|units| units.parse::<u128>().unwrap())
         .sum();
-    assert!(spent <= 1_000_000_000_000, "{spent}");
+    assert!(spent <= 1_200_000_000_000, "{spent}");
+
+    // A key that is revoked while it waits gets what it paid for, and nothing after.
+    let waiting = gateway.new_key(&["--name", "leaving"]);
+    let first = std::mem::replace(&mut gateway.key, waiting);
+    let mut cheap = ask.clone();
+    cheap["max_tokens"] = 8.into();
+    let asking = tokio::spawn(gateway.post("/v1/chat/completions", &cheap).send());
+    until("the order to be taken", async || (!gateway.orders().await.is_empty()).then_some(())).await;
+    assert!(gateway.keys(&["revoke", "leaving"]).status.success());
+    assert_eq!(answer(gateway.get("/v1/requests")).await.0, 401);
+    assert_eq!(asking.await.unwrap().unwrap().status(), 200);
+    gateway.key = first;
 
     let listed = String::from_utf8(gateway.keys(&["list"]).stdout).unwrap();
     assert!(listed.contains("poq-demo-weak") && listed.contains("0.01 POQ"), "{listed}");
