@@ -2,7 +2,9 @@
 
 use crate::common::{answer, events, folder, question, until, Gateway, Node};
 use futures::StreamExt as _;
+use poq_client::types::chain::tx;
 use serde_json::json;
+use subxt::utils::AccountId32;
 
 /// Points at which the gateway is killed: the phase that an order is in, if it is still.
 const POINTS: [Option<&str>; 6] = [
@@ -106,4 +108,48 @@ async fn a_stream_outlives_its_node_and_an_order_its_client() {
     })
     .await;
     assert_eq!(node.requests().await.len(), 3);
+}
+
+/// Most tries to lose a transaction before it is in a block.
+const TRIES: usize = 10;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_whose_nonce_another_one_took_is_signed_anew() {
+    let node = Node::start();
+    let data = folder();
+    let mut gateway = Gateway::start(&node, data.path(), &[]);
+    for number in 0..TRIES {
+        let prompt = format!("What is {number} plus 4?");
+        let ask = |gateway: &Gateway| {
+            gateway.post("/v1/chat/completions", &question(&prompt)).header("idempotency-key", &prompt)
+        };
+        let asking = tokio::spawn(ask(&gateway).send());
+        until("the transaction to be sent", async || {
+            let orders = gateway.orders().await;
+            (orders.len() > number && !orders[0]["phase"].is_null()).then_some(())
+        })
+        .await;
+        // The node loses its pool, and the gateway is not there to send it again.
+        node.kill().unwrap();
+        gateway.kill();
+        let _cut = asking.await.unwrap();
+        node.restart();
+        let of_prompt = async || {
+            let requests = node.requests().await;
+            requests.iter().filter(|request| request.prompt == prompt.as_bytes()).count()
+        };
+        let is_lost = of_prompt().await == 0;
+        if is_lost {
+            let call = tx().balances().transfer_keep_alive(AccountId32([9; 32]).into(), 1_000_000_000_000);
+            node.client().await.submit(call, &poq_client::keypair("//Alice").unwrap()).await.unwrap();
+        }
+        gateway.restart(&node);
+        let (status, said) = answer(ask(&gateway)).await;
+        assert_eq!(status, 200, "{said}");
+        assert_eq!(of_prompt().await, 1);
+        if is_lost {
+            return;
+        }
+    }
+    panic!("each of {TRIES} transactions was in a block before the node could be killed");
 }
