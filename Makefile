@@ -11,7 +11,7 @@ CARGO := [ ! -f "$(POQ_CACHE)/env.sh" ] || . "$(POQ_CACHE)/env.sh"; cargo
 # Always --workspace: the features of crates are then the same for every target, so that nothing is compiled twice.
 BUILD := build --release --locked --workspace
 # The programs of `make install`.
-PROGRAMS := poq poq-node poq-worker poq-testnet
+PROGRAMS := poq poq-node poq-worker poq-testnet poq-gateway
 PREFIX ?= $(HOME)/.local
 
 .DEFAULT_GOAL := help

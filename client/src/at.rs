@@ -10,6 +10,7 @@ use crate::{
     },
     Error,
 };
+use std::future::Future;
 use subxt::{
     client::OnlineClientAtBlockImpl,
     config::DefaultExtrinsicParamsBuilder,
@@ -42,7 +43,7 @@ const PAGE: u32 = 64;
 const VIEW_FUNCTION_ID_BYTES: usize = 32;
 
 /// A transaction is good for this many blocks.
-const MORTALITY: u64 = 64;
+pub(crate) const MORTALITY: u64 = 64;
 
 /// A signed transaction.
 pub(crate) type Signed = SubmittableTransaction<SubstrateConfig, OnlineClientAtBlockImpl<SubstrateConfig>>;
@@ -186,7 +187,7 @@ impl At {
     /// # Errors
     /// [`Error::Unreachable`], [`Error::Undecodable`].
     pub async fn operators(&self) -> Result<Vec<AccountId32>, Error> {
-        let page = async |after| self.view(view_functions().proof_of_quality().operators(after, PAGE)).await;
+        let page = |after| self.view(view_functions().proof_of_quality().operators(after, PAGE));
         walk(PAGE as usize, page, |account: &AccountId32| *account).await
     }
 
@@ -195,7 +196,7 @@ impl At {
     /// # Errors
     /// [`Error::Unreachable`], [`Error::Undecodable`].
     pub async fn models(&self) -> Result<Vec<ModelView>, Error> {
-        let page = async |after| self.view(view_functions().proof_of_quality().models(after, PAGE)).await;
+        let page = |after| self.view(view_functions().proof_of_quality().models(after, PAGE));
         let mut models = walk(PAGE as usize, page, |model: &ModelView| model.id).await?;
         models.sort_by(|a, b| a.name.cmp(&b.name).then(a.id.cmp(&b.id)));
         Ok(models)
@@ -307,6 +308,15 @@ impl At {
         Ok(signable.sign(signer).map_err(Error::of)?.into_encoded())
     }
 
+    /// Fee that an encoded transaction would cost in this block, in units.
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`]; [`Error::Undecodable`] if the runtime does not say.
+    pub async fn fee(&self, transaction: &[u8]) -> Result<u128, Error> {
+        let transaction = self.0.transactions().from_bytes(transaction.to_vec());
+        transaction.partial_fee_estimate().await.map_err(Error::of)
+    }
+
     /// A transaction that is good for 64 blocks from this one on.
     pub(crate) async fn sign_mortal<C: EncodeAsFields>(
         &self,
@@ -352,9 +362,10 @@ fn decode_answer<P: Payload>(
 }
 
 /// All entries of a paged view function. A page begins after the `key` of an entry; one of less than `size` entries is the last.
-async fn walk<Key, Entry>(
+async fn walk<Key, Entry, Page: Future<Output = Result<Vec<Entry>, Error>>>(
     size: usize,
-    page: impl AsyncFn(Option<Key>) -> Result<Vec<Entry>, Error>,
+    // No `AsyncFn`: the compiler cannot tell whether its futures can be sent to other threads.
+    page: impl Fn(Option<Key>) -> Page,
     key: impl Fn(&Entry) -> Key,
 ) -> Result<Vec<Entry>, Error> {
     let mut all = Vec::new();

@@ -183,7 +183,11 @@ impl Client {
         self.api.at_block(number).await.map(At::new).map_err(Error::of)
     }
 
-    async fn at(&self, hash: H256) -> Result<At, Error> {
+    /// The chain at the block of this hash.
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`]; [`Error::Undecodable`] if the node does not have it; [`Error::NoProofOfQuality`].
+    pub async fn at(&self, hash: H256) -> Result<At, Error> {
         let at = self.api.at_block(hash).await.map(At::new).map_err(Error::of)?;
         if at.has_pallet(PALLET) {
             Ok(at)

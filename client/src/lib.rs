@@ -25,7 +25,7 @@ pub use balance::Balance;
 pub use client::{Blocks, Client, Pulse, Rpc};
 pub use error::Error;
 pub use follow::{Asked, News};
-pub use submit::{Included, Until};
+pub use submit::{Included, Prepared, Until};
 
 use rand::{rngs::OsRng, TryRngCore as _};
 use subxt_signer::{sr25519::Keypair, SecretUri};

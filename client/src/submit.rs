@@ -1,7 +1,7 @@
 //! Transactions: signed, tried out, sent, and followed into a block.
 
 use crate::{
-    at::Signed,
+    at::{Signed, MORTALITY},
     types::{
         chain::{storage, sudo::events::Sudid, transaction_payment::events::TransactionFeePaid, tx},
         RootCall,
@@ -16,7 +16,7 @@ use subxt::{
     extrinsics::ExtrinsicEvents,
     rpcs::{
         methods::legacy::{DryRunResult, DryRunResultBytes},
-        Error as RpcError,
+        Error as RpcError, UserError,
     },
     tx::{StaticPayload, TransactionStatus},
     SubstrateConfig,
@@ -67,6 +67,24 @@ impl Included {
     /// All events of this kind.
     pub fn events<E: DecodeAsEvent>(&self) -> impl Iterator<Item = E> + use<'_, E> {
         self.events.find::<E>().filter_map(Result::ok)
+    }
+}
+
+/// A transaction that is signed and not sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Prepared {
+    /// The transaction, in the chain's encoding.
+    pub encoded: Vec<u8>,
+    /// Its nonce.
+    pub nonce: u64,
+    /// Number of the block that it was signed at. Only the 64 blocks after it can contain the transaction.
+    pub born: u64,
+}
+
+impl Prepared {
+    /// The last block that can contain a transaction that was signed at block `born`.
+    pub fn last_block(born: u64) -> u64 {
+        born.saturating_add(MORTALITY)
     }
 }
 
@@ -201,6 +219,40 @@ impl Client {
         }
     }
 
+    /// Signs `call` with a nonce of the caller's choice and tries it out as [`Client::submit_until`] does, and does not send it: for
+    /// programs that keep what they send, so that they find it again whatever happens. [`Client::offer`] sends it.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] as the chain would refuse the call; [`Error::UpgradeNotFinal`], [`Error::Unreachable`],
+    /// [`Error::Undecodable`].
+    pub async fn prepare<C: EncodeAsFields>(
+        &self,
+        call: StaticPayload<C>,
+        signer: &Keypair,
+        nonce: u64,
+    ) -> Result<Prepared, Error> {
+        let at = self.finalized_with_the_best_runtime().await?;
+        let transaction = at.sign_mortal(&call.unvalidated(), signer, nonce).await?;
+        self.try_out(&transaction).await?;
+        Ok(Prepared { encoded: transaction.encoded().to_vec(), nonce, born: at.number() })
+    }
+
+    /// Gives a prepared transaction to the node's pool, and does not wait.
+    ///
+    /// # Errors
+    /// [`Error::NonceTaken`] if the pool has the transaction already, or another one with its nonce, or its nonce is used, or its time is
+    /// over; [`Error::Refused`] if the pool does not take it; [`Error::Unreachable`], after which the pool may have it.
+    pub async fn offer(&self, transaction: &[u8]) -> Result<(), Error> {
+        match self.rpc().author_submit_extrinsic(transaction).await {
+            Ok(_) => Ok(()),
+            Err(RpcError::User(error)) => Err(match of_pool(&error) {
+                Rejection::NonceTaken(reason) => Error::NonceTaken { reason },
+                Rejection::Final(error) => error,
+            }),
+            Err(error) => Err(Error::of(error)),
+        }
+    }
+
     /// The newest finalized block, once it has the runtime of the best block. An upgrade is final some blocks after it
     /// applies, and the pool refuses what is signed for the version before.
     async fn finalized_with_the_best_runtime(&self) -> Result<At, Error> {
@@ -253,6 +305,11 @@ fn rejection(error: &ExtrinsicError) -> Rejection {
     else {
         return Error::of(error).into();
     };
+    of_pool(user)
+}
+
+/// The pool's own words.
+fn of_pool(user: &UserError) -> Rejection {
     match user.code {
         1010 => invalid(&reason(user)),
         // Banned, known already, or not worth more than another one with the same nonce.
@@ -262,7 +319,7 @@ fn rejection(error: &ExtrinsicError) -> Rejection {
 }
 
 /// The pool's reason: its message, and the details, which stand in the data.
-fn reason(error: &subxt::rpcs::UserError) -> String {
+fn reason(error: &UserError) -> String {
     let detail = error.data.as_ref().map(|data| data.get().trim_matches('"')).unwrap_or_default();
     format!("{}: {detail}", error.message)
 }

@@ -17,13 +17,14 @@ const ENGINE: &str = "poq-worker";
 const CLIENT: &str = "poq-client";
 const RECEIPT: &str = "poq-receipt";
 const CLI: &str = "poq-cli";
+const GATEWAY: &str = "poq-gateway";
 const HARNESS: &str = "poq-harness";
 const TESTNET: &str = "poq-testnet";
 const TASK: &str = "poq-bench-consensus";
 const EXAMPLE: &str = env!("CARGO_PKG_NAME");
 
 /// Everything that each room may use, directly or not. Whoever is not named here may use anything and be used by nobody.
-const ROOMS: [(&str, &[&str]); 14] = [
+const ROOMS: [(&str, &[&str]); 15] = [
     (PRIMITIVES, &[]),
     (PALLET, &[PRIMITIVES]),
     (AUTHORS, &[]),
@@ -34,6 +35,7 @@ const ROOMS: [(&str, &[&str]); 14] = [
     (CLIENT, &[]),
     (RECEIPT, &[CLIENT]),
     (CLI, &[CLIENT, PRIMITIVES, RECEIPT]),
+    (GATEWAY, &[CLIENT, PRIMITIVES, RECEIPT]),
     (EXAMPLE, &[PALLET, PRIMITIVES]),
     // What benches build on.
     (HARNESS, &[]),
