@@ -1,9 +1,10 @@
 //! Proofs of state: nodes of a trie that lead from the root in a header to values.
 
 use crate::{Bytes, Invalid};
+use alloc::{boxed::Box, collections::BTreeSet, vec::Vec};
+use core::cell::RefCell;
 use sp_core::{Blake2Hasher, H256};
-use sp_trie::{recorder::Recorder, LayoutV1, MemoryDB, StorageProof, Trie, TrieDBBuilder};
-use std::collections::BTreeSet;
+use sp_trie::{LayoutV1, MemoryDB, Recorder, StorageProof, Trie as _, TrieDB, TrieDBBuilder, TrieError};
 
 type Layout = LayoutV1<Blake2Hasher>;
 
@@ -13,7 +14,7 @@ pub(crate) struct State {
     nodes: BTreeSet<Vec<u8>>,
     trie: MemoryDB<Blake2Hasher>,
     /// The nodes that were read.
-    read: Recorder<Blake2Hasher>,
+    read: RefCell<BTreeSet<Vec<u8>>>,
 }
 
 impl State {
@@ -25,32 +26,44 @@ impl State {
             return Err(Invalid::Surplus);
         }
         let trie = StorageProof::new(nodes.iter().cloned()).into_memory_db();
-        Ok(Self { root, nodes, trie, read: Recorder::default() })
+        Ok(Self { root, nodes, trie, read: RefCell::default() })
     }
 
     /// The value under `key`; `None` if the proof shows that there is none.
     pub fn value(&self, key: &[u8], what: &'static str) -> Result<Option<Vec<u8>>, Invalid> {
-        let mut recorder = self.read.as_trie_recorder(self.root);
-        let trie = TrieDBBuilder::<Layout>::new(&self.trie, &self.root).with_recorder(&mut recorder).build();
-        trie.get(key).map_err(|_| Invalid::Unproven(what))
+        self.look(what, |trie| trie.get(key))
     }
 
     /// The digest of the value under `key`, for which the value itself need not be there.
     pub fn digest(&self, key: &[u8], what: &'static str) -> Result<Option<[u8; 32]>, Invalid> {
-        let mut recorder = self.read.as_trie_recorder(self.root);
-        let trie = TrieDBBuilder::<Layout>::new(&self.trie, &self.root).with_recorder(&mut recorder).build();
-        let hash = trie.get_hash(key).map_err(|_| Invalid::Unproven(what))?;
-        Ok(hash.map(|hash| hash.0))
+        self.look(what, |trie| trie.get_hash(key)).map(|hash| hash.map(|hash| hash.0))
+    }
+
+    /// Reads the trie and notes the nodes that it takes.
+    fn look<Found>(
+        &self,
+        what: &'static str,
+        read: impl FnOnce(&TrieDB<'_, '_, Layout>) -> Result<Found, Box<TrieError<Layout>>>,
+    ) -> Result<Found, Invalid> {
+        let mut recorder = Recorder::<Layout>::new();
+        let found = {
+            let trie =
+                TrieDBBuilder::<Layout>::new(&self.trie, &self.root).with_recorder(&mut recorder).build();
+            read(&trie).map_err(|_| Invalid::Unproven(what))
+        };
+        self.read.borrow_mut().extend(recorder.drain().into_iter().map(|record| record.data));
+        found
     }
 
     /// The nodes that were read, in their order as bytes.
+    #[cfg(feature = "collect")]
     pub fn read(&self) -> Vec<Bytes> {
-        self.read.to_storage_proof().into_nodes().into_iter().map(Bytes).collect()
+        self.read.borrow().iter().cloned().map(Bytes).collect()
     }
 
     /// Whether every node was read: what proves nothing could be anything.
     pub fn check_all_read(&self) -> Result<(), Invalid> {
-        if self.read.to_storage_proof().into_nodes() == self.nodes {
+        if *self.read.borrow() == self.nodes {
             Ok(())
         } else {
             Err(Invalid::Surplus)

@@ -15,6 +15,7 @@ const PRIMITIVES: &str = "poq-primitives";
 const ENGINE: &str = "poq-worker";
 const CLIENT: &str = "poq-client";
 const RECEIPT: &str = "poq-receipt";
+const VERIFIER: &str = "poq-verifier";
 const CLI: &str = "poq-cli";
 const HARNESS: &str = "poq-harness";
 const TESTNET: &str = "poq-testnet";
@@ -22,7 +23,7 @@ const TASK: &str = "poq-bench-consensus";
 const EXAMPLE: &str = env!("CARGO_PKG_NAME");
 
 /// Everything that each room may use, directly or not. Whoever is not named here may use anything and be used by nobody.
-const ROOMS: [(&str, &[&str]); 13] = [
+const ROOMS: [(&str, &[&str]); 14] = [
     (PRIMITIVES, &[]),
     (PALLET, &[PRIMITIVES]),
     (AUTHORS, &[]),
@@ -31,6 +32,7 @@ const ROOMS: [(&str, &[&str]); 13] = [
     (NODE, &[RUNTIME, PALLET, PRIMITIVES, AUTHORS, ENGINE]),
     (CLIENT, &[]),
     (RECEIPT, &[CLIENT]),
+    (VERIFIER, &[RECEIPT, CLIENT]),
     (CLI, &[CLIENT, PRIMITIVES, RECEIPT]),
     (EXAMPLE, &[PALLET, PRIMITIVES]),
     // What benches build on.
