@@ -7,6 +7,7 @@ mod common;
 mod examples;
 
 use common::{parse, text, wait_for, Node};
+use harness::Engine;
 use std::{
     env,
     ffi::OsStr,
@@ -19,7 +20,8 @@ use tempfile::TempDir;
 
 /// What scripts/setup-dapp.sh has put in place.
 fn tools() -> PathBuf {
-    let home = || PathBuf::from(env::var_os("HOME").expect("there is a home")).join(".cache/proof-of-quality");
+    let home =
+        || PathBuf::from(env::var_os("HOME").expect("there is a home")).join(".cache/proof-of-quality");
     let tools = env::var_os("POQ_CACHE").map_or_else(home, PathBuf::from).join("dapp");
     assert!(tools.join("recipe").is_file(), "{} is not complete; run scripts/setup-dapp.sh", tools.display());
     tools
@@ -35,6 +37,8 @@ impl Package {
     fn run<Value: AsRef<OsStr>>(&self, args: &[&str], variables: &[(&str, Value)]) {
         let mut command = Command::new(&self.program);
         command.current_dir(self.folder.path()).args(args).stdin(Stdio::null()).env_remove("NODE_OPTIONS");
+        // Nodes and engines are on this machine, whatever proxy is set.
+        command.env("NO_PROXY", "127.0.0.1").env("no_proxy", "127.0.0.1");
         for (name, value) in variables {
             command.env(name, value);
         }
@@ -58,7 +62,8 @@ impl Package {
 
     /// The tests of sdk/python, beside the wheel that `python -m build` makes of the source distribution that it makes first.
     fn python() -> Self {
-        let package = Self { folder: tempfile::tempdir().unwrap(), program: tools().join("python/bin/python") };
+        let package =
+            Self { folder: tempfile::tempdir().unwrap(), program: tools().join("python/bin/python") };
         let folder = package.folder.path();
         let source = folder.join("sdk/python");
         for part in ["", "src/proof_of_quality", "tests"] {
@@ -70,8 +75,10 @@ impl Package {
         let build = ["-m", "build", "--no-isolation", "--outdir", "built", "sdk/python"];
         package.run(&build, &[("POQ_VERIFIER", tools().join("verifier.wasm"))]);
 
-        let built: Vec<_> = fs::read_dir(folder.join("built")).unwrap().map(|entry| entry.unwrap().path()).collect();
-        let wheel = built.iter().find(|file| file.extension().is_some_and(|it| it == "whl")).expect("a wheel");
+        let built: Vec<_> =
+            fs::read_dir(folder.join("built")).unwrap().map(|entry| entry.unwrap().path()).collect();
+        let wheel =
+            built.iter().find(|file| file.extension().is_some_and(|it| it == "whl")).expect("a wheel");
         assert_eq!(built.len(), 2, "a wheel and a source distribution: {built:?}");
         package.run::<&str>(&["-m", "zipfile", "-e", wheel.to_str().unwrap(), "site"], &[]);
         fs::rename(source.join("tests"), folder.join("tests")).unwrap();
@@ -132,4 +139,11 @@ async fn the_packages_ask_a_node_and_verify_without_one() {
         ];
         package.test("receipt", &variables.each_ref().map(|(name, value)| (*name, value.as_str())));
     }
+}
+
+#[test]
+fn a_server_of_openais_form_is_asked() {
+    let engine = Engine::start("the-token-of-this-test-only").unwrap();
+    let url = format!("{}/v1", engine.url());
+    Package::python().test("gateway", &[("URL", &url), ("TOKEN", "the-token-of-this-test-only")]);
 }

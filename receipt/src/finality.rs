@@ -9,9 +9,7 @@ use alloc::{
     vec::Vec,
 };
 use codec::{Decode, DecodeAll as _, Encode};
-use finality_grandpa::{
-    validate_commit, voter_set::VoterSet, Chain, Commit, Error as GrandpaError, Message,
-};
+use finality_grandpa::{validate_commit, voter_set::VoterSet, Chain, Commit, Error as GrandpaError, Message};
 use sp_core::{
     ed25519::{Pair, Public, Signature},
     Pair as _, H256,
@@ -222,7 +220,8 @@ mod tests {
             grandpa::ConsensusLog::OnDisabled(3),
             grandpa::ConsensusLog::ScheduledChange(change.clone()),
         ];
-        let logs = logs.map(|log: grandpa::ConsensusLog<u32>| Item::Consensus(grandpa::GRANDPA_ENGINE_ID, log.encode()));
+        let logs = logs
+            .map(|log: grandpa::ConsensusLog<u32>| Item::Consensus(grandpa::GRANDPA_ENGINE_ID, log.encode()));
         let others = [
             Item::Other(vec![1]),
             Item::Seal(engine, vec![2]),

@@ -228,7 +228,8 @@ mod tests {
 
     fn shape_of(types: &PortableRegistry, id: u32) -> String {
         let fields = |fields: &[Field<PortableForm>]| {
-            let each = fields.iter().map(|field| format!("{:?}: {}", field.name, shape_of(types, field.ty.id)));
+            let each =
+                fields.iter().map(|field| format!("{:?}: {}", field.name, shape_of(types, field.ty.id)));
             each.collect::<Vec<_>>().join(", ")
         };
         match &types.resolve(id).unwrap().type_def {
@@ -237,7 +238,9 @@ mod tests {
             TypeDef::Composite(composite) => format!("{{{}}}", fields(&composite.fields)),
             TypeDef::Variant(variant) => {
                 let each = variant.variants.iter();
-                each.map(|v| format!("{} {}({})", v.index, v.name, fields(&v.fields))).collect::<Vec<_>>().join(" | ")
+                each.map(|v| format!("{} {}({})", v.index, v.name, fields(&v.fields)))
+                    .collect::<Vec<_>>()
+                    .join(" | ")
             }
             TypeDef::Sequence(sequence) => format!("[{}]", shape_of(types, sequence.type_param.id)),
             TypeDef::Array(array) => format!("[{}; {}]", shape_of(types, array.type_param.id), array.len),

@@ -23,7 +23,10 @@ fn a_receipt_says_who_was_paid_for_what() {
     assert_eq!(proven.prompt, digest(QUESTION));
     assert_eq!(proven.answers[0].output, Some(digest(ANSWER)));
     assert_eq!((proven.answers[0].response.quality, proven.answers[0].response.paid), (Some(900_000), 40));
-    assert_eq!((proven.answers[1].output, proven.answers[1].response.work), (None, stored::Work::NotRevealed));
+    assert_eq!(
+        (proven.answers[1].output, proven.answers[1].response.work),
+        (None, stored::Work::NotRevealed)
+    );
     assert_eq!(proven.committees.len(), 1);
     assert_eq!(proven.committees[0].len(), 3);
 }

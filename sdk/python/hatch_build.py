@@ -14,10 +14,13 @@ class Verifier(BuildHookInterface):
         here = Path(self.root)
         repository = here.parent.parent
         script = repository / "scripts/build-verifier.sh"
-        if not script.is_file():
-            return
-        made = os.environ.get("POQ_VERIFIER") or subprocess.run(
-            [script], check=True, stdout=subprocess.PIPE, text=True
-        ).stdout.strip()
-        shutil.copyfile(made, here / "src/proof_of_quality/verifier.wasm")
-        shutil.copyfile(repository / "LICENSE", here / "LICENSE")
+        verifier = here / "src/proof_of_quality/verifier.wasm"
+        made = os.environ.get("POQ_VERIFIER")
+        if not made and script.is_file():
+            made = subprocess.run([script], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+        if made:
+            shutil.copyfile(made, verifier)
+        if (repository / "LICENSE").is_file():
+            shutil.copyfile(repository / "LICENSE", here / "LICENSE")
+        if not verifier.is_file():
+            raise FileNotFoundError(f"there is no {verifier}: name a verifier by POQ_VERIFIER, or build in a clone of the repository")

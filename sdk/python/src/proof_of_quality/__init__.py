@@ -9,6 +9,7 @@
 from .account import Account
 from .chain import Answer, Chain, Estimate, Model, Refused
 from .conversation import SEPARATOR, Malformed, Message, decode_conversation, encode_conversation
+from .gateway import Gateway, GatewayAnswer, GatewayError
 from .receipt import Invalid, answer_of, digest, verify
 
 __all__ = [
@@ -17,6 +18,9 @@ __all__ = [
     "Answer",
     "Chain",
     "Estimate",
+    "Gateway",
+    "GatewayAnswer",
+    "GatewayError",
     "Invalid",
     "Malformed",
     "Message",
