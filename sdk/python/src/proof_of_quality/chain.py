@@ -241,8 +241,14 @@ class Chain:
         if phase == "Refunded":
             return Answer(id, None, None, None, phase, _variant(end["reason"])[0], request)
         best = request["responses"][end["best"]]
-        output = _text(self._read("Outputs", [id, end["best"]], at))
+        output = self._output(id, end["best"], at)
         return Answer(id, output, (best["quality"] or 0) / _PERMILL, best["operator"], phase, None, request)
+
+    def _output(self, id: int, index: int, at: str) -> str:
+        """A text of an answer. Read as bytes: the library gives texts and hex digits alike."""
+        key = self._node.create_storage_key(_PALLET, "Outputs", [id, index], block_hash=at)
+        stored = self._node.rpc_request("state_getStorage", [key.to_hex(), at])["result"]
+        return _bytes(bytes.fromhex(stored[2:])).decode(errors="replace")
 
     def _read(self, item: str, keys: list[Any], at: str) -> Any:
         return _plain(self._node.query(_PALLET, item, keys, block_hash=at))
@@ -263,7 +269,7 @@ class Chain:
         # A result around bytes with their length in front, and in them a result again.
         if said[:1] != b"\0":
             raise Refused("the chain has no view function `estimate_budget`: it is of another release")
-        result = said[2:] if said[1] & 3 == 0 else said[3:]
+        result = _bytes(said[1:])
         if result[:1] == b"\0" and len(result) == 1 + 3 * 16:
             inference, scoring, fee = (int.from_bytes(result[at : at + 16], "little") for at in (1, 17, 33))
             return inference, scoring, fee
@@ -275,7 +281,13 @@ class Chain:
 
 
 def _compact(number: int) -> bytes:
+    """SCALE's encoding of a length below 2^14."""
     return bytes([number << 2]) if number < 64 else (number << 2 | 1).to_bytes(2, "little")
+
+
+def _bytes(encoded: bytes) -> bytes:
+    """SCALE's bytes with a length below 2^30 in front."""
+    return encoded[(1, 2, 4)[encoded[0] & 3] :]
 
 
 def _named(generators: list[Model], name: str) -> Model:
