@@ -58,6 +58,7 @@ const GRANDPA: [u8; 4] = *b"FRNK";
 
 /// GRANDPA's entries in digests.
 #[derive(Decode)]
+#[allow(dead_code, reason = "what is not followed is decoded all the same")]
 enum ConsensusLog {
     #[codec(index = 1)]
     ScheduledChange(ScheduledChange),

@@ -3,16 +3,31 @@
 use crate::{Bytes, Invalid};
 use alloc::{boxed::Box, collections::BTreeSet, vec::Vec};
 use core::cell::RefCell;
-use sp_core::{Blake2Hasher, H256};
+use hash256_std_hasher::Hash256StdHasher;
+use sp_core::{Hasher, H256};
 use sp_trie::{LayoutV1, MemoryDB, Recorder, StorageProof, Trie as _, TrieDB, TrieDBBuilder, TrieError};
 
-type Layout = LayoutV1<Blake2Hasher>;
+type Layout = LayoutV1<Blake2>;
+
+/// BLAKE2b-256, as `sp_core::Blake2Hasher`, which Wasm does not have.
+#[derive(Debug)]
+pub(crate) struct Blake2;
+
+impl Hasher for Blake2 {
+    type Out = H256;
+    type StdHasher = Hash256StdHasher;
+    const LENGTH: usize = 32;
+
+    fn hash(bytes: &[u8]) -> H256 {
+        H256(sp_crypto_hashing::blake2_256(bytes))
+    }
+}
 
 /// A part of a state, proven by its nodes.
 pub(crate) struct State {
     root: H256,
     nodes: BTreeSet<Vec<u8>>,
-    trie: MemoryDB<Blake2Hasher>,
+    trie: MemoryDB<Blake2>,
     /// The nodes that were read.
     read: RefCell<BTreeSet<Vec<u8>>>,
 }

@@ -253,7 +253,7 @@ mod tests {
         assert_eq!(shape::<Request>(), shape::<pallet::Request<Runtime>>());
         assert_eq!(shape::<Response>(), shape::<pallet::Response<Runtime>>());
         assert_eq!(shape::<Member>(), shape::<pallet::Member<Runtime>>());
-        assert_eq!(VERSION, pallet::Pallet::<Runtime>::in_code_storage_version());
+        assert_eq!(pallet::Pallet::<Runtime>::in_code_storage_version(), VERSION);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::{fs, path::Path};
 
 /// Copies the sources of `examples/dapp` into the folder `to`, without what `npm` may have put beside them.
+#[allow(dead_code, reason = "each test program uses its part")]
 pub fn copy(to: &Path) {
     copy_files("examples/dapp", to);
 }

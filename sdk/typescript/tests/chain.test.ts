@@ -15,29 +15,25 @@ const question: Message[] = [
 ];
 
 test("an estimate costs nothing and refuses as the chain would", async () => {
-  const { terms, inference, scoring, fee } = await estimate(api, address, question);
-  assert.equal(terms.budget, inference + scoring + fee);
+  const { terms: wanted, inference, scoring, fee } = await estimate(api, address, question);
+  assert.equal(wanted.budget, inference + scoring + fee);
   const dearer = await estimate(api, address, question, { maxTokens: 128, responders: 1, committee: 3, budget: 7n, temperature: 0.5, seed: 3 });
   assert.deepEqual(dearer.terms.sampling, { max_tokens: 128, temperature_milli: 500, seed: 3 });
   assert.equal(dearer.terms.budget, 7n);
 
-  const [first] = await models(api);
   const generators = (await models(api)).filter(({ kind }) => kind.type === "Generator");
+  const of = (model: string) => terms(api, address, question, { models: [model], responders: 1 });
   const name = new TextDecoder().decode(generators[0]!.name);
-  assert.deepEqual((await terms_(name)).generators, [generators[0]!.id]);
-  assert.deepEqual((await terms_(generators[0]!.id)).generators, [generators[0]!.id]);
-  assert.ok(first);
+  assert.deepEqual((await of(name)).generators, [generators[0]!.id]);
+  assert.deepEqual((await of(generators[0]!.id)).generators, [generators[0]!.id]);
   const refusals: [Promise<unknown>, RegExp][] = [
     [terms(api, address, " "), /^EmptyPrompt: /],
     [terms(api, address, "x".repeat(8_193)), /^PromptTooLong: /],
     [terms(api, address, question, { responders: 9 }), /^InvalidResponders: /],
     [terms(api, address, question, { minQuality: 2 }), /from 0 to 1/],
-    [terms_("nobody's"), /nobody serves a generator "nobody's"/],
+    [of("nobody's"), /nobody serves a generator "nobody's"/],
   ];
   for (const [refused, why] of refusals) await assert.rejects(refused, (error) => error instanceof Refused && why.test(error.message));
-  async function terms_(model: string) {
-    return terms(api, address, question, { models: [model], responders: 1 });
-  }
 });
 
 test("a conversation is answered, in one call and in four", async () => {

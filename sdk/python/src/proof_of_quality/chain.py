@@ -1,6 +1,5 @@
 """The chain: find models, estimate, ask, follow, read."""
 
-import logging
 import secrets
 import time
 from collections.abc import Callable, Sequence
@@ -20,7 +19,12 @@ _ESTIMATE_BUDGET = bytes.fromhex("f28d785abbc7c708b5d606ce8d8b01ba38b087901c43f4
 _OVER = ("Settled", "Refunded")
 _PAUSE = 0.5
 
-_log = logging.getLogger(__name__)
+# Types of this chain that the library knows by other paths.
+_TYPES = {
+    "*::*::RuntimeCall": "GenericCall",
+    "*::*::RuntimeEvent": {"type": "struct", "base_class": "GenericScaleInfoEvent", "type_mapping": []},
+    "bounded_collections::bounded_vec::BoundedVec": "BoundedVec",
+}
 
 
 class Refused(Exception):
@@ -78,7 +82,7 @@ class Chain:
 
     def __init__(self, url: str = "ws://127.0.0.1:9944") -> None:
         try:
-            self._node = SubstrateInterface(url, ss58_format=42)
+            self._node = SubstrateInterface(url, ss58_format=42, type_registry={"types": _TYPES})
         except (OSError, TimeoutError) as error:
             raise ConnectionError(f"no node answers at {url}; `poq-node --dev` starts one") from error
 
