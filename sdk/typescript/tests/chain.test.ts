@@ -26,12 +26,12 @@ test("an estimate costs nothing and refuses as the chain would", async () => {
   const name = new TextDecoder().decode(generators[0]!.name);
   assert.deepEqual((await of(name)).generators, [generators[0]!.id]);
   assert.deepEqual((await of(generators[0]!.id)).generators, [generators[0]!.id]);
-  const refusals: [Promise<unknown>, RegExp][] = [
-    [terms(api, address, " "), /^EmptyPrompt: /],
-    [terms(api, address, "x".repeat(8_193)), /^PromptTooLong: /],
-    [terms(api, address, question, { responders: 9 }), /^InvalidResponders: /],
-    [terms(api, address, question, { minQuality: 2 }), /from 0 to 1/],
-    [of("nobody's"), /nobody serves a generator "nobody's"/],
+  const refusals: [() => Promise<unknown>, RegExp][] = [
+    [() => terms(api, address, " "), /^EmptyPrompt: /],
+    [() => terms(api, address, "x".repeat(8_193)), /^PromptTooLong: /],
+    [() => terms(api, address, question, { responders: 9 }), /^InvalidResponders: /],
+    [() => terms(api, address, question, { minQuality: 2 }), /from 0 to 1/],
+    [() => of("nobody's"), /nobody serves a generator "nobody's"/],
   ];
   for (const [refused, why] of refusals) await assert.rejects(refused, (error) => error instanceof Refused && why.test(error.message));
 });
