@@ -5,16 +5,15 @@ use crate::{
     args::{MakeReceipt, Shared, Verify},
     failure::{Failure, Outcome},
     pin, render,
-    request::fraction,
     table::{Column, Table},
 };
-use poq_client::{
-    types::{Phase, StoredMember},
-    Client,
+use poq_client::{types, Client};
+use poq_receipt::{
+    collect, digest, report,
+    stored::{Member, Phase, RefundReason},
+    verify, Anchor, Answer, Bytes, Error, Receipt, Verified,
 };
-use poq_receipt::{collect, digest, verify, Anchor, Answer, Bytes, Error, Receipt, Verified};
 use serde::Deserialize;
-use serde_json::{json, Value};
 use std::{
     collections::BTreeMap,
     fs,
@@ -80,7 +79,11 @@ pub async fn check(wanted: &Verify, shared: &Shared) -> Result<Outcome, Failure>
     let proven = verify(&receipt, anchor).map_err(|error| Failure::Input(error.to_string()))?;
     let found = wanted.answer.as_deref().map(|answer| find(&proven, answer)).transpose()?;
     if shared.json {
-        render::json(&to_json(&proven, found))?;
+        let mut proven = report(&proven);
+        if let Some(proven) = proven.as_object_mut() {
+            proven.insert("answer".to_owned(), found.into());
+        }
+        render::json(&proven)?;
         return Ok(Outcome::Done);
     }
     show(&proven, anchor)?;
@@ -118,7 +121,7 @@ fn find(proven: &Verified, text: &str) -> Result<usize, Failure> {
 fn show(proven: &Verified, anchor: [u8; 32]) -> Result<(), Failure> {
     let end = match proven.request.phase {
         Phase::Settled { at, .. } => format!("was settled in block {at}"),
-        Phase::Refunded { at, reason } => format!("was refunded in block {at}: {}", reason.meaning()),
+        Phase::Refunded { at, reason } => format!("was refunded in block {at}: {}", meaning(reason)),
         // Such a receipt is refused.
         _ => "is open".to_owned(),
     };
@@ -163,7 +166,7 @@ fn answers(proven: &Verified) -> Table {
     table
 }
 
-fn committee(members: &[StoredMember]) -> Table {
+fn committee(members: &[Member]) -> Table {
     let mut table = Table::new(&[
         Column::id("Quality validator"),
         Column::number("Scores"),
@@ -181,44 +184,16 @@ fn committee(members: &[StoredMember]) -> Table {
     table
 }
 
-fn to_json(proven: &Verified, found: Option<usize>) -> Value {
-    let hash = |bytes: [u8; 32]| format!("0x{}", hex::encode(bytes));
-    let (best, reason) = match proven.request.phase {
-        Phase::Settled { best, .. } => (Some(best), None),
-        Phase::Refunded { reason, .. } => (None, Some(format!("{reason:?}"))),
-        _ => (None, None),
+/// The reason of a refund, for people.
+fn meaning(reason: RefundReason) -> &'static str {
+    let reason = match reason {
+        RefundReason::NoRandomness => types::RefundReason::NoRandomness,
+        RefundReason::NoInferenceNode => types::RefundReason::NoInferenceNode,
+        RefundReason::NoCommitment => types::RefundReason::NoCommitment,
+        RefundReason::NoOutput => types::RefundReason::NoOutput,
+        RefundReason::NoCommittee => types::RefundReason::NoCommittee,
+        RefundReason::NoQuorum => types::RefundReason::NoQuorum,
+        RefundReason::Busy => types::RefundReason::Busy,
     };
-    let answer = |Answer { response, output }: &Answer| {
-        json!({
-            "operator": response.operator.to_string(),
-            "model": hash(response.model),
-            "quality": response.quality.map(fraction),
-            "paid": response.paid.to_string(),
-            "digest": output.map(hash),
-        })
-    };
-    let member = |member: &StoredMember| {
-        json!({
-            "operator": member.operator.to_string(),
-            "scores": member.scores.iter().map(|score| fraction(*score)).collect::<Vec<_>>(),
-            "agreement": member.agreement.map(fraction),
-            "paid": member.paid.to_string(),
-        })
-    };
-    let committees = proven.committees.iter().map(|members| members.iter().map(member).collect::<Vec<_>>());
-    json!({
-        "request": proven.id,
-        "state": proven.request.phase.name(),
-        "refund_reason": reason,
-        "requester": proven.request.requester.to_string(),
-        "block": proven.block,
-        "block_hash": hash(proven.hash),
-        "time": proven.time,
-        "budget": proven.request.budget.total().to_string(),
-        "prompt_digest": hash(proven.prompt),
-        "best": best,
-        "answers": proven.answers.iter().map(answer).collect::<Vec<_>>(),
-        "committees": committees.collect::<Vec<_>>(),
-        "answer": found,
-    })
+    reason.meaning()
 }

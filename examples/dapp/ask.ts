@@ -5,10 +5,9 @@
 //
 // Exit codes: 0 settled, 1 refused or failed, 2 wrong usage, 4 refunded.
 
-import { sr25519CreateDerive } from "@polkadot-labs/hdkd";
-import { DEV_MINI_SECRET, ss58Address } from "@polkadot-labs/hdkd-helpers";
-import { getPolkadotSigner } from "polkadot-api/signer";
-import { connect, countOf, descriptors, fail, numberOf, readArgs, unitsOf, USUAL_URL } from "./cli.ts";
+import { ask, best, bill, follow, REASON, terms } from "proof-of-quality";
+import { devAccount } from "proof-of-quality/dev";
+import { connect, countOf, fail, numberOf, readArgs, unitsOf, USUAL_URL } from "./cli.ts";
 import { printable } from "./printable.ts";
 
 const USAGE = 'node ask.ts "QUESTION" [--from //Bob] …; the head of this file has all of it';
@@ -39,21 +38,15 @@ const wishes = {
   minQuality: numberOf("--min-quality", options["min-quality"]),
   budget: unitsOf("--budget", options.budget),
 };
-const { poq } = await descriptors();
-// Imported only now, when the types are known to exist: poq.ts imports them.
-const { ask, best, bill, follow, REASON, terms } = await import("./poq.ts");
 
 const POQ = 10n ** 12n;
 const amount = (units: bigint) => `${units / POQ}.${String(units % POQ).padStart(12, "0")} POQ`;
 
 // A key that everybody knows, for a development chain. In a web page a wallet signs instead: see wallet.ts.
-const key = sr25519CreateDerive(DEV_MINI_SECRET)(options.from);
-const signer = getPolkadotSigner(key.publicKey, "Sr25519", key.sign);
-const requester = ss58Address(key.publicKey);
+const { signer, address: requester } = devAccount(options.from);
 
-const client = await connect(options.url);
+const { api, close } = await connect(options.url);
 try {
-  const api = client.getTypedApi(poq);
   const wanted = await terms(api, requester, question, wishes);
   console.error(`${amount(wanted.budget)} go on hold`);
   const { id, transactionFee } = await ask(api, signer, question, wanted);
@@ -81,5 +74,5 @@ try {
   console.error(`error: ${error instanceof Error ? error.message : error}`);
   process.exitCode = 1;
 } finally {
-  client.destroy();
+  close();
 }

@@ -1,7 +1,7 @@
-// Shared by the programs here: arguments, the generated types, a connection, errors in one line. A web page needs none of it.
+// Shared by the programs here: arguments, a connection, errors in one line. A web page needs none of it.
 
 import { parseArgs, type ParseArgsConfig } from "node:util";
-import { createWsClient, WsEvent } from "polkadot-api/ws";
+import { connect as connectTo, type Connection } from "proof-of-quality";
 
 /** The usual address of a node. */
 export const USUAL_URL = "ws://127.0.0.1:9944";
@@ -43,27 +43,8 @@ export function unitsOf(option: string, text: string | undefined): bigint | unde
   return /^\d+$/.test(text) ? BigInt(text) : fail(`${option} takes a whole number of units of 10^-12 POQ, not "${text}"`, 2);
 }
 
-/** The types that `npm run types` generates. Where they are missing, an import at the head of a file would end in a stack trace. */
-export async function descriptors() {
-  try {
-    return await import("#descriptors");
-  } catch (error) {
-    if ((error as { code?: string }).code !== "ERR_MODULE_NOT_FOUND") throw error;
-    return fail("the types of the chain are missing: run `npm run types` while a node runs");
-  }
-}
-
-/** A connection to a node that answers. It reconnects by itself after a loss; a node that never answers is an error. */
-export async function connect(url: string) {
-  const scheme = URL.parse(url)?.protocol;
-  if (scheme !== "ws:" && scheme !== "wss:") fail(`${url} is not the URL of a node (ws://HOST:PORT)`, 2);
-  const answers = Promise.withResolvers<void>();
-  const client = createWsClient(url, {
-    onStatusChanged: ({ type }) => {
-      if (type === WsEvent.CONNECTED) answers.resolve();
-      if (type === WsEvent.ERROR) answers.reject(new Error(`no node answers at ${url}; \`poq-node --dev\` starts one`));
-    },
-  });
-  await answers.promise.catch((error: Error) => fail(error.message));
-  return client;
+/** A connection to a node that answers. */
+export async function connect(url: string): Promise<Connection> {
+  if (!/^wss?:$/.test(URL.parse(url)?.protocol ?? "")) fail(`${url} is not the URL of a node (ws://HOST:PORT)`, 2);
+  return connectTo(url).catch((error: Error) => fail(error.message));
 }

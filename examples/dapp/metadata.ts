@@ -4,21 +4,21 @@
 //   node metadata.ts [ws://127.0.0.1:9944]
 
 import { readFileSync } from "node:fs";
-import { getDynamicBuilder, getLookupFn } from "@polkadot-api/metadata-builders";
+import { getChecksumBuilder, getDynamicBuilder, getLookupFn } from "@polkadot-api/metadata-builders";
 import { decAnyMetadata, unifyMetadata, type UnifiedMetadata, type V14Lookup } from "@polkadot-api/substrate-bindings";
-import { connect, descriptors, USUAL_URL } from "./cli.ts";
+import { poq } from "proof-of-quality";
+import { connect, USUAL_URL } from "./cli.ts";
 
 const PALLET = "ProofOfQuality";
 
-const { poq } = await descriptors();
-const client = await connect(process.argv[2] ?? USUAL_URL);
+const { client, close } = await connect(process.argv[2] ?? USUAL_URL);
 const { hash } = await client.getFinalizedBlock();
 const raw = await client.getMetadata(hash);
-client.destroy();
+close();
 const metadata = unifyMetadata(decAnyMetadata(raw));
 const faults = new Set<string>();
 
-await checkDescriptors(raw);
+await checkDescriptors();
 checkCodecs(metadata);
 checkNames(metadata);
 checkDocumentation(metadata);
@@ -28,14 +28,32 @@ const { lookup, pallets, apis } = metadata;
 console.log(`polkadot-api: ${lookup.length} types, ${pallets.length} pallets, ${apis.length} runtime APIs`);
 process.exitCode = faults.size === 0 ? 0 : 1;
 
-/** The generated types are this node's, and carry its documentation. */
-async function checkDescriptors(raw: Uint8Array) {
-  const generated = await poq.getMetadata();
-  if (Buffer.compare(generated, raw) !== 0) faults.add("the descriptors are of another runtime: npm run types");
-  const types = readFileSync(new URL("./.papi/descriptors/dist/common-types.d.ts", import.meta.url), "utf8");
+/** The package's types of the pallet are this node's, and all are known. */
+async function checkDescriptors() {
+  const here = sums(metadata);
+  for (const [what, sum] of sums(unifyMetadata(decAnyMetadata(await poq.getMetadata())))) {
+    if (here.get(what) !== sum) faults.add(`the package's ${what} is of another runtime; build the package of this release`);
+  }
+  const folder = new URL("./descriptors/", import.meta.resolve("proof-of-quality"));
+  const types = readFileSync(new URL("common-types.d.ts", folder), "utf8");
   for (const line of types.split("\n")) {
     if (/[:<] *(unknown|any)\b/.test(line) && !line.startsWith("type ")) faults.add(`a generated type is not known: ${line.trim()}`);
   }
+}
+
+/** What the types of each item of the pallet come to. Names of types and documentation do not count. */
+function sums(of: UnifiedMetadata): Map<string, string | null> {
+  const builder = getChecksumBuilder(getLookupFn(of));
+  const { storage, viewFns, constants } = of.pallets.find(({ name }) => name === PALLET)!;
+  const calls = ["request_inference", "report_work"].map((name) => [`call ${name}`, builder.buildCall(PALLET, name)] as const);
+  const events = ["Requested", "PhaseEntered", "Settled", "Refunded"];
+  return new Map([
+    ...calls,
+    ...events.map((name) => [`event ${name}`, builder.buildEvent(PALLET, name)] as const),
+    ...storage!.items.map(({ name }) => [`storage ${name}`, builder.buildStorage(PALLET, name)] as const),
+    ...viewFns.map(({ name }) => [`view function ${name}`, builder.buildViewFns(PALLET, name)] as const),
+    ...constants.map(({ name }) => [`constant ${name}`, builder.buildConstant(PALLET, name)] as const),
+  ]);
 }
 
 /** Every type of the chain can be read and written. */

@@ -1,15 +1,13 @@
 // The steps of a web page: a wallet, then three calls.
 
-import { poq } from "#descriptors";
-import { createWsClient } from "polkadot-api/ws";
-import { ask, best, follow, terms } from "./poq.ts";
+import { ask, best, connect, follow, terms } from "proof-of-quality";
 import { walletAccount } from "./wallet.ts";
 
-const api = createWsClient("ws://127.0.0.1:9944").getTypedApi(poq);
+const connection = connect("ws://127.0.0.1:9944");
 
 /** Asks a question; `show` is called with each state. Returns `undefined` if the request was refunded. */
 export async function answer(question: string, show: (state: string) => void) {
-  const { address, signer } = await walletAccount("My dApp");
+  const [{ api }, { address, signer }] = await Promise.all([connection, walletAccount("My dApp")]);
   const wanted = await terms(api, address, question, { responders: 2, committee: 5, minQuality: 0.5 });
   show(`${wanted.budget} units go on hold`);
   const { id } = await ask(api, signer, question, wanted);

@@ -3,7 +3,7 @@
 import { connectInjectedExtension, getInjectedExtensions } from "polkadot-api/pjs-signer";
 import type { PolkadotSigner } from "polkadot-api";
 
-/** An account of the first wallet that the user lets this page see. Its `signer` goes to `ask` in poq.ts. */
+/** An account of the first wallet that the user lets this page see. Its `signer` goes to `ask` of the package. */
 export async function walletAccount(page: string): Promise<{ address: string; signer: PolkadotSigner }> {
   const [wallet] = getInjectedExtensions();
   if (!wallet) throw new Error("there is no wallet in this browser: install Talisman, SubWallet or polkadot{.js}");

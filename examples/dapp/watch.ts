@@ -2,13 +2,12 @@
 //
 //   node watch.ts [ws://127.0.0.1:9944]
 
-import { connect, descriptors, USUAL_URL } from "./cli.ts";
+import { text } from "proof-of-quality";
+import { connect, USUAL_URL } from "./cli.ts";
 import { printable } from "./printable.ts";
 
-const { poq } = await descriptors();
-const { text } = await import("./poq.ts");
-const client = await connect(process.argv[2] ?? USUAL_URL);
-const { event, query } = client.getTypedApi(poq);
+const { api } = await connect(process.argv[2] ?? USUAL_URL);
+const { event, query } = api;
 
 // Best blocks: earlier, but a fork can take them back ("drop").
 event.ProofOfQuality.PhaseEntered.watchBest().subscribe(({ type, block, events }) => {

@@ -1,7 +1,7 @@
 //! Making a receipt of what a node says.
 
 use crate::{
-    finality::{self, Header},
+    finality::{self, Header, Justification},
     keys,
     state::State,
     verify::{read, verify, voters},
@@ -10,8 +10,8 @@ use crate::{
 use codec::{Decode, DecodeAll as _, Encode as _};
 use poq_client::Client;
 use serde::{de::DeserializeOwned, Deserialize};
-use sp_consensus_grandpa::GrandpaJustification;
 use sp_core::{Blake2Hasher, H256};
+use sp_runtime::{generic, traits::BlakeTwo256};
 use sp_trie::{LayoutV1, MemoryDB, TrieDBMutBuilder, TrieMut as _};
 use std::{collections::BTreeMap, time::Duration};
 use subxt::rpcs::{
@@ -144,9 +144,10 @@ impl Node<'_> {
     }
 
     async fn header(&self, hash: H256) -> Result<Header, Error> {
-        let header: Option<Header> =
+        let header: Option<generic::Header<u32, BlakeTwo256>> =
             self.ask("chain_getHeader", rpc_params![hash]).await.map_err(poq_client::Error::of)?;
-        header.ok_or(Error::UnknownBlock(hash.0))
+        let header = header.ok_or(Error::UnknownBlock(hash.0))?;
+        Ok(Header::read(&header.encode())?)
     }
 
     /// A block with a justification: this one, or a later one under the same voters.
@@ -172,7 +173,7 @@ impl Node<'_> {
         let next = async {
             while let Some(justification) = told.next().await {
                 let Bytes(justification) = justification.map_err(poq_client::Error::of)?;
-                let read = GrandpaJustification::<Header>::decode(&mut &justification[..]);
+                let read = Justification::decode(&mut &justification[..]);
                 let commit = read.map_err(|_| Invalid::Undecodable("the node's justification"))?.commit;
                 if commit.target_number >= number {
                     return Ok((self.header(commit.target_hash).await?, Bytes(justification)));

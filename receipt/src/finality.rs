@@ -1,42 +1,120 @@
 //! Finality: which voters speak for the chain, and whether they called a block final.
+//!
+//! The types are those of `sp-runtime` and `sp-consensus-grandpa`, as far as a header and a justification need them: those crates cannot
+//! check a signature without a node around them. A test holds them against each other.
 
 use crate::Invalid;
-use codec::{Decode as _, DecodeAll as _};
-use finality_grandpa::{validate_commit, voter_set::VoterSet, Chain, Error as GrandpaError, Message};
-use sp_consensus_grandpa::{
-    check_message_signature, AuthorityId, AuthorityList, ConsensusLog, GrandpaJustification, SignatureResult,
-    GRANDPA_ENGINE_ID,
+use alloc::{
+    collections::{BTreeMap, BTreeSet},
+    vec::Vec,
 };
-use sp_core::H256;
-use sp_runtime::{
-    generic,
-    traits::{BlakeTwo256, Header as _},
-    DigestItem,
+use codec::{Decode, DecodeAll as _, Encode};
+use finality_grandpa::{validate_commit, voter_set::VoterSet, Chain, Commit, Error as GrandpaError, Message};
+use sp_core::{
+    ed25519::{Pair, Public, Signature},
+    Pair as _, H256,
 };
-use std::collections::{HashMap, HashSet};
 
 /// Header of a block.
-pub type Header = generic::Header<u32, BlakeTwo256>;
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub(crate) struct Header {
+    pub parent_hash: H256,
+    #[codec(compact)]
+    pub number: u32,
+    pub state_root: H256,
+    pub extrinsics_root: H256,
+    pub digest: Vec<DigestItem>,
+}
 
-/// The header that these bytes are.
-pub(crate) fn header(bytes: &[u8]) -> Result<Header, Invalid> {
-    Header::decode_all(&mut &*bytes).map_err(|_| Invalid::Undecodable("a header"))
+impl Header {
+    /// The header that these bytes are.
+    pub fn read(bytes: &[u8]) -> Result<Self, Invalid> {
+        Self::decode_all(&mut &*bytes).map_err(|_| Invalid::Undecodable("a header"))
+    }
+
+    /// Hash of the block.
+    pub fn hash(&self) -> H256 {
+        H256(self.using_encoded(sp_crypto_hashing::blake2_256))
+    }
+}
+
+/// Entry of a header's digest: the engine it is for, and what it says.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub(crate) enum DigestItem {
+    #[codec(index = 0)]
+    Other(Vec<u8>),
+    #[codec(index = 4)]
+    Consensus([u8; 4], Vec<u8>),
+    #[codec(index = 5)]
+    Seal([u8; 4], Vec<u8>),
+    #[codec(index = 6)]
+    PreRuntime([u8; 4], Vec<u8>),
+    #[codec(index = 8)]
+    RuntimeEnvironmentUpdated,
+}
+
+/// GRANDPA's name in digests.
+const GRANDPA: [u8; 4] = *b"FRNK";
+
+/// GRANDPA's entries in digests.
+#[derive(Decode)]
+#[allow(dead_code, reason = "what is not followed is decoded all the same")]
+enum ConsensusLog {
+    #[codec(index = 1)]
+    ScheduledChange(ScheduledChange),
+    #[codec(index = 2)]
+    ForcedChange(u32, ScheduledChange),
+    #[codec(index = 3)]
+    OnDisabled(u64),
+    #[codec(index = 4)]
+    Pause(u32),
+    #[codec(index = 5)]
+    Resume(u32),
+}
+
+#[derive(Decode)]
+struct ScheduledChange {
+    next: Voting,
+    /// Blocks until it takes effect.
+    delay: u32,
+}
+
+/// Voters and their weights.
+type Voting = Vec<(Public, u64)>;
+
+/// Votes that call a block final.
+#[derive(Decode)]
+pub(crate) struct Justification {
+    round: u64,
+    /// The votes.
+    pub commit: Commit<H256, u32, Signature, Public>,
+    /// Headers from the votes' blocks down to the lowest.
+    votes_ancestries: Vec<Header>,
 }
 
 /// The GRANDPA voters at some block.
 pub(crate) struct Voters {
     /// Number of changes before.
-    pub set: u64,
-    /// The voters with their weights.
-    pub list: AuthorityList,
+    set: u64,
+    list: Voting,
 }
 
 impl Voters {
+    /// The voters that these values of the state are.
+    pub fn read(list: &[u8], set: &[u8]) -> Result<Self, Invalid> {
+        let list = Voting::decode_all(&mut &*list);
+        let set = u64::decode_all(&mut &*set);
+        match (list, set) {
+            (Ok(list), Ok(set)) => Ok(Self { set, list }),
+            _ => Err(Invalid::Undecodable("the list of voters")),
+        }
+    }
+
     /// Whether these voters called the block final. As strict as a node: every vote must be signed by a voter, and every header that
     /// comes with the votes must be needed. (GRANDPA, arXiv 2007.01560, section 2.)
     pub fn check(&self, block: &Header, justification: &[u8]) -> Result<(), Invalid> {
         let fails = |why| Invalid::NotFinal { block: block.number, why };
-        let justification = GrandpaJustification::<Header>::decode_all(&mut &*justification)
+        let justification = Justification::decode_all(&mut &*justification)
             .map_err(|_| Invalid::Undecodable("a justification"))?;
         let commit = &justification.commit;
         if (commit.target_hash, commit.target_number) != (block.hash(), block.number) {
@@ -55,12 +133,11 @@ impl Voters {
         let lowest =
             commit.precommits.iter().map(|vote| &vote.precommit).min_by_key(|vote| vote.target_number);
         let base = lowest.map_or(commit.target_hash, |vote| vote.target_hash);
-        let mut needed = HashSet::new();
+        let mut needed = BTreeSet::new();
         for vote in &commit.precommits {
             let message = Message::Precommit(vote.precommit.clone());
-            let checked =
-                check_message_signature(&message, &vote.id, &vote.signature, justification.round, self.set);
-            if !matches!(checked, SignatureResult::Valid) {
+            let signed = (message, justification.round, self.set).encode();
+            if !Pair::verify(&vote.signature, signed, &vote.id) {
                 return Err(fails("a vote is not signed by its voter"));
             }
             let target = vote.precommit.target_hash;
@@ -85,13 +162,11 @@ impl Voters {
 }
 
 /// The voters that take over with `block`, if it changes them.
-pub(crate) fn change(block: &Header) -> Result<Option<AuthorityList>, Invalid> {
-    for item in block.digest.logs() {
-        let DigestItem::Consensus(GRANDPA_ENGINE_ID, log) = item else { continue };
-        match ConsensusLog::<u32>::decode(&mut &log[..]) {
-            Ok(ConsensusLog::ScheduledChange(change)) if change.delay == 0 => {
-                return Ok(Some(change.next_authorities));
-            }
+pub(crate) fn change(block: &Header) -> Result<Option<Voting>, Invalid> {
+    for item in &block.digest {
+        let DigestItem::Consensus(GRANDPA, log) = item else { continue };
+        match ConsensusLog::decode(&mut &log[..]) {
+            Ok(ConsensusLog::ScheduledChange(change)) if change.delay == 0 => return Ok(Some(change.next)),
             Ok(ConsensusLog::ScheduledChange(_) | ConsensusLog::ForcedChange(..)) | Err(_) => {
                 return Err(Invalid::UnknownChange(block.number));
             }
@@ -103,7 +178,7 @@ pub(crate) fn change(block: &Header) -> Result<Option<AuthorityList>, Invalid> {
 }
 
 /// Headers that come with the votes, by their hashes: they lead from each vote down to the lowest.
-struct Ancestry<'a>(HashMap<H256, &'a Header>);
+struct Ancestry<'a>(BTreeMap<H256, &'a Header>);
 
 impl<'a> Ancestry<'a> {
     fn of(headers: &'a [Header]) -> Self {
@@ -118,7 +193,7 @@ impl Chain<H256, u32> for Ancestry<'_> {
         while at != base {
             let header = self.0.get(&at).ok_or(GrandpaError::NotDescendent)?;
             // Hashes make no circles, so this ends.
-            at = *header.parent_hash();
+            at = header.parent_hash;
             route.push(at);
         }
         // The base is not its own ancestor.
@@ -127,12 +202,49 @@ impl Chain<H256, u32> for Ancestry<'_> {
     }
 }
 
-/// The voters that these bytes of the state are.
-pub(crate) fn voters(list: &[u8], set: &[u8]) -> Result<Voters, Invalid> {
-    let list = Vec::<(AuthorityId, u64)>::decode_all(&mut &*list);
-    let set = u64::decode_all(&mut &*set);
-    match (list, set) {
-        (Ok(list), Ok(set)) => Ok(Voters { set, list }),
-        _ => Err(Invalid::Undecodable("the list of voters")),
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sp_consensus_grandpa::{self as grandpa, AuthorityId};
+    use sp_runtime::{generic, traits::BlakeTwo256, Digest, DigestItem as Item};
+
+    #[test]
+    fn headers_are_those_of_the_chain() {
+        let engine = *b"BABE";
+        let change = grandpa::ScheduledChange::<u32> {
+            next_authorities: vec![(AuthorityId::from(Public::from_raw([7; 32])), 3)],
+            delay: 0,
+        };
+        let logs = [
+            grandpa::ConsensusLog::Pause(1),
+            grandpa::ConsensusLog::Resume(2),
+            grandpa::ConsensusLog::OnDisabled(3),
+            grandpa::ConsensusLog::ScheduledChange(change.clone()),
+        ];
+        let logs = logs
+            .map(|log: grandpa::ConsensusLog<u32>| Item::Consensus(grandpa::GRANDPA_ENGINE_ID, log.encode()));
+        let others = [
+            Item::Other(vec![1]),
+            Item::Seal(engine, vec![2]),
+            Item::PreRuntime(engine, vec![3]),
+            Item::RuntimeEnvironmentUpdated,
+        ];
+        let theirs = generic::Header::<u32, BlakeTwo256> {
+            parent_hash: H256::repeat_byte(1),
+            number: 70_000,
+            state_root: H256::repeat_byte(2),
+            extrinsics_root: H256::repeat_byte(3),
+            digest: Digest { logs: others.into_iter().chain(logs).collect() },
+        };
+        let ours = Header::read(&theirs.encode()).unwrap();
+        assert_eq!(ours.hash(), sp_runtime::traits::Header::hash(&theirs));
+        assert_eq!((ours.parent_hash, ours.number), (theirs.parent_hash, theirs.number));
+        assert_eq!((ours.state_root, ours.extrinsics_root), (theirs.state_root, theirs.extrinsics_root));
+        assert_eq!(super::change(&ours), Ok(Some(vec![(Public::from_raw([7; 32]), 3)])));
+
+        let forced = grandpa::ConsensusLog::ForcedChange(5, change).encode();
+        let forced = DigestItem::Consensus(grandpa::GRANDPA_ENGINE_ID, forced);
+        let refused = super::change(&Header { digest: vec![forced], ..ours });
+        assert_eq!(refused, Err(Invalid::UnknownChange(70_000)));
     }
 }

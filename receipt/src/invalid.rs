@@ -1,5 +1,7 @@
 //! Reasons why a receipt proves nothing.
 
+use alloc::string::String;
+
 /// Reason for refusing a receipt. Each text is complete in itself and has no full stop.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Invalid {

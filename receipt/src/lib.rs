@@ -12,17 +12,28 @@
 //! not in a receipt; [`digest`] says whether a text is the one that was paid for.
 //!
 //! A receipt shows that two thirds of the voters called that block final. It does not show that the answer is right, nor which model ran.
+//!
+//! Without the feature `collect` (on by default) only the checking is left, for which `core` and `alloc` are enough: so it is compiled to
+//! WebAssembly for other languages (`sdk/verifier`).
 
+#![cfg_attr(not(feature = "std"), no_std)]
+
+extern crate alloc;
+
+#[cfg(feature = "collect")]
 mod collect;
 mod finality;
 mod invalid;
 mod keys;
 mod receipt;
+mod report;
 mod state;
+pub mod stored;
 mod verify;
 
+#[cfg(feature = "collect")]
 pub use collect::{collect, Anchor, Error};
-pub use finality::Header;
 pub use invalid::Invalid;
 pub use receipt::{Bytes, Final, Known, Receipt};
+pub use report::report;
 pub use verify::{digest, verify, Answer, Verified};

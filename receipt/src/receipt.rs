@@ -1,6 +1,11 @@
 //! The receipt as a file.
 
 use crate::Invalid;
+use alloc::{
+    format,
+    string::{String, ToString as _},
+    vec::Vec,
+};
 use serde::{de::Error as _, Deserialize, Deserializer, Serialize, Serializer};
 
 /// The form of receipts that this program reads and writes.

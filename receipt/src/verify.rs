@@ -1,17 +1,14 @@
 //! Checking a receipt: from the anchor that the reader trusts to the request.
 
 use crate::{
-    finality::{self, Header},
+    finality::{Header, Voters},
     keys,
     state::State,
+    stored::{Member, Phase, Request, Response, VERSION},
     Invalid, Receipt,
 };
-use codec::{Decode as _, Encode as _};
-use poq_client::types::{self, Phase, StoredMember, StoredRequest, StoredResponse};
-use subxt::{ext::scale_decode::DecodeAsType, metadata::Metadata};
-
-/// Version of the pallet's storage that this program reads.
-pub(crate) const STORAGE_VERSION: u16 = 3;
+use alloc::vec::Vec;
+use codec::{Decode, DecodeAll as _, Encode as _};
 
 /// Facts that a receipt proves.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,20 +22,20 @@ pub struct Verified {
     /// Time of that block by its author's clock, milliseconds since 1970.
     pub time: u64,
     /// Terms and phase of the request; it is settled or refunded.
-    pub request: StoredRequest,
+    pub request: Request,
     /// Digest of the prompt, see [`digest`].
     pub prompt: [u8; 32],
     /// The answers, in the order of the draw.
     pub answers: Vec<Answer>,
     /// The committees, in the order in which they were drawn: two after a redraw.
-    pub committees: Vec<Vec<StoredMember>>,
+    pub committees: Vec<Vec<Member>>,
 }
 
 /// An inference node's part in a request.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Answer {
     /// Operator, model, quality and pay.
-    pub response: StoredResponse,
+    pub response: Response,
     /// Digest of the text, see [`digest`]; `None` if none was revealed.
     pub output: Option<[u8; 32]>,
 }
@@ -54,7 +51,7 @@ pub fn digest(text: &str) -> [u8; 32] {
 /// # Errors
 /// The first thing that does not hold.
 pub fn verify(receipt: &Receipt, trusted: [u8; 32]) -> Result<Verified, Invalid> {
-    let anchor = finality::header(&receipt.anchor.header.0)?;
+    let anchor = Header::read(&receipt.anchor.header.0)?;
     if anchor.hash().0 != trusted {
         return Err(Invalid::OtherAnchor { found: anchor.hash().0, trusted });
     }
@@ -79,7 +76,7 @@ pub fn verify(receipt: &Receipt, trusted: [u8; 32]) -> Result<Verified, Invalid>
 
 /// The next block of a receipt, which must be a later one.
 fn next(header: &[u8], last: &mut u32) -> Result<Header, Invalid> {
-    let block = finality::header(header)?;
+    let block = Header::read(header)?;
     if block.number <= *last {
         return Err(Invalid::Order(block.number));
     }
@@ -88,17 +85,16 @@ fn next(header: &[u8], last: &mut u32) -> Result<Header, Invalid> {
 }
 
 /// The voters that stand in a state.
-pub(crate) fn voters(state: &State) -> Result<finality::Voters, Invalid> {
+pub(crate) fn voters(state: &State) -> Result<Voters, Invalid> {
     let get = |key: Vec<u8>| state.value(&key, "the voters")?.ok_or(Invalid::Unproven("the voters"));
-    finality::voters(&get(keys::voters())?, &get(keys::voters_set())?)
+    Voters::read(&get(keys::voters())?, &get(keys::voters_set())?)
 }
 
 /// The request, and what belongs to it, that stand in the state of `block`.
 pub(crate) fn read(state: &State, id: u64, block: &Header) -> Result<Verified, Invalid> {
     check_version(state)?;
-    let types = Types::stored()?;
     let bytes = state.value(&keys::request(id), "the request")?.ok_or(Invalid::NoRequest(id))?;
-    let request: StoredRequest = types.decode("Requests", &bytes)?;
+    let request: Request = decode(&bytes)?;
     if !matches!(request.phase, Phase::Settled { .. } | Phase::Refunded { .. }) {
         return Err(Invalid::Open(id));
     }
@@ -106,7 +102,7 @@ pub(crate) fn read(state: &State, id: u64, block: &Header) -> Result<Verified, I
     let prompt = state.digest(&keys::prompt(id), "the prompt")?.ok_or(Invalid::Unproven("the prompt"))?;
     // There are none if nobody was drawn.
     let responses = match state.value(&keys::responses(id), "the responses")? {
-        Some(bytes) => types.decode::<Vec<StoredResponse>>("Responses", &bytes)?,
+        Some(bytes) => decode::<Vec<Response>>(&bytes)?,
         None => Vec::new(),
     };
     let answers = (0..).zip(responses).map(|(index, response)| {
@@ -114,7 +110,7 @@ pub(crate) fn read(state: &State, id: u64, block: &Header) -> Result<Verified, I
     });
     let committees = (0..=request.round).map(|round| {
         let bytes = state.value(&keys::committee(id, round), "a committee")?;
-        bytes.map(|bytes| types.decode("Committees", &bytes)).transpose()
+        bytes.map(|bytes| decode(&bytes)).transpose()
     });
     Ok(Verified {
         id,
@@ -132,28 +128,12 @@ fn check_version(state: &State) -> Result<(), Invalid> {
     let bytes = state.value(&keys::storage_version(), "the storage's version")?;
     let found = bytes.and_then(|bytes| u16::decode(&mut &bytes[..]).ok());
     match found.ok_or(Invalid::Unproven("the storage's version"))? {
-        STORAGE_VERSION => Ok(()),
-        found => Err(Invalid::OtherStorage { found, known: STORAGE_VERSION }),
+        VERSION => Ok(()),
+        found => Err(Invalid::OtherStorage { found, known: VERSION }),
     }
 }
 
-/// The types of the pallet's storage.
-struct Types(Metadata);
-
-impl Types {
-    fn stored() -> Result<Self, Invalid> {
-        types::metadata().map(Self).map_err(|_| Invalid::Undecodable("this program's metadata"))
-    }
-
-    /// The value of the map `entry` that these bytes are, all of them.
-    fn decode<Value: DecodeAsType>(&self, entry: &str, bytes: &[u8]) -> Result<Value, Invalid> {
-        let fails = Invalid::Undecodable("the request");
-        let pallet = self.0.pallet_by_name(poq_client::PALLET).and_then(|pallet| pallet.storage());
-        let Some(entry) = pallet.and_then(|storage| storage.entry_by_name(entry)) else { return Err(fails) };
-        let mut rest = bytes;
-        match Value::decode_as_type(&mut rest, entry.value_ty(), self.0.types()) {
-            Ok(value) if rest.is_empty() => Ok(value),
-            _ => Err(fails),
-        }
-    }
+/// The value that these bytes are, all of them.
+fn decode<Value: Decode>(bytes: &[u8]) -> Result<Value, Invalid> {
+    Value::decode_all(&mut &*bytes).map_err(|_| Invalid::Undecodable("the request"))
 }

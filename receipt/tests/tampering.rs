@@ -4,9 +4,9 @@
 mod common;
 
 use codec::{Decode as _, Encode as _};
-use common::{header, justify, receipt, ANSWER, FIRST, ID, QUESTION, SECOND};
-use poq_client::types::{Phase, Work};
-use poq_receipt::{digest, verify, Bytes, Header, Invalid, Receipt};
+use common::{header, justify, receipt, Header, ANSWER, FIRST, ID, QUESTION, SECOND};
+use poq_client::types::Phase;
+use poq_receipt::{digest, stored, verify, Bytes, Invalid, Receipt};
 use proptest::prelude::*;
 use sp_core::H256;
 
@@ -19,11 +19,14 @@ fn a_receipt_says_who_was_paid_for_what() {
     assert!(!json.contains(&hex::encode(ANSWER)) && !json.contains(&hex::encode(QUESTION)), "texts stay out");
     let proven = verify(&Receipt::parse(&json).unwrap(), anchor).unwrap();
     assert_eq!((proven.id, proven.block, proven.time), (ID, 9, 1_700_000_000_000));
-    assert_eq!(proven.request.phase, SETTLED);
+    assert_eq!(proven.request.phase, stored::Phase::Settled { at: 8, best: 0 });
     assert_eq!(proven.prompt, digest(QUESTION));
     assert_eq!(proven.answers[0].output, Some(digest(ANSWER)));
     assert_eq!((proven.answers[0].response.quality, proven.answers[0].response.paid), (Some(900_000), 40));
-    assert_eq!((proven.answers[1].output, proven.answers[1].response.work), (None, Work::NotRevealed));
+    assert_eq!(
+        (proven.answers[1].output, proven.answers[1].response.work),
+        (None, stored::Work::NotRevealed)
+    );
     assert_eq!(proven.committees.len(), 1);
     assert_eq!(proven.committees[0].len(), 3);
 }

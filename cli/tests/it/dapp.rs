@@ -5,7 +5,6 @@ use serde_json::Value;
 use std::{
     env,
     fs::{self, File},
-    net::TcpListener,
     os::unix::fs::symlink,
     path::PathBuf,
     process::{Command, Output, Stdio},
@@ -14,7 +13,7 @@ use tempfile::TempDir;
 
 const QUESTION: &str = "What is the capital of Peru?";
 
-/// A copy of the examples, with types made from what a node says of itself.
+/// A copy of the examples, with the package `proof-of-quality` as it is published.
 struct Examples {
     folder: TempDir,
     tools: PathBuf,
@@ -32,15 +31,7 @@ impl Examples {
         let folder = tempfile::Builder::new().prefix("poq-dapp-").tempdir().expect("a folder");
         common::examples::copy(folder.path());
         symlink(tools.join("node_modules"), folder.path().join("node_modules")).expect("can be linked");
-        let examples = Self { folder, tools, url: node.url() };
-        without_types(&examples);
-        examples.generate_types();
-        examples
-    }
-
-    /// As `npm run types -- URL`.
-    fn generate_types(&self) {
-        self.succeed(&["types.mjs", &self.url]);
+        Self { folder, tools, url: node.url() }
     }
 
     fn command(&self, args: &[&str]) -> Command {
@@ -186,19 +177,6 @@ fn is_one_line(output: &Output, code: i32, says: &str) {
     assert!(output.stdout.is_empty());
 }
 
-fn without_types(examples: &Examples) {
-    for example in [&["ask.ts", QUESTION][..], &["watch.ts"], &["metadata.ts"]] {
-        is_one_line(&examples.run(example), 1, "run `npm run types`");
-    }
-    is_one_line(&examples.run(&["types.mjs", "127.0.0.1:9944"]), 2, "is not the URL of a node");
-    // A port that nothing listens at, and a server that says nothing.
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("ws://{}", listener.local_addr().unwrap());
-    is_one_line(&examples.run(&["types.mjs", &url]), 1, "did not answer within 10 s");
-    drop(listener);
-    is_one_line(&examples.run(&["types.mjs", &url]), 1, "no node answers at");
-}
-
 fn wrong_usage(examples: &Examples) {
     let both: &[(&str, &[&str])] = &[
         ("--budget takes a whole number", &["?", "--budget", "1.5"]),
@@ -250,6 +228,7 @@ fn refused(examples: &Examples) {
 }
 
 fn said_that_nobody_answers(examples: &Examples) {
+    is_one_line(&examples.run(&["watch.ts", "127.0.0.1:9944"]), 2, "is not the URL of a node");
     for example in ["ask.ts", "ask-pjs.ts"] {
         let output = examples.ask(example, &[QUESTION]);
         assert_eq!(output.status.code(), Some(1));

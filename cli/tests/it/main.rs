@@ -21,6 +21,7 @@ mod health;
 mod pins;
 mod receipts;
 mod refusals;
+mod sdk;
 mod unsynced;
 mod wallet;
 mod why;

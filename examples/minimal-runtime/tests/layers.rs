@@ -16,6 +16,7 @@ const PRIMITIVES: &str = "poq-primitives";
 const ENGINE: &str = "poq-worker";
 const CLIENT: &str = "poq-client";
 const RECEIPT: &str = "poq-receipt";
+const VERIFIER: &str = "poq-verifier";
 const CLI: &str = "poq-cli";
 const GATEWAY: &str = "poq-gateway";
 const HARNESS: &str = "poq-harness";
@@ -24,7 +25,7 @@ const TASK: &str = "poq-bench-consensus";
 const EXAMPLE: &str = env!("CARGO_PKG_NAME");
 
 /// Everything that each room may use, directly or not. Whoever is not named here may use anything and be used by nobody.
-const ROOMS: [(&str, &[&str]); 15] = [
+const ROOMS: [(&str, &[&str]); 16] = [
     (PRIMITIVES, &[]),
     (PALLET, &[PRIMITIVES]),
     (AUTHORS, &[]),
@@ -34,6 +35,7 @@ const ROOMS: [(&str, &[&str]); 15] = [
     (PROGRAM, &[NODE, RUNTIME, PALLET, PRIMITIVES, AUTHORS, ENGINE]),
     (CLIENT, &[]),
     (RECEIPT, &[CLIENT]),
+    (VERIFIER, &[RECEIPT, CLIENT]),
     (CLI, &[CLIENT, PRIMITIVES, RECEIPT]),
     (GATEWAY, &[CLIENT, PRIMITIVES, RECEIPT]),
     (EXAMPLE, &[PALLET, PRIMITIVES]),

@@ -6,14 +6,18 @@ use poq_client::types::{
     self, Audit, Budget, Parameters, Phase, Sampling, StoredMember, StoredRequest, StoredResponse, Windows,
     Work,
 };
-use poq_receipt::{Bytes, Final, Header, Known, Receipt};
+use poq_receipt::{Bytes, Final, Known, Receipt};
 use sp_consensus_grandpa::{
     localized_payload, AuthorityId, AuthorityList, Commit, ConsensusLog, GrandpaJustification,
     ScheduledChange, GRANDPA_ENGINE_ID,
 };
 use sp_core::{Blake2Hasher, H256};
 use sp_keyring::Ed25519Keyring;
-use sp_runtime::{traits::Header as _, Digest, DigestItem};
+use sp_runtime::{
+    generic,
+    traits::{BlakeTwo256, Header as _},
+    Digest, DigestItem,
+};
 use sp_trie::{
     recorder::Recorder, LayoutV1, MemoryDB, Trie as _, TrieDBBuilder, TrieDBMutBuilder, TrieMut as _,
 };
@@ -36,6 +40,9 @@ pub const ANSWER: &str =
 pub const FIRST: [Ed25519Keyring; 4] =
     [Ed25519Keyring::Alice, Ed25519Keyring::Bob, Ed25519Keyring::Charlie, Ed25519Keyring::Dave];
 pub const SECOND: [Ed25519Keyring; 3] = [Ed25519Keyring::Eve, Ed25519Keyring::Ferdie, Ed25519Keyring::One];
+
+/// Header of a block.
+pub type Header = generic::Header<u32, BlakeTwo256>;
 
 type Layout = LayoutV1<Blake2Hasher>;
 type Values = BTreeMap<Vec<u8>, Vec<u8>>;

@@ -17,7 +17,7 @@ use std::{
 const WALKS: [&str; 4] = ["first-answer", "own-node", "dapp", "first-payment"];
 
 /// The folders whose documents are for users and operators, besides README.md. CONTRIBUTING.md comes last.
-const HANDBOOKS: [&str; 3] = ["docs", "docker", "examples/dapp"];
+const HANDBOOKS: [&str; 5] = ["docs", "docker", "examples/dapp", "sdk/python", "sdk/typescript"];
 
 /// Folders without documents of this project.
 const NOT_OURS: [&str; 4] = [".git", "node_modules", "target", "venv"];

@@ -139,7 +139,7 @@ impl Place {
     fn new() -> Self {
         let folder = tempfile::Builder::new().prefix("poq-walk-").tempdir().expect("a folder");
         let place = Self { folder };
-        for folder in ["clone/examples/dapp", "home/.cache", "tmp", "out"] {
+        for folder in ["clone/examples/dapp", "clone/sdk/typescript", "home/.cache", "tmp", "out"] {
             fs::create_dir_all(place.path(folder)).unwrap();
         }
         symlink(cache(), place.path("home/.cache/proof-of-quality")).unwrap();
@@ -151,12 +151,14 @@ impl Place {
         self.folder.path().join(name)
     }
 
-    /// A clone into which blocks may write. It consists of links into this checkout; but the folder that `npm` fills is a copy, and
+    /// A clone into which blocks may write. It consists of links into this checkout; but the folders that `npm` fills are copies, and
     /// `make` works in the checkout itself, because cargo would compile everything again for another folder.
     fn lay_clone(&self) {
-        link_all(&checkout(), &self.path("clone"), &["examples", "Makefile", "target"]);
+        link_all(&checkout(), &self.path("clone"), &["examples", "sdk", "Makefile", "target"]);
         link_all(&checkout().join("examples"), &self.path("clone/examples"), &["dapp"]);
         examples::copy(&self.path("clone/examples/dapp"));
+        link_all(&checkout().join("sdk"), &self.path("clone/sdk"), &["typescript"]);
+        examples::copy_package(&self.path("clone/sdk/typescript"));
         let makefile = format!(
             ".DEFAULT:\n\t@$(MAKE) --no-print-directory -C {} $@\n",
             quoted(checkout().to_str().unwrap())

@@ -1,9 +1,9 @@
-// The chain for a dApp, on polkadot-api: find models, ask, follow, read the bill.
-// Nothing here needs Node.js: a web page uses this file as it is.
+// The chain: find models, estimate, ask, follow, read, and the bill.
 
-import { poq } from "#descriptors";
-import { type ErrorsFromPalletsDef, InvalidTxError, type PolkadotSigner, type TypedApi } from "polkadot-api";
+import type { poq } from "#descriptors";
+import { AccountId, type ErrorsFromPalletsDef, InvalidTxError, type PolkadotSigner, type TypedApi } from "polkadot-api";
 import { distinctUntilChanged, filter, firstValueFrom, merge } from "rxjs";
+import { encodeConversation, type Message } from "./conversation.ts";
 
 export type Api = TypedApi<typeof poq>;
 export type RequestInfo = NonNullable<Awaited<ReturnType<Api["view"]["ProofOfQuality"]["request_info"]>>>;
@@ -13,8 +13,17 @@ export type Terms = Parameters<Api["tx"]["ProofOfQuality"]["request_inference"]>
 type Reason = (Phase & { type: "Refunded" })["value"]["reason"]["type"];
 type ErrorName = keyof ErrorsFromPalletsDef<(typeof poq)["descriptors"]["pallets"]>["ProofOfQuality"];
 
+/** A text, or a conversation whose last message is the user's. */
+export type Question = string | readonly Message[];
+
 /** The user's choices; each has a default. */
 export type Wishes = {
+  /** Generators that may answer, by id (`0x…`) or name, 1 to 8; by default all that have room. */
+  models?: string[];
+  /** Temperature, 0 (greedy) to 2. */
+  temperature?: number;
+  /** Seed of the sampler, a whole number below 2^32. */
+  seed?: number;
   /** Most tokens in the answer, 1 to 4,096. They are paid for whether used or not. */
   maxTokens?: number;
   /** How many inference nodes answer, 1 to 8. */
@@ -34,6 +43,21 @@ export type Bill = {
   /** For the chain. `undefined` (as `refund` is then) where only the event of the request's end says it, and that was not seen. */
   fee: bigint | undefined;
   refund: bigint | undefined;
+};
+
+/** An estimate: terms to ask with, and how their budget divides. */
+export type Estimate = { terms: Terms; inference: bigint; scoring: bigint; fee: bigint };
+
+/** The outcome of a question: `answer`, `quality` (0 to 1) and `by` (the operator) are `undefined` if the request was refunded. */
+export type Answer = {
+  id: bigint;
+  answer: string | undefined;
+  quality: number | undefined;
+  by: string | undefined;
+  request: Closed;
+  bill: Bill;
+  /** Fee of the transaction, in units of 10^-12 POQ. It is not a part of the budget. */
+  transactionFee: bigint;
 };
 
 /** A closed request, with the sums in the event of its end, if that event was seen. */
@@ -60,19 +84,43 @@ export async function models(api: Api): Promise<Model[]> {
   }
 }
 
+/**
+ * Asks a question and waits for the answer: `terms`, `ask`, `follow` and `best` in one call. A refunded request is no error: its answer is
+ * `undefined`, and `request.phase` says why.
+ */
+export async function answer(
+  api: Api,
+  signer: PolkadotSigner,
+  question: Question,
+  wishes: Wishes = {},
+  onPhase: (phase: Phase, block: number) => void = () => {},
+): Promise<Answer> {
+  const requester = AccountId().dec(signer.publicKey);
+  const { id, transactionFee } = await ask(api, signer, question, await terms(api, requester, question, wishes));
+  const request = await follow(api, id, onPhase);
+  const found = best(request);
+  return { id, answer: found?.answer, quality: found?.quality, by: found?.by, request, bill: bill(request), transactionFee };
+}
+
 /** A request that keeps the chain's rules. Its budget is the chain's estimate unless the user names one. */
-export async function terms(api: Api, requester: string, question: string, wishes: Wishes = {}): Promise<Terms> {
-  const bytes = new TextEncoder().encode(question).length;
+export async function terms(api: Api, requester: string, question: Question, wishes: Wishes = {}): Promise<Terms> {
+  return (await estimate(api, requester, question, wishes)).terms;
+}
+
+/** As `terms`, with the parts of the chain's estimate. Costs nothing, and refuses for most of the reasons for which the chain would. */
+export async function estimate(api: Api, requester: string, question: Question, wishes: Wishes = {}): Promise<Estimate> {
+  const prompt = encodeConversation(question);
+  const bytes = new TextEncoder().encode(prompt).length;
   const minQuality = wishes.minQuality ?? 0;
   // Checked before a wallet signs: a refused request also costs the fee of its transaction.
-  if (!/[^\s\p{Cc}\p{Cf}]/u.test(question)) throw refusedAs("EmptyPrompt");
+  if (!/[^\s\p{Cc}\p{Cf}]/u.test(prompt)) throw refusedAs("EmptyPrompt");
   if (bytes > 8_192) throw refusedAs("PromptTooLong");
   if (!(minQuality >= 0 && minQuality <= 1)) throw new Refused("a minimum quality is a number from 0 to 1");
   const served = (await models(api)).filter((model) => !model.retired && model.roster.length > 0);
   const maxTokens = wishes.maxTokens ?? 64;
   // Each byte of a question counts as a token. If no generator has room, the chain refuses the request.
   const tokens = bytes + maxTokens;
-  const all = served.filter((model) => model.kind.type === "Generator");
+  const all = named(served.filter((model) => model.kind.type === "Generator"), wishes.models);
   const fitting = all.filter((model) => tokens <= model.context);
   const generators = fitting.length > 0 ? fitting : all;
   const evaluator = served.find((model) => model.kind.type === "Evaluator");
@@ -89,15 +137,24 @@ export async function terms(api: Api, requester: string, question: string, wishe
   const committee = wishes.committee ?? Math.max(min_committee, Math.min(scorers.size - both, 5));
 
   const ids = generators.map((model) => model.id).slice(0, 8);
-  const estimate = await api.view.ProofOfQuality.estimate_budget(ids, evaluator.id, maxTokens, responders, committee, {
-    at: "best",
-  });
-  if (!estimate.success) throw refused(estimate.value);
-  const { inference, scoring, fee } = estimate.value;
-  return {
+  const { success, value } = await api.view.ProofOfQuality.estimate_budget(
+    ids,
+    evaluator.id,
+    maxTokens,
+    responders,
+    committee,
+    { at: "best" },
+  );
+  if (!success) throw refused(value);
+  const { inference, scoring, fee } = value;
+  const terms = {
     generators: ids,
     evaluator: evaluator.id,
-    sampling: { max_tokens: maxTokens, temperature_milli: 0, seed: 0 },
+    sampling: {
+      max_tokens: maxTokens,
+      temperature_milli: Math.round((wishes.temperature ?? 0) * 1000),
+      seed: wishes.seed ?? 0,
+    },
     responders,
     committee,
     min_quality: Math.round(minQuality * PERMILL),
@@ -105,11 +162,24 @@ export async function terms(api: Api, requester: string, question: string, wishe
     // Random, so that nobody can tell ordinary requests from audits.
     audit: hex(crypto.getRandomValues(new Uint8Array(32))),
   };
+  return { terms, inference, scoring, fee };
+}
+
+/** The generators with these names or ids, which somebody must serve; all of them if none are named. */
+function named(generators: Model[], wanted: string[] | undefined): Model[] {
+  return (
+    wanted?.map((name) => {
+      const found = generators.find((model) => model.id === name || text(model.name) === name);
+      if (!found) throw new Refused(`nobody serves a generator "${name}" now; \`models\` lists them`);
+      return found;
+    }) ?? generators
+  );
 }
 
 /** Puts the budget on hold and asks. Returns the request's number once the question is in a finalized block. */
-export async function ask(api: Api, signer: PolkadotSigner, question: string, terms: Terms) {
-  const call = api.tx.ProofOfQuality.request_inference({ prompt: new TextEncoder().encode(question), terms });
+export async function ask(api: Api, signer: PolkadotSigner, question: Question, terms: Terms) {
+  const prompt = new TextEncoder().encode(encodeConversation(question));
+  const call = api.tx.ProofOfQuality.request_inference({ prompt, terms });
   const included = await call.signAndSubmit(signer).catch((error: unknown) => {
     throw error instanceof InvalidTxError ? refused(error.error) : error;
   });
@@ -126,7 +196,11 @@ export async function ask(api: Api, signer: PolkadotSigner, question: string, te
  * `onPhase` is called with every phase as soon as a block has it. A fork can take that block back, so use it for progress bars only.
  * The returned request is that of a finalized block.
  */
-export async function follow(api: Api, id: bigint, onPhase: (phase: Phase, block: number) => void): Promise<Closed> {
+export async function follow(
+  api: Api,
+  id: bigint,
+  onPhase: (phase: Phase, block: number) => void = () => {},
+): Promise<Closed> {
   const { Requests } = api.query.ProofOfQuality;
   const phases = Requests.watchValue(id, { at: "best" }).pipe(
     distinctUntilChanged((last, next) => last.value?.phase.type === next.value?.phase.type),
@@ -156,6 +230,9 @@ export async function follow(api: Api, id: bigint, onPhase: (phase: Phase, block
   if (!request) throw new Error(`the chain has no request ${id}: it was never made, or it was long ago and is pruned`);
   return sums ? { ...request, sums } : request;
 }
+
+/** A request as it stands in the newest block, which a fork can take back; `undefined` if the chain has none of this number. */
+export const read = (api: Api, id: bigint) => api.view.ProofOfQuality.request_info(id, { at: "best" });
 
 /** Whether a request is closed. */
 export const isOver = (phase: Phase) => phase.type === "Settled" || phase.type === "Refunded";
