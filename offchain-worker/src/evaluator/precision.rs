@@ -22,7 +22,7 @@ pub const LEAST_BYTES: u64 = 16 * 1024 * 1024;
 /// Largest size, in bytes. Both forms are in memory while they are compared.
 pub const MOST_BYTES: u64 = 4 * 1024 * 1024 * 1024;
 
-/// Time after which no further length of input is measured.
+/// Time after which no further length of input is timed. Scores are compared at all lengths.
 pub(super) const MEASURING: Duration = Duration::from_secs(3);
 
 /// Lengths of input that are measured, in tokens, as far as the network takes them.

@@ -14,7 +14,8 @@ use std::{
 };
 
 /// An operator that asked for an engine and inserted no worker key, so that its node has a problem.
-const OPERATOR: [&str; 4] = ["--chain", "local", "--models", "/nowhere"];
+const OPERATOR: [&str; 4] =
+    ["--chain", "local", "--models", concat!(env!("CARGO_TARGET_TMPDIR"), "/no-models")];
 
 /// The error of a node that does not start with these data.
 fn refused(base: &Path, options: &[&str]) -> String {
