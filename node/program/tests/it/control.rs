@@ -2,7 +2,7 @@
 
 use crate::common::{self, command, post_to, program, text, Node};
 use harness::Signal;
-use serde_json::{json, Value};
+use serde_json::json;
 use std::{
     fs,
     os::unix::{
