@@ -44,7 +44,9 @@ async function checkDescriptors() {
 /** What the types of each item of the pallet come to. Names of types and documentation do not count. */
 function sums(of: UnifiedMetadata): Map<string, string | null> {
   const builder = getChecksumBuilder(getLookupFn(of));
-  const { storage, viewFns, constants } = of.pallets.find(({ name }) => name === PALLET)!;
+  const { storage, viewFns: all, constants } = of.pallets.find(({ name }) => name === PALLET)!;
+  // Its error can be one of any pallet, and the package knows those that a client needs. The tests call it.
+  const viewFns = all.filter(({ name }) => name !== "estimate_budget");
   const calls = ["request_inference", "report_work"].map((name) => [`call ${name}`, builder.buildCall(PALLET, name)] as const);
   const events = ["Requested", "PhaseEntered", "Settled", "Refunded"];
   return new Map([

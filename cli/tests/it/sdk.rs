@@ -28,7 +28,8 @@ struct Package {
 }
 
 impl Package {
-    fn run<Value: AsRef<OsStr>>(&self, args: &[&str], variables: &[(&str, Value)]) {
+    /// Runs the package's program, which must succeed, and returns what it prints.
+    fn run<Value: AsRef<OsStr>>(&self, args: &[&str], variables: &[(&str, Value)]) -> String {
         let mut command = Command::new(&self.program);
         command.current_dir(self.folder.path()).args(args).stdin(Stdio::null()).env_remove("NODE_OPTIONS");
         // Nodes and engines are on this machine, whatever proxy is set.
@@ -39,6 +40,19 @@ impl Package {
         let output = command.output().expect("the program runs");
         let said = format!("{}{}", text(&output.stdout), text(&output.stderr));
         assert_eq!(output.status.code(), Some(0), "{} {args:?}: {said}", self.program.display());
+        text(&output.stdout)
+    }
+
+    /// Runs the first lines of code in a README against this node.
+    fn run_readme(&self, readme: &str, fence: &str, file: &str, url: &str) {
+        let readme =
+            fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(readme)).unwrap();
+        let (_, code) = readme.split_once(fence).expect("it begins with code");
+        let (code, _) = code.split_once("```").expect("the code ends");
+        assert!(code.contains("ws://127.0.0.1:9944"), "{code}");
+        fs::write(self.folder.path().join(file), code.replace("ws://127.0.0.1:9944", url)).unwrap();
+        let printed = self.run(&[file], &[("PYTHONPATH", "site")]);
+        assert!(printed.contains("The capital of Peru is Lima."), "{printed}");
     }
 
     /// The tests of sdk/typescript, beside the package as `npm pack` made it.
@@ -110,6 +124,8 @@ async fn the_packages_ask_a_node_and_verify_without_one() {
         let best = request["best"].as_u64().unwrap();
         assert_eq!(request["responses"][best as usize]["operator"], asked["by"]);
     }
+    packages[0].run_readme("sdk/typescript/README.md", "```ts\n", "readme.ts", &url);
+    packages[1].run_readme("sdk/python/README.md", "```python\n", "readme.py", &url);
     node.assert_invariants();
 
     let folder = tempfile::tempdir().unwrap();
