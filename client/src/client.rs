@@ -218,6 +218,15 @@ impl Client {
     /// # Errors
     /// [`Error::Unreachable`], [`Error::Undecodable`].
     pub async fn closed(&self, id: u64, number: u64) -> Result<Option<Closed>, Error> {
+        let all = self.all_closed(number).await?;
+        Ok(all.and_then(|all| all.into_iter().find(|closed| closed.request == id)))
+    }
+
+    /// Splits of the budgets of all requests that ended in block `number`; `None` if the node has forgotten that block's state.
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`], [`Error::Undecodable`].
+    pub async fn all_closed(&self, number: u64) -> Result<Option<Vec<Closed>>, Error> {
         let hash = self.rpc.chain_get_block_hash(Some(number.into())).await.map_err(Error::of)?;
         let Some(hash) = hash else { return Ok(None) };
         match self.rpc.state_get_storage(&TIMESTAMP_NOW, Some(hash)).await {
@@ -227,8 +236,7 @@ impl Client {
             Err(error) => return Err(Error::of(error)),
         }
         let events = self.at(hash).await?.events().await?;
-        let closed = Closed::all(&events).find(|closed| closed.request == id);
-        Ok(closed)
+        Ok(Some(Closed::all(&events).collect()))
     }
 
     /// Kind of chain: `Development`, `Local`, `Live` or `Custom`.

@@ -8,16 +8,39 @@ use poq_client::{
     types::{Closed, Phase, RequestView, Work},
     Client, Error,
 };
+use std::collections::{hash_map::Entry, HashMap};
+
+/// Splits of budgets by blocks, each block asked for once: many requests end in one.
+pub struct Splits<'a> {
+    client: &'a Client,
+    known: HashMap<u64, Option<Vec<Closed>>>,
+}
+
+impl<'a> Splits<'a> {
+    /// Of the chain behind `client`.
+    pub fn new(client: &'a Client) -> Self {
+        Self { client, known: HashMap::new() }
+    }
+
+    /// Split of the budget of a request that ended in this block.
+    async fn of(&mut self, request: u64, block: u64) -> Result<Option<Closed>, Error> {
+        let all = match self.known.entry(block) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => new.insert(self.client.all_closed(block).await?),
+        };
+        Ok(all.iter().flatten().find(|closed| closed.request == request).copied())
+    }
+}
 
 /// Outcome of a request that is over; `None` if it is not.
 pub async fn of(
-    client: &Client,
+    splits: &mut Splits<'_>,
     view: &RequestView,
     models: &Models,
     fee: u128,
 ) -> Result<Option<Outcome>, Error> {
     let Some(block) = view.phase.closed_at() else { return Ok(None) };
-    let bill = bill(view, client.closed(view.id, block).await?, fee);
+    let bill = bill(view, splits.of(view.id, block).await?, fee);
     let responders = view.responses.iter().map(|response| Responder {
         operator: response.operator.to_string(),
         model: models.name(&response.model),

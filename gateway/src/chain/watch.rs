@@ -1,6 +1,9 @@
 //! The watcher: at each new best block it finds transactions, follows requests, and tells their ends.
 
-use super::{outcome, Chain, Open, PAUSE};
+use super::{
+    outcome::{self, Splits},
+    Chain, Open, PAUSE,
+};
 use crate::{
     catalogue::{Catalogue, Models},
     lane::Lane as _,
@@ -120,8 +123,9 @@ impl Chain {
         self.scan(client, &at, finalized.number(), scanned).await?;
         self.resolve(client, &at, &finalized).await?;
         self.offer_again(client, at.number()).await?;
-        self.follow(client, &at, &finalized, &catalogue.models).await?;
-        self.finish(client, &finalized, &catalogue.models).await?;
+        let mut splits = Splits::new(client);
+        self.follow(&mut splits, &at, &finalized, &catalogue.models).await?;
+        self.finish(&mut splits, &finalized, &catalogue.models).await?;
         self.metrics.open.set(signed(self.open().len() as u64));
         Ok(())
     }
@@ -319,7 +323,13 @@ impl Chain {
     }
 
     /// Looks how the requests stand.
-    async fn follow(&self, client: &Client, at: &At, finalized: &At, models: &Models) -> Result<(), Error> {
+    async fn follow(
+        &self,
+        splits: &mut Splits<'_>,
+        at: &At,
+        finalized: &At,
+        models: &Models,
+    ) -> Result<(), Error> {
         let placed = self.select(|id, open| {
             let place = open.record.place.filter(|_| open.record.outcome.is_none())?;
             Some((id.to_owned(), place))
@@ -330,7 +340,7 @@ impl Chain {
                 asked.push(at.request(place.request));
             }
             for ((id, place), view) in some.iter().zip(join_all(asked).await) {
-                self.stands(client, finalized, models, id, *place, view?).await?;
+                self.stands(splits, finalized, models, id, *place, view?).await?;
             }
         }
         Ok(())
@@ -339,7 +349,7 @@ impl Chain {
     /// Goes on with an order by how its request stands in the best block.
     async fn stands(
         &self,
-        client: &Client,
+        splits: &mut Splits<'_>,
         finalized: &At,
         models: &Models,
         id: &str,
@@ -347,7 +357,7 @@ impl Chain {
         view: Option<RequestView>,
     ) -> Result<(), Error> {
         match view.filter(|view| self.is(id, view)) {
-            Some(view) => match outcome::of(client, &view, models, place.fee).await? {
+            Some(view) => match outcome::of(splits, &view, models, place.fee).await? {
                 Some(outcome) => self.told(id, view, outcome).await,
                 None => self.board.tell(id, Some(place.request), Some(view.phase.name())),
             },
@@ -388,7 +398,7 @@ impl Chain {
     }
 
     /// Makes ends final whose blocks are.
-    async fn finish(&self, client: &Client, finalized: &At, models: &Models) -> Result<(), Error> {
+    async fn finish(&self, splits: &mut Splits<'_>, finalized: &At, models: &Models) -> Result<(), Error> {
         let told = self.select(|id, open| {
             let block = match open.record.outcome.as_ref()? {
                 _ if open.is_ended => 0,
@@ -417,7 +427,7 @@ impl Chain {
             };
             let is_same = self.open().get(&id).is_some_and(|open| open.view.as_ref() == Some(&view));
             if !is_same {
-                let outcome = outcome::of(client, &view, models, place.fee).await?;
+                let outcome = outcome::of(splits, &view, models, place.fee).await?;
                 let changed = self.open().get(&id).is_some_and(|open| open.record.outcome != outcome);
                 if changed {
                     self.changed(&id, outcome.clone()).await;

@@ -35,6 +35,17 @@ async fn keys_have_limits_and_the_operator_has_a_cap() {
     assert!(text.contains(r#"poq_gateway_orders_total{outcome="settled"} 1"#), "{text}");
     assert_eq!(gateway.chat(&ask).await.0, 403);
 
+    // A key that is revoked while it waits gets what it paid for, and nothing after.
+    let waiting = gateway.new_key(&["--name", "leaving"]);
+    gateway.key = waiting;
+    let mut cheap = ask.clone();
+    cheap["max_tokens"] = 8.into();
+    let asking = tokio::spawn(gateway.post("/v1/chat/completions", &cheap).send());
+    until("an order to be taken", async || (!gateway.orders().await.is_empty()).then_some(())).await;
+    assert!(gateway.keys(&["revoke", "leaving"]).status.success());
+    assert_eq!(answer(gateway.get("/v1/requests")).await.0, 401);
+    assert_eq!(asking.await.unwrap().unwrap().status(), 200);
+
     // More at once than the cap allows: some are taken, and what is reserved and spent never is more.
     gateway.key = first;
     let all = futures::future::join_all((0..12).map(|_| gateway.chat(&ask))).await;
@@ -49,18 +60,6 @@ async fn keys_have_limits_and_the_operator_has_a_cap() {
         .map(|units| units.parse::<u128>().unwrap())
         .sum();
     assert!(spent <= 1_200_000_000_000, "{spent}");
-
-    // A key that is revoked while it waits gets what it paid for, and nothing after.
-    let waiting = gateway.new_key(&["--name", "leaving"]);
-    let first = std::mem::replace(&mut gateway.key, waiting);
-    let mut cheap = ask.clone();
-    cheap["max_tokens"] = 8.into();
-    let asking = tokio::spawn(gateway.post("/v1/chat/completions", &cheap).send());
-    until("the order to be taken", async || (!gateway.orders().await.is_empty()).then_some(())).await;
-    assert!(gateway.keys(&["revoke", "leaving"]).status.success());
-    assert_eq!(answer(gateway.get("/v1/requests")).await.0, 401);
-    assert_eq!(asking.await.unwrap().unwrap().status(), 200);
-    gateway.key = first;
 
     let listed = String::from_utf8(gateway.keys(&["list"]).stdout).unwrap();
     assert!(listed.contains("poq-demo-weak") && listed.contains("0.01 POQ"), "{listed}");
