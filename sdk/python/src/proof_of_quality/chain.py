@@ -78,7 +78,8 @@ class Answer:
 
 
 class Chain:
-    """A connection to a node. Close it, or use it in a ``with`` statement. One thread at a time may use it."""
+    """A connection to a node. Use it in a ``with`` statement or close it: a program with an open one does not end. One thread at a time may use
+    it."""
 
     def __init__(self, url: str = "ws://127.0.0.1:9944") -> None:
         try:
