@@ -62,7 +62,7 @@ lint: setup ## Check format, spelling, lints, and licences and sources of depend
 	@scripts/setup-typos.sh
 	@"$(POQ_CACHE)/typos/bin/typos"
 	@scripts/setup-deny.sh
-	@"$(POQ_CACHE)/deny/bin/cargo-deny" check bans licenses sources
+	@"$(POQ_CACHE)/deny/bin/cargo-deny" --log-level error check --hide-inclusion-graph bans licenses sources
 	@$(CARGO) clippy --release --locked --workspace --all-targets -- -D warnings
 
 minilm: setup
