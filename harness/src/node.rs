@@ -1,7 +1,7 @@
 //! One real node with its engine.
 
 use crate::{
-    logs, process, programs,
+    logs, ports, process, programs,
     wait::{wait_until, PATIENCE},
 };
 use anyhow::{bail, ensure, Context as _, Result};
@@ -154,6 +154,8 @@ impl Node {
     ) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("poq-node-").tempdir()?;
         let mut node = Self::new(Setup::new(program, folder.path()));
+        // Not one that the system chooses: a connection could take it while the node is started again.
+        node.setup.address.rpc.set_port(ports::free_one()?);
         node.setup.add(options);
         node.folder = Some(folder);
         Ok(node)

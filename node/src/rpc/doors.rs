@@ -92,6 +92,8 @@ fn bind(address: SocketAddr) -> io::Result<Socket> {
     socket.set_reuse_address(address.port() != 0)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
+    // Connections inherit it: a restart may be told to take the port that was found now.
+    socket.set_reuse_address(true)?;
     Ok(socket)
 }
 

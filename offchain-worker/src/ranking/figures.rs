@@ -110,6 +110,9 @@ pub fn ranking(
     ranked
 }
 
+/// A correlation of scores with a leaderboard's values, given the answers' lengths. `None` where it is not defined.
+type Correlation = fn(&[f64], &[f64], &[f64]) -> Option<f64>;
+
 /// Agreement of the ranking with the leaderboard. An error, in one line, if too few models are in both.
 pub fn agreement(ranked: &[Ranked], seed: u64) -> Result<Agreement, String> {
     let lines: Vec<[f64; 3]> = ranked
@@ -123,7 +126,7 @@ pub fn agreement(ranked: &[Ranked], seed: u64) -> Result<Agreement, String> {
             lines.len()
         ));
     }
-    let estimate = |correlation: fn(&[f64], &[f64], &[f64]) -> Option<f64>| {
+    let estimate = |correlation: Correlation| {
         let of = |drawn: &[&[f64; 3]]| {
             let column = |of: fn(&[f64; 3]) -> f64| drawn.iter().map(|line| of(line)).collect::<Vec<_>>();
             correlation(
