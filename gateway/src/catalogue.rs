@@ -1,4 +1,4 @@
-//! What the chain says at its best block: models, those who serve them, limits, the account's balance.
+//! The chain at its best block: models, those who serve them, limits, the account's balance.
 
 use poq_client::{
     types::{chain::constants, ModelKind, ModelView, Parts, Standing},
@@ -32,7 +32,7 @@ pub struct Limits {
 pub struct Catalogue {
     /// The block; for questions such as the estimate of a budget.
     pub at: At,
-    /// What is known of the models.
+    /// The models.
     pub models: Models,
     /// Limits.
     pub limits: Limits,
@@ -93,7 +93,7 @@ async fn qualities(
     let mut found = HashMap::new();
     for operator in operators {
         let Some(view) = at.operator(AccountId32(operator)).await? else { continue };
-        // Who has not answered yet stands where everybody begins.
+        // An operator without an answer yet has the standing that all begin with.
         if view.completed > 0 && view.standing.quality != floor.quality {
             found.insert(operator, view.standing.quality);
         }

@@ -33,7 +33,7 @@ They work on the folder of --data while a gateway runs there. A revoked key is r
 #[derive(Parser)]
 #[command(version, after_help = EXAMPLES, args_conflicts_with_subcommands = false, subcommand_negates_reqs = true)]
 pub struct Cli {
-    /// What to do instead of serving.
+    /// A command to run instead of serving.
     #[command(subcommand)]
     pub command: Option<Command>,
 

@@ -62,7 +62,7 @@ pub struct Ticket {
     phase: Option<&'static str>,
 }
 
-/// What happens to an order.
+/// An event in the life of an order.
 #[derive(Clone, Debug)]
 pub enum Step {
     /// It enters a phase.
@@ -300,7 +300,7 @@ pub fn unauthorized() -> Refusal {
     )
 }
 
-/// What an error of the chain, met before anything was asked, means for the caller.
+/// Refusal of a caller for an error of the chain that came before anything was asked.
 fn of_chain(error: Error) -> Refusal {
     match error {
         Error::Refused { name, docs } => refused(&name, docs.trim()),
@@ -317,7 +317,7 @@ fn of_chain(error: Error) -> Refusal {
     }
 }
 
-/// What a refusal by the chain means for the caller.
+/// Refusal of a caller for a refusal by the chain.
 pub fn refused(name: &str, meaning: &str) -> Refusal {
     let message = format!("the chain refuses: {name}. {meaning}");
     match name {

@@ -78,7 +78,7 @@ pub enum Form {
     Text,
 }
 
-/// What is ordered: everything that the network has to know, and the form of the answer.
+/// An order: everything that the network has to know, and the form of the answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Order {
     /// Form of the answer.
@@ -114,7 +114,7 @@ pub struct Bill {
 }
 
 impl Bill {
-    /// What the request cost in all: the budget less the refund, and the transaction's fee.
+    /// Cost of the request in all: the budget less the refund, and the transaction's fee.
     pub fn cost(&self) -> u128 {
         self.budget.saturating_sub(self.refund).saturating_add(self.transaction_fee)
     }

@@ -22,7 +22,7 @@ pub const AUTO: &str = "auto";
 /// Distance in quality, in parts per million, within which `auto` goes by the price.
 const CLOSE: u32 = 50_000;
 
-/// What a caller wants.
+/// Wishes of a caller.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Wish {
     /// Models by name or id; `auto` alone lets the gateway pick.

@@ -52,7 +52,7 @@ pub struct Refusal {
     pub param: Option<String>,
     /// Seconds after which it may be tried again.
     pub retry_after: Option<u64>,
-    /// What is known of the order, if one was taken.
+    /// Description of the order, if one was taken.
     pub poq: Option<Box<serde_json::Value>>,
 }
 

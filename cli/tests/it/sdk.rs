@@ -12,7 +12,7 @@ use std::{
 };
 use tempfile::TempDir;
 
-/// What scripts/setup-dapp.sh has put in place.
+/// Folder that scripts/setup-dapp.sh has filled.
 fn tools() -> PathBuf {
     let home =
         || PathBuf::from(env::var_os("HOME").expect("there is a home")).join(".cache/proof-of-quality");

@@ -1,4 +1,4 @@
-//! What callers send, in OpenAI's forms, and the network's own options under `poq`.
+//! Requests of callers, in OpenAI's forms, and the network's own options under `poq`.
 
 use crate::{amount, refusal::Refusal};
 use poq_primitives::conversation::{self, Malformed, Message, Role};
@@ -50,7 +50,7 @@ impl Texts {
     }
 }
 
-/// What both forms have in common.
+/// Fields that both forms have.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Common {
     /// Models.

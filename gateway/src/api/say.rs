@@ -38,7 +38,7 @@ fn cut<'a>(text: &'a str, stops: &[String]) -> &'a str {
     end.and_then(|end| text.get(..end)).unwrap_or(text)
 }
 
-/// What the network says of an order that is over.
+/// The field `poq` of an order that is over.
 pub fn poq(record: &Record, outcome: &Outcome) -> Value {
     let terms = &record.order.terms;
     let cost = outcome.cost().map(|units| units.to_string());

@@ -123,7 +123,7 @@ impl Chain {
         self.link.borrow().clone()
     }
 
-    /// What the chain says at its best block; `None` while the node does not answer.
+    /// The catalogue at the best block; `None` while the node does not answer.
     pub fn catalogue(&self) -> Option<Arc<Catalogue>> {
         self.catalogue.borrow().clone()
     }

@@ -17,7 +17,7 @@ const NOT_TAKEN: &str = "InvalidTransaction";
 
 /// Reason why an order is not sent.
 enum Trouble {
-    /// It never will be.
+    /// The order is over: its transaction can never be sent.
     Over(Box<Record>, Outcome),
     /// The pool refused it; it is signed anew.
     Refused(String),

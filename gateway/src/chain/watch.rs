@@ -179,7 +179,7 @@ impl Chain {
         Ok(())
     }
 
-    /// What a transaction in a block did.
+    /// The effect of a transaction in a block.
     async fn read(&self, client: &Client, found: &Found) -> Result<Read, Error> {
         let at = client.at(found.hash).await?;
         let (mut request, mut fee, mut failed) = (None, 0, None);
@@ -462,7 +462,7 @@ impl Chain {
     }
 }
 
-/// What a transaction did.
+/// Effect of a transaction.
 enum Read {
     Requested(Place),
     Failed(Outcome),
