@@ -1,6 +1,6 @@
 //! The crate `poq-client` against a real node: its example, many tasks with one account, errors to match on.
 
-use crate::common::{text, Node};
+use crate::common::{self, text, Node};
 use poq_client::{
     keypair,
     types::{
@@ -36,9 +36,7 @@ fn the_example_asks_and_prints_the_answer() {
     );
     assert!(!answer.trim().is_empty());
     assert_eq!(request["answer"].as_str(), Some(answer.trim_end_matches('\n')));
-    for phase in ["answering", "scoring", "settled"] {
-        assert!(progress.contains(phase), "{phase} is missing: {progress}");
-    }
+    common::told_phases(&progress);
 
     let refused = example("");
     assert!(!refused.status.success());

@@ -113,10 +113,8 @@ async fn ask_and_check(node: &Node, examples: &Examples, example: &str) -> Value
     let asked = parse(&output.stdout);
     assert_eq!(asked["state"], "settled");
     assert!(asked["answer"].as_str().unwrap().contains("Lima"), "{asked}");
-    let progress = text(&output.stderr);
-    for phase in ["Answering", "Scoring", "RevealingScores", "Settled"] {
-        assert!(progress.contains(phase), "{phase} is missing: {progress}");
-    }
+    let told = common::told_phases(&text(&output.stderr));
+    assert!(told.windows(2).all(|pair| pair[0] != pair[1]), "{example} tells of a phase twice: {told:?}");
 
     let parts = asked["paid"].as_array().unwrap();
     assert_eq!(parts.len(), 2 + 5);

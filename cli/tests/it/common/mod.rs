@@ -187,3 +187,24 @@ pub fn amount(value: &Value) -> u128 {
 pub fn paid(list: &Value) -> u128 {
     list.as_array().expect("is a list").iter().map(|item| amount(&item["paid"])).sum()
 }
+
+/// Phases that a program told of while a request ran to its settlement, by the last word of each line; the end is the last of them.
+///
+/// Which there are besides depends on the machine: a program follows a request once its block is best or final, and meanwhile the
+/// request goes on.
+pub fn told_phases(progress: &str) -> Vec<&str> {
+    const PHASES: [&str; 8] = [
+        "requested",
+        "answering",
+        "revealinganswers",
+        "selecting",
+        "scoring",
+        "revealingscores",
+        "settled",
+        "refunded",
+    ];
+    let is_phase = |word: &&str| PHASES.contains(&word.replace('_', "").to_lowercase().as_str());
+    let told: Vec<_> = progress.lines().filter_map(|line| line.rsplit(' ').next()).filter(is_phase).collect();
+    assert!(told.last().is_some_and(|last| last.eq_ignore_ascii_case("settled")), "{progress}");
+    told
+}
