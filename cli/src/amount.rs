@@ -49,6 +49,12 @@ pub fn parse_milli(text: &str) -> Result<u32, String> {
     u32::try_from(parse_fixed(text, MILLI_DIGITS)?).map_err(|_| "the number is too large".into())
 }
 
+/// A part of the probability, in thousandths, 1 to 1,000.
+pub fn parse_top_p(text: &str) -> Result<u16, String> {
+    let milli = u16::try_from(parse_milli(text)?).ok().filter(|milli| (1..=1_000).contains(milli));
+    milli.ok_or_else(|| "it has to be from 0.001 to 1".into())
+}
+
 /// A quality given in parts per million, with three digits: people compare them.
 pub fn part(parts: u32) -> String {
     let milli = (u64::from(parts) + 500) / 1_000;
@@ -172,6 +178,8 @@ mod tests {
         assert!(parse_part("1.000001").is_err());
         assert_eq!(parse_milli("0.7"), Ok(700));
         assert!(parse_milli("99999999").is_err());
+        assert_eq!((parse_top_p("1"), parse_top_p("0.001")), (Ok(1_000), Ok(1)));
+        assert!(["0", "1.001", "70"].iter().all(|wrong| parse_top_p(wrong).is_err()));
         assert_eq!(part(1_000_000), "1.000");
         assert_eq!(part(999_499), "0.999");
         assert_eq!(part(1_500), "0.002");

@@ -1,13 +1,13 @@
 //! The command line.
 
 use crate::{
-    amount::{parse_milli, parse_part, Amount},
+    amount::{parse_milli, parse_part, parse_top_p, Amount},
     names::parse_hash,
     own_node::Place,
     sync,
 };
 use clap::{Parser, Subcommand};
-use std::path::PathBuf;
+use std::{net::SocketAddr, path::PathBuf};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -56,7 +56,7 @@ agreements are numbers from 0 to 1; what is not known (yet) is null:
   request, state (settled, refunded, or an open phase), finalized (whether a finalized block has that
   state), refund_reason, requester, signer (only of `poq ask`), prompt,
   answer, best (index of the response), quality, generators[{id, name}], evaluator{id, name},
-  sampling{max_tokens, temperature, seed}, responders, committee_size, min_quality,
+  sampling{max_tokens, temperature, top_p, stop[], seed}, responders, committee_size, min_quality,
   responses[{operator, operator_name, model, model_name, work, output, latency, quality,
              scores[{operator, score}], paid}],
   committee[{operator, operator_name, round, weight, work, scores[], latency, agreement, paid}],
@@ -237,6 +237,17 @@ Examples:
 In JSON, amounts are strings in units of 10^-12 POQ, parts are numbers from 0 to 1, times are blocks.
 Requests that are open keep the parameters under which they were made.";
 
+const WEB_EXAMPLES: &str = "\
+The page asks questions, shows requests as they go on, and lists models, operators and the state of
+the network. It runs in the browser and talks to the node at --url alone. It signs with a wallet in
+the browser, or on a chain of type Development with a development account.
+
+Examples:
+  poq web                                     for a node on this machine
+  poq web --listen 0.0.0.0:80 --url wss://node.example
+
+With --json the first line is one object: page, endpoint.";
+
 const ENGINE_EXAMPLES: &str = "\
 `poq-node` starts an engine of its own, or takes one with --engine. Any other node is told by RPC.
 The call is unsafe: `poq-node` takes it at its control socket (--node DIR/chains/ID/control.sock), a
@@ -345,6 +356,9 @@ pub enum Command {
     Why(Why),
     /// Print the chain's events as they come
     Watch,
+    /// Serve the network's page for browsers, until Ctrl-C
+    #[command(after_help = WEB_EXAMPLES)]
+    Web(Web),
     /// Be an operator: stake, name a worker key and models, pause, leave
     #[command(subcommand)]
     Operator(Operator),
@@ -365,6 +379,14 @@ pub enum Command {
         #[command(subcommand)]
         command: Option<ParametersCommand>,
     },
+}
+
+/// The place of the page.
+#[derive(Debug, clap::Args)]
+pub struct Web {
+    /// Address and port to serve the page at; port 0 takes a free one
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+    pub listen: SocketAddr,
 }
 
 /// Parts of a receipt that the caller chooses.
@@ -549,6 +571,14 @@ pub struct Ask {
     /// Sampling temperature; 0 always takes the likeliest token
     #[arg(long, value_name = "T", default_value = "0", value_parser = parse_milli)]
     pub temperature: u32,
+
+    /// Sample from the likeliest tokens that have this part of the probability together, 0.001 to 1
+    #[arg(long, value_name = "P", default_value = "1", value_parser = parse_top_p)]
+    pub top_p: u16,
+
+    /// End the answer before this text; up to four times
+    #[arg(long, value_name = "TEXT")]
+    pub stop: Vec<String>,
 
     /// Seed of the sampler
     #[arg(long, value_name = "N", default_value_t = 0)]

@@ -17,6 +17,7 @@ use poq_client::{
     types::{chain::constants, ModelId, ModelKind, ModelView, Phase, RequestView, Sampling, Terms},
     Asked, At, Client, Error, News,
 };
+use poq_primitives::conversation::Options;
 use std::{
     collections::HashSet,
     future::Future,
@@ -39,10 +40,17 @@ const COMMITTEE: usize = 5;
 /// Longest wait for a request's state after the user stopped waiting for its end.
 const LAST_LOOK: Duration = Duration::from_secs(5);
 
+impl Ask {
+    /// Options that the prompt carries.
+    fn options(&self) -> Options {
+        Options { top_p_milli: (self.top_p < 1_000).then_some(self.top_p), stop: self.stop.clone() }
+    }
+}
+
 /// `poq ask`.
 pub async fn run(mut client: Client, mut ask: Ask, shared: &Shared) -> Result<Outcome, Failure> {
     let said = ask.question.take().map(|said| question(said, io::stdin())).transpose()?;
-    ask.prompt = chat::prompt(said, ask.system.as_deref(), ask.chat.as_deref())?;
+    ask.prompt = chat::prompt(said, ask.system.as_deref(), ask.chat.as_deref(), &ask.options())?;
     let deadline = Instant::now() + Duration::from_secs(ask.timeout);
     let signer = account::signer(shared, &client).await?;
     let at = client.best().await?;

@@ -1,7 +1,7 @@
 //! Conversations: from what was said on the command line, and for people to read.
 
 use crate::failure::Failure;
-use poq_primitives::conversation::{self, Message, Role};
+use poq_primitives::conversation::{self, Message, Options, Role};
 use serde::Deserialize;
 use std::{fs, path::Path};
 
@@ -13,11 +13,12 @@ enum File {
     Request { messages: Vec<Message> },
 }
 
-/// The prompt that is this question, after what `chat` and `system` say.
+/// The prompt that is this question, after what `chat` and `system` say, to be answered with these options.
 pub fn prompt(
     question: Option<String>,
     system: Option<&str>,
     chat: Option<&Path>,
+    options: &Options,
 ) -> Result<String, Failure> {
     let mut messages = chat.map(read).transpose()?.unwrap_or_default();
     if let Some(system) = system {
@@ -25,11 +26,11 @@ pub fn prompt(
     }
     match question {
         // A question alone goes as it is: the chain says what is wrong with it.
-        Some(question) if messages.is_empty() => return Ok(question),
+        Some(question) if messages.is_empty() && *options == Options::default() => return Ok(question),
         Some(question) => messages.push(Message::new(Role::User, question)),
         None => {}
     }
-    conversation::encode(&messages)
+    conversation::encode_with(&messages, options)
         .map_err(|error| Failure::Input(format!("the conversation is not well formed: {error}")))
 }
 
@@ -52,7 +53,8 @@ pub fn title(prompt: &str) -> String {
     let messages = conversation::decode(prompt);
     match messages.as_slice() {
         [before @ .., last] if !before.is_empty() => format!("[+{}] {}", before.len(), last.content),
-        _ => prompt.to_owned(),
+        [last] => last.content.clone(),
+        [..] => prompt.to_owned(),
     }
 }
 
@@ -67,22 +69,34 @@ mod tests {
         let list = r#"[{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yes?"}]"#;
         for text in [list.to_owned(), format!(r#"{{"model": "any", "messages": {list}}}"#)] {
             fs::write(&file, text).unwrap();
-            let made = prompt(Some("Why?".into()), Some("Be brief."), Some(&file));
+            let made = prompt(Some("Why?".into()), Some("Be brief."), Some(&file), &Options::default());
             assert_eq!(made, Ok("\u{1e}sBe brief.\u{1e}uHi\u{1e}aYes?\u{1e}uWhy?".into()));
             assert_eq!(title(&made.unwrap()), "[+3] Why?");
         }
-        let open = prompt(None, None, Some(&file)).unwrap_err();
+        let open = prompt(None, None, Some(&file), &Options::default()).unwrap_err();
         assert!(open.to_string().contains("end with the question"), "{open}");
         fs::write(&file, "[1]").unwrap();
-        let wrong = prompt(None, None, Some(&file)).unwrap_err();
+        let wrong = prompt(None, None, Some(&file), &Options::default()).unwrap_err();
         assert!(wrong.to_string().contains("it must be JSON like"), "{wrong}");
-        assert!(prompt(None, None, Some(&folder.path().join("none.json"))).is_err());
+        assert!(prompt(None, None, Some(&folder.path().join("none.json")), &Options::default()).is_err());
     }
 
     #[test]
     fn a_question_alone_goes_as_it_is() {
-        assert_eq!(prompt(Some(" Hi ".into()), None, None), Ok(" Hi ".into()));
+        let none = Options::default();
+        assert_eq!(prompt(Some(" Hi ".into()), None, None, &none), Ok(" Hi ".into()));
         assert_eq!(title("Hi"), "Hi");
-        assert!(prompt(None, Some("Be brief."), None).is_err());
+        assert!(prompt(None, Some("Be brief."), None, &none).is_err());
+    }
+
+    #[test]
+    fn options_go_with_the_question() {
+        let options = Options { top_p_milli: Some(900), stop: vec!["END".into()] };
+        let made = prompt(Some("Hi".into()), None, None, &options).unwrap();
+        assert_eq!(made, "\u{1e}p900\u{1e}eEND\u{1e}uHi");
+        assert_eq!(title(&made), "Hi");
+        let wrong = Options { stop: vec![String::new()], ..Options::default() };
+        let error = prompt(Some("Hi".into()), None, None, &wrong).unwrap_err();
+        assert!(error.to_string().contains("stop sequences"), "{error}");
     }
 }

@@ -175,6 +175,7 @@ fn to_json(
     let amount = |amount: u128| Value::String(amount.to_string());
     let responses: Vec<_> =
         (0..).zip(&request.responses).map(|(index, r)| response_json(request, index, r, names)).collect();
+    let (messages, options) = conversation::decode_with(&text(&request.prompt));
     json!({
         "request": request.id,
         "state": request.phase.name(),
@@ -184,7 +185,7 @@ fn to_json(
         },
         "requester": request.requester.to_string(),
         "prompt": text(&request.prompt),
-        "messages": conversation::decode(&text(&request.prompt)),
+        "messages": messages,
         "answer": best.map(|(_, response)| text(&response.output)),
         "best": best.map(|(index, _)| index),
         "quality": best.and_then(|(_, response)| response.quality).map(fraction),
@@ -193,6 +194,8 @@ fn to_json(
         "sampling": {
             "max_tokens": request.sampling.max_tokens,
             "temperature": f64::from(request.sampling.temperature_milli) / 1e3,
+            "top_p": f64::from(options.top_p_milli.unwrap_or(1_000)) / 1e3,
+            "stop": options.stop,
             "seed": request.sampling.seed,
         },
         "responders": request.responders,

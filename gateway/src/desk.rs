@@ -42,8 +42,6 @@ pub struct Question {
     pub wish: Wish,
     /// The model as the caller named it.
     pub model: String,
-    /// The answer ends before the first of these.
-    pub stop: Vec<String>,
     /// Most that it may cost, in units.
     pub cap: Option<u128>,
     /// `Idempotency-Key`.
@@ -113,8 +111,8 @@ impl Desk {
             plan::terms(&question.wish, &catalogue.models, &catalogue.limits, &key.limits.models, mark)?;
         let estimate = catalogue.at.estimate_budget(&terms.of_chain()).await.map_err(of_chain)?;
         terms.budget = estimate.total();
-        let Question { form, prompt, model, stop, cap, idempotency, digest, .. } = question;
-        let order = Order { form, prompt, terms, model, stop };
+        let Question { form, prompt, model, cap, idempotency, digest, .. } = question;
+        let order = Order { form, prompt, terms, model };
         let fee = self.chain.fee(&catalogue, &order).await.map_err(of_chain)?;
         let most = order.terms.budget.saturating_add(fee.saturating_mul(FEE_RESERVE));
         if let Some(cap) = cap.filter(|cap| most > *cap) {

@@ -89,8 +89,6 @@ pub struct Order {
     pub terms: Terms,
     /// The model that the caller named.
     pub model: String,
-    /// The text of the answer ends before the first of these.
-    pub stop: Vec<String>,
 }
 
 /// Sums of a request that is over, in units. `paid + chain + refund` is the budget.

@@ -77,15 +77,16 @@ fn kind_of(job: &Job) -> WorkKind {
 }
 
 fn generation_of(job: &GenerateJob) -> Generation {
+    let (messages, options) = conversation::decode_with(&job.prompt);
     Generation {
         model: job.model.clone(),
-        messages: conversation::decode(&job.prompt).into_iter().map(Message::from).collect(),
+        messages: messages.into_iter().map(Message::from).collect(),
         max_tokens: job.max_tokens,
         max_bytes: job.max_bytes,
         temperature: job.temperature_milli as f32 / 1000.0,
-        top_p: 1.0,
+        top_p: options.top_p_milli.map_or(1.0, |top_p| f32::from(top_p) / 1000.0),
         seed: job.seed,
-        stop: Vec::new(),
+        stop: options.stop,
         extras: Extras::default(),
     }
 }
@@ -131,6 +132,9 @@ mod tests {
         };
         let roles: Vec<_> = generation_of(&job).messages.into_iter().map(|message| message.role).collect();
         assert_eq!(roles, [Role::System, Role::User, Role::Assistant, Role::User]);
+        assert_eq!((generation_of(&job).top_p, generation_of(&job).stop.len()), (1.0, 0));
+        let narrow = generation_of(&GenerateJob { prompt: format!("\u{1e}p250\u{1e}e.{prompt}"), ..job });
+        assert_eq!((narrow.top_p, narrow.stop, narrow.messages.len()), (0.25, vec![".".to_owned()], 4));
         let job = ScoreJob { model: "m".into(), prompt: prompt.into(), responses: vec!["r".into()] };
         assert!(scoring_of(&job).question.starts_with("Why?\n\nSystem: Be brief."));
     }

@@ -1,15 +1,20 @@
-//! Conversations: several messages with roles in the one text that is a prompt.
+//! Conversations: several messages with roles, and options of sampling, in the one text that is a prompt.
 //!
 //! ```text
 //! prompt       = conversation | plain text
-//! conversation = [ RS "s" text ] *( RS "u" text RS "a" text ) RS "u" text      at least two messages
+//! conversation = options messages                                              at least two records
+//! options      = [ RS "p" top-p ] *4( RS "e" end )
+//! messages     = [ RS "s" text ] *( RS "u" text RS "a" text ) RS "u" text
 //! RS           = U+001E, RECORD SEPARATOR
+//! top-p        = 1 to 999, in decimal digits, the first one not 0
+//! end          = 1 to 64 bytes of any characters but RS
 //! text         = any characters but RS, and not white space alone
 //! ```
 //!
-//! `s` is a system message, which says how to answer, `u` one of the user, `a` one of the assistant. A prompt that does not follow the
-//! grammar is plain text: one message of the user. So every prompt has a meaning, every conversation one encoding, and the chain,
-//! for which a prompt is text, need not know of any of this. (Encoding: ours.)
+//! `s` is a system message, which says how to answer, `u` one of the user, `a` one of the assistant. `p` samples from the likeliest
+//! tokens that have so many thousandths of the probability together (top-p); `e` is a stop sequence: the answer ends before the first of
+//! them. A prompt that does not follow the grammar is plain text: one message of the user. So every prompt has a meaning, every
+//! conversation one encoding, and the chain, for which a prompt is text, need not know of any of this. (Encoding: ours.)
 //!
 //! ```
 //! use poq_primitives::conversation::{decode, encode, Message, Role};
@@ -21,12 +26,48 @@
 //! assert_eq!(decode("What is the capital of Peru?"), [Message::new(Role::User, "What is the capital of Peru?")]);
 //! ```
 
-use alloc::{borrow::Cow, string::String, vec, vec::Vec};
+use alloc::{
+    borrow::{Cow, ToOwned as _},
+    string::{String, ToString as _},
+    vec,
+    vec::Vec,
+};
 use core::fmt;
 use serde::{Deserialize, Serialize};
 
 /// First character of a message in a prompt that is a conversation.
 pub const SEPARATOR: char = '\u{1e}';
+
+/// Most stop sequences of a prompt.
+pub const MOST_STOPS: usize = 4;
+
+/// Longest stop sequence, in bytes.
+pub const LONGEST_STOP: usize = 64;
+
+const TOP_P: char = 'p';
+const STOP: char = 'e';
+
+/// Options of sampling that stand in a prompt before its messages.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// Part of the probability that is sampled from, in thousandths, 1 to 999; all of it if `None`.
+    pub top_p_milli: Option<u16>,
+    /// Texts before the first of which the answer ends, at most [`MOST_STOPS`].
+    pub stop: Vec<String>,
+}
+
+impl Options {
+    fn check(&self) -> Result<(), Malformed> {
+        if self.top_p_milli.is_some_and(|top_p| !(1..1_000).contains(&top_p)) {
+            return Err(Malformed::TopP);
+        }
+        let is_proper = |stop: &String| (1..=LONGEST_STOP).contains(&stop.len()) && !stop.contains(SEPARATOR);
+        if self.stop.len() > MOST_STOPS || !self.stop.iter().all(is_proper) {
+            return Err(Malformed::Stop);
+        }
+        Ok(())
+    }
+}
 
 /// The author of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -92,6 +133,10 @@ pub enum Malformed {
     },
     /// The last message is not the user's.
     NoQuestion,
+    /// Top-p is out of range.
+    TopP,
+    /// There are too many stop sequences, or one is empty, too long or contains [`SEPARATOR`].
+    Stop,
 }
 
 impl fmt::Display for Malformed {
@@ -108,6 +153,11 @@ impl fmt::Display for Malformed {
                  with the user"
             ),
             Self::NoQuestion => f.write_str("the last message is not the user's; end with the question"),
+            Self::TopP => f.write_str("top_p has to be from 0.001 to 0.999; leave it out for 1"),
+            Self::Stop => write!(
+                f,
+                "there may be up to {MOST_STOPS} stop sequences, each of 1 to {LONGEST_STOP} bytes and without the character U+001E"
+            ),
         }
     }
 }
@@ -116,29 +166,45 @@ impl core::error::Error for Malformed {}
 
 /// The prompt that these messages are. A single message of the user is plain text.
 pub fn encode(messages: &[Message]) -> Result<String, Malformed> {
+    encode_with(messages, &Options::default())
+}
+
+/// The prompt that these messages are, to be answered with these options.
+pub fn encode_with(messages: &[Message], options: &Options) -> Result<String, Malformed> {
     check(messages)?;
-    if let [question] = messages {
+    options.check()?;
+    if let ([question], true) = (messages, *options == Options::default()) {
         return Ok(question.content.clone());
     }
     let mut prompt = String::new();
-    for message in messages {
+    let mut record = |letter: char, text: &str| {
         prompt.push(SEPARATOR);
-        prompt.push(message.role.letter());
-        prompt.push_str(&message.content);
+        prompt.push(letter);
+        prompt.push_str(text);
+    };
+    if let Some(top_p) = options.top_p_milli {
+        record(TOP_P, &top_p.to_string());
     }
+    options.stop.iter().for_each(|stop| record(STOP, stop));
+    messages.iter().for_each(|message| record(message.role.letter(), &message.content));
     Ok(prompt)
 }
 
 /// The messages of a prompt, at least one. The last one is the user's.
 pub fn decode(prompt: &str) -> Vec<Message> {
-    conversation(prompt).unwrap_or_else(|| vec![Message::new(Role::User, prompt)])
+    decode_with(prompt).0
+}
+
+/// The messages of a prompt, as [`decode`] has them, and its options.
+pub fn decode_with(prompt: &str) -> (Vec<Message>, Options) {
+    conversation(prompt).unwrap_or_else(|| (vec![Message::new(Role::User, prompt)], Options::default()))
 }
 
 /// The text that an evaluator judges answers by. Of a plain prompt the prompt itself. Of a conversation the last message of the
 /// user, then the system message, then the turns before, the latest first, each with its role: an evaluator that takes a part only takes
 /// the first one, and loses the oldest turns. (Ours.)
 pub fn question(prompt: &str) -> Cow<'_, str> {
-    let Some(messages) = conversation(prompt) else { return Cow::Borrowed(prompt) };
+    let Some((messages, _)) = conversation(prompt) else { return Cow::Borrowed(prompt) };
     let (system, turns): (Vec<_>, Vec<_>) =
         messages.into_iter().partition(|message| message.role == Role::System);
     let mut turns = turns.into_iter().rev();
@@ -154,16 +220,27 @@ pub fn question(prompt: &str) -> Cow<'_, str> {
     Cow::Owned(text)
 }
 
-/// The messages of a prompt that follows the grammar.
-fn conversation(prompt: &str) -> Option<Vec<Message>> {
-    let records = prompt.strip_prefix(SEPARATOR)?.split(SEPARATOR);
-    let messages = records
-        .map(|record| {
-            let mut characters = record.chars();
-            Some(Message::new(Role::of_letter(characters.next()?)?, characters.as_str()))
-        })
-        .collect::<Option<Vec<_>>>()?;
-    (messages.len() > 1 && check(&messages).is_ok()).then_some(messages)
+/// The messages and options of a prompt that follows the grammar.
+fn conversation(prompt: &str) -> Option<(Vec<Message>, Options)> {
+    let (mut messages, mut options) = (Vec::new(), Options::default());
+    for record in prompt.strip_prefix(SEPARATOR)?.split(SEPARATOR) {
+        let mut characters = record.chars();
+        let (letter, text) = (characters.next()?, characters.as_str());
+        match letter {
+            TOP_P if messages.is_empty() && options == Options::default() => {
+                options.top_p_milli = Some(top_p(text)?);
+            }
+            STOP if messages.is_empty() => options.stop.push(text.to_owned()),
+            letter => messages.push(Message::new(Role::of_letter(letter)?, text)),
+        }
+    }
+    check(&messages).and(options.check()).ok()?;
+    (messages.len() > 1 || options != Options::default()).then_some((messages, options))
+}
+
+fn top_p(digits: &str) -> Option<u16> {
+    // Another way to write the same number would be another prompt with the same meaning.
+    digits.parse().ok().filter(|number: &u16| number.to_string() == digits)
 }
 
 fn check(messages: &[Message]) -> Result<(), Malformed> {
@@ -232,11 +309,49 @@ mod tests {
             "\u{1e}uHi\u{1e}sBe brief.",
             "\u{1e}sA\u{1e}sB\u{1e}uHi",
             "\u{1e}tHi\u{1e}uWhy?",
+            "\u{1e}p0\u{1e}uWhy?",
+            "\u{1e}p05\u{1e}uWhy?",
+            "\u{1e}p1000\u{1e}uWhy?",
+            "\u{1e}p500",
+            "\u{1e}p500\u{1e}p500\u{1e}uWhy?",
+            "\u{1e}e.\u{1e}p500\u{1e}uWhy?",
+            "\u{1e}e\u{1e}uWhy?",
+            "\u{1e}e1\u{1e}e2\u{1e}e3\u{1e}e4\u{1e}e5\u{1e}uWhy?",
+            "\u{1e}uWhy?\u{1e}e.",
+            "\u{1e}sA\u{1e}e.\u{1e}uHi",
             "x\u{1e}uHi\u{1e}aYes?\u{1e}uWhy?",
         ];
         for prompt in others {
             assert_eq!(decode(prompt), [say(Role::User, prompt)], "{prompt:?}");
             assert_eq!(question(prompt), prompt);
+        }
+    }
+
+    #[test]
+    fn options_stand_before_the_messages() {
+        let options = |top_p_milli, stop: &[&str]| Options {
+            top_p_milli,
+            stop: stop.iter().map(|stop| (*stop).to_owned()).collect(),
+        };
+        let question = [say(Role::User, "Why?")];
+        let cases = [
+            (options(None, &[]), "Why?"),
+            (options(Some(950), &[]), "\u{1e}p950\u{1e}uWhy?"),
+            (options(None, &["\n", "END"]), "\u{1e}e\n\u{1e}eEND\u{1e}uWhy?"),
+            (options(Some(1), &["."]), "\u{1e}p1\u{1e}e.\u{1e}uWhy?"),
+        ];
+        for (options, prompt) in cases {
+            assert_eq!(encode_with(&question, &options).as_deref(), Ok(prompt));
+            assert_eq!(decode_with(prompt), (question.to_vec(), options));
+            assert_eq!(super::question(prompt), "Why?", "options are none of the evaluator's business");
+        }
+        let long = "x".repeat(LONGEST_STOP + 1);
+        for wrong in [&[""][..], &["a\u{1e}b"], &[&long], &["1", "2", "3", "4", "5"]] {
+            assert_eq!(encode_with(&question, &options(None, wrong)), Err(Malformed::Stop), "{wrong:?}");
+        }
+        assert!(encode_with(&question, &options(None, &[&long[1..]])).is_ok());
+        for wrong in [0, 1_000] {
+            assert_eq!(encode_with(&question, &options(Some(wrong), &[])), Err(Malformed::TopP));
         }
     }
 
@@ -262,9 +377,9 @@ mod tests {
     proptest! {
         /// Whatever a prompt is, its messages are that prompt again.
         #[test]
-        fn reading_and_writing_are_inverse(prompt in "(\u{1e}?[sua]?[a-z \u{1e}]{0,3}){0,6}") {
-            let messages = decode(&prompt);
-            match encode(&messages) {
+        fn reading_and_writing_are_inverse(prompt in "(\u{1e}?[suape]?[a-z \u{1e}0-9]{0,3}){0,6}") {
+            let (messages, options) = decode_with(&prompt);
+            match encode_with(&messages, &options) {
                 Ok(again) => prop_assert_eq!(again, prompt),
                 Err(_) => prop_assert!(prompt.trim().is_empty() || prompt.contains(SEPARATOR)),
             }
@@ -272,6 +387,8 @@ mod tests {
 
         #[test]
         fn writing_and_reading_are_inverse(
+            top_p_milli in proptest::option::of(1u16..1_000),
+            stop in proptest::collection::vec("[^\u{1e}]{1,9}", 0..=MOST_STOPS),
             system in proptest::option::of("[^\u{1e}]{1,9}"),
             turns in proptest::collection::vec(("[^\u{1e}]{1,9}", "[^\u{1e}]{1,9}"), 0..4),
             last in "[^\u{1e}]{1,9}",
@@ -281,8 +398,9 @@ mod tests {
                 messages.extend([say(Role::User, user), say(Role::Assistant, assistant)]);
             }
             messages.push(say(Role::User, &last));
-            if let Ok(prompt) = encode(&messages) {
-                prop_assert_eq!(decode(&prompt), messages);
+            let options = Options { top_p_milli, stop };
+            if let Ok(prompt) = encode_with(&messages, &options) {
+                prop_assert_eq!(decode_with(&prompt), (messages, options));
                 prop_assert!(question(&prompt).starts_with(&last));
             }
         }

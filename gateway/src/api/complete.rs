@@ -26,6 +26,7 @@ use axum::{
     },
     Json,
 };
+use poq_primitives::conversation;
 use serde_json::{json, Value};
 use sha2::{Digest as _, Sha256};
 use std::{collections::BTreeMap, convert::Infallible, sync::Arc, time::Duration};
@@ -58,7 +59,8 @@ pub async fn chat(
     JsonBody(body): JsonBody,
 ) -> Result<Response, Refusal> {
     let request: ChatRequest = forms::parse(&body)?;
-    complete(app, key, &headers, &body, Form::Chat, || forms::prompt_of(&request.messages)).await
+    complete(app, key, &headers, &body, Form::Chat, |options| forms::prompt_of(&request.messages, options))
+        .await
 }
 
 /// `POST /v1/completions`.
@@ -69,7 +71,8 @@ pub async fn text(
     JsonBody(body): JsonBody,
 ) -> Result<Response, Refusal> {
     let request: TextRequest = forms::parse(&body)?;
-    complete(app, key, &headers, &body, Form::Text, || forms::single_prompt(&request.prompt)).await
+    complete(app, key, &headers, &body, Form::Text, |options| forms::single_prompt(&request.prompt, options))
+        .await
 }
 
 async fn complete(
@@ -78,13 +81,13 @@ async fn complete(
     headers: &HeaderMap,
     body: &[u8],
     form: Form,
-    prompt: impl FnOnce() -> Result<String, Refusal>,
+    prompt: impl FnOnce(&conversation::Options) -> Result<String, Refusal>,
 ) -> Result<Response, Refusal> {
     let common: Common = forms::parse(body)?;
     features::check(&forms::parse::<BTreeMap<String, Value>>(body)?)?;
     let options = common.poq.clone().unwrap_or_default();
     let patience = options.wait()?.map_or(app.patience, Duration::from_secs);
-    let prompt = prompt()?;
+    let prompt = prompt(&common.options()?)?;
     let models = common.model.models();
     let question = Question {
         form,
@@ -101,7 +104,6 @@ async fn complete(
         },
         prompt,
         model: models.join(","),
-        stop: common.stops()?,
         cap: options.cap()?,
         idempotency: idempotency(headers)?,
         digest: digest(form, body),

@@ -6,7 +6,7 @@ use serde_json::{json, Value};
 use std::collections::BTreeMap;
 
 /// Fields that are read elsewhere, or that change no answer: clients put notes there, and wishes about accounts and caches.
-const FINE: [&str; 19] = [
+const FINE: [&str; 20] = [
     "max_completion_tokens",
     "max_tokens",
     "messages",
@@ -25,6 +25,7 @@ const FINE: [&str; 19] = [
     "stream",
     "stream_options",
     "temperature",
+    "top_p",
     "user",
 ];
 
@@ -46,7 +47,7 @@ pub fn check(fields: &BTreeMap<String, Value>) -> Result<(), Refusal> {
 fn is_neutral(name: &str, value: &Value) -> bool {
     let neutral = match name {
         "presence_penalty" | "frequency_penalty" | "min_p" | "top_k" | "top_logprobs" => json!(0),
-        "repeat_penalty" | "repetition_penalty" | "best_of" | "n" | "top_p" => json!(1),
+        "repeat_penalty" | "repetition_penalty" | "best_of" | "n" => json!(1),
         "logit_bias" => json!({}),
         "functions" | "tools" => json!([]),
         "tool_choice" => return *value == json!("none") || *value == json!("auto"),
@@ -76,7 +77,7 @@ mod tests {
         ] {
             assert_eq!(check_one(fine.clone()), Ok(()), "{fine}");
         }
-        for field in ["top_p", "n", "tools", "response_format", "logprobs", "made_up"] {
+        for field in ["n", "tools", "response_format", "logprobs", "made_up"] {
             let refusal = check_one(json!({ field: 7 })).unwrap_err();
             assert_eq!(refusal.param.as_deref(), Some(field));
         }

@@ -8,9 +8,6 @@ use serde_json::Value;
 /// Highest temperature.
 const HIGHEST_TEMPERATURE: f64 = 2.0;
 
-/// Most stop sequences.
-const MOST_STOPS: usize = 16;
-
 /// Longest wait that a caller can ask for, in seconds.
 const LONGEST_WAIT: u64 = 86_400;
 
@@ -63,6 +60,8 @@ pub struct Common {
     pub max_tokens: Option<u32>,
     /// 0 to 2.
     pub temperature: Option<f64>,
+    /// Part of the probability that is sampled from, above 0 and up to 1.
+    pub top_p: Option<f64>,
     /// Seed of the sampler.
     pub seed: Option<i64>,
     /// The answer ends before the first of these.
@@ -162,7 +161,7 @@ fn tokens<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u32>, D::Error> {
 }
 
 /// The prompt that messages are. Messages of one author that follow each other are one, with an empty line between.
-pub fn prompt_of(messages: &[ChatMessage]) -> Result<String, Refusal> {
+pub fn prompt_of(messages: &[ChatMessage], options: &conversation::Options) -> Result<String, Refusal> {
     let mut merged: Vec<(usize, Message)> = Vec::new();
     for (index, message) in messages.iter().enumerate() {
         let field = |name: &str| format!("messages[{index}].{name}");
@@ -197,7 +196,7 @@ pub fn prompt_of(messages: &[ChatMessage]) -> Result<String, Refusal> {
         }
     }
     let (indices, messages): (Vec<_>, Vec<_>) = merged.into_iter().unzip();
-    conversation::encode(&messages).map_err(|malformed| {
+    conversation::encode_with(&messages, options).map_err(|malformed| {
         let original = |index: usize| indices.get(index).copied().unwrap_or(index);
         let (malformed, param) = match malformed {
             Malformed::Blank { index } => (
@@ -211,7 +210,8 @@ pub fn prompt_of(messages: &[ChatMessage]) -> Result<String, Refusal> {
             Malformed::Order { index } => {
                 (Malformed::Order { index: original(index) }, format!("messages[{}].role", original(index)))
             }
-            other => (other, "messages".to_owned()),
+            Malformed::TopP | Malformed::Stop => return of_option(malformed),
+            Malformed::Empty | Malformed::NoQuestion => (malformed, "messages".to_owned()),
         };
         Refusal::invalid(malformed.to_string()).about(param)
     })
@@ -240,12 +240,22 @@ fn text_of(content: Option<&Content>, field: &str) -> Result<String, Refusal> {
     }
 }
 
+/// Refusal of an option that a prompt carries.
+fn of_option(malformed: Malformed) -> Refusal {
+    let field = if malformed == Malformed::TopP { "top_p" } else { "stop" };
+    Refusal::invalid(malformed.to_string()).about(field)
+}
+
 /// The prompt of a text request: a single one.
-pub fn single_prompt(prompt: &Texts) -> Result<String, Refusal> {
+pub fn single_prompt(prompt: &Texts, options: &conversation::Options) -> Result<String, Refusal> {
     match prompt.list().as_slice() {
-        [one] => conversation::encode(&[Message::new(Role::User, one.as_str())]).map_err(|malformed| {
-            Refusal::invalid(malformed.to_string().replace("message 0", "'prompt'")).about("prompt")
-        }),
+        [one] => {
+            let message = Message::new(Role::User, one.as_str());
+            conversation::encode_with(&[message], options).map_err(|malformed| match malformed {
+                Malformed::TopP | Malformed::Stop => of_option(malformed),
+                _ => Refusal::invalid(malformed.to_string().replace("message 0", "'prompt'")).about("prompt"),
+            })
+        }
         several => {
             Err(Refusal::invalid(format!("'prompt' has {} texts; send one", several.len())).about("prompt"))
         }
@@ -271,18 +281,16 @@ impl Common {
         (bits ^ (bits >> 32)) as u32
     }
 
-    /// Stop sequences; empty ones do not count.
-    pub fn stops(&self) -> Result<Vec<String>, Refusal> {
-        let stops: Vec<String> =
-            self.stop.iter().flat_map(Texts::list).filter(|stop| !stop.is_empty()).collect();
-        if stops.len() > MOST_STOPS {
-            return Err(Refusal::invalid(format!(
-                "'stop' has {} texts; send up to {MOST_STOPS}",
-                stops.len()
-            ))
-            .about("stop"));
+    /// Options that the prompt carries. Empty stop sequences do not count.
+    pub fn options(&self) -> Result<conversation::Options, Refusal> {
+        let top_p = self.top_p.unwrap_or(1.0);
+        if !(top_p > 0.0 && top_p <= 1.0) {
+            let message = format!("'top_p' is {top_p}; send a number above 0 and up to 1");
+            return Err(Refusal::invalid(message).about("top_p"));
         }
-        Ok(stops)
+        let milli = (top_p * 1000.0).round().max(1.0) as u16;
+        let stop = self.stop.iter().flat_map(Texts::list).filter(|stop| !stop.is_empty()).collect();
+        Ok(conversation::Options { top_p_milli: (milli < 1_000).then_some(milli), stop })
     }
 }
 
@@ -334,17 +342,27 @@ mod tests {
         serde_json::from_value(json).unwrap()
     }
 
+    fn none() -> conversation::Options {
+        conversation::Options::default()
+    }
+
     #[test]
     fn messages_become_the_prompt_of_the_chain() {
-        let prompt = prompt_of(&messages(json!([
-            {"role": "system", "content": "Be brief."},
-            {"role": "developer", "content": "Be kind."},
-            {"role": "user", "content": [{"type": "text", "text": "Hi"}]},
-            {"role": "assistant", "content": "Yes?", "tool_calls": []},
-            {"role": "user", "content": "Why?"}
-        ])));
+        let prompt = prompt_of(
+            &messages(json!([
+                {"role": "system", "content": "Be brief."},
+                {"role": "developer", "content": "Be kind."},
+                {"role": "user", "content": [{"type": "text", "text": "Hi"}]},
+                {"role": "assistant", "content": "Yes?", "tool_calls": []},
+                {"role": "user", "content": "Why?"}
+            ])),
+            &none(),
+        );
         assert_eq!(prompt.unwrap(), "\u{1e}sBe brief.\n\nBe kind.\u{1e}uHi\u{1e}aYes?\u{1e}uWhy?");
-        assert_eq!(prompt_of(&messages(json!([{"role": "user", "content": "Hi"}]))).unwrap(), "Hi");
+        assert_eq!(prompt_of(&messages(json!([{"role": "user", "content": "Hi"}])), &none()).unwrap(), "Hi");
+        let options = conversation::Options { top_p_milli: Some(900), stop: vec!["\n".into()] };
+        let prompt = prompt_of(&messages(json!([{"role": "user", "content": "Hi"}])), &options);
+        assert_eq!(prompt.unwrap(), "\u{1e}p900\u{1e}e\n\u{1e}uHi");
     }
 
     #[test]
@@ -365,7 +383,7 @@ mod tests {
             ),
             (json!([{"role": "assistant", "tool_calls": [{}]}]), "messages[0].tool_calls"),
         ] {
-            let refusal = prompt_of(&messages(json.clone())).unwrap_err();
+            let refusal = prompt_of(&messages(json.clone()), &none()).unwrap_err();
             assert_eq!(refusal.param.as_deref(), Some(param), "{json}: {}", refusal.message);
         }
     }
@@ -377,15 +395,34 @@ mod tests {
     #[test]
     fn numbers_are_read_as_clients_send_them() {
         let read = common(
-            json!({"model": "a, b", "max_tokens": 7.0, "seed": -1, "stop": ["", "x"], "temperature": 0.25,
+            json!({"model": "a, b", "max_tokens": 7.0, "seed": -1, "stop": ["", "x"], "temperature": 0.25, "top_p": 0.9,
             "poq": {"budget": 0.5, "min_quality": 0.75, "timeout": 9}}),
         )
         .unwrap();
         assert_eq!((read.model.models(), read.max_tokens), (vec!["a".to_owned(), "b".to_owned()], Some(7)));
         assert_eq!(
-            (read.seed(), read.stops().unwrap(), read.temperature_milli()),
-            (0, vec!["x".to_owned()], Ok(250))
+            (read.seed(), read.options().unwrap(), read.temperature_milli()),
+            (0, conversation::Options { top_p_milli: Some(900), stop: vec!["x".to_owned()] }, Ok(250))
         );
+        let all = common(json!({"model": "a", "top_p": 1})).unwrap().options().unwrap();
+        assert_eq!(all, conversation::Options::default());
+        assert_eq!(
+            common(json!({"model": "a", "top_p": 1e-9})).unwrap().options().unwrap().top_p_milli,
+            Some(1)
+        );
+        for wrong in [0.0, -1.0, 1.1] {
+            let refusal = common(json!({"model": "a", "top_p": wrong})).unwrap().options().unwrap_err();
+            assert_eq!(refusal.param.as_deref(), Some("top_p"));
+        }
+        for wrong in [json!(["1", "2", "3", "4", "5"]), json!("x".repeat(65)), json!("a\u{1e}b")] {
+            let options = common(json!({"model": "a", "stop": wrong})).unwrap().options().unwrap();
+            let asked = messages(json!([{"role": "user", "content": "Hi"}]));
+            assert_eq!(prompt_of(&asked, &options).unwrap_err().param.as_deref(), Some("stop"));
+            assert_eq!(
+                single_prompt(&Texts::One("Hi".into()), &options).unwrap_err().param.as_deref(),
+                Some("stop")
+            );
+        }
         let options = read.poq.unwrap();
         assert_eq!(
             (options.cap(), options.min_quality(), options.wait()),

@@ -5,6 +5,7 @@ use crate::{
     order::{Form, Outcome, Record},
     refusal::{Kind, Refusal},
 };
+use poq_primitives::conversation;
 use serde_json::{json, Value};
 
 /// Characters of a piece of a stream, about.
@@ -16,7 +17,11 @@ const BYTES_A_TOKEN: usize = 4;
 /// The text of a settled order, up to the first stop sequence; or why there is none.
 pub fn text(record: &Record, outcome: &Outcome) -> Result<String, Refusal> {
     let refusal = match outcome {
-        Outcome::Settled { answer, .. } => return Ok(cut(answer, &record.order.stop).to_owned()),
+        Outcome::Settled { answer, .. } => {
+            // Again: an inference node may have gone on.
+            let (_, options) = conversation::decode_with(&record.order.prompt);
+            return Ok(cut(answer, &options.stop).to_owned());
+        }
         Outcome::Refunded { request, meaning, .. } => Refusal::new(
             Kind::NoAnswer,
             "refunded",
@@ -244,7 +249,10 @@ mod tests {
             mark: Hash([3; 32]),
         };
         let stop = stop.iter().map(|stop| (*stop).to_owned()).collect();
-        let order = Order { form, prompt: "What is it?".into(), terms, model: "auto".into(), stop };
+        let options = conversation::Options { stop, ..Default::default() };
+        let question = conversation::Message::new(conversation::Role::User, "What is it?");
+        let prompt = conversation::encode_with(&[question], &options).unwrap();
+        let order = Order { form, prompt, terms, model: "auto".into() };
         Record {
             id: "chatcmpl-1".into(),
             key: "k".into(),

@@ -17,7 +17,7 @@ fn order(budget: u128) -> Order {
         budget,
         mark: Hash([3; 32]),
     };
-    Order { form: Form::Chat, prompt: "What?".into(), terms, model: "auto".into(), stop: Vec::new() }
+    Order { form: Form::Chat, prompt: "What?".into(), terms, model: "auto".into() }
 }
 
 /// A database with one key, and that key's id.

@@ -2,7 +2,7 @@
 
 import unittest
 
-from proof_of_quality import Account, Malformed, decode_conversation, encode_conversation
+from proof_of_quality import Account, Malformed, decode_conversation, encode_conversation, options_of
 
 
 def say(role, content):
@@ -22,9 +22,28 @@ class Conversations(unittest.TestCase):
         others = [
             "Hi", "", " ", "\x1e", "\x1euHi", "\x1euHi\x1e", "\x1euHi\x1ea \x1euWhy?", "\x1euHi\x1eaYes?", "\x1euHi\x1euWhy?",
             "\x1eaYes?\x1euWhy?", "\x1euHi\x1esBe brief.", "\x1esA\x1esB\x1euHi", "\x1etHi\x1euWhy?", "x\x1euHi\x1eaYes?\x1euWhy?",
+            "\x1ep0\x1euWhy?", "\x1ep05\x1euWhy?", "\x1ep1000\x1euWhy?", "\x1ep500", "\x1ep500\x1ep500\x1euWhy?", "\x1ee.\x1ep500\x1euWhy?",
+            "\x1ee\x1euWhy?", "\x1ee1\x1ee2\x1ee3\x1ee4\x1ee5\x1euWhy?", "\x1euWhy?\x1ee.", "\x1esA\x1ee.\x1euHi",
         ]  # fmt: skip
         for prompt in others:
             self.assertEqual(decode_conversation(prompt), [say("user", prompt)])
+
+    def test_options_stand_before_the_messages(self):
+        cases = [
+            ({}, "Why?"),
+            ({"top_p": 0.95}, "\x1ep950\x1euWhy?"),
+            ({"stop": ["\n", "END"]}, "\x1ee\n\x1eeEND\x1euWhy?"),
+            ({"top_p": 0.001, "stop": ["."]}, "\x1ep1\x1ee.\x1euWhy?"),
+        ]
+        for options, prompt in cases:
+            self.assertEqual(encode_conversation("Why?", **options), prompt)
+            self.assertEqual(encode_conversation([say("user", "Why?")], **options), prompt)
+            self.assertEqual(decode_conversation(prompt), [say("user", "Why?")])
+            self.assertEqual(options_of(prompt), options)
+        wrong = [{"stop": stop} for stop in ([""], ["a\x1eb"], ["x" * 65], list("12345"))]
+        for options in wrong + [{"top_p": top_p} for top_p in (0, -1, 1.1, float("nan"))]:
+            with self.assertRaises(Malformed):
+                encode_conversation("Why?", **options)
 
     def test_what_cannot_be_a_prompt_is_said(self):
         cases = [

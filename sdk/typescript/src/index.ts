@@ -28,5 +28,5 @@ export {
   type Wishes,
 } from "./chain.ts";
 export { connect, type Connection } from "./connection.ts";
-export { decodeConversation, encodeConversation, Malformed, SEPARATOR, type Message } from "./conversation.ts";
+export { decodeConversation, encodeConversation, Malformed, optionsOf, SEPARATOR, type Message, type SamplingOptions } from "./conversation.ts";
 export { answerOf, digest, Invalid, verify, type Proven } from "./receipt.ts";

@@ -8,7 +8,7 @@
 
 from .account import Account
 from .chain import Answer, Chain, Estimate, Model, Refused
-from .conversation import SEPARATOR, Malformed, Message, decode_conversation, encode_conversation
+from .conversation import SEPARATOR, Malformed, Message, Options, decode_conversation, encode_conversation, options_of
 from .gateway import Gateway, GatewayAnswer, GatewayError
 from .receipt import Invalid, answer_of, digest, verify
 
@@ -25,10 +25,12 @@ __all__ = [
     "Malformed",
     "Message",
     "Model",
+    "Options",
     "Refused",
     "answer_of",
     "decode_conversation",
     "digest",
     "encode_conversation",
+    "options_of",
     "verify",
 ]
