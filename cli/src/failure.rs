@@ -208,7 +208,7 @@ mod tests {
     }
 
     /// Errors of the pallets that no command of `poq` can meet: those of reports, and of registering models.
-    const OF_OTHERS: [&str; 19] = [
+    const OF_OTHERS: [&str; 21] = [
         "ModelExists",
         "InvalidName",
         "InvalidWindows",
@@ -228,6 +228,8 @@ mod tests {
         "RevealMismatch",
         "EmptyOutput",
         "WrongNumberOfScores",
+        "InvalidNoise",
+        "NoCallback",
     ];
 
     #[test]

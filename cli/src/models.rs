@@ -100,6 +100,7 @@ fn to_json(model: &ModelView) -> Value {
         "reward": { "alpha": model.reward.alpha as f64 / 1e9, "beta": model.reward.beta as f64 / 1e9 },
         "context": (model.context > 0).then_some(model.context),
         "spread": model.spread.map(|spread| f64::from(spread) / 1e6),
+        "noise": f64::from(model.noise) / 1e6,
         "retired": model.retired,
         "roster": roster,
     })

@@ -277,6 +277,9 @@ impl pallet_proof_of_quality::Config for Runtime {
     // Both are burnt: there is no treasury yet, and nobody should gain by another's slash.
     type FeeHandler = ();
     type SlashHandler = ();
+    // No other pallet of this chain asks.
+    type OnSettled = ();
+    type CallbackPrice = ();
     type MaxPromptLength = ConstU32<{ 8 * 1024 }>;
     type MaxOutputLength = ConstU32<{ 16 * 1024 }>;
     type MaxTokens = ConstU32<4_096>;

@@ -14,7 +14,7 @@ use pallet_proof_of_quality::{
 use serde::Deserialize;
 use sp_core::hex2array;
 use sp_keyring::Sr25519Keyring;
-use sp_runtime::FixedU64;
+use sp_runtime::{FixedU64, Permill};
 
 /// The demo models' names, kinds and hashes, written by the scripts that train them.
 const MANIFEST: &str = include_str!("../../models/manifest.json");
@@ -146,6 +146,9 @@ struct Model {
     kind: Kind,
     /// 64 hex digits.
     sha256: String,
+    /// Of an evaluator: standard deviation of its scores of single answers, in millionths.
+    #[serde(default)]
+    noise: Permill,
 }
 
 #[derive(Clone, Copy, Deserialize)]
@@ -178,6 +181,7 @@ impl Model {
                 Kind::Generator => CONTEXT,
                 Kind::Evaluator => 0,
             },
+            noise: self.noise,
         })
     }
 }
@@ -227,6 +231,6 @@ mod tests {
     #[test]
     fn the_manifest_holds_what_the_operators_serve() {
         let GenesisConfig { models, operators, .. } = genesis().expect("the manifest is complete");
-        assert_eq!((models.len(), operators.len()), (3, 7));
+        assert_eq!((models.len(), operators.len()), (4, 7));
     }
 }

@@ -113,7 +113,7 @@ pub(crate) mod tests {
                 for account in endowed() {
                     assert_eq!(Balances::total_balance(&account), ENDOWMENT);
                 }
-                assert_eq!(ProofOfQuality::models(None, 64).len(), 3);
+                assert_eq!(ProofOfQuality::models(None, 64).len(), 4);
                 assert_eq!(ProofOfQuality::operators(None, 64).len(), demo::OPERATORS.len());
                 assert_eq!(ProofOfQuality::check_invariants(), Ok(()));
             });

@@ -294,6 +294,7 @@ pub fn genesis(lineup: &Lineup) -> Result<sp_state_machine::BasicExternalities> 
         windows: Windows { commit: 2, reveal: 2 },
         reward: Reward::default(),
         context: if kind == ModelKind::Generator { 1_000 } else { 0 },
+        noise: Permill::zero(),
     };
     GenesisConfig::<Chain> {
         models: vec![

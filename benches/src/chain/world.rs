@@ -35,7 +35,7 @@ use sp_io::TestExternalities;
 use sp_keyring::{Ed25519Keyring, Sr25519Keyring};
 use sp_runtime::{
     traits::{BlakeTwo256, Hash as _},
-    ApplyExtrinsicResult, BuildStorage as _, Digest, DigestItem,
+    ApplyExtrinsicResult, BuildStorage as _, Digest, DigestItem, Permill,
 };
 use sp_state_machine::{Ext, OverlayedChanges};
 use std::time::{Duration, Instant};
@@ -414,6 +414,7 @@ fn genesis(cast: &Cast) -> Result<RuntimeGenesisConfig> {
         windows: WINDOWS,
         reward: Reward::default(),
         context: if kind == ModelKind::Generator { 4_096 } else { 0 },
+        noise: Permill::zero(),
     };
     let endowed = operators.iter().map(|operator| operator.account.clone());
     let askers = (0..cast.requesters).map(|number| cast::account(Part::Requester, number));

@@ -19,13 +19,14 @@ const RECEIPT: &str = "poq-receipt";
 const VERIFIER: &str = "poq-verifier";
 const CLI: &str = "poq-cli";
 const GATEWAY: &str = "poq-gateway";
+const WEB: &str = "poq-web";
 const HARNESS: &str = "poq-harness";
 const TESTNET: &str = "poq-testnet";
 const TASK: &str = "poq-bench-consensus";
 const EXAMPLE: &str = env!("CARGO_PKG_NAME");
 
 /// Everything that each room may use, directly or not. Whoever is not named here may use anything and be used by nobody.
-const ROOMS: [(&str, &[&str]); 16] = [
+const ROOMS: [(&str, &[&str]); 17] = [
     (PRIMITIVES, &[]),
     (PALLET, &[PRIMITIVES]),
     (AUTHORS, &[]),
@@ -36,8 +37,9 @@ const ROOMS: [(&str, &[&str]); 16] = [
     (CLIENT, &[]),
     (RECEIPT, &[CLIENT]),
     (VERIFIER, &[RECEIPT, CLIENT]),
-    (CLI, &[CLIENT, PRIMITIVES, RECEIPT]),
-    (GATEWAY, &[CLIENT, PRIMITIVES, RECEIPT]),
+    (WEB, &[]),
+    (CLI, &[CLIENT, PRIMITIVES, RECEIPT, WEB]),
+    (GATEWAY, &[CLIENT, PRIMITIVES, RECEIPT, WEB]),
     (EXAMPLE, &[PALLET, PRIMITIVES]),
     // What benches build on.
     (HARNESS, &[]),

@@ -41,6 +41,9 @@ impl DefaultConfig for SolochainDefaultConfig {
     // Both are burnt: nobody should gain by another's slash.
     type FeeHandler = ();
     type SlashHandler = ();
+    // No other pallet asks.
+    type OnSettled = ();
+    type CallbackPrice = ();
     type MaxPromptLength = ConstU32<{ 8 * 1024 }>;
     type MaxOutputLength = ConstU32<{ 16 * 1024 }>;
     type MaxTokens = ConstU32<4_096>;

@@ -2,9 +2,9 @@
 //! [`Pallet::check_invariants`].
 
 use crate::{
-    congestion,
+    callbacks, congestion,
     duties::{RequestId, Role, Work, Workload},
-    money, operators,
+    models, money, operators,
     requests::{self, Phase},
     rosters, Agenda, AgendaCursor, BalanceOf, Committees, Config, EconomicParameters, Models, NextRequest,
     OpenRequests, Operators, Outputs, Requests, Responses, Rosters,
@@ -63,6 +63,8 @@ pub(crate) fn check<T: Config>() -> Result<(), &'static str> {
     operators::check::<T>()?;
     rosters::check::<T>()?;
     congestion::check::<T>()?;
+    models::check::<T>()?;
+    callbacks::check::<T>()?;
     check_duties::<T>()?;
     check_places::<T>()?;
     check_requests::<T>()?;

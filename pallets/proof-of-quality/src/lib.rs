@@ -74,6 +74,9 @@
 //! `clamp(tolerance_spreads * spread, tolerance_least, tolerance_most)`, and in between in proportion
 //! ([`consensus::agreement`]). So the same distance costs more where everybody agrees than where the evaluator is noisy.
 //!
+//! An evaluator may rank models well by many answers and a single answer badly. Of such a one [`Pallet::set_noise`] says how far its
+//! single scores stray, and pay for an answer then leans on the quality that its operator is known for (formula: `settlement.rs`).
+//!
 //! ## Standing
 //!
 //! The chain's record of an operator's work, in four parts, each 0 to 1:
@@ -210,6 +213,7 @@ pub mod weights;
 
 // Owners: each is the only writer of its storage, `money` of the currency's holds; `duties` are types that they share.
 mod agenda;
+mod callbacks;
 mod congestion;
 mod duties;
 mod models;
@@ -223,6 +227,7 @@ mod rosters;
 mod asking;
 mod audits;
 mod draws;
+mod inference;
 mod phases;
 mod reports;
 mod settlement;
@@ -245,13 +250,15 @@ mod tests;
 
 pub use crate::pallet::*;
 pub use audits::{AnswerKey, AnswerKeyOf, AuditSlashes, EnsureAuditor};
+pub use callbacks::{Callback, Ending, OnSettled};
 pub use congestion::Surcharge;
 pub use consensus::{Aggregation, Mean, Median, TrimmedMean, WeightedMedian};
 pub use duties::{
     ClosedDuty, Commitment, OpenDuties, Outcome, RefundReason, RequestId, Role, SlashReason, Work, Workload,
 };
+pub use inference::Inference;
 pub use invariants::MOST_TO_CHECK;
-pub use models::{Model, ModelId, ModelKind, Price, Reward, Windows};
+pub use models::{Model, ModelId, ModelKind, Price, Reward, Windows, MOST_NOISE};
 pub use operators::{Operator, Unbonding};
 pub use parameters::{Parameters, ParametersOf};
 pub use reports::{Report, ReportKind, ReportKindOf, ReportOf, ReportsOf};
@@ -354,6 +361,16 @@ pub mod pallet {
         /// Receiver of slashed stake that compensates nobody.
         #[pallet::no_default_bounds]
         type SlashHandler: OnUnbalanced<CreditOf<Self>>;
+
+        /// Handler of the ends of requests that other pallets made through [`Inference`]; `()` if none do. Take a handler away only when no
+        /// callback is left.
+        #[pallet::no_default_bounds]
+        type OnSettled: OnSettled<Self::AccountId>;
+
+        /// Price of a callback to that handler, which the requester pays with the request; goes to `FeeHandler`. Recommended: the fee for
+        /// the handler's weight, [`OnSettled::weight`].
+        #[pallet::no_default_bounds]
+        type CallbackPrice: Get<BalanceOf<Self>>;
 
         /// Longest prompt, in bytes.
         #[pallet::constant]
@@ -505,6 +522,19 @@ pub mod pallet {
     #[pallet::storage]
     pub type Spreads<T: Config> = StorageMap<_, Identity, ModelId, Permill>;
 
+    /// For each evaluator, the standard deviation of its scores of single answers around what the answers deserve, where it was said. Where
+    /// it was, pay for an answer leans on the operator's answers before it.
+    #[pallet::storage]
+    pub type Noises<T: Config> = StorageMap<_, Identity, ModelId, Permill, ValueQuery>;
+
+    /// Callbacks of requests that other pallets made, until they are made.
+    #[pallet::storage]
+    pub type Callbacks<T: Config> = StorageMap<_, Twox64Concat, RequestId, Callback>;
+
+    /// Callbacks that wait for room in a block.
+    #[pallet::storage]
+    pub type DueCallbacks<T: Config> = StorageMap<_, Twox64Concat, RequestId, ()>;
+
     /// For each model, by how much the price of its work was up when that was last too much for its operators.
     #[pallet::storage]
     pub type Surcharges<T: Config> = StorageMap<_, Identity, ModelId, Surcharge<BlockNumberFor<T>>>;
@@ -601,6 +631,9 @@ pub mod pallet {
         /// Tokens that prompt and answer may take together; of an evaluator 0, or left out.
         #[serde(default)]
         pub context: u32,
+        /// Of an evaluator: standard deviation of its single scores, at most [`MOST_NOISE`]; 0 if left out.
+        #[serde(default)]
+        pub noise: Permill,
     }
 
     /// An operator of the genesis block.
@@ -649,6 +682,9 @@ pub mod pallet {
                     model.context,
                 )
                 .expect("genesis models are valid");
+                if !model.noise.is_zero() {
+                    models::set_noise::<T>(model.id, model.noise).expect("only evaluators have noise");
+                }
             }
             for operator in &self.operators {
                 operators::bond::<T>(&operator.operator, operator.stake)
@@ -875,6 +911,25 @@ pub mod pallet {
             /// All auditors.
             auditors: BoundedVec<T::AccountId, T::MaxAuditors>,
         },
+        /// How far an evaluator's single scores stray was said.
+        NoiseSet {
+            /// SHA-256 of its file.
+            model: ModelId,
+            /// Their standard deviation.
+            noise: Permill,
+        },
+        /// The handler of requests of other pallets has heard of the end of a request.
+        CalledBack {
+            /// The request.
+            request: RequestId,
+        },
+        /// That handler returned an error; it has changed nothing. [`Pallet::retry_callback`] tries again.
+        CallbackFailed {
+            /// The request.
+            request: RequestId,
+            /// The error.
+            error: DispatchError,
+        },
     }
 
     #[pallet::error]
@@ -992,6 +1047,10 @@ pub mod pallet {
         ContextTooSmall,
         /// The worker key has not agreed to work for the signer: the signature is missing or of something else.
         InvalidConsent,
+        /// An evaluator's noise is at most [`MOST_NOISE`].
+        InvalidNoise,
+        /// The request has no callback that is due or has failed.
+        NoCallback,
     }
 
     #[pallet::hooks]
@@ -1003,6 +1062,7 @@ pub mod pallet {
         fn on_idle(now: BlockNumberFor<T>, remaining: Weight) -> Weight {
             let mut meter = WeightMeter::with_limit(remaining);
             steps::service::<T>(now, steps::When::AfterTransactions, &mut meter);
+            inference::service::<T>(&mut meter);
             meter.consumed()
         }
 
@@ -1278,6 +1338,35 @@ pub mod pallet {
             T::ParameterOrigin::ensure_origin(origin)?;
             audits::set_auditors::<T>(auditors)
         }
+
+        /// Says how far an evaluator's scores of single answers stray from what the answers deserve: their standard deviation, at most
+        /// [`MOST_NOISE`]; 0 to pay by single scores.
+        ///
+        /// Origin: `ModelOrigin`.
+        /// Details: counts for each settlement from now on, also of open requests. Pay for an answer leans on the quality that its operator
+        /// is known for by that much at most; no request costs more by it than its budget.
+        /// Errors: [`Error::UnknownModel`], [`Error::WrongModelKind`], [`Error::InvalidNoise`].
+        /// Events: [`Event::NoiseSet`].
+        #[pallet::call_index(15)]
+        // It reads and writes as much.
+        #[pallet::weight(T::WeightInfo::retire_model())]
+        pub fn set_noise(origin: OriginFor<T>, evaluator: ModelId, noise: Permill) -> DispatchResult {
+            T::ModelOrigin::ensure_origin(origin)?;
+            models::set_noise::<T>(evaluator, noise)
+        }
+
+        /// Makes the callback of a request again that failed, or one that waits for room in a block.
+        ///
+        /// Origin: signed.
+        /// Details: the handler is the runtime's `OnSettled`; its weight is charged.
+        /// Errors: [`Error::NoCallback`]; the handler's.
+        /// Events: [`Event::CalledBack`], and those of the handler.
+        #[pallet::call_index(16)]
+        #[pallet::weight(inference::callback_weight::<T>())]
+        pub fn retry_callback(origin: OriginFor<T>, request: RequestId) -> DispatchResult {
+            ensure_signed(origin)?;
+            inference::retry::<T>(request)
+        }
     }
 
     #[pallet::view_functions]
@@ -1317,6 +1406,11 @@ pub mod pallet {
         /// the first ones if that is `None`. A page that is not full is the last.
         pub fn models(after: Option<ModelId>, count: u32) -> Vec<ModelView<T>> {
             views::models::<T>(after, count)
+        }
+
+        /// State of a request's callback; `None` if it has none, or it is made.
+        pub fn callback(request: RequestId) -> Option<Callback> {
+            Callbacks::<T>::get(request)
         }
 
         /// Why [`Pallet::set_parameters`] would refuse these parameters, if it would.

@@ -111,6 +111,10 @@ parameter_types! {
     pub static MaxBeta: FixedU64 = FixedU64::from_u32(1);
     pub static DefaultParameters: Parameters<Balance, u64> = PARAMETERS;
     pub const DefaultCapacity: Workload = Workload { tokens: 100_000, pairs: 100_000 };
+    pub static ListenerWeight: Weight = Weight::zero();
+    pub static ListenerHears: bool = true;
+    pub static Heard: Vec<(RequestId, AccountId, Ending<AccountId>)> = Vec::new();
+    pub const CallbackPrice: Balance = 7;
     /// Whether weights are the measured ones instead of round numbers.
     pub static MeasuredWeights: bool = false;
 }
@@ -181,6 +185,26 @@ impl frame_support::traits::OnUnbalanced<CreditOf<Test>> for CountFees {
     }
 }
 
+/// A pallet that asks. It hears nothing unless a test says what that weighs.
+pub struct Listener;
+impl OnSettled<AccountId> for Listener {
+    fn weight() -> Weight {
+        ListenerWeight::get()
+    }
+
+    fn on_settled(
+        request: RequestId,
+        requester: &AccountId,
+        ending: &Ending<AccountId>,
+    ) -> sp_runtime::DispatchResult {
+        // Undone if it fails.
+        frame_support::storage::unhashed::put(b"heard", &request);
+        frame_support::ensure!(ListenerHears::get(), "the listener does not hear");
+        Heard::mutate(|heard| heard.push((request, requester.clone(), ending.clone())));
+        Ok(())
+    }
+}
+
 impl Config for Test {
     type Currency = Balances;
     type RuntimeHoldReason = RuntimeHoldReason;
@@ -193,6 +217,8 @@ impl Config for Test {
     type WorkerCrypto = crypto::WorkerCrypto;
     type FeeHandler = CountFees;
     type SlashHandler = CountSlash;
+    type OnSettled = (Listener, ());
+    type CallbackPrice = CallbackPrice;
     type MaxPromptLength = ConstU32<64>;
     type MaxOutputLength = ConstU32<64>;
     type MaxTokens = ConstU32<100>;
@@ -346,6 +372,7 @@ pub fn storage() -> sp_io::TestExternalities {
         windows,
         reward: Reward::default(),
         context: if kind == ModelKind::Generator { 160 } else { 0 },
+        noise: Permill::zero(),
     };
     let operator = |n: u64, models| GenesisOperator {
         operator: account(n),

@@ -1,7 +1,7 @@
 //! The model registry: what there is to be asked for, at what price, and how far apart its quality validators usually are. Owns
-//! [`Models`] and [`Spreads`].
+//! [`Models`], [`Noises`] and [`Spreads`].
 
-use crate::{standing, BalanceOf, Config, Error, Event, Models, Pallet, Spreads};
+use crate::{standing, BalanceOf, Config, Error, Event, Models, Noises, Pallet, Spreads};
 use alloc::vec::Vec;
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
 use frame_support::{ensure, BoundedVec, CloneNoBound, DebugNoBound, EqNoBound, PartialEqNoBound};
@@ -249,6 +249,33 @@ pub(crate) fn cost<Balance: CheckedMul + CheckedAdd + From<u32>>(
 pub(crate) fn is_proper_list(models: &[ModelId]) -> bool {
     !models.is_empty()
         && models.iter().enumerate().all(|(place, id)| !models.iter().take(place).any(|m| m == id))
+}
+
+/// Most noise that an evaluator can be said to have. One whose scores stray further is no evaluator.
+pub const MOST_NOISE: Permill = Permill::from_percent(25);
+
+/// Sets how far an evaluator's single scores stray.
+pub(crate) fn set_noise<T: Config>(id: ModelId, noise: Permill) -> DispatchResult {
+    let model = Models::<T>::get(id).ok_or(Error::<T>::UnknownModel)?;
+    ensure!(model.kind == ModelKind::Evaluator, Error::<T>::WrongModelKind);
+    ensure!(noise <= MOST_NOISE, Error::<T>::InvalidNoise);
+    if noise.is_zero() {
+        Noises::<T>::remove(id);
+    } else {
+        Noises::<T>::insert(id, noise);
+    }
+    Pallet::<T>::deposit_event(Event::NoiseSet { model: id, noise });
+    Ok(())
+}
+
+/// The invariants of what is kept beside the registry.
+pub(crate) fn check<T: Config>() -> Result<(), &'static str> {
+    for (id, noise) in Noises::<T>::iter() {
+        let kind = Models::<T>::get(id).map(|model| model.kind);
+        ensure!(kind == Some(ModelKind::Evaluator), "noise of what is no evaluator");
+        ensure!(!noise.is_zero() && noise <= MOST_NOISE, "noise is none, or too much");
+    }
+    Ok(())
 }
 
 /// Takes in how far apart a committee with this evaluator was.

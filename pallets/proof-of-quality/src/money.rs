@@ -12,7 +12,7 @@ use frame_support::traits::{
         hold::{Balanced as BalancedHold, Inspect as InspectHold, Mutate as MutateHold},
         Balanced, Inspect,
     },
-    tokens::{Precision, Provenance},
+    tokens::{Fortitude, Precision, Preservation, Provenance},
     Imbalance, OnUnbalanced,
 };
 use sp_runtime::{
@@ -45,6 +45,16 @@ pub(crate) fn take_stake<T: Config>(operator: &T::AccountId, amount: BalanceOf<T
 
 pub(crate) fn hold_budget<T: Config>(requester: &T::AccountId, amount: BalanceOf<T>) -> DispatchResult {
     T::Currency::hold(&HoldReason::Budget.into(), requester, amount)
+}
+
+/// Takes `amount` of an account's free balance for the chain.
+pub(crate) fn pay_chain<T: Config>(who: &T::AccountId, amount: BalanceOf<T>) -> DispatchResult {
+    if !amount.is_zero() {
+        let credit =
+            T::Currency::withdraw(who, amount, Precision::Exact, Preservation::Protect, Fortitude::Polite)?;
+        T::FeeHandler::on_unbalanced(credit);
+    }
+    Ok(())
 }
 
 pub(crate) fn can_hold_budget<T: Config>(requester: &T::AccountId, amount: BalanceOf<T>) -> bool {

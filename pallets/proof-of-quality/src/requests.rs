@@ -8,7 +8,7 @@
 //! - what belongs to a request goes with it.
 
 use crate::{
-    agenda,
+    agenda, callbacks,
     duties::{Commitment, RefundReason, RequestId, Role, Work, Workload},
     models::{self, ModelId, Windows},
     money::share_of,
@@ -435,6 +435,7 @@ pub(crate) fn close<T: Config>(id: RequestId, request: &mut Request<T>, phase: P
     let until = now.saturating_add(T::Retention::get());
     enter::<T>(id, request, phase, until.saturating_add(One::one()));
     OpenRequests::<T>::mutate(|open| *open = open.saturating_sub(1));
+    callbacks::fall_due::<T>(id);
 }
 
 /// Forgets a closed request.
@@ -449,6 +450,7 @@ pub(crate) fn forget<T: Config>(id: RequestId, request: &Request<T>) {
     for round in 0..=request.round {
         Committees::<T>::remove(id, round);
     }
+    callbacks::forget::<T>(id);
     Pallet::<T>::deposit_event(Event::Pruned { request: id });
 }
 

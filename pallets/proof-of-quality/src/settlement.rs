@@ -8,6 +8,13 @@
 //! | scores with [`agreement`] `a` and latency `l` | of a share of the scoring budget | `clamp(alpha * a - beta * l)` |
 //! | scores of a committee without a quorum | the same | `base_pay` |
 //!
+//! **Single scores stray**, by a standard deviation that is known of some evaluators ([`Noises`]). Their scores pay by
+//! `q' = q + min((m - q) / 2, noise)` in the place of `q`, where `m` is the quality that the operator was known for before: half of the
+//! pay comes from this answer, half from those before it. The variance of an honest operator's pay for an answer, as far as noise makes
+//! it, falls to about a quarter. Over its life nobody is paid for more than its scores: with equal prices, the sum of `q'` is at most that
+//! of `q` less eight times what the name has risen, and a new account begins at `m = 0`. With unequal prices, a bad answer behind a good
+//! name gains `noise` of its price at most. The bar looks at `q` itself. (Ours; `tests/noise.rs` plays it.)
+//!
 //! An answer below the bar earns `base_pay`; what it would have earned above that goes to the chain with the fee, so that a high bar
 //! makes nothing cheaper. The bar is the requester's `min_quality`, but at most what the operator is known for less `tolerance_most`, so
 //! that a bar that nobody can reach does not take honest work's pay either. The fee is owed once anybody was drawn, and `waiting_fee` for each draw that was
@@ -24,7 +31,7 @@ use crate::{
     rosters::{self, Place},
     standing::Experience,
     unexpected::{unexpected, UnexpectedKind},
-    BalanceOf, Committees, Config, Event, Operators, Pallet, Responses, Spreads,
+    BalanceOf, Committees, Config, Event, Noises, Operators, Pallet, Responses, Spreads,
 };
 use alloc::vec::Vec;
 use sp_runtime::{
@@ -69,6 +76,7 @@ pub(crate) fn settle<T: Config>(id: RequestId, request: &mut Request<T>) -> u32 
         refund::<T>(id, request, RefundReason::NoQuorum);
         return 0;
     };
+    let noise = Noises::<T>::get(request.evaluator);
     if let Some(spread) = verdict.spread {
         models::learn_spread::<T>(&request.evaluator, spread);
     }
@@ -79,7 +87,7 @@ pub(crate) fn settle<T: Config>(id: RequestId, request: &mut Request<T>) -> u32 
     for (response, quality) in responses.iter_mut().zip(&verdict.qualities) {
         response.quality = *quality;
         let pay = match quality {
-            Some(quality) => answer_pay::<T>(request, response, *quality),
+            Some(quality) => answer_pay::<T>(request, response, *quality, noise),
             None => nothing(&response.work, Outcome::NotRevealed),
         };
         withheld = withheld.saturating_add(pay.withheld);
@@ -268,15 +276,17 @@ fn judge<T: Config>(
     Some(Verdict { qualities, agreements, best, spread, is_compared })
 }
 
-/// Pay for an answer of this quality.
+/// Pay for an answer of this quality, by scores with this noise.
 fn answer_pay<T: Config>(
     request: &Request<T>,
     response: &Response<T>,
     quality: Permill,
+    noise: Permill,
 ) -> Pay<BalanceOf<T>> {
     let price = request.price_of(&response.model);
     let base = request.parameters.base_pay.mul_floor(price);
-    let part = models::reward_of::<T>(&response.model).earned(quality, response.latency);
+    let paid_by = leaned(quality, usual_quality::<T>(&response.operator), noise);
+    let part = models::reward_of::<T>(&response.model).earned(paid_by, response.latency);
     let worth = part.mul_floor(price.saturating_add(request.bonus)).max(base);
     if quality < bar::<T>(request, &response.operator) {
         let withheld = worth.saturating_sub(base);
@@ -294,10 +304,29 @@ pub(crate) fn bar<T: Config>(request: &Request<T>, operator: &T::AccountId) -> P
     request.min_quality.min(usual)
 }
 
-/// Usual quality of an operator's answers, by its standing.
+/// Usual quality of an operator's answers, by its standing, at least the floor.
 fn known_quality<T: Config>(request: &Request<T>, operator: &T::AccountId) -> Permill {
-    let known = Operators::<T>::get(operator).map_or(Permill::zero(), |record| record.standing.quality);
-    known.max(request.parameters.floor.quality)
+    usual_quality::<T>(operator).max(request.parameters.floor.quality)
+}
+
+/// Usual quality of an operator's answers, by its standing.
+fn usual_quality<T: Config>(operator: &T::AccountId) -> Permill {
+    Operators::<T>::get(operator).map_or(Permill::zero(), |record| record.standing.quality)
+}
+
+/// A score, moved half of the way to what is usual; upward `noise` at most. Without noise, the score.
+///
+/// Downward there is no such limit. With one, who answers badly and now and then very well would gain: a limit cuts the rare large
+/// steps and not the many small ones.
+pub(crate) fn leaned(score: Permill, usual: Permill, noise: Permill) -> Permill {
+    let half = |distance: Permill| Permill::from_parts(distance.deconstruct() >> 1);
+    if noise.is_zero() {
+        score
+    } else if usual > score {
+        score.saturating_add(half(usual.saturating_sub(score)).min(noise))
+    } else {
+        score.saturating_sub(half(score.saturating_sub(usual)))
+    }
 }
 
 /// Pay for an answer that was revealed but not scored: as for the usual quality of its operator's answers.
@@ -307,7 +336,7 @@ fn unscored_pay<T: Config>(
     reason: RefundReason,
 ) -> Pay<BalanceOf<T>> {
     let known = known_quality::<T>(request, &response.operator);
-    let pay = answer_pay::<T>(request, response, known);
+    let pay = answer_pay::<T>(request, response, known, Permill::zero());
     match pay.outcome {
         Outcome::NotPayable => pay,
         _ => Pay { outcome: Outcome::Refunded(reason), ..pay },

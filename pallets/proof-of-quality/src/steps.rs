@@ -5,7 +5,7 @@
 //! of a block, that of the request that offers each answer the most above its price comes first.
 
 use crate::{
-    agenda, congestion,
+    agenda, callbacks, congestion,
     draws::{self, most_looks},
     duties::{RefundReason, RequestId, Work},
     phases::{self, quorum},
@@ -317,6 +317,11 @@ impl Step {
     /// Weight of this step on `path`. A draw may find only at its end that it has to be tried again or that the request has to be
     /// refunded, so its heaviest way is the sum of all three.
     fn weight<T: Config>(self, sizes: &Sizes, path: Path) -> Weight {
+        // The runtime's handler is not among what was measured.
+        self.measured::<T>(sizes, path).saturating_add(callbacks::note_weight::<T>())
+    }
+
+    fn measured<T: Config>(self, sizes: &Sizes, path: Path) -> Weight {
         let Sizes { candidates, models, responders: n, committee: k, round } = *sizes;
         match self {
             Self::DrawInferenceNodes => {
@@ -348,6 +353,8 @@ impl Step {
                 };
                 let with_absentees = settled.max(T::WeightInfo::settle_with_absentees(n, k));
                 let usual = if path == (Path::Onward { missing: 0 }) { settled } else { with_absentees };
+                // The noise of the evaluator, which came after the measurement.
+                let usual = usual.saturating_add(T::DbWeight::get().reads(1));
                 path.or_heaviest(usual, [T::WeightInfo::dismiss_committee(k), T::WeightInfo::refund(n, k)])
             }
             // Committees that were not drawn need no removal.

@@ -8,7 +8,7 @@ use crate::{
     requests::{self, Audit, Budget, Phase, Sampling},
     rosters,
     standing::Standing,
-    BalanceOf, Committees, Config, EconomicParameters, Models, Operators, Outputs, Prompts, Requests,
+    BalanceOf, Committees, Config, EconomicParameters, Models, Noises, Operators, Outputs, Prompts, Requests,
     Responses, Rosters, Spreads,
 };
 use alloc::vec::Vec;
@@ -178,6 +178,8 @@ pub struct ModelView<T: Config> {
     pub context: u32,
     /// Of an evaluator: how far apart those who score with it usually are, once that is known.
     pub spread: Option<Permill>,
+    /// Of an evaluator: standard deviation of its single scores, as far as pay allows for it; 0 if nothing was said.
+    pub noise: Permill,
     /// Whether it takes no new work.
     pub retired: bool,
     /// Operators that can be drawn for it.
@@ -309,6 +311,7 @@ pub(crate) fn models<T: Config>(after: Option<ModelId>, count: u32) -> Vec<Model
             reward: model.reward,
             context: model.context,
             spread: Spreads::<T>::get(id),
+            noise: Noises::<T>::get(id),
             retired: model.retired,
             roster: Rosters::<T>::get(id)
                 .into_iter()

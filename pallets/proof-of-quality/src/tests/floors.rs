@@ -4,7 +4,7 @@
 use std::{fs, path::Path};
 
 /// The modules, from below. A module may import from those before it.
-const FLOORS: [&str; 27] = [
+const FLOORS: [&str; 29] = [
     // Formulas and words without storage.
     "consensus",
     "rendezvous",
@@ -16,6 +16,7 @@ const FLOORS: [&str; 27] = [
     "money",
     "models",
     "duties",
+    "callbacks",
     "congestion",
     "rosters",
     "operators",
@@ -26,6 +27,7 @@ const FLOORS: [&str; 27] = [
     "settlement",
     "draws",
     "asking",
+    "inference",
     "reports",
     "audits",
     // What drives it and looks at it.
@@ -39,10 +41,13 @@ const FLOORS: [&str; 27] = [
 ];
 
 /// Who writes what. Migrations write everything.
-const WRITERS: [(&str, &str); 18] = [
+const WRITERS: [(&str, &str); 21] = [
     ("EconomicParameters", "parameters"),
     ("Models", "models"),
     ("Spreads", "models"),
+    ("Noises", "models"),
+    ("Callbacks", "callbacks"),
+    ("DueCallbacks", "callbacks"),
     ("Surcharges", "congestion"),
     ("Rosters", "rosters"),
     ("Operators", "operators"),

@@ -8,8 +8,10 @@ mod draws;
 mod driver;
 mod floors;
 
+mod inference;
 mod life;
 mod migrations;
+mod noise;
 mod operators;
 mod parameters;
 mod random_walk;

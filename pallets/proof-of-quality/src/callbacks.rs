@@ -1,0 +1,161 @@
+//! Callbacks: what is to be told to other pallets of the runtime. Owns [`Callbacks`] and [`DueCallbacks`].
+//!
+//! A request that another pallet made through [`Inference`](crate::Inference) has a callback. The end of the request only notes that it is
+//! due, so no handler can hold a settlement. It is made in `on_idle`, as far as the block has room ([`crate::inference`]).
+//!
+//! Invariants: a callback belongs to a stored request; it is open exactly as long as that is; [`DueCallbacks`] lists those that are due.
+
+use crate::{
+    duties::{RefundReason, RequestId},
+    Callbacks, Config, DueCallbacks, Requests,
+};
+use alloc::vec::Vec;
+use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
+use frame_support::{ensure, weights::Weight};
+use scale_info::TypeInfo;
+use sp_runtime::{traits::Get, DispatchError, DispatchResult, Permill};
+
+/// End of a request, as a handler hears of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ending<AccountId> {
+    /// It was settled.
+    Settled {
+        /// The best answer, UTF-8.
+        answer: Vec<u8>,
+        /// Its consensus score.
+        quality: Permill,
+        /// The inference node that gave it.
+        operator: AccountId,
+    },
+    /// It came to nothing: what is not owed went back.
+    Refunded {
+        /// Why.
+        reason: RefundReason,
+    },
+}
+
+/// A handler of the ends of requests that pallets made through [`Inference`](crate::Inference).
+///
+/// Tuples are handlers too: each of their parts hears of every request, so a part leaves alone what it did not ask. If one part fails, the
+/// whole callback fails, and none of them has changed anything.
+pub trait OnSettled<AccountId> {
+    /// Most weight that [`Self::on_settled`] takes. A block with less room makes no callback; with zero there are no callbacks.
+    fn weight() -> Weight;
+
+    /// Hears that `request` is over. What it changes is undone if it returns an error; the callback can be tried again then
+    /// ([`Pallet::retry_callback`](crate::Pallet::retry_callback)), as long as the request is kept.
+    fn on_settled(request: RequestId, requester: &AccountId, ending: &Ending<AccountId>) -> DispatchResult;
+}
+
+impl<AccountId> OnSettled<AccountId> for () {
+    fn weight() -> Weight {
+        Weight::zero()
+    }
+
+    fn on_settled(_: RequestId, _: &AccountId, _: &Ending<AccountId>) -> DispatchResult {
+        Ok(())
+    }
+}
+
+macro_rules! tuple_of_handlers {
+    ($($handler:ident)+) => {
+        impl<AccountId, $($handler: OnSettled<AccountId>),+> OnSettled<AccountId> for ($($handler,)+) {
+            fn weight() -> Weight {
+                Weight::zero()$(.saturating_add($handler::weight()))+
+            }
+
+            fn on_settled(
+                request: RequestId,
+                requester: &AccountId,
+                ending: &Ending<AccountId>,
+            ) -> DispatchResult {
+                $($handler::on_settled(request, requester, ending)?;)+
+                Ok(())
+            }
+        }
+    };
+}
+
+tuple_of_handlers!(A);
+tuple_of_handlers!(A B);
+tuple_of_handlers!(A B C);
+tuple_of_handlers!(A B C D);
+
+/// State of a callback.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
+)]
+pub enum Callback {
+    /// The request is not over.
+    Open,
+    /// The request is over; the callback waits for room in a block.
+    Due,
+    /// The handler returned this error. The callback is not made again by itself.
+    Failed(DispatchError),
+}
+
+/// Whether the runtime has a handler.
+pub(crate) fn are_heard<T: Config>() -> bool {
+    T::OnSettled::weight() != Weight::zero()
+}
+
+/// Weight of noting the end of a request, or of forgetting it.
+pub(crate) fn note_weight<T: Config>() -> Weight {
+    if are_heard::<T>() {
+        T::DbWeight::get().reads_writes(1, 2)
+    } else {
+        Weight::zero()
+    }
+}
+
+/// A new request has a callback.
+pub(crate) fn open<T: Config>(id: RequestId) {
+    if are_heard::<T>() {
+        Callbacks::<T>::insert(id, Callback::Open);
+    }
+}
+
+/// The request is over.
+pub(crate) fn fall_due<T: Config>(id: RequestId) {
+    if are_heard::<T>() && Callbacks::<T>::contains_key(id) {
+        Callbacks::<T>::insert(id, Callback::Due);
+        DueCallbacks::<T>::insert(id, ());
+    }
+}
+
+/// The handler has heard.
+pub(crate) fn done<T: Config>(id: RequestId) {
+    Callbacks::<T>::remove(id);
+    DueCallbacks::<T>::remove(id);
+}
+
+/// The handler returned an error.
+pub(crate) fn failed<T: Config>(id: RequestId, error: DispatchError) {
+    Callbacks::<T>::insert(id, Callback::Failed(error));
+    DueCallbacks::<T>::remove(id);
+}
+
+/// The request is forgotten, heard of or not.
+pub(crate) fn forget<T: Config>(id: RequestId) {
+    if are_heard::<T>() {
+        done::<T>(id);
+    }
+}
+
+/// The invariants.
+pub(crate) fn check<T: Config>() -> Result<(), &'static str> {
+    for (id, callback) in Callbacks::<T>::iter() {
+        let request = Requests::<T>::get(id).ok_or("a callback has no request")?;
+        ensure!(
+            (callback == Callback::Open) != request.phase.is_closed(),
+            "a callback is not as its request"
+        );
+        ensure!(
+            (callback == Callback::Due) == DueCallbacks::<T>::contains_key(id),
+            "a callback is due and not listed, or the other way round"
+        );
+    }
+    let all_known = DueCallbacks::<T>::iter_keys().all(|id| Callbacks::<T>::contains_key(id));
+    ensure!(all_known, "a callback is listed and not there");
+    Ok(())
+}
