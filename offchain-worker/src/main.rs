@@ -40,6 +40,8 @@ enum Command {
     Models(commands::models::ModelsArgs),
     /// Measure an evaluator on answers that people judged, and fit its scores to them
     Calibrate(commands::calibrate::CalibrateArgs),
+    /// Score the answers in a file, as a chain's quality validators would
+    Score(commands::score::ScoreArgs),
     /// Rank models by the scores of their answers, and compare the ranking with a leaderboard
     Rank(commands::rank::RankArgs),
     /// The engine as the child of a node
@@ -58,6 +60,7 @@ fn main() -> ExitCode {
         Command::Run(args) => commands::run::run(args),
         Command::Models(args) => commands::models::run(args),
         Command::Calibrate(args) => commands::calibrate::run(args),
+        Command::Score(args) => commands::score::run(args),
         Command::Rank(args) => commands::rank::run(args),
         Command::EngineChild(args) => child::run_child(args).map_err(Into::into),
         Command::ModelRunner => runner::child::run().map_err(Into::into),

@@ -13,7 +13,7 @@ import settings
 STEPS = ("prepare", "train", "export", "calibrate", "evaluate", "manifest")
 # Answers of the dev splits that the calibration is fitted to.
 CALIBRATED = 1500
-MORE = ("status", "reliability", "suite")
+MORE = ("status", "reliability", "suite", "attack")
 
 
 def arguments() -> argparse.Namespace:
@@ -62,7 +62,7 @@ class Run:
             return [json.loads(line) for line in file]
 
     def put(self, name: str, found: dict) -> None:
-        data.write(self.work / name, json.dumps(found, indent=2, ensure_ascii=False) + "\n")
+        data.write(self.work / name, json.dumps(without_nan(found), indent=2, ensure_ascii=False) + "\n")
 
     def get(self, name: str, step: str) -> dict:
         path = self.work / name
@@ -176,6 +176,13 @@ class Run:
 
         manifest.write(self)
 
+    def attack(self) -> None:
+        import attack
+
+        found = attack.figures(self)
+        self.put("attack.json", found)
+        print(json.dumps(found, indent=2))
+
     def suite(self) -> None:
         import evaluate
 
@@ -195,6 +202,15 @@ class Run:
             else:
                 print(f"{step}: begins")
                 getattr(self, step)()
+
+
+def without_nan(found):
+    """The same with `None` for what is no number: JSON knows no NaN."""
+    if isinstance(found, dict):
+        return {key: without_nan(value) for key, value in found.items()}
+    if isinstance(found, (list, tuple)):
+        return [without_nan(value) for value in found]
+    return None if isinstance(found, float) and found != found else found
 
 
 def cut_of(text: str) -> dict:

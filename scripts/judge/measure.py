@@ -51,7 +51,7 @@ def share_interval(right: float, of: int) -> list[float]:
         return [0.0, 1.0]
     z, p = 1.96, right / of
     middle, half = p + z * z / (2 * of), z * math.sqrt(p * (1 - p) / of + z * z / (4 * of * of))
-    return [round((middle - half) / (1 + z * z / of), 4), round((middle + half) / (1 + z * z / of), 4)]
+    return [round(max(0.0, middle - half) / (1 + z * z / of), 4), round((middle + half) / (1 + z * z / of), 4)]
 
 
 def prompts(items: list[dict]) -> list[list[int]]:

@@ -103,7 +103,10 @@ def bundle(world, work):
     for name, kind, file in (("poq-demo-strong", "generator", "poq-demo-strong.gguf"), ("poq-demo-weak", "generator", "poq-demo-weak.gguf"),
                              ("poq-demo-evaluator", "evaluator", "poq-demo-evaluator/poq.json")):
         models.append({"name": name, "kind": kind, "file": file, "sha256": sha256_of(BUNDLE / file)})
-    (BUNDLE / "manifest.json").write_text(json.dumps({"models": models}, indent=2) + "\n")
+    # scripts/judge makes the others.
+    made = {model["name"] for model in models}
+    others = [model for model in json.loads((BUNDLE / "manifest.json").read_text())["models"] if model["name"] not in made]
+    (BUNDLE / "manifest.json").write_text(json.dumps({"models": models + others}, indent=2) + "\n")
     rng, questions = random.Random(f"{SEED} questions"), []
     relations = sorted(world.by_relation)
     for i in range(60):  # every relation twice, then six more

@@ -7,6 +7,7 @@ mod judging;
 pub mod models;
 pub mod rank;
 pub mod run;
+pub mod score;
 pub mod serve;
 
 use anyhow::Context as _;

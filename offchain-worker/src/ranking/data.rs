@@ -68,8 +68,23 @@ pub fn parse_line(line: &[u8]) -> Result<Line, String> {
     Ok(line)
 }
 
-/// Reads the answers of all `.jsonl` files in the folder `path`, or those of the file `path`. Errors are one line for people.
+/// Reads the answers of all `.jsonl` files in the folder `path`, or those of the file `path`, by two models at least. Errors are one line
+/// for people.
 pub fn read(path: &Path) -> Result<Outputs, String> {
+    let outputs = read_any(path)?;
+    match outputs.models.len() {
+        0 | 1 => Err(format!(
+            "{} has answers of {} models, and at least 2 are needed; a line is {{\"model\": …, \"question\": …, \
+             \"answer\": …}}",
+            path.display(),
+            outputs.models.len()
+        )),
+        _ => Ok(outputs),
+    }
+}
+
+/// Reads answers as [`read`] does, by any number of models.
+pub fn read_any(path: &Path) -> Result<Outputs, String> {
     let mut all = Vec::new();
     let mut left = MAX_BYTES;
     for file in files_of(path)? {
@@ -84,16 +99,7 @@ pub fn read(path: &Path) -> Result<Outputs, String> {
             all.push((model, line.question, line.answer));
         }
     }
-    let outputs = Outputs::of(all);
-    match outputs.models.len() {
-        0 | 1 => Err(format!(
-            "{} has answers of {} models, and at least 2 are needed; a line is {{\"model\": …, \"question\": …, \
-             \"answer\": …}}",
-            path.display(),
-            outputs.models.len()
-        )),
-        _ => Ok(outputs),
-    }
+    Ok(Outputs::of(all))
 }
 
 impl Outputs {
