@@ -15,7 +15,7 @@ PROGRAMS := poq poq-node poq-worker poq-testnet poq-gateway
 PREFIX ?= $(HOME)/.local
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build install demo lint minilm dapp test compat features bench adversaries weights image
+.PHONY: help setup build install demo lint minilm dapp web test compat features bench adversaries weights image
 .PHONY: network network-down network-status chaos
 
 help: ## List the targets
@@ -71,7 +71,10 @@ minilm: setup
 dapp: setup
 	@scripts/setup-dapp.sh
 
-test: lint minilm dapp ## Check what `lint` does, run all tests (POQ_QUICK=1: a shorter random walk)
+web: setup
+	@scripts/setup-web.sh
+
+test: lint minilm dapp web ## Check what `lint` does, run all tests (POQ_QUICK=1: a shorter random walk)
 	@$(CARGO) $(if $(shell command -v cargo-nextest),nextest run,test --lib --bins --tests) --release --locked --workspace
 	@$(CARGO) test --release --locked --workspace --doc
 	@scripts/test-monitoring.sh
@@ -81,8 +84,9 @@ package: setup ## Pack the crates that other projects build on, without an uploa
 	@$(CARGO) package --locked --no-verify --allow-dirty -p poq-primitives -p pallet-proof-of-quality -p poq-client -p poq-receipt
 
 # Minutes of compiling and gigabytes of Python packages, so it is not part of `make test`.
-compat: build ## Test the engine with other projects' software (OpenAI client, llama.cpp's server, Infinity)
+compat: build ## Test engine and gateway with other projects' software (OpenAI's clients, LiteLLM, AI SDK, Open WebUI, llama.cpp's server, Infinity)
 	@scripts/compat/openai/run.sh
+	@scripts/compat/network/run.sh
 	@scripts/compat/llama.sh
 	@scripts/compat/infinity.sh
 	@$(CARGO) test --release --locked --workspace --test it -- remote_compat:: --ignored --test-threads 1
@@ -99,7 +103,7 @@ features: setup ## Test the features that the release build leaves out (runtime-
 	@export RUSTFLAGS="--cfg substrate_runtime"; $(CARGO) $${WASM_BUILD_TOOLCHAIN:++$$WASM_BUILD_TOOLCHAIN} check --locked \
 		-p poq-minimal-runtime --lib --no-default-features --target wasm32v1-none
 
-bench: build ## Measure the figures in benches/RESULTS.md (ONLY=consensus, engine, chain, latency or driver: one room)
+bench: build ## Measure the figures in benches/RESULTS.md (ONLY=consensus, engine, chain, latency, driver or gateway: one room)
 	@scripts/bench.sh $(ONLY)
 
 adversaries: setup ## Play attacks on the pallet in a mock runtime (QUICK=1: a small grid; SEED=n)

@@ -38,6 +38,8 @@ for operator in {0..6}; do
     echo "bottom drive obey lake curtain smoke basket hold race lonely fit walk//PoQ//worker//$operator" | secret "worker-$operator" "the worker key of the demo's operator $operator"
 done
 
+echo "bottom drive obey lake curtain smoke basket hold race lonely fit walk//Bob" | secret gateway-account "pays for what the gateway asks"
+
 # The peer id is the public half of the node key.
 peer="$("$docker" run --rm --interactive --network none "$image" key inspect-node-key <"$secrets/node-key")" ||
     fail "$secrets/node-key is no node key; remove it to get a new one"

@@ -21,13 +21,15 @@ for operator in 0 1 2 3 4 5 6; do
         --suri "$secrets/worker-$operator"
 done
 
+give "$poq" gateway-account "$volumes/gateway/account"
+
 # The engine in a container of its own, the node that gives it work, and Prometheus, which counts what it does.
 give "$poq" engine-token "$volumes/engine-0/proof-of-quality/engine-token"
 give "$poq" engine-token "$volumes/operator-0/engine-token"
 give "$nobody" engine-token "$volumes/prometheus-token/engine-token"
 
 chown "$nobody:$nobody" "$volumes/prometheus-token"
-for volume in "$volumes"/alice "$volumes"/bob "$volumes"/charlie "$volumes"/dave "$volumes"/operator-? "$volumes/engine-0"; do
+for volume in "$volumes"/alice "$volumes"/bob "$volumes"/charlie "$volumes"/dave "$volumes"/operator-? "$volumes/engine-0" "$volumes/gateway"; do
     chown -R "$poq:$poq" "$volume"
     chmod 0700 "$volume"
 done

@@ -24,12 +24,12 @@ up=
 # Its own names, images, ports and secrets, so that a network that runs already is not touched.
 export COMPOSE_PROJECT_NAME="poq-test-$$"
 export POQ_IMAGE_TAG=test
-export POQ_NODE_IMAGE="poq-node:$POQ_IMAGE_TAG" POQ_WORKER_IMAGE="poq-worker:$POQ_IMAGE_TAG"
-export POQ_RPC_PORT="${POQ_RPC_PORT:-19944}" POQ_PROMETHEUS_PORT="${POQ_PROMETHEUS_PORT:-19090}"
+export POQ_NODE_IMAGE="poq-node:$POQ_IMAGE_TAG" POQ_WORKER_IMAGE="poq-worker:$POQ_IMAGE_TAG" POQ_GATEWAY_IMAGE="poq-gateway:$POQ_IMAGE_TAG"
+export POQ_RPC_PORT="${POQ_RPC_PORT:-19944}" POQ_PROMETHEUS_PORT="${POQ_PROMETHEUS_PORT:-19090}" POQ_GATEWAY_PORT="${POQ_GATEWAY_PORT:-18787}"
 question="What is the capital of Peru?"
 answer="The capital of Peru is Lima."
-# What starts and stays: four authors, seven operators, one engine, the door, Prometheus.
-services=(alice bob charlie dave rpc engine-0 operator-{0..6} prometheus)
+# What starts and stays: four authors, seven operators, one engine, the door, the gateway, Prometheus.
+services=(alice bob charlie dave rpc gateway engine-0 operator-{0..6} prometheus)
 limit_mib=600
 # Seconds until all are well. They start at once, on as few as two cores.
 patience=900
@@ -127,7 +127,7 @@ clean_up() {
         say "stopping"
         compose down --volumes --timeout 20 >/dev/null 2>&1 || true
     fi
-    [[ -n "$daemon" ]] || "$docker" rmi "$POQ_NODE_IMAGE" "$POQ_WORKER_IMAGE" >/dev/null 2>&1 || true
+    [[ -n "$daemon" ]] || "$docker" rmi "$POQ_NODE_IMAGE" "$POQ_WORKER_IMAGE" "$POQ_GATEWAY_IMAGE" >/dev/null 2>&1 || true
     if [[ -n "$daemon" ]]; then
         kill "$daemon" 2>/dev/null || true
         wait "$daemon" 2>/dev/null || true
@@ -175,7 +175,7 @@ show_unwell() {
 
 check_programs() {
     local file
-    for file in "$programs"/{poq-node,poq-worker,poq}; do
+    for file in "$programs"/{poq-node,poq-worker,poq-gateway,poq}; do
         [[ -x "$file" ]] || fail "there is no $file: run \`make build\`"
     done
     "$docker" compose version >/dev/null 2>&1 || have docker-compose || fail "there is neither docker compose nor docker-compose"
@@ -262,6 +262,19 @@ check_question() {
     say "settled: $answer"
 }
 
+# As a client of OpenAI's API, from the host, with a key that is made in the container.
+check_gateway() {
+    local key said url="http://127.0.0.1:$POQ_GATEWAY_PORT"
+    key="$(inside gateway poq-gateway keys create --name test --spend-a-day 5 2>/dev/null)" || fail "the gateway makes no key"
+    said="$(curl --silent --show-error --max-time 600 --noproxy '*' "$url/v1/chat/completions" -H "Authorization: Bearer $key" \
+        -H 'Content-Type: application/json' -d "{\"model\": \"auto\", \"messages\": [{\"role\": \"user\", \"content\": \"$question\"}]}")" ||
+        fail "the gateway does not answer"
+    [[ "$said" == *"\"content\":\"$answer\""* ]] || fail "another answer was expected of the gateway than $said"
+    said="$(curl --silent --max-time 60 --noproxy '*' -o /dev/null -w '%{http_code}' "$url/v1/models")"
+    [[ "$said" == 401 ]] || fail "the gateway answers $said to who has no key"
+    say "the gateway answers a client of OpenAI's API: $answer"
+}
+
 check_socket() {
     local said
     said="$(inside operator-3 poq --json why operator-3 --node ws://127.0.0.1:9944)" || fail "operator-3 is not told why"
@@ -342,10 +355,12 @@ check_programs
 build_images
 check_image "$POQ_NODE_IMAGE"
 check_image "$POQ_WORKER_IMAGE"
+check_image "$POQ_GATEWAY_IMAGE"
 start_network
 wait_until_all_are_well
 check_finality
 check_question
+check_gateway
 check_socket
 check_prometheus
 check_ports

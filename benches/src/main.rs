@@ -4,12 +4,13 @@ mod adversaries;
 mod chain;
 mod consensus;
 mod engine;
+mod gateway;
 mod results;
 mod wasm;
 
 use clap::Parser;
 
-/// Measure the engine, the chain and the rules of consensus, and play attacks on the pallet
+/// Measure the engine, the chain, the gateway and the rules of consensus, and play attacks on the pallet
 #[derive(Parser)]
 #[command(
     name = "poq-bench",
@@ -23,6 +24,8 @@ enum Command {
     Engine(Box<engine::Args>),
     /// Measure the chain: load, latency, blocks, driver, state, storage, weights
     Chain(Box<chain::Args>),
+    /// Measure the gateway beside `poq ask`, and with many requests at once
+    Gateway(gateway::Args),
     /// Make RESULTS.md and its plots of results.json
     Report(results::Args),
     /// Play attacks on the pallet, and report their income and the errors they cause
@@ -37,6 +40,7 @@ fn main() -> anyhow::Result<()> {
         Command::Consensus(args) => consensus::run(&args),
         Command::Engine(args) => engine::run(&args),
         Command::Chain(args) => chain::run(&args),
+        Command::Gateway(args) => gateway::run(&args),
         Command::Report(args) => results::run(&args),
         Command::Adversaries(args) => adversaries::run(&args),
         Command::SimulatedRunner => engine::simulated::run(),

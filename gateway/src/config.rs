@@ -60,6 +60,8 @@ pub enum Command {
     /// Make, list and revoke API keys
     #[command(subcommand, after_help = KEYS_EXAMPLES)]
     Keys(Keys),
+    /// Say whether the gateway that listens at --listen answers, with its node and its database; for health checks
+    Health,
 }
 
 /// `poq-gateway keys`.

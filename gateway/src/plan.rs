@@ -55,7 +55,7 @@ pub fn terms(
 ) -> Result<Terms, Refusal> {
     if wish.prompt > limits.prompt as usize {
         return Err(Refusal::too_long(format!(
-            "the conversation has {} bytes, and the chain takes {}: shorten it",
+            "the prompt is too long: it has {} bytes, and the chain takes {}; shorten the conversation",
             wish.prompt, limits.prompt
         )));
     }
@@ -230,7 +230,7 @@ fn room(wish: &Wish, model: &ModelView) -> u32 {
 
 fn no_room(wish: &Wish, context: u32) -> Refusal {
     Refusal::too_long(format!(
-        "the conversation has {} bytes, and the model's context is {context} tokens, of which each byte counts as one: shorten it",
+        "This model's maximum context length is {context} tokens, of which each byte counts as one, and the conversation has {} bytes; shorten it",
         wish.prompt
     ))
 }
@@ -278,6 +278,7 @@ mod tests {
             reward: Reward { alpha: 1_000_000_000, beta: 0 },
             context: 512,
             spread: None,
+            noise: 0,
             retired: false,
             roster: operators
                 .iter()

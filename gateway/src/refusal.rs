@@ -67,7 +67,8 @@ impl Refusal {
         Self::new(Kind::Invalid, "invalid_request", message)
     }
 
-    /// The prompt and its answer do not fit.
+    /// The prompt and its answer do not fit. The message has to say "maximum context length is", with "this model's" before it, or "prompt is
+    /// too long": LiteLLM tells this error from others by such words and not by the code.
     pub fn too_long(message: impl Into<String>) -> Self {
         Self::new(Kind::Invalid, "context_length_exceeded", message).about("messages")
     }

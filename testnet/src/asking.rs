@@ -67,17 +67,18 @@ pub struct Models {
 }
 
 impl Models {
-    /// All models of the chain that are not retired.
+    /// All models of the chain that somebody serves and that are not retired.
     ///
     /// # Errors
-    /// If the node does not answer, or the chain has no evaluator.
+    /// If the node does not answer, or nobody serves an evaluator.
     pub async fn at(at: &At) -> Result<Self> {
         let models = at.models().await?;
         let of = |kind| {
-            let takes_work = move |model: &&ModelView| model.kind == kind && !model.retired;
+            let takes_work =
+                move |model: &&ModelView| model.kind == kind && !model.retired && !model.roster.is_empty();
             models.iter().filter(takes_work).map(|model| model.id)
         };
-        let evaluator = of(ModelKind::Evaluator).next().context("the chain has no evaluator")?;
+        let evaluator = of(ModelKind::Evaluator).next().context("nobody serves an evaluator")?;
         Ok(Self { generators: of(ModelKind::Generator).collect(), evaluator })
     }
 

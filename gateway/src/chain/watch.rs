@@ -220,7 +220,8 @@ impl Chain {
             _ => false,
         };
         if changed {
-            self.board.tell(id, place.map(|place| place.request), Some("in_a_block"));
+            let phase = if place.is_some() { "in_a_block" } else { "sent" };
+            self.board.tell(id, place.map(|place| place.request), Some(phase));
             if let Err(error) = self.stored(move |store| store.place(&key, place)).await {
                 // It is found again by its transaction.
                 tracing::warn!(order = id, error, "the place of an order is not on the disk");
@@ -365,8 +366,14 @@ impl Chain {
             None if place.block > finalized.number() => self.place(id, None).await,
             None => {
                 let known = finalized.request(place.request).await?;
-                if known.is_none_or(|view| !self.is(id, &view)) {
+                if known.is_some_and(|view| self.is(id, &view)) {
+                    return Ok(());
+                }
+                if is_pruned(finalized, place.block)? {
                     self.over(id, Outcome::Forgotten { request: Some(place.request) }).await;
+                } else {
+                    // Finality went past the block at once, on another fork, as after a cut in the network.
+                    self.place(id, None).await;
                 }
             }
         }
@@ -415,8 +422,7 @@ impl Chain {
             };
             let view = finalized.request(place.request).await?.filter(|view| self.is(&id, view));
             let Some(view) = view else {
-                let retention: u32 = finalized.constant(constants().proof_of_quality().retention())?;
-                if finalized.number() >= block.saturating_add(retention.into()) {
+                if is_pruned(finalized, block)? {
                     // Forgotten meanwhile: what was told is the last word.
                     self.close(&id).await;
                 } else {
@@ -460,6 +466,12 @@ impl Chain {
             }
         }
     }
+}
+
+/// Whether a request that was on the chain in `block` may be pruned by now. It is kept for `Retention` blocks after its end.
+fn is_pruned(finalized: &At, block: u64) -> Result<bool, Error> {
+    let retention: u32 = finalized.constant(constants().proof_of_quality().retention())?;
+    Ok(finalized.number() >= block.saturating_add(retention.into()))
 }
 
 /// Effect of a transaction.

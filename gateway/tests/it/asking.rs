@@ -95,7 +95,7 @@ async fn conversation(gateway: &Gateway, node: &Node) {
         "\u{1e}sAnswer in one sentence.\u{1e}uWhat is the capital of Peru?".as_bytes()
     );
 
-    let text = json!({ "model": "poq-demo-strong,poq-demo-weak", "prompt": "What is the capital of Peru?", "stop": " is",
+    let text = json!({ "model": "poq-demo-strong,poq-demo-weak", "prompt": "What is the capital of Peru?", "stop": " is", "top_p": 0.9,
         "max_tokens": 32, "poq": { "responders": 2, "committee": 3, "min_quality": 0.5, "budget": "5" } });
     let (status, said) = answer(gateway.post("/v1/completions", &text)).await;
     assert_eq!(status, 200, "{said}");
@@ -106,6 +106,11 @@ async fn conversation(gateway: &Gateway, node: &Node) {
     assert_eq!(said["poq"]["responders"].as_array().unwrap().len(), 2);
     let request = node.requests().await.pop().unwrap();
     assert_eq!((request.generators.len(), request.min_quality), (2, 500_000));
+    // The inference nodes are told, and end there themselves.
+    assert_eq!(request.prompt, "\u{1e}p900\u{1e}e is\u{1e}uWhat is the capital of Peru?".as_bytes());
+    let answers: Vec<_> =
+        request.responses.iter().map(|response| String::from_utf8_lossy(&response.output)).collect();
+    assert!(answers.iter().all(|answer| !answer.contains(" is")), "{answers:?}");
 }
 
 async fn registry(gateway: &Gateway) {
@@ -119,11 +124,14 @@ async fn registry(gateway: &Gateway) {
         strong["price"]["base"].is_string() && !strong["operators"].as_array().unwrap().is_empty(),
         "{strong}"
     );
-    assert_eq!(models["evaluators"].as_array().unwrap().len(), 1);
+    // The one that is served, and the judge, which nobody has taken up.
+    assert_eq!(models["evaluators"].as_array().unwrap().len(), 2);
     let (status, one) = answer(gateway.get(&format!("/v1/models/{}", strong["id"].as_str().unwrap()))).await;
     assert_eq!((status.as_u16(), &one["id"]), (200, &json!("poq-demo-strong")));
     let (status, health) = answer(gateway.get("/health")).await;
     assert_eq!((status.as_u16(), &health["status"]), (200, &json!("ok")));
+    let health = gateway.health();
+    assert!(health.status.success() && String::from_utf8_lossy(&health.stdout).contains("ok"), "{health:?}");
 }
 
 async fn refusals(gateway: &Gateway) {

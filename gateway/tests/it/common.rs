@@ -156,6 +156,13 @@ impl Gateway {
         command(&["keys"]).args(arguments).arg("--data").arg(&self.folder).output().expect("poq-gateway runs")
     }
 
+    /// Runs `poq-gateway health` on it.
+    pub fn health(&self) -> Output {
+        let address = self.url.strip_prefix("http://").and_then(|rest| rest.split('/').next());
+        let address = address.expect("it is HTTP");
+        command(&["--listen", address, "health"]).output().expect("poq-gateway runs")
+    }
+
     /// Makes a key with these limits.
     pub fn new_key(&self, arguments: &[&str]) -> String {
         let made = self.keys(&[&["create"], arguments].concat());

@@ -12,4 +12,5 @@ mod abuse;
 mod chaos;
 mod equivocation;
 mod hints;
+mod reorganisation;
 mod upgrade;
