@@ -31,6 +31,7 @@ mod sync;
 mod table;
 mod wallet;
 mod watch;
+mod web;
 mod why;
 
 use args::{Args, AuditCommand, Command, Operator, Shared};
@@ -69,6 +70,8 @@ async fn run(args: Args) -> Result<Outcome, Failure> {
         // Made where the worker key is, which may be without a node.
         Command::Operator(Operator::Consent(consent)) => return operator::consent(consent, &shared).await,
         Command::Verify(wanted) => return receipt::check(wanted, &shared).await,
+        // The page asks the node, from the browser.
+        Command::Web(wanted) => return web::run(wanted, &shared).await,
         // Within its own deadline.
         Command::Health(limits) => return health::run(limits, &shared).await,
         _ => {}
@@ -98,6 +101,7 @@ async fn on_chain(client: &Client, command: Command, shared: &Shared) -> Result<
         Command::Operators { who: Some(who) } => operators::detail(client, &who, shared.json).await,
         Command::Why(why) => why::run(client, why, shared.json).await,
         Command::Watch => watch::run(client, shared.json).await,
+        Command::Web(wanted) => web::run(&wanted, shared).await,
         Command::Operator(Operator::Call(call)) => operator::run(client, call, shared).await,
         Command::Operator(Operator::Engine(engine)) => engine::run(&engine, shared).await,
         Command::Operator(Operator::Consent(consent)) => operator::consent(&consent, shared).await,

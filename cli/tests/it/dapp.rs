@@ -113,7 +113,8 @@ async fn ask_and_check(node: &Node, examples: &Examples, example: &str) -> Value
     let asked = parse(&output.stdout);
     assert_eq!(asked["state"], "settled");
     assert!(asked["answer"].as_str().unwrap().contains("Lima"), "{asked}");
-    let told = common::told_phases(&text(&output.stderr));
+    let progress = text(&output.stderr);
+    let told = common::told_phases(&progress);
     assert!(told.windows(2).all(|pair| pair[0] != pair[1]), "{example} tells of a phase twice: {told:?}");
 
     let parts = asked["paid"].as_array().unwrap();
