@@ -91,7 +91,7 @@ async fn one_request(
         let begun = Instant::now();
         let asked = ask(poq, url).await?;
         by_poq.push(begun.elapsed().as_secs_f64() * 1e3);
-        ensure!(asked["state"] == "settled", "poq ask: {asked}");
+        ensure!(asked.get("state").is_some_and(|state| state == "settled"), "poq ask: {asked}");
         new_block(&client).await?;
         let begun = Instant::now();
         gateway.ask(QUESTION).await?;

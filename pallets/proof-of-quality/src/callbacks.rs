@@ -155,7 +155,7 @@ pub(crate) fn check<T: Config>() -> Result<(), &'static str> {
             "a callback is due and not listed, or the other way round"
         );
     }
-    let all_known = DueCallbacks::<T>::iter_keys().all(|id| Callbacks::<T>::contains_key(id));
+    let all_known = DueCallbacks::<T>::iter_keys().all(Callbacks::<T>::contains_key);
     ensure!(all_known, "a callback is listed and not there");
     Ok(())
 }

@@ -200,7 +200,7 @@ impl OnSettled<AccountId> for Listener {
         // Undone if it fails.
         frame_support::storage::unhashed::put(b"heard", &request);
         frame_support::ensure!(ListenerHears::get(), "the listener does not hear");
-        Heard::mutate(|heard| heard.push((request, requester.clone(), ending.clone())));
+        Heard::mutate(|heard| heard.push((request, *requester, ending.clone())));
         Ok(())
     }
 }

@@ -23,7 +23,7 @@ fn settle(id: RequestId) {
 
 fn ending(id: RequestId) -> Ending<AccountId> {
     let responses = Responses::<Test>::get(id);
-    let operator = responses[1].operator.clone();
+    let operator = responses[1].operator;
     let answer = format!("answer of {}", responders(id)[1]).into_bytes();
     Ending::Settled { answer, quality: Permill::from_percent(90), operator }
 }
