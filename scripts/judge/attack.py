@@ -81,7 +81,7 @@ def figures(run) -> dict:
     items = [item for item in run.items() if item["split"] in ("test_prompt", "test_both")]
     pairs = [pair for pair in measure.made_pairs(items, EACH) if pair[0] in BAD]
     victims = [Victim(judge, *pair) for pair in pairs]
-    # What fools it without a search is counted by `evaluate`.
+    # A bad answer that beats the good one without a search is counted by `evaluate`.
     victims = [victim for victim in victims if victim.before < victim.above]
     maker = worse.Maker([(item["group"], item["answer"]) for item in items], held_out=True)
     words = vocabulary(run.rows)

@@ -13,7 +13,7 @@ import settings
 STEPS = ("prepare", "train", "export", "calibrate", "evaluate", "manifest")
 # Answers of the dev splits that the calibration is fitted to.
 CALIBRATED = 1500
-MORE = ("status", "reliability", "suite", "attack")
+MORE = ("status", "reliability", "pay", "suite", "attack")
 
 
 def arguments() -> argparse.Namespace:
@@ -164,6 +164,11 @@ class Run:
 
         items, scores = self.scored()
         print(json.dumps(measure.reliability(items, scores), indent=2, ensure_ascii=False))
+
+    def pay(self) -> None:
+        import pay
+
+        print(json.dumps(pay.figures(*self.scored()), indent=2))
 
     def scored(self) -> tuple[list[dict], list[float]]:
         """The answers that `evaluate` measured, with their scores."""

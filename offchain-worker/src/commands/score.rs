@@ -27,7 +27,7 @@ Examples:
   poq-worker score --evaluator models/poq-judge models/poq-judge/examples.jsonl
   poq-worker score --evaluator my-evaluator --json answers.jsonl > scores.jsonl";
 
-/// What `poq-worker score` is told.
+/// Options of `poq-worker score`.
 #[derive(Args)]
 #[command(after_help = HELP)]
 pub struct ScoreArgs {

@@ -1,4 +1,4 @@
-//! Callbacks: what is to be told to other pallets of the runtime. Owns [`Callbacks`] and [`DueCallbacks`].
+//! Callbacks: messages to other pallets of the runtime that a request of theirs is over. Owns [`Callbacks`] and [`DueCallbacks`].
 //!
 //! A request that another pallet made through [`Inference`](crate::Inference) has a callback. The end of the request only notes that it is
 //! due, so no handler can hold a settlement. It is made in `on_idle`, as far as the block has room ([`crate::inference`]).
@@ -18,7 +18,7 @@ use sp_runtime::{traits::Get, DispatchError, DispatchResult, Permill};
 /// End of a request, as a handler hears of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ending<AccountId> {
-    /// It was settled.
+    /// The request was settled.
     Settled {
         /// The best answer, UTF-8.
         answer: Vec<u8>,
@@ -27,7 +27,7 @@ pub enum Ending<AccountId> {
         /// The inference node that gave it.
         operator: AccountId,
     },
-    /// It came to nothing: what is not owed went back.
+    /// The request came to nothing, and the requester has back what it did not owe.
     Refunded {
         /// Why.
         reason: RefundReason,

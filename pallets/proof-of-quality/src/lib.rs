@@ -1348,7 +1348,7 @@ pub mod pallet {
         /// Errors: [`Error::UnknownModel`], [`Error::WrongModelKind`], [`Error::InvalidNoise`].
         /// Events: [`Event::NoiseSet`].
         #[pallet::call_index(15)]
-        // It reads and writes as much.
+        // `retire_model` reads and writes as many values.
         #[pallet::weight(T::WeightInfo::retire_model())]
         pub fn set_noise(origin: OriginFor<T>, evaluator: ModelId, noise: Permill) -> DispatchResult {
             T::ModelOrigin::ensure_origin(origin)?;

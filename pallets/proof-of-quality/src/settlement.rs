@@ -11,9 +11,10 @@
 //! **Single scores stray**, by a standard deviation that is known of some evaluators ([`Noises`]). Their scores pay by
 //! `q' = q + min((m - q) / 2, noise)` in the place of `q`, where `m` is the quality that the operator was known for before: half of the
 //! pay comes from this answer, half from those before it. The variance of an honest operator's pay for an answer, as far as noise makes
-//! it, falls to about a quarter. Over its life nobody is paid for more than its scores: with equal prices, the sum of `q'` is at most that
-//! of `q` less eight times what the name has risen, and a new account begins at `m = 0`. With unequal prices, a bad answer behind a good
-//! name gains `noise` of its price at most. The bar looks at `q` itself. (Ours; `tests/noise.rs` plays it.)
+//! it, falls to about a quarter. By noisy evaluators alone and at equal prices, the sum of `q'` over an operator's life is at most that of
+//! `q` less eight times what `m` has risen; a new account begins at the floor. At unequal prices, or where `m` also comes from evaluators
+//! without noise, an answer behind a better name gains `noise` of its price at most, each time: `m` is of the operator and not of the
+//! evaluator. The bar looks at `q` itself. (Ours; `tests/noise.rs` plays it.)
 //!
 //! An answer below the bar earns `base_pay`; what it would have earned above that goes to the chain with the fee, so that a high bar
 //! makes nothing cheaper. The bar is the requester's `min_quality`, but at most what the operator is known for less `tolerance_most`, so

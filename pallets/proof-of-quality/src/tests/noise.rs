@@ -130,7 +130,8 @@ proptest! {
         prop_assert!(paid + 8 * name <= scored + rounding, "{paid} + 8 * {name} > {scored}");
     }
 
-    /// Who gathers a good name with cheap answers sells bad ones for no more than the noise above their worth.
+    /// Who gathers a good name with cheap answers, or by evaluators without noise, sells bad ones for no more than the noise above their
+    /// worth.
     #[test]
     fn a_bad_answer_at_a_high_price_gains_the_noise_at_most(
         cheap in 0usize..200,
