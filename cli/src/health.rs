@@ -9,7 +9,7 @@ use crate::{
 use poq_client::Pulse;
 use serde_json::json;
 use std::time::Duration;
-use tokio::time::timeout;
+use tokio::time::sleep;
 
 /// Longest wait for the node, from the first attempt to connect to the last answer.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -18,10 +18,15 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub async fn run(health: &Health, shared: &Shared) -> Result<Outcome, Failure> {
     let limits = Limits { block_age: health.block_age, finality_lag: health.finality_lag };
     let asked = async { Verdict::of(&pin::connect(shared).await?, &limits).await };
-    let sync = timeout(PATIENCE, asked).await.map_err(|_| {
-        let url = &shared.url;
-        Failure::Unreachable(format!("the node at {url} does not answer within {} s", PATIENCE.as_secs()))
-    })??;
+    let sync = tokio::select! {
+        // The deadline first: a connection's own limit is as long and begins later, so on a busy machine both can be over by the next look.
+        biased;
+        () = sleep(PATIENCE) => {
+            let (url, waited) = (&shared.url, PATIENCE.as_secs());
+            return Err(Failure::Unreachable(format!("the node at {url} does not answer within {waited} s")));
+        }
+        sync = asked => sync?,
+    };
     let Pulse { best, finalized, .. } = sync.pulse;
     let peers = sync.network.peers;
     if shared.json {
