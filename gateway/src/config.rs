@@ -119,7 +119,13 @@ pub struct Serve {
     pub url: String,
 
     /// Address to serve at; port 0 takes a free one
-    #[arg(long, value_name = "ADDRESS", env = "POQ_GATEWAY_LISTEN", default_value = "127.0.0.1:8787")]
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        env = "POQ_GATEWAY_LISTEN",
+        default_value = "127.0.0.1:8787",
+        global = true
+    )]
     pub listen: SocketAddr,
 
     /// Ask a chain of type Development with Alice's key, which everybody has, without caps; make a first API key and print it

@@ -160,7 +160,7 @@ impl Gateway {
     pub fn health(&self) -> Output {
         let address = self.url.strip_prefix("http://").and_then(|rest| rest.split('/').next());
         let address = address.expect("it is HTTP");
-        command(&["--listen", address, "health"]).output().expect("poq-gateway runs")
+        command(&["health", "--listen", address]).output().expect("poq-gateway runs")
     }
 
     /// Makes a key with these limits.
