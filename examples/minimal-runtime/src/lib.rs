@@ -1,4 +1,4 @@
-//! The smallest runtime with the Proof of Quality pallet in it: accounts, balances, fees, a clock, and the pallet.
+//! The smallest runtime with the Proof of Quality pallet in it: accounts, balances, fees, a clock, the pallet, and one that asks.
 //!
 //! Everything that the pallet needs of a runtime stands in this file; `docs/embed.md` goes through it step by step. Which
 //! node runs it, and who makes its blocks, is not decided here: `apis.rs` has what every node asks of a runtime.
@@ -7,9 +7,10 @@
 #![allow(missing_docs, reason = "construct_runtime! makes public items that cannot be documented")]
 
 pub mod apis;
+pub mod summaries;
 
 use codec::Encode;
-use frame_support::traits::{ConstU128, Randomness};
+use frame_support::traits::{ConstU128, ConstU32, Randomness};
 use frame_support::{derive_impl, parameter_types, weights::IdentityFee};
 use frame_system::{CheckEra, CheckGenesis, CheckNonce, CheckSpecVersion, CheckTxVersion, CheckWeight};
 use pallet_proof_of_quality::{report_tags::ReportTags, Parameters};
@@ -43,6 +44,8 @@ frame_support::construct_runtime!(
         TransactionPayment: pallet_transaction_payment,
         SkipFeelessPayment: pallet_skip_feeless_payment,
         ProofOfQuality: pallet_proof_of_quality,
+        // A pallet of this chain that asks. Leave it out if none does.
+        Summaries: summaries,
     }
 );
 // [end]
@@ -91,6 +94,16 @@ impl pallet_proof_of_quality::Config for Runtime {
     type AuditOrigin = pallet_proof_of_quality::EnsureAuditor<Runtime>;
     type DefaultParameters = Economics;
     type Randomness = ParentHash;
+    type OnSettled = Summaries;
+    type CallbackPrice = ConstU128<{ TOKEN / 1_000 }>;
+}
+// [end]
+
+// [asking]
+impl summaries::Config for Runtime {
+    type MaxText = ConstU32<1_024>;
+    type MaxProposals = ConstU32<100>;
+    type Summaries = ConstU32<2>;
 }
 // [end]
 
