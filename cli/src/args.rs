@@ -313,6 +313,11 @@ pub enum Command {
         /// Number of the request
         id: u64,
     },
+    /// Cancel a request of the account that signs, as long as nobody was drawn to answer it; the chain keeps its fee
+    Cancel {
+        /// Number of the request
+        id: u64,
+    },
     /// Print a receipt: a proof of what became of a request, as JSON
     #[command(after_help = RECEIPT_EXAMPLES)]
     Receipt(MakeReceipt),

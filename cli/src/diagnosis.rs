@@ -411,6 +411,7 @@ mod tests {
             completed: 0,
             missed: 0,
             earned: 0,
+            forgone: 0,
             slashed: 0,
             standing: standing(600_000),
             trust: 600_000,

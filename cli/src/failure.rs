@@ -126,7 +126,7 @@ fn advice(name: &str) -> Option<&'static str> {
 }
 
 /// Names of errors, and the step that mends them.
-const ADVICE: [(&[&str], &str); 44] = [
+const ADVICE: [(&[&str], &str); 46] = [
     // Asking.
     (&["EmptyPrompt"], "Write the question between quotes."),
     (&["PromptTooLong"], "Shorten the question."),
@@ -141,6 +141,8 @@ const ADVICE: [(&[&str], &str); 44] = [
     (&["BudgetTooSmall"], "Raise --budget, or leave it out to take the estimate."),
     (&["Overflow"], "Use smaller numbers."),
     (&["UnknownRequest"], "`poq requests` lists the newest requests."),
+    (&["NotRequester"], "Sign with the account that asked: --suri-file FILE, or --from NAME on a development chain."),
+    (&["NotWaiting"], "Nothing is left to do: the request ends by itself; `poq request N` shows how."),
     // Paying.
     (&["InsufficientBalance"], "Fund the account (`poq send ADDRESS AMOUNT` from another), or lower --budget, --responders, --committee or --max-tokens."),
     (&["Token"], "`poq balance` shows what the account can spend; `poq send ADDRESS AMOUNT` from another account funds it."),

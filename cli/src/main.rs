@@ -7,6 +7,7 @@ mod args;
 mod ask;
 mod audit;
 mod author;
+mod cancel;
 mod chat;
 mod diagnosis;
 mod engine;
@@ -88,6 +89,7 @@ async fn on_chain(client: &Client, command: Command, shared: &Shared) -> Result<
     match command {
         Command::Ask(ask) => ask::run(client.clone(), *ask, shared).await,
         Command::Request { id } => request::run(client, id, shared.json).await,
+        Command::Cancel { id } => cancel::run(client, id, shared).await,
         Command::Receipt(wanted) => receipt::make(client, &wanted).await,
         Command::Verify(wanted) => receipt::check(&wanted, shared).await,
         Command::Requests(wanted) => requests::run(client, wanted, shared.json).await,

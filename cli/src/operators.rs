@@ -172,6 +172,11 @@ fn show(operator: &OperatorView, floor: &Standing, names: &Names) -> Result<(), 
     if let Some(unbonding) = operator.unbonding {
         facts.push(("Unbonding", format!("{} from block {}", Amount(unbonding.amount), unbonding.at)));
     }
+    if operator.forgone > 0 {
+        let forgone =
+            format!("{}: low scores of noisy evaluators can give it back", Amount(operator.forgone));
+        facts.push(("Forgone", forgone));
+    }
     render::facts(&facts)?;
     if !operator.duties.is_empty() {
         let mut table =
@@ -283,6 +288,7 @@ pub fn to_json(operator: &OperatorView, floor: &Standing, names: &Names) -> Valu
         "completed": operator.completed,
         "missed": operator.missed,
         "earned": operator.earned.to_string(),
+        "forgone": operator.forgone.to_string(),
         "slashed": operator.slashed.to_string(),
         "standing": {
             "agreement": fraction(operator.standing.agreement),

@@ -194,6 +194,7 @@ fn meaning(reason: RefundReason) -> &'static str {
         RefundReason::NoCommittee => types::RefundReason::NoCommittee,
         RefundReason::NoQuorum => types::RefundReason::NoQuorum,
         RefundReason::Busy => types::RefundReason::Busy,
+        RefundReason::Cancelled => types::RefundReason::Cancelled,
     };
     reason.meaning()
 }

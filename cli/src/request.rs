@@ -9,7 +9,7 @@ use crate::{
     table::{Column, Table},
 };
 use poq_client::{
-    types::{MemberView, Parts, Phase, RequestView, ResponseView, Work},
+    types::{MemberView, Parts, Phase, RefundReason, RequestView, ResponseView, Work},
     Asked, Client,
 };
 use poq_primitives::conversation;
@@ -49,7 +49,7 @@ impl<'a> Report<'a> {
         names: &'a Names,
         asked: Option<&'a Asked>,
     ) -> Result<Self, Failure> {
-        let bill = bill(client, request).await?;
+        let bill = bill(client, request, names).await?;
         Ok(Self { request, names, bill, is_final: is_final(client, request).await, asked })
     }
 
@@ -119,23 +119,28 @@ impl Bill {
 }
 
 /// The bill of `request`; `None` while it is open.
-async fn bill(client: &Client, request: &RequestView) -> Result<Option<Bill>, Failure> {
+async fn bill(client: &Client, request: &RequestView, names: &Names) -> Result<Option<Bill>, Failure> {
     let Some(at) = request.phase.closed_at() else { return Ok(None) };
-    let fee = match plain_fee(request) {
+    let is_noisy = names.models.iter().any(|model| model.id == request.evaluator && model.noise > 0);
+    let fee = match plain_fee(request, is_noisy) {
         Some(fee) => Some(fee),
         None => client.closed(request.id, at).await?.map(|closed| closed.fee),
     };
     Ok(Some(Bill::new(request, fee)))
 }
 
-/// The chain's part of the budget of a closed request, where nothing can have come to its fee: no waiting, and nothing withheld from
-/// answers below `min_quality`. Other requests' parts are in the events of their ends alone.
-fn plain_fee(request: &RequestView) -> Option<u128> {
-    if request.tries > 0 || request.responses.iter().any(|response| may_be_held_down(request, response)) {
+/// The chain's part of the budget of a closed request, where nothing can have come to its fee: no waiting, nothing withheld from answers
+/// below `min_quality`, nothing forgone because of a noisy evaluator. Other requests' parts are in the events of their ends alone.
+fn plain_fee(request: &RequestView, is_noisy: bool) -> Option<u128> {
+    let may_be_forgone = is_noisy && matches!(request.phase, Phase::Settled { .. });
+    let is_held_down = request.responses.iter().any(|response| may_be_held_down(request, response));
+    if request.tries > 0 || may_be_forgone || is_held_down {
         return None;
     }
-    // The fee is owed once anybody was drawn.
-    Some(if request.responses.is_empty() { 0 } else { request.budget.fee })
+    // The fee is owed once anybody was drawn, and by who cancels.
+    let cancelled = matches!(request.phase, Phase::Refunded { reason: RefundReason::Cancelled, .. });
+    let is_owed = cancelled || !request.responses.is_empty();
+    Some(if is_owed { request.budget.fee } else { 0 })
 }
 
 /// Whether `min_quality` may have held an answer down to the base part: it is below (what its operator was known for decides, too), or
@@ -474,12 +479,15 @@ mod tests {
     fn a_bill_adds_up() {
         for phase in [SETTLED, REFUNDED] {
             let request = request(phase);
-            let Bill { paid, rest } = Bill::new(&request, plain_fee(&request));
+            let Bill { paid, rest } = Bill::new(&request, plain_fee(&request, false));
             assert_eq!((paid, rest), (60, Some(Rest { fee: 3, refund: 90 })));
         }
         let nobody = RequestView { responses: vec![], committees: vec![], ..request(REFUNDED) };
-        let Bill { paid, rest } = Bill::new(&nobody, plain_fee(&nobody));
+        let Bill { paid, rest } = Bill::new(&nobody, plain_fee(&nobody, false));
         assert_eq!((paid, rest), (0, Some(Rest { fee: 0, refund: 153 })), "nobody was drawn");
+        let cancelled = Phase::Refunded { at: 9, reason: RefundReason::Cancelled };
+        let nobody = RequestView { phase: cancelled, ..nobody };
+        assert_eq!(plain_fee(&nobody, false), Some(3), "who cancels owes the fee");
     }
 
     #[test]
@@ -493,8 +501,10 @@ mod tests {
             (RequestView { tries: 1, ..request(SETTLED) }, None),
         ];
         for (request, fee) in cases {
-            assert_eq!(plain_fee(&request), fee, "{request:?}");
+            assert_eq!(plain_fee(&request, false), fee, "{request:?}");
         }
+        assert_eq!(plain_fee(&request(SETTLED), true), None, "some of the pay may be forgone");
+        assert_eq!(plain_fee(&request(REFUNDED), true), Some(3));
     }
 
     #[test]

@@ -169,6 +169,7 @@ impl RefundReason {
             Self::NoCommittee => "too few quality validators could be drawn",
             Self::NoQuorum => "too few of the committee revealed their scores, or nobody of two committees",
             Self::Busy => "the operators had as much open work as they take at a time",
+            Self::Cancelled => "its requester cancelled it before anybody was drawn",
         }
     }
 }

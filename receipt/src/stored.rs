@@ -81,6 +81,7 @@ pub enum RefundReason {
     NoCommittee,
     NoQuorum,
     Busy,
+    Cancelled,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]

@@ -28,10 +28,12 @@ def figures(items: list[dict], scores: list[float]) -> dict:
 
 
 def life(rng, own: list[float]) -> tuple[list[float], list[float]]:
-    known, paid, scores = sum(own) / len(own), [], []
+    known, forgone, paid, scores = 0.0, 0.0, [], []
     for _ in range(BEFORE + LOOKED_AT):
         score = rng.choice(own)
-        paid.append(score + min((known - score) / 2, NOISE))
+        leaned = score + min((known - score) / 2, NOISE)
+        paid.append(min(leaned, score + forgone))
+        forgone += score - paid[-1]
         scores.append(score)
         known += (score - known) * PACE
     return paid[BEFORE:], scores[BEFORE:]

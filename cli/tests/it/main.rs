@@ -11,6 +11,7 @@
 mod asking;
 mod audits;
 mod authors;
+mod cancel;
 mod client;
 mod common;
 mod dapp;

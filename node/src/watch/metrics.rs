@@ -272,6 +272,7 @@ fn closed_name(phase: &Phase<BlockNumber>) -> Option<&'static str> {
             RefundReason::NoCommittee => "no_committee",
             RefundReason::NoQuorum => "no_quorum",
             RefundReason::Busy => "busy",
+            RefundReason::Cancelled => "cancelled",
         }),
         _ => None,
     }

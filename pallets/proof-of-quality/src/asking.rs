@@ -1,20 +1,20 @@
-//! Asking: what a request must be to be taken, what it costs, and whether it could be drawn for.
+//! Asking: what a request must be to be taken, what it costs, whether it could be drawn for, and how it is cancelled.
 
 use crate::{
     congestion,
-    duties::RequestId,
+    duties::{RefundReason, RequestId},
     models::{self, cost, is_proper_list, ModelId, ModelKind, Windows},
     money::{self, share_of},
     phases,
     requests::{self, Audit, Budget, Phase, Request, Terms},
-    BalanceOf, Config, EconomicParameters, Error, Event, Models, Pallet, Rosters,
+    settlement, BalanceOf, Config, EconomicParameters, Error, Event, Models, Pallet, Requests, Rosters,
 };
 use alloc::vec::Vec;
 use frame_support::{ensure, BoundedVec};
 use frame_system::pallet_prelude::BlockNumberFor;
 use sp_runtime::{
     traits::{CheckedAdd, CheckedMul, Get, Saturating},
-    DispatchError, PerThing, Permill,
+    DispatchError, DispatchResult, PerThing, Permill,
 };
 
 /// Highest temperature, in thousandths.
@@ -72,6 +72,16 @@ pub(crate) fn request<T: Config>(
     )?;
     Pallet::<T>::deposit_event(Event::Requested { request: id, requester, budget: terms.budget });
     Ok(id)
+}
+
+/// Ends a request of `who` for which no inference nodes were drawn.
+pub(crate) fn cancel<T: Config>(who: &T::AccountId, id: RequestId) -> DispatchResult {
+    let mut request = Requests::<T>::get(id).ok_or(Error::<T>::UnknownRequest)?;
+    ensure!(request.requester == *who, Error::<T>::NotRequester);
+    ensure!(request.phase == Phase::Requested, Error::<T>::NotWaiting);
+    settlement::refund::<T>(id, &mut request, RefundReason::Cancelled);
+    requests::put::<T>(id, request);
+    Ok(())
 }
 
 /// The budget with which a request goes before those that wait.

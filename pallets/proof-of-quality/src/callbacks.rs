@@ -39,8 +39,9 @@ pub enum Ending<AccountId> {
 /// Tuples are handlers too: each of their parts hears of every request, so a part leaves alone what it did not ask. If one part fails, the
 /// whole callback fails, and none of them has changed anything.
 pub trait OnSettled<AccountId> {
-    /// Most weight that [`Self::on_settled`] takes. A block with less room makes no callback; with zero there are no callbacks.
-    fn weight() -> Weight;
+    /// Most weight that [`Self::on_settled`] takes; `None`: it need not hear. A block with less room makes no callback, and where nobody
+    /// need hear there are none.
+    fn weight() -> Option<Weight>;
 
     /// Hears that `request` is over. What it changes is undone if it returns an error; the callback can be tried again then
     /// ([`Pallet::retry_callback`](crate::Pallet::retry_callback)), as long as the request is kept.
@@ -48,8 +49,8 @@ pub trait OnSettled<AccountId> {
 }
 
 impl<AccountId> OnSettled<AccountId> for () {
-    fn weight() -> Weight {
-        Weight::zero()
+    fn weight() -> Option<Weight> {
+        None
     }
 
     fn on_settled(_: RequestId, _: &AccountId, _: &Ending<AccountId>) -> DispatchResult {
@@ -60,8 +61,8 @@ impl<AccountId> OnSettled<AccountId> for () {
 macro_rules! tuple_of_handlers {
     ($($handler:ident)+) => {
         impl<AccountId, $($handler: OnSettled<AccountId>),+> OnSettled<AccountId> for ($($handler,)+) {
-            fn weight() -> Weight {
-                Weight::zero()$(.saturating_add($handler::weight()))+
+            fn weight() -> Option<Weight> {
+                [$($handler::weight()),+].into_iter().flatten().reduce(|sum, weight| sum.saturating_add(weight))
             }
 
             fn on_settled(
@@ -96,7 +97,7 @@ pub enum Callback {
 
 /// Whether the runtime has a handler.
 pub(crate) fn are_heard<T: Config>() -> bool {
-    T::OnSettled::weight() != Weight::zero()
+    T::OnSettled::weight().is_some()
 }
 
 /// Weight of noting the end of a request, or of forgetting it.

@@ -272,6 +272,8 @@ pub enum RefundReason {
     NoQuorum,
     /// Operators there are, but they had no room for `SeedPatience` blocks: they have as much open work as they take.
     Busy,
+    /// The requester cancelled it before inference nodes were drawn.
+    Cancelled,
 }
 
 /// Why stake was taken. Each is a fault that the chain itself can prove; disagreement is none.

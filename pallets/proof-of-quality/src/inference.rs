@@ -56,6 +56,13 @@ pub trait Inference {
     /// Price of the callback, which a request costs beside its budget.
     fn callback_price() -> Self::Balance;
 
+    /// Cancels a request of `requester` for which no inference nodes were drawn, as [`Pallet::cancel_request`], whose weight it has. The
+    /// callback is made as for every refund.
+    ///
+    /// # Errors
+    /// As `cancel_request`.
+    fn cancel(requester: &Self::AccountId, request: RequestId) -> DispatchResult;
+
     /// Asks as `requester` does with [`Pallet::request_inference`], pays for the callback, and has it made once the request is over.
     /// The weight is that of `request_inference` and of a payment; whoever calls this charges it.
     ///
@@ -85,6 +92,10 @@ impl<T: Config> Inference for Pallet<T> {
 
     fn callback_price() -> Self::Balance {
         T::CallbackPrice::get()
+    }
+
+    fn cancel(requester: &Self::AccountId, request: RequestId) -> DispatchResult {
+        asking::cancel::<T>(requester, request)
     }
 
     fn request(
@@ -160,6 +171,7 @@ pub(crate) fn callback_weight<T: Config>() -> Weight {
         // The ways to the five values in the state.
         .saturating_add(5 * 4_096);
     T::OnSettled::weight()
+        .unwrap_or_default()
         .saturating_add(T::DbWeight::get().reads_writes(5, 2))
         .saturating_add(Weight::from_parts(0, read))
 }

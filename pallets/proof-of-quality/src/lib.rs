@@ -75,7 +75,8 @@
 //! ([`consensus::agreement`]). So the same distance costs more where everybody agrees than where the evaluator is noisy.
 //!
 //! An evaluator may rank models well by many answers and a single answer badly. Of such a one [`Pallet::set_noise`] says how far its
-//! single scores stray, and pay for an answer then leans on the quality that its operator is known for (formula: `settlement.rs`).
+//! single scores stray, and pay for an answer then leans on the quality that its operator is known for, without ever bringing more than it
+//! has cost before ([`Forgone`]; formula: `settlement.rs`).
 //!
 //! ## Standing
 //!
@@ -526,6 +527,10 @@ pub mod pallet {
     /// it was, pay for an answer leans on the operator's answers before it.
     #[pallet::storage]
     pub type Noises<T: Config> = StorageMap<_, Identity, ModelId, Permill, ValueQuery>;
+
+    /// For each operator, what leaning has taken from its pay for answers, less what it has added: it can add that much more. No value is 0.
+    #[pallet::storage]
+    pub type Forgone<T: Config> = StorageMap<_, Blake2_128Concat, T::AccountId, BalanceOf<T>, ValueQuery>;
 
     /// Callbacks of requests that other pallets made, until they are made.
     #[pallet::storage]
@@ -1051,6 +1056,10 @@ pub mod pallet {
         InvalidNoise,
         /// The request has no callback that is due or has failed.
         NoCallback,
+        /// Only who has asked can cancel the request.
+        NotRequester,
+        /// Only a request for which no inference nodes were drawn can be cancelled.
+        NotWaiting,
     }
 
     #[pallet::hooks]
@@ -1344,7 +1353,8 @@ pub mod pallet {
         ///
         /// Origin: `ModelOrigin`.
         /// Details: counts for each settlement from now on, also of open requests. Pay for an answer leans on the quality that its operator
-        /// is known for by that much at most; no request costs more by it than its budget.
+        /// is known for, upward by that much at most and never by more than leaning has cost this operator before ([`Forgone`]). What
+        /// leaning takes goes to the chain with the fee. No request costs more by it than its budget.
         /// Errors: [`Error::UnknownModel`], [`Error::WrongModelKind`], [`Error::InvalidNoise`].
         /// Events: [`Event::NoiseSet`].
         #[pallet::call_index(15)]
@@ -1366,6 +1376,22 @@ pub mod pallet {
         pub fn retry_callback(origin: OriginFor<T>, request: RequestId) -> DispatchResult {
             ensure_signed(origin)?;
             inference::retry::<T>(request)
+        }
+
+        /// Cancels a request for which no inference nodes were drawn, and gives back its budget but for the chain's part.
+        ///
+        /// Origin: signed, by the requester.
+        /// Details: the chain's part is the fee, and `waiting_fee` for each draw that was put off. The fee is owed although nobody was
+        /// drawn: otherwise a block author who knows the next seed could ask again until it liked the draw. A callback is made as for
+        /// every refund.
+        /// Errors: [`Error::UnknownRequest`], [`Error::NotRequester`], [`Error::NotWaiting`].
+        /// Events: [`Event::Refunded`].
+        #[pallet::call_index(17)]
+        // The end of a request that nobody was drawn for, beside its place on the agenda.
+        #[pallet::weight(T::WeightInfo::agenda_item().saturating_add(T::WeightInfo::refund(0, 0)).saturating_add(callbacks::note_weight::<T>()))]
+        pub fn cancel_request(origin: OriginFor<T>, request: RequestId) -> DispatchResult {
+            let who = ensure_signed(origin)?;
+            asking::cancel::<T>(&who, request)
         }
     }
 

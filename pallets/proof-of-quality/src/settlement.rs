@@ -11,14 +11,14 @@
 //! **Single scores stray**, by a standard deviation that is known of some evaluators ([`Noises`]). Their scores pay by
 //! `q' = q + min((m - q) / 2, noise)` in the place of `q`, where `m` is the quality that the operator was known for before: half of the
 //! pay comes from this answer, half from those before it. The variance of an honest operator's pay for an answer, as far as noise makes
-//! it, falls to about a quarter. By noisy evaluators alone and at equal prices, the sum of `q'` over an operator's life is at most that of
-//! `q` less eight times what `m` has risen; a new account begins at the floor. At unequal prices, or where `m` also comes from evaluators
-//! without noise, an answer behind a better name gains `noise` of its price at most, each time: `m` is of the operator and not of the
-//! evaluator. The bar looks at `q` itself. (Ours; `tests/noise.rs` plays it.)
+//! it, falls to about a quarter. What pay by `q'` has less than pay by `q`, the operator forgoes ([`Forgone`](crate::Forgone)), and pay by
+//! `q'` has more only up to what was forgone before: whatever the prices and evaluators, and whatever made `m`, no operator's pay over its
+//! life is above that by single scores. What is forgone goes to the chain with the fee; if it went back to requesters, an operator could
+//! forgo for nothing by asking itself. The bar looks at `q` itself. (Ours; `tests/noise.rs` plays it.)
 //!
 //! An answer below the bar earns `base_pay`; what it would have earned above that goes to the chain with the fee, so that a high bar
 //! makes nothing cheaper. The bar is the requester's `min_quality`, but at most what the operator is known for less `tolerance_most`, so
-//! that a bar that nobody can reach does not take honest work's pay either. The fee is owed once anybody was drawn, and `waiting_fee` for each draw that was
+//! that a bar that nobody can reach does not take honest work's pay either. The fee is owed once anybody was drawn or the requester cancels, and `waiting_fee` for each draw that was
 //! put off for want of room. The rest goes back: `payments + fee + refund == budget`, to the unit. What silence costs an operator
 //! goes to `SlashHandler`: nobody gains by keeping another from its work. (Formulas: ours, after the form of Cost-aware PoQ, arXiv
 //! 2512.16317.)
@@ -62,7 +62,7 @@ struct Verdict {
 struct Pay<Balance> {
     amount: Balance,
     outcome: Outcome,
-    /// Part of the work's worth that `min_quality` withholds; goes to the chain.
+    /// Part of the work's worth that `min_quality` withholds, or that leaning takes; goes to the chain.
     withheld: Balance,
 }
 
@@ -160,7 +160,8 @@ pub(crate) fn refund<T: Config>(id: RequestId, request: &mut Request<T>, reason:
     }
     close_committee::<T>(id, request, &mut committee, Outcome::Refunded(reason), &mut places);
 
-    let fee = if responses.is_empty() { Zero::zero() } else { request.budget.fee };
+    let is_owed = !responses.is_empty() || reason == RefundReason::Cancelled;
+    let fee = if is_owed { request.budget.fee } else { Zero::zero() };
     let (paid, fee, refund) = pay_out::<T>(request, &responses, &committee, fee.saturating_add(withheld));
     rosters::refresh_all::<T>(request.models(), &places);
 
@@ -277,25 +278,42 @@ fn judge<T: Config>(
     Some(Verdict { qualities, agreements, best, spread, is_compared })
 }
 
-/// Pay for an answer of this quality, by scores with this noise.
+/// Pay for an answer of this quality, by scores with this noise; counts what its operator forgoes and regains by it.
 fn answer_pay<T: Config>(
     request: &Request<T>,
     response: &Response<T>,
     quality: Permill,
     noise: Permill,
 ) -> Pay<BalanceOf<T>> {
+    let who = &response.operator;
     let price = request.price_of(&response.model);
     let base = request.parameters.base_pay.mul_floor(price);
-    let paid_by = leaned(quality, usual_quality::<T>(&response.operator), noise);
-    let part = models::reward_of::<T>(&response.model).earned(paid_by, response.latency);
-    let worth = part.mul_floor(price.saturating_add(request.bonus)).max(base);
-    if quality < bar::<T>(request, &response.operator) {
-        let withheld = worth.saturating_sub(base);
-        let pay = payable::<T>(&response.operator, base, Outcome::BelowMinQuality(quality));
-        Pay { withheld, ..pay }
-    } else {
-        payable::<T>(&response.operator, worth, earned(part, quality))
+    let whole = price.saturating_add(request.bonus);
+    let reward = models::reward_of::<T>(&response.model);
+    let by = |quality| {
+        let part = reward.earned(quality, response.latency);
+        (part, part.mul_floor(whole).max(base))
+    };
+    let (single_part, single) = by(quality);
+    let (leaned_part, leaned) = by(leaned(quality, usual_quality::<T>(who), noise));
+    let forgone = single.saturating_sub(leaned);
+    let most = leaned.saturating_sub(single);
+    let regained = if most.is_zero() { most } else { most.min(operators::forgone::<T>(who)) };
+    // What the answer costs, whoever gets it.
+    let worth = single.saturating_add(regained);
+    if quality < bar::<T>(request, who) {
+        let pay = payable::<T>(who, base, Outcome::BelowMinQuality(quality));
+        return Pay { withheld: worth.saturating_sub(base), ..pay };
     }
+    let part = if regained == most {
+        leaned_part
+    } else {
+        single_part.saturating_add(Permill::from_rational(regained, whole))
+    };
+    operators::forgo::<T>(who, forgone);
+    operators::regain::<T>(who, regained);
+    let pay = payable::<T>(who, worth.saturating_sub(forgone), earned(part, quality));
+    Pay { withheld: forgone, ..pay }
 }
 
 /// Quality below which an answer earns the base only: what the requester asks for, but not much more than what its operator is

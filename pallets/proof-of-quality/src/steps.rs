@@ -353,8 +353,10 @@ impl Step {
                 };
                 let with_absentees = settled.max(T::WeightInfo::settle_with_absentees(n, k));
                 let usual = if path == (Path::Onward { missing: 0 }) { settled } else { with_absentees };
-                // The noise of the evaluator, which came after the measurement.
-                let usual = usual.saturating_add(T::DbWeight::get().reads(1));
+                // The noise of the evaluator and what operators have forgone, which came after the measurement.
+                let answers = u64::from(n);
+                let reads = answers.saturating_add(1);
+                let usual = usual.saturating_add(T::DbWeight::get().reads_writes(reads, answers));
                 path.or_heaviest(usual, [T::WeightInfo::dismiss_committee(k), T::WeightInfo::refund(n, k)])
             }
             // Committees that were not drawn need no removal.

@@ -4,7 +4,7 @@ use crate::{
     congestion,
     duties::{ClosedDuty, RequestId, Role, Work, Workload},
     models::{ModelId, ModelKind, Price, Reward, Windows},
-    operators::{is_drawable, Unbonding},
+    operators::{self, is_drawable, Unbonding},
     requests::{self, Audit, Budget, Phase, Sampling},
     rosters,
     standing::Standing,
@@ -135,6 +135,8 @@ pub struct OperatorView<T: Config> {
     pub missed: u32,
     /// All it was ever paid.
     pub earned: BalanceOf<T>,
+    /// What leaning on its name has taken from its pay for answers and has not given back.
+    pub forgone: BalanceOf<T>,
     /// All it was ever slashed.
     pub slashed: BalanceOf<T>,
     /// Standing: how well it worked.
@@ -279,6 +281,7 @@ pub(crate) fn operator<T: Config>(who: &T::AccountId) -> Option<OperatorView<T>>
         completed: operator.completed,
         missed: operator.missed,
         earned: operator.earned,
+        forgone: operators::forgone::<T>(who),
         slashed: operator.slashed,
         standing: operator.standing,
         trust: operator.standing.trust(&EconomicParameters::<T>::get().floor),

@@ -8,6 +8,7 @@ import { encodeConversation, type Message } from "./conversation.ts";
 export type Api = TypedApi<typeof poq>;
 export type RequestInfo = NonNullable<Awaited<ReturnType<Api["view"]["ProofOfQuality"]["request_info"]>>>;
 export type Phase = RequestInfo["phase"];
+type Transaction = Pick<ReturnType<Api["tx"]["ProofOfQuality"]["request_inference"]>, "signAndSubmit">;
 export type Model = Awaited<ReturnType<Api["view"]["ProofOfQuality"]["models"]>>[number];
 export type Terms = Parameters<Api["tx"]["ProofOfQuality"]["request_inference"]>[0]["terms"];
 type Reason = (Phase & { type: "Refunded" })["value"]["reason"]["type"];
@@ -176,18 +177,31 @@ function named(generators: Model[], wanted: string[] | undefined): Model[] {
   );
 }
 
-/** Puts the budget on hold and asks. Returns the request's number once the question is in a finalized block. */
-export async function ask(api: Api, signer: PolkadotSigner, question: Question, terms: Terms) {
-  const prompt = new TextEncoder().encode(encodeConversation(question));
-  const call = api.tx.ProofOfQuality.request_inference({ prompt, terms });
+/** Sends a transaction and waits until a finalized block has it. */
+async function send(call: Transaction, signer: PolkadotSigner) {
   const included = await call.signAndSubmit(signer).catch((error: unknown) => {
     throw error instanceof InvalidTxError ? refused(error.error) : error;
   });
   if (!included.ok) throw refused(included.dispatchError);
+  return included;
+}
+
+/** Puts the budget on hold and asks. Returns the request's number once the question is in a finalized block. */
+export async function ask(api: Api, signer: PolkadotSigner, question: Question, terms: Terms) {
+  const prompt = new TextEncoder().encode(encodeConversation(question));
+  const included = await send(api.tx.ProofOfQuality.request_inference({ prompt, terms }), signer);
   const [requested] = api.event.ProofOfQuality.Requested.filter(included.events);
   const [charged] = api.event.TransactionPayment.TransactionFeePaid.filter(included.events);
   if (!requested) throw new Error("the transaction succeeded, but no request came of it");
   return { id: requested.payload.request, transactionFee: charged?.payload.actual_fee ?? 0n };
+}
+
+/**
+ * Cancels a request of the signer for which nobody was drawn. The chain keeps its part, and the rest of the budget is free again once the
+ * transaction is in a finalized block, which this waits for.
+ */
+export async function cancel(api: Api, signer: PolkadotSigner, id: bigint) {
+  await send(api.tx.ProofOfQuality.cancel_request({ request: id }), signer);
 }
 
 /**
@@ -244,8 +258,11 @@ export function best(request: RequestInfo) {
   return response && { answer: text(response.output), quality: (response.quality ?? 0) / PERMILL, by: response.operator };
 }
 
-/** The parts of the budget of a closed request. */
-export function bill(request: Closed): Bill {
+/**
+ * The parts of the budget of a closed request. Those that `follow` did not see the end of are known as far as the request itself says
+ * them: `models`, the chain's, tell whether its evaluator is noisy, so that pay may have gone to the chain.
+ */
+export function bill(request: Closed, models: Model[] = []): Bill {
   const { inference, scoring, fee: usual } = request.budget;
   const budget = inference + scoring + usual;
   const answered = request.responses.map(({ operator, paid }) => ({ operator, role: "answered" as const, amount: paid }));
@@ -254,12 +271,14 @@ export function bill(request: Closed): Bill {
   const paid = [...answered, ...scored];
   if (request.sums) return { budget, paid, fee: request.sums.fee, refund: request.sums.refund };
 
-  // The fee is owed once an operator was drawn. `waiting_fee` for draws that were put off, and pay that `min_quality` withheld, are
-  // added to it.
+  // The fee is owed once an operator was drawn, and by who cancels. `waiting_fee` for draws that were put off, and pay that `min_quality`
+  // withheld or that operators forwent, are added to it.
   const isBelow = ({ work, quality }: (typeof request.responses)[number]) =>
     request.min_quality > 0 && work.type === "Revealed" && (quality ?? 0) < request.min_quality;
-  if (request.tries > 0 || request.responses.some(isBelow)) return { budget, paid, fee: undefined, refund: undefined };
-  const fee = request.responses.length > 0 ? usual : 0n;
+  const isPlain = request.phase.type !== "Settled" || models.find(({ id }) => id === request.evaluator)?.noise === 0;
+  if (!isPlain || request.tries > 0 || request.responses.some(isBelow)) return { budget, paid, fee: undefined, refund: undefined };
+  const isCancelled = request.phase.type === "Refunded" && request.phase.value.reason.type === "Cancelled";
+  const fee = isCancelled || request.responses.length > 0 ? usual : 0n;
   return { budget, paid, fee, refund: budget - fee - paid.reduce((sum, { amount }) => sum + amount, 0n) };
 }
 
@@ -284,6 +303,8 @@ const MEANING: Partial<Record<ErrorName, string>> = {
   NotEnoughInferenceNodes: "fewer nodes than that serve these generators.",
   NotEnoughQualityValidators: "fewer quality validators than that serve this evaluator.",
   BudgetTooSmall: "the budget is below the price of the work and the chain's part.",
+  NotRequester: "only the account that asked can cancel a request.",
+  NotWaiting: "somebody was drawn to answer already, so the request ends by itself.",
   InsufficientBalance: "the account's free balance does not cover the budget.",
 };
 
@@ -296,6 +317,7 @@ export const REASON: Record<Reason, string> = {
   NoCommittee: "too few quality validators could be drawn",
   NoQuorum: "too few quality validators revealed their scores",
   Busy: "all operators had as much open work as they take at a time; ask again later, or with a larger budget",
+  Cancelled: "its requester cancelled it before anybody was drawn",
 };
 
 /** Messages for users about transactions that the pool refuses. */

@@ -7,6 +7,7 @@ export {
   best,
   bill,
   estimate,
+  cancel,
   follow,
   isOver,
   models,

@@ -19,6 +19,7 @@ const REFUND: Record<RefundReason, string> = {
   NoCommittee: "too few quality validators could be drawn",
   NoQuorum: "too few quality validators revealed their scores",
   Busy: "all operators had as much open work as they take at a time",
+  Cancelled: "its requester cancelled it before anybody was drawn",
 };
 
 const FAILURE: Record<FailureName, string> = {
@@ -218,6 +219,9 @@ export const t = {
     amount: "Amount",
     part: "Part",
     progress: "Progress",
+    cancel: "Cancel this request",
+    cancelSays: (fee: bigint) => `All operators are busy. You can wait, or cancel: the chain keeps its fee of ${exact(fee)}.`,
+    notCancelled: (why: string) => `It was not cancelled: ${why}`,
     inBlock: (block: number) => `since block ${grouped(block)}`,
     until: (blocks: number, time: string) => `At most ${plural(blocks, "block is", "blocks are")} left (${time}).`,
     overdue: "The time is over; the next blocks act on it.",
@@ -390,6 +394,8 @@ export const t = {
     unbonding: "Stake on its way out",
     unbondingText: (units: bigint, at: number) => `${exact(units)}, free from block ${grouped(at)}`,
     earned: "Earned, all in all",
+    forgone: "Forgone",
+    forgoneHelp: "pay that went to the chain because answers before were worse, and that comes back when an answer is scored worse than usual",
     slashed: "Slashed, all in all",
     agreement: "Agreement",
     agreementHelp: "closeness of its scores to the consensus of the others",

@@ -1,15 +1,17 @@
-//! Operators: accounts with stake that serve models, their worker keys and open duties. Owns [`Operators`] and [`Workers`].
+//! Operators: accounts with stake that serve models, their worker keys and open duties. Owns [`Operators`], [`Workers`] and [`Forgone`](crate::Forgone).
 //!
 //! Invariants:
 //! - the stake on hold of an account is its stake at work and on its way out;
 //! - a worker key has one operator, and each names the other;
 //! - `load` is the work of the open duties.
 
+mod forgone;
 mod places;
 mod registration;
 mod slash;
 mod stake;
 
+pub(crate) use forgone::{forgo, forgone, regain};
 pub(crate) use places::{is_drawable, place_of, vote_of};
 #[cfg(test)]
 pub(crate) use places::{stake_weight, weight_of};
@@ -224,5 +226,5 @@ pub(crate) fn check<T: Config>() -> Result<(), &'static str> {
         let operator = Operators::<T>::get(&who).ok_or("a worker key has no operator")?;
         ensure!(operator.worker == Some(worker), "an operator has another worker key");
     }
-    Ok(())
+    forgone::check::<T>()
 }

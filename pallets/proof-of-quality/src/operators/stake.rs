@@ -1,6 +1,7 @@
 //! The stake of an operator: bonded, unbonded, withdrawn.
 
 use super::{
+    forgone,
     places::{delist, enlist, stake_weight},
     registration::unset_worker,
     Operator, Unbonding,
@@ -71,6 +72,7 @@ pub(crate) fn withdraw<T: Config>(who: &T::AccountId) -> DispatchResult {
         unset_worker::<T>(&mut operator);
         delist::<T>(who, &operator);
         Operators::<T>::remove(who);
+        forgone::forget::<T>(who);
     } else {
         Operators::<T>::insert(who, operator);
     }

@@ -469,6 +469,28 @@ fn one_operators_change_after_the_request_moves_no_seat_but_its_own() {
 
 // ---------------------------------------------------------------- when there is more work than room
 
+/// Whoever asks much to see who would be drawn, or to fill the queue, pays for each request that it takes back.
+#[test]
+fn cancelling_costs_what_waiting_has_cost_and_the_fee() {
+    build_and_execute(|| {
+        set(Parameters { waiting_fee: 7, ..PARAMETERS });
+        for n in 1..=3 {
+            Poq::set_capacity(RuntimeOrigin::signed(account(n)), Workload { tokens: 10, pairs: 0 }).unwrap();
+        }
+        ask_and_draw(Terms { responders: 3, ..terms() });
+        let waits = ask(Terms { responders: 3, ..terms() });
+        run_until(|| Requests::<Test>::get(waits).unwrap().tries >= 2);
+        Poq::cancel_request(RuntimeOrigin::signed(requester()), waits).unwrap();
+        let request = Requests::<Test>::get(waits).unwrap();
+        let owed = request.budget.fee + 7 * Balance::from(request.tries);
+        let reason = RefundReason::Cancelled;
+        let refund = request.budget.total() - owed;
+        System::assert_last_event(
+            Event::Refunded { request: waits, reason, paid: 0, fee: owed, refund }.into(),
+        );
+    });
+}
+
 #[test]
 fn the_better_budget_goes_first_and_waiting_costs() {
     build_and_execute(|| {

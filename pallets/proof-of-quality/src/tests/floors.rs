@@ -41,7 +41,7 @@ const FLOORS: [&str; 29] = [
 ];
 
 /// Who writes what. Migrations write everything.
-const WRITERS: [(&str, &str); 21] = [
+const WRITERS: [(&str, &str); 22] = [
     ("EconomicParameters", "parameters"),
     ("Models", "models"),
     ("Spreads", "models"),
@@ -52,6 +52,7 @@ const WRITERS: [(&str, &str); 21] = [
     ("Rosters", "rosters"),
     ("Operators", "operators"),
     ("Workers", "operators"),
+    ("Forgone", "operators"),
     ("Agenda", "agenda"),
     ("AgendaCursor", "agenda"),
     ("NextRequest", "requests"),

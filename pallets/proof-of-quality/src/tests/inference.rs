@@ -151,11 +151,29 @@ fn nothing_is_left_of_a_callback_that_failed_when_its_request_is_forgotten() {
 fn tuples_hear_together_and_fail_together() {
     build_and_execute(|| {
         ListenerWeight::set(WEIGHT);
-        assert_eq!(<(Listener, Listener, ()) as OnSettled<AccountId>>::weight(), WEIGHT.saturating_mul(2));
+        assert_eq!(
+            <(Listener, Listener, ()) as OnSettled<AccountId>>::weight(),
+            Some(WEIGHT.saturating_mul(2))
+        );
         let ending = Ending::Refunded { reason: RefundReason::Busy };
         assert_ok!(<(Listener, Listener)>::on_settled(7, &requester(), &ending));
         assert_eq!(Heard::get().len(), 2);
         ListenerHears::set(false);
         assert!(<((), Listener)>::on_settled(7, &requester(), &ending).is_err());
+    });
+}
+
+#[test]
+fn a_pallet_cancels_what_is_not_drawn_and_hears_of_it() {
+    build_and_execute(|| {
+        ListenerWeight::set(WEIGHT);
+        let id = ask_by_pallet();
+        let cancel = |who| <Poq as Inference>::cancel(&who, id);
+        assert_noop!(cancel(account(1)), Error::<Test>::NotRequester);
+        assert_ok!(cancel(requester()));
+        assert_eq!(Poq::callback(id), Some(Callback::Due));
+        idle(Weight::MAX);
+        let ending = Ending::Refunded { reason: RefundReason::Cancelled };
+        assert_eq!(Heard::get(), [(id, requester(), ending)]);
     });
 }

@@ -2,8 +2,10 @@
 
 use crate::{mock::*, settlement::leaned, *};
 use frame_support::{assert_noop, assert_ok};
-use proptest::prelude::*;
-use sp_runtime::{traits::BadOrigin, Permill};
+use sp_runtime::{
+    traits::{BadOrigin, Saturating},
+    Permill,
+};
 
 fn parts(millionths: u32) -> Permill {
     Permill::from_parts(millionths)
@@ -15,6 +17,10 @@ fn percent(percent: u32) -> Permill {
 
 fn set_noise(noise: Permill) {
     Poq::set_noise(RuntimeOrigin::root(), JUDGE, noise).unwrap();
+}
+
+fn set_forgone(n: u64, amount: u128) {
+    Forgone::<Test>::set(account(n), amount);
 }
 
 fn set_quality(n: u64, quality: Permill) {
@@ -50,6 +56,9 @@ fn it_leans_half_of_the_way_and_upward_no_further_than_the_noise() {
     }
 }
 
+/// Price and bonus of an answer by [`terms`].
+const WHOLE: u128 = 4_645;
+
 #[test]
 fn an_answer_is_paid_by_its_score_and_what_its_operator_is_known_for() {
     // The noise, what the operators are known for, the score of both answers, and what that is paid as.
@@ -59,6 +68,7 @@ fn an_answer_is_paid_by_its_score_and_what_its_operator_is_known_for() {
             set_noise(percent(noise));
             for (n, _) in NODES {
                 set_quality(n, percent(known));
+                set_forgone(n, WHOLE);
             }
             let id = ask_and_draw(terms());
             answer_all(id);
@@ -66,9 +76,17 @@ fn an_answer_is_paid_by_its_score_and_what_its_operator_is_known_for() {
             let (.., quality, paid, fee, refund) = settled(id);
             assert_eq!(quality, percent(score), "the request's quality is the score itself");
             assert_eq!(paid + fee + refund, 10_000);
+            let by = |percents| percent(percents).mul_floor(WHOLE);
+            let taken = by(score).saturating_sub(by(paid_as));
+            assert_eq!(
+                fee,
+                Requests::<Test>::get(id).unwrap().budget.fee + 2 * taken,
+                "it goes to the chain"
+            );
             for response in Responses::<Test>::get(id) {
                 assert_eq!(response.quality, Some(percent(score)));
-                assert_eq!(response.paid, percent(paid_as).mul_floor(4_645), "{noise} {known} {score}");
+                assert_eq!(response.paid, by(paid_as), "{noise} {known} {score}");
+                assert_eq!(Forgone::<Test>::get(response.operator) + by(paid_as), WHOLE + by(score));
                 let record = Operators::<Test>::get(response.operator).unwrap();
                 assert_eq!(record.recent.last().unwrap().outcome, Outcome::Paid(percent(paid_as)));
             }
@@ -77,85 +95,152 @@ fn an_answer_is_paid_by_its_score_and_what_its_operator_is_known_for() {
 }
 
 #[test]
+fn leaning_gives_back_no_more_than_it_took() {
+    // By the name, both answers would be paid as 60%: what was forgone, and what is regained.
+    let most = percent(60).mul_floor(WHOLE) - percent(50).mul_floor(WHOLE);
+    for (forgone, regained) in [(0, 0), (1, 1), (most - 1, most - 1), (most, most), (most + 1, most)] {
+        build_and_execute(|| {
+            set_noise(percent(10));
+            for (n, _) in NODES {
+                set_quality(n, percent(90));
+                set_forgone(n, forgone);
+            }
+            if forgone == 0 {
+                Forgone::<Test>::drain().for_each(drop);
+            }
+            let id = ask_and_draw(terms());
+            answer_all(id);
+            score_all(id, &[50, 50]);
+            for response in Responses::<Test>::get(id) {
+                assert_eq!(response.paid, percent(50).mul_floor(WHOLE) + regained);
+                assert_eq!(Forgone::<Test>::get(response.operator), forgone - regained);
+                assert_eq!(Forgone::<Test>::contains_key(response.operator), forgone > regained);
+                let record = Operators::<Test>::get(response.operator).unwrap();
+                let part = percent(50) + Permill::from_rational(regained, WHOLE);
+                let part = if regained == most { percent(60) } else { part };
+                assert_eq!(record.recent.last().unwrap().outcome, Outcome::Paid(part));
+            }
+        });
+    }
+}
+
+#[test]
 fn a_good_name_carries_no_answer_over_the_bar() {
+    // The bar makes the answers no cheaper to who asked: what the name would have regained goes to the chain.
+    let cost = |min_quality| {
+        let mut cost = 0;
+        build_and_execute(|| {
+            set_noise(MOST_NOISE);
+            for (n, _) in NODES {
+                set_quality(n, percent(90));
+                set_forgone(n, 1_000);
+            }
+            let id = ask_and_draw(Terms { min_quality, ..terms() });
+            answer_all(id);
+            score_all(id, &[50, 50]);
+            for response in Responses::<Test>::get(id) {
+                let record = Operators::<Test>::get(response.operator).unwrap();
+                let below = record.recent.last().unwrap().outcome == Outcome::BelowMinQuality(percent(50));
+                assert_eq!(below, !min_quality.is_zero());
+                assert_eq!(Forgone::<Test>::get(response.operator) == 1_000, below, "nothing is regained");
+            }
+            let (.., paid, fee, _) = settled(id);
+            cost = paid + fee;
+        });
+        cost
+    };
+    assert_eq!(cost(percent(60)), cost(Permill::zero()));
+}
+
+#[test]
+fn what_was_forgone_is_forgotten_with_the_operator() {
     build_and_execute(|| {
-        set_noise(MOST_NOISE);
-        for (n, _) in NODES {
-            set_quality(n, percent(90));
-        }
-        let id = ask_and_draw(Terms { min_quality: percent(60), ..terms() });
-        answer_all(id);
-        score_all(id, &[50, 50]);
-        for response in Responses::<Test>::get(id) {
-            let record = Operators::<Test>::get(response.operator).unwrap();
-            assert_eq!(record.recent.last().unwrap().outcome, Outcome::BelowMinQuality(percent(50)));
-        }
+        set_forgone(1, 1_000);
+        let stake = Operators::<Test>::get(account(1)).unwrap().stake;
+        assert_ok!(Poq::unbond(RuntimeOrigin::signed(account(1)), stake));
+        let at = Operators::<Test>::get(account(1)).unwrap().unbonding.unwrap().at;
+        run_to(at);
+        assert_ok!(Poq::withdraw(RuntimeOrigin::signed(account(1))));
+        assert!(!Forgone::<Test>::contains_key(account(1)));
     });
 }
 
-/// An operator's name and the parts that it earns, answer by answer.
+/// Whoever asks itself, at whatever price, by whatever evaluator, answers as well as it likes and is in league with the committee
+/// of its own questions has no more from them and from strangers together than pay by single scores brings from strangers.
+#[test]
+fn who_asks_itself_gains_nothing() {
+    for seed in 0..8 {
+        build_and_execute(|| {
+            let mut dice = numbers(seed);
+            let mut roll = |sides: u64| dice.next().unwrap() % sides;
+            let (mut by_leaning, mut by_scores) = (0i128, 0i128);
+            let mut regained = 0;
+            for _ in 0..40 {
+                set_noise(percent([0, 5, 25][roll(3) as usize]));
+                let is_own = roll(2) == 0;
+                // Well where it costs itself nothing, badly where others pay.
+                let score = if is_own { 60 + roll(41) } else { roll(41) } as u32;
+                let budget = [10_000, 12_000, 20_000][roll(3) as usize];
+                let before = Forgone::<Test>::get(account(1));
+                let id = ask_and_draw(Terms { responders: 3, budget, ..terms() });
+                answer_all(id);
+                score_all(id, &[score, score, score]);
+                let request = Requests::<Test>::get(id).unwrap();
+                let responses = Responses::<Test>::get(id);
+                let response = responses.iter().find(|response| response.operator == account(1)).unwrap();
+                let whole = request.price_of(&response.model) + request.bonus;
+                let part = Reward::default().earned(percent(score), response.latency);
+                let base = request.parameters.base_pay.mul_floor(request.price_of(&response.model));
+                let single = part.mul_floor(whole).max(base);
+                let left = Forgone::<Test>::get(account(1));
+                assert_eq!(response.paid + left, single + before, "to the unit");
+                regained += before.saturating_sub(left);
+                if is_own {
+                    // What it pays itself is nothing; what it forgoes is gone.
+                    by_leaning -= left.saturating_sub(before) as i128;
+                } else {
+                    by_leaning += response.paid as i128;
+                    by_scores += single as i128;
+                }
+                assert!(by_leaning <= by_scores, "{by_leaning} > {by_scores}");
+            }
+            assert!(regained > 0, "it was tried");
+        });
+    }
+}
+
+/// Parts of one price that an honest operator earns, answer by answer.
 #[derive(Default)]
 struct Life {
     standing: Standing,
+    forgone: u32,
 }
 
 impl Life {
     fn answers(&mut self, score: Permill, noise: Permill) -> Permill {
-        let paid_by = leaned(score, self.standing.quality, noise);
+        let leaned = leaned(score, self.standing.quality, noise);
+        let regained = leaned.saturating_sub(score).min(parts(self.forgone));
+        self.forgone = self.forgone + score.saturating_sub(leaned).deconstruct() - regained.deconstruct();
         self.standing.learn_quality(score);
-        paid_by
+        leaned.min(score + regained)
     }
 }
 
-fn sum(values: impl Iterator<Item = Permill>) -> u64 {
-    values.map(|value| u64::from(value.deconstruct())).sum()
-}
-
-proptest! {
-    /// Whoever answers well and badly in whatever order earns no more than its scores, whatever the noise.
-    #[test]
-    fn no_order_of_good_and_bad_answers_gains(
-        scores in prop::collection::vec(
-            prop_oneof![Just(0u32), Just(1_000_000), 0u32..=1_000_000],
-            1..400,
-        ),
-        noise in 1u32..=250_000,
-    ) {
-        let mut life = Life::default();
-        let paid = sum(scores.iter().map(|score| life.answers(parts(*score), parts(noise))));
-        let scored: u64 = scores.iter().map(|score| u64::from(*score)).sum();
-        let name = u64::from(life.standing.quality.deconstruct());
-        // A millionth an answer in halving, and 16 / 2 of one in the average.
-        let rounding = 9 * scores.len() as u64;
-        prop_assert!(paid + 8 * name <= scored + rounding, "{paid} + 8 * {name} > {scored}");
-    }
-
-    /// Who gathers a good name with cheap answers, or by evaluators without noise, sells bad ones for no more than the noise above their
-    /// worth.
-    #[test]
-    fn a_bad_answer_at_a_high_price_gains_the_noise_at_most(
-        cheap in 0usize..200,
-        score in 0u32..=1_000_000,
-        noise in 1u32..=250_000,
-    ) {
-        let mut life = Life::default();
-        for _ in 0..cheap {
-            life.answers(Permill::one(), parts(noise));
-        }
-        prop_assert!(life.answers(parts(score), parts(noise)) <= parts(score) + parts(noise));
-    }
-}
-
-/// Numbers from a seed, evenly from -1 to 1 (splitmix64).
-fn noises(seed: u64) -> impl Iterator<Item = f64> {
+/// Numbers from a seed (splitmix64).
+fn numbers(seed: u64) -> impl Iterator<Item = u64> {
     let mut state = seed;
     std::iter::from_fn(move || {
         state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = state;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        Some(((mixed ^ (mixed >> 31)) >> 11) as f64 / (1u64 << 52) as f64 - 1.0)
+        Some(mixed ^ (mixed >> 31))
     })
+}
+
+/// Numbers from a seed, evenly from -1 to 1.
+fn noises(seed: u64) -> impl Iterator<Item = f64> {
+    numbers(seed).map(|number| (number >> 11) as f64 / (1u64 << 52) as f64 - 1.0)
 }
 
 /// The variance of what an honest operator earns for an answer, as far as it comes from the noise of scores, falls by half at least;

@@ -100,7 +100,14 @@ enum Move {
     Retire {
         pick: usize,
     },
+    Noise {
+        percent: u32,
+    },
     Parameters(Box<ParametersOf<Test>>),
+    Cancel {
+        by: usize,
+        pick: usize,
+    },
     RevealAudit {
         pick: usize,
         how: u8,
@@ -213,6 +220,8 @@ fn steps() -> impl Strategy<Value = Vec<Move>> {
         1 => (any::<bool>(), 1u64..=4, 1u64..=3, 50u32..=200, 0u32..=100)
             .prop_map(|(kind, commit, reveal, alpha, beta)| Move::NewModel { kind, commit, reveal, alpha, beta }),
         1 => pick.clone().prop_map(|pick| Move::Retire { pick }),
+        1 => (0u32..=25).prop_map(|percent| Move::Noise { percent }),
+        1 => (0..ASKERS.len(), pick.clone()).prop_map(|(by, pick)| Move::Cancel { by, pick }),
         2 => parameters(),
         6 => (pick.clone(), prop_oneof![4 => Just(0u8), 1 => Just(1), 1 => Just(2)])
             .prop_map(|(pick, how)| Move::RevealAudit { pick, how }),
@@ -253,6 +262,7 @@ const SIGHTS: &[&str] = &[
     "Refunded",
     "Dismissed",
     // Other events.
+    "forgone",
     "second committee",
     "stale round",
     "compensated",
@@ -273,7 +283,9 @@ const SIGHTS: &[&str] = &[
     "NotDue",
     "NotEnoughInferenceNodes",
     "NotEnoughQualityValidators",
+    "NotRequester",
     "NotSettled",
+    "NotWaiting",
     "NotYourDuty",
     "NothingToWithdraw",
     "RemainderTooSmall",
@@ -288,6 +300,7 @@ const RARE_SIGHTS: &[&str] = &[
     "AlreadyAudited",
     "BudgetTooSmall",
     "Busy",
+    "Cancelled",
     "NotEnoughStake",
     "OpenDuties",
     "TooSlow",
@@ -375,6 +388,9 @@ impl Walk {
                     let most = |r: &Response<Test>| stored.price_of(&r.model) + stored.bonus;
                     assert!(responses.iter().all(|r| r.paid <= most(r)));
                     assert!(members.iter().all(|m| m.paid <= stored.member_share()));
+                    if Forgone::<Test>::iter_keys().next().is_some() {
+                        self.see("forgone");
+                    }
                 }
                 Event::Refunded { request, reason, paid, fee, refund } => {
                     assert_eq!(self.open.remove(&request), Some(paid + fee + refund), "request {request}");
@@ -744,6 +760,15 @@ impl Walk {
                     Models::<Test>::iter_keys().filter(|id| ![STRONG, JUDGE].contains(id)).collect();
                 rest.sort_unstable();
                 self.call(|| Poq::retire_model(RuntimeOrigin::root(), rest[pick % rest.len()]))
+            }
+            Move::Noise { percent } => {
+                let noise = Permill::from_percent(percent);
+                self.call(|| Poq::set_noise(RuntimeOrigin::root(), JUDGE, noise))
+            }
+            // Mostly the newest, for which perhaps nobody was drawn yet.
+            Move::Cancel { by, pick } => {
+                let id = NextRequest::<Test>::get().saturating_sub(1 + pick as u64 % 2);
+                self.call(|| Poq::cancel_request(RuntimeOrigin::signed(account(ASKERS[by])), id))
             }
             Move::Parameters(parameters) => {
                 let result = self.call(|| Poq::set_parameters(RuntimeOrigin::root(), *parameters));

@@ -233,3 +233,43 @@ fn the_registry_takes_only_what_makes_sense() {
         );
     });
 }
+
+#[test]
+fn a_request_that_waits_for_its_draw_can_be_cancelled_by_who_asked() {
+    build_and_execute(|| {
+        let before = Balances::free_balance(requester());
+        let id = ask(terms());
+        let cancel = |who| Poq::cancel_request(RuntimeOrigin::signed(who), id);
+        assert_noop!(cancel(account(1)), Error::<Test>::NotRequester);
+        assert_noop!(
+            Poq::cancel_request(RuntimeOrigin::signed(requester()), id + 1),
+            Error::<Test>::UnknownRequest
+        );
+        assert_ok!(cancel(requester()));
+        let reason = RefundReason::Cancelled;
+        let fee = Requests::<Test>::get(id).unwrap().budget.fee;
+        assert!(fee > 0, "asking again until one likes the draw costs something");
+        System::assert_last_event(
+            Event::Refunded { request: id, reason, paid: 0, fee, refund: 10_000 - fee }.into(),
+        );
+        assert_eq!(Balances::free_balance(requester()), before - fee);
+        assert_eq!(OpenRequests::<Test>::get(), 0);
+        assert_noop!(cancel(requester()), Error::<Test>::NotWaiting);
+        // Nobody is drawn any more, and the request is forgotten as every other.
+        run_until(|| !Requests::<Test>::contains_key(id));
+        assert!(!events().iter().any(|event| matches!(event, Event::InferenceNodesDrawn { .. })));
+    });
+}
+
+#[test]
+fn a_request_that_somebody_was_drawn_for_cannot_be_cancelled() {
+    build_and_execute(|| {
+        let id = ask_and_draw(terms());
+        let cancel = || Poq::cancel_request(RuntimeOrigin::signed(requester()), id);
+        assert_noop!(cancel(), Error::<Test>::NotWaiting);
+        answer_all(id);
+        assert_noop!(cancel(), Error::<Test>::NotWaiting);
+        score_all(id, &[70, 90]);
+        assert_noop!(cancel(), Error::<Test>::NotWaiting);
+    });
+}

@@ -62,9 +62,7 @@ async function readReasons(chain: Chain, request: RequestInfo): Promise<Map<stri
 
 /** The division of the budget and the slashes of the end, as far as the record or the events of its block say them. */
 async function readEnd(chain: Chain, request: RequestInfo): Promise<Pick<Request, "sums" | "slashes">> {
-  const { bill } = await import("proof-of-quality");
-  const { fee, refund } = bill(request);
-  let sums = fee === undefined || refund === undefined ? undefined : { fee, refund };
+  let sums: Request["sums"];
   const slashes = new Map<string, bigint>();
   try {
     const at = await chain.ask<string>("chain_getBlockHash", closedAt(request));
@@ -79,6 +77,11 @@ async function readEnd(chain: Chain, request: RequestInfo): Promise<Pick<Request
     }
   } catch {
     // The node has forgotten the block.
+  }
+  if (!sums) {
+    const { bill, models } = await import("proof-of-quality");
+    const { fee, refund } = bill(request, await models(chain.api));
+    if (fee !== undefined && refund !== undefined) sums = { fee, refund };
   }
   return { sums, slashes };
 }
@@ -105,6 +108,7 @@ export function path({ phase, responses }: RequestInfo): RequestInfo["phase"]["t
     NoRandomness: responses.length > 0 ? 4 : 1,
     Busy: responses.length > 0 ? 4 : 1,
     NoInferenceNode: 1,
+    Cancelled: 1,
     NoCommitment: 2,
     NoOutput: 3,
     NoCommittee: 4,

@@ -197,6 +197,7 @@ function Detail({ info, floor }: { info: OperatorInfo; floor: Standing }) {
               [t.operator.stake, exact(info.stake)],
               unbonding !== undefined && [t.operator.unbonding, t.operator.unbondingText(unbonding.amount, unbonding.at)],
               [t.operator.earned, exact(info.earned)],
+              info.forgone > 0n && [t.operator.forgone, exact(info.forgone), t.operator.forgoneHelp],
               [t.operator.slashed, exact(info.slashed)],
               [t.operator.worker, info.worker ? <Id value={info.worker} label={t.operator.worker} /> : t.operator.noWorker],
             ]}

@@ -8,6 +8,7 @@ import { permanent } from "../lib/router.ts";
 import { t } from "../strings.ts";
 import { Account, Copy, Facts, Id, Model, Money, Note, Plain, Share, Shown, Table, Untrusted, Visible } from "./basics.tsx";
 import { useRef } from "preact/hooks";
+import { Cancel } from "./cancel.tsx";
 import { reason } from "./outcome.ts";
 import { ReceiptPart } from "./receipt.tsx";
 
@@ -103,6 +104,7 @@ function Progress({ request }: { request: RequestInfo }) {
         {end === undefined && <Time request={request} />}
         {end !== undefined && ` ${isFinal ? t.request.final : t.request.notFinal}`}
       </p>
+      <Cancel request={request} />
       {request.round > 0 && <p>{t.request.redraw}</p>}
       {request.audited && (
         <Note title={t.request.audit}>
