@@ -38,7 +38,7 @@ install: programs ## Compile the programs and copy them to ~/.local/bin (PREFIX=
 	@echo "installed in $(PREFIX)/bin: $(PROGRAMS)"
 	@case ":$$PATH:" in *":$(PREFIX)/bin:"*) ;; *) echo 'not in your PATH yet: export PATH="$(PREFIX)/bin:$$PATH"' ;; esac
 
-demo: setup ## Start a network, ask it a question (ASK="…"), stop it
+demo: setup ## Start a network, ask it a question (ASK="…"), stop it (WEB=1: stay, with a page for browsers)
 	@$(CARGO) $(BUILD) --bin poq-node --bin poq
 	@scripts/demo.sh
 

@@ -2,6 +2,8 @@
 # A whole network on this machine, a question and its answer: starts `poq-node --dev`, asks, shows the pay, stops.
 #
 # ASK               the question
+# WEB               1: stay, with the page for browsers, until Ctrl-C
+# POQ_DEMO_PAGE     address of that page (default: 127.0.0.1:8080)
 # POQ_DEMO_PORT     port of the node's RPC (default: any free port)
 # CARGO_TARGET_DIR  folder in which the programs were built
 set -euo pipefail
@@ -51,6 +53,14 @@ echo "demo: asking: $question"
 echo
 echo "demo: the operators now"
 "$programs/poq" operators || fail "the operators cannot be shown"
+
+if [ "${WEB:-}" = 1 ]; then
+    echo
+    echo "demo: the network stays until Ctrl-C"
+    # Ctrl-C ends the page and the node themselves; this goes on to clean up.
+    trap : INT TERM
+    "$programs/poq" web --listen "${POQ_DEMO_PAGE:-127.0.0.1:8080}" || fail "the page cannot be served"
+fi
 
 stop
 node=

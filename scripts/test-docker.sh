@@ -270,6 +270,8 @@ check_gateway() {
         -H 'Content-Type: application/json' -d "{\"model\": \"auto\", \"messages\": [{\"role\": \"user\", \"content\": \"$question\"}]}")" ||
         fail "the gateway does not answer"
     [[ "$said" == *"\"content\":\"$answer\""* ]] || fail "another answer was expected of the gateway than $said"
+    said="$(curl --silent --max-time 60 --noproxy '*' "$url/config.json")"
+    [[ "$said" == "{\"endpoint\":\"ws://127.0.0.1:$POQ_RPC_PORT\"}" ]] || fail "the gateway serves no page: $said"
     said="$(curl --silent --max-time 60 --noproxy '*' -o /dev/null -w '%{http_code}' "$url/v1/models")"
     [[ "$said" == 401 ]] || fail "the gateway answers $said to who has no key"
     say "the gateway answers a client of OpenAI's API: $answer"

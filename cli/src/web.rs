@@ -20,7 +20,7 @@ const FAREWELL: Duration = Duration::from_secs(2);
 /// `poq web`. Serves until a signal says to stop. It asks no node: the page does, from the browser.
 pub async fn run(web: &Web, shared: &Shared) -> Result<Outcome, Failure> {
     let endpoint = &shared.url;
-    if !is_for_browsers(endpoint) {
+    if !poq_web::is_for_browsers(endpoint) {
         return Err(Failure::Input(format!(
             "`{endpoint}` is no address that a browser can ask: --url takes ws://HOST:PORT or wss://HOST:PORT"
         )));
@@ -75,11 +75,6 @@ fn announce(address: SocketAddr, endpoint: &str, as_json: bool) -> Result<(), Fa
     }
 }
 
-/// Whether a browser can connect there.
-fn is_for_browsers(endpoint: &str) -> bool {
-    endpoint.starts_with("ws://") || endpoint.starts_with("wss://")
-}
-
 /// Whether an address is on the machine of whoever looks it up.
 fn is_local(endpoint: &str) -> bool {
     let host = endpoint.split_once("://").map_or(endpoint, |(_, host)| host);
@@ -89,16 +84,6 @@ fn is_local(endpoint: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_endpoint_is_what_a_browser_can_ask() {
-        for good in ["ws://127.0.0.1:9944", "wss://node.example"] {
-            assert!(is_for_browsers(good), "{good}");
-        }
-        for bad in ["http://127.0.0.1:9944", "127.0.0.1:9944", ""] {
-            assert!(!is_for_browsers(bad), "{bad}");
-        }
-    }
 
     #[test]
     fn an_endpoint_on_this_machine_is_told_apart() {

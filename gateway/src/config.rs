@@ -164,6 +164,10 @@ pub struct Serve {
     #[arg(long = "cors-origin", value_name = "ORIGIN")]
     pub cors_origins: Vec<String>,
 
+    /// Serve the page for browsers too; it asks the node at this address, as browsers see it [default: none; with --dev that of --url]
+    #[arg(long, value_name = "URL", env = "POQ_GATEWAY_PAGE", value_parser = endpoint)]
+    pub page: Option<String>,
+
     /// Form of log lines
     #[arg(long, value_enum, value_name = "FORM", default_value = "text")]
     pub log_format: LogFormat,
@@ -171,6 +175,22 @@ pub struct Serve {
     /// Write prompts and answers to the log
     #[arg(long)]
     pub log_prompts: bool,
+}
+
+impl Serve {
+    /// The node that the page asks, if there is a page.
+    pub fn page(&self) -> Option<&str> {
+        self.page.as_deref().or_else(|| self.dev.then_some(self.url.as_str()))
+    }
+}
+
+/// An address of a node that browsers can ask.
+fn endpoint(text: &str) -> Result<String, String> {
+    if poq_web::is_for_browsers(text) {
+        Ok(text.into())
+    } else {
+        Err("a browser can ask ws://HOST:PORT or wss://HOST:PORT".into())
+    }
 }
 
 /// 32 bytes in hex.
@@ -194,5 +214,10 @@ mod tests {
         assert!(matches!(cli.command, Some(Command::Keys(Keys::Create(_)))));
         assert_eq!(cli.place.data, Some("/x".into()));
         assert!(Cli::try_parse_from(["poq-gateway", "--dev", "--suri-file", "x"]).is_err());
+        let page = |args: &[&str]| Some(Cli::try_parse_from(args).ok()?.serve.page()?.to_owned());
+        assert_eq!(page(&["poq-gateway"]), None);
+        assert_eq!(page(&["poq-gateway", "--dev", "--url", "ws://x"]).as_deref(), Some("ws://x"));
+        assert_eq!(page(&["poq-gateway", "--dev", "--page", "wss://y"]).as_deref(), Some("wss://y"));
+        assert!(Cli::try_parse_from(["poq-gateway", "--page", "https://y"]).is_err());
     }
 }

@@ -150,8 +150,8 @@ async fn serving(place: Place, serve: Serve) -> Result<(), String> {
     let desk = Arc::new(Desk { chain, lane, store, board, caps });
     let app = App::new(desk, metrics, Duration::from_secs(serve.timeout), serve.log_prompts);
     let (said, heard) = tokio::sync::oneshot::channel::<()>();
-    let service =
-        axum::serve(listener, api::router(app, &serve.cors_origins)).with_graceful_shutdown(async move {
+    let service = axum::serve(listener, api::router(app, &serve.cors_origins, serve.page()))
+        .with_graceful_shutdown(async move {
             // An error says that the sender is gone, which is a reason to stop as well.
             let _stop = heard.await;
         });
@@ -243,6 +243,9 @@ fn announce(serve: &Serve, chain: &Chain, store: &Store, address: SocketAddr) ->
         lines.push("API keys: none yet; `poq-gateway keys create --name NAME` makes one".into());
     } else {
         lines.push(format!("API keys: {}", keys.iter().filter(|key| key.revoked.is_none()).count()));
+    }
+    if let Some(endpoint) = serve.page() {
+        lines.push(format!("page: http://{address}/, which asks the node at {endpoint}"));
     }
     writeln!(io::stdout(), "{}", lines.join("\n")).map_err(|error| format!("cannot write: {error}"))
 }

@@ -44,6 +44,11 @@ fn security() -> [(HeaderName, &'static str); 5] {
     ]
 }
 
+/// Whether a browser can ask a node at this address.
+pub fn is_for_browsers(endpoint: &str) -> bool {
+    endpoint.starts_with("ws://") || endpoint.starts_with("wss://")
+}
+
 /// The routes of the page: its files, and `config.json`, which names the node's `endpoint` (a `ws://` or `wss://` address as
 /// browsers see it) in place of the file of that name.
 pub fn router(endpoint: &str) -> Router {
@@ -139,6 +144,16 @@ mod tests {
         let response = router(ENDPOINT).oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
         let (parts, body) = response.into_parts();
         (parts.status, parts.headers, to_bytes(body, usize::MAX).await.unwrap().to_vec())
+    }
+
+    #[test]
+    fn an_endpoint_is_what_a_browser_can_ask() {
+        for good in ["ws://127.0.0.1:9944", "wss://node.example"] {
+            assert!(is_for_browsers(good), "{good}");
+        }
+        for bad in ["http://127.0.0.1:9944", "127.0.0.1:9944", ""] {
+            assert!(!is_for_browsers(bad), "{bad}");
+        }
     }
 
     fn script() -> String {

@@ -39,7 +39,7 @@ const ROOMS: [(&str, &[&str]); 17] = [
     (VERIFIER, &[RECEIPT, CLIENT]),
     (WEB, &[]),
     (CLI, &[CLIENT, PRIMITIVES, RECEIPT, WEB]),
-    (GATEWAY, &[CLIENT, PRIMITIVES, RECEIPT]),
+    (GATEWAY, &[CLIENT, PRIMITIVES, RECEIPT, WEB]),
     (EXAMPLE, &[PALLET, PRIMITIVES]),
     // What benches build on.
     (HARNESS, &[]),

@@ -7,6 +7,7 @@
 //! | `GET /v1/requests`, `GET /v1/requests/{id}` | the key's orders, with answers; see [`requests`] |
 //! | `GET /v1/receipts/{number}` | proof of a request's outcome |
 //! | `GET /metrics` | counters for Prometheus; wants a key for metrics |
+//! | `GET /` | the page for browsers, if it is served |
 //! | `GET /health` | `200` while the node answers and blocks come; wants no key |
 //!
 //! Every error is `{"error":{"message":"…","type":"…","code":"…","param":…}}`. One that has `poq` in it is about a request that was taken.
@@ -32,7 +33,7 @@ use axum::{
     extract::{DefaultBodyLimit, FromRequest, FromRequestParts, MatchedPath, Request, State},
     http::{header, request::Parts, HeaderMap, Method},
     middleware::{self, Next},
-    response::Response,
+    response::{IntoResponse as _, Response},
     routing::{get, post},
     Router,
 };
@@ -77,9 +78,9 @@ impl App {
     }
 }
 
-/// The API.
-pub fn router(app: App, cors_origins: &[String]) -> Router {
-    let router = Router::new()
+/// The API, and the page that asks the node at `page`.
+pub fn router(app: App, cors_origins: &[String], page: Option<&str>) -> Router {
+    let routes = Router::new()
         .route("/v1/chat/completions", post(complete::chat))
         .route("/v1/completions", post(complete::text))
         .route("/v1/models", get(models::list))
@@ -88,8 +89,13 @@ pub fn router(app: App, cors_origins: &[String]) -> Router {
         .route("/v1/requests/{id}", get(requests::one))
         .route("/v1/receipts/{number}", get(receipts::one))
         .route("/metrics", get(health::metrics))
-        .route("/health", get(health::health))
-        .fallback(|| async { Refusal::new(Kind::NotFound, "not_found", "there is nothing here") })
+        .route("/health", get(health::health));
+    let routes = match page {
+        Some(endpoint) => routes
+            .fallback_service(poq_web::router(endpoint).layer(middleware::map_response(file_or_nothing))),
+        None => routes.fallback(nothing),
+    };
+    let router = routes
         .method_not_allowed_fallback(|| async {
             Refusal::new(Kind::Method, "method_not_allowed", "not with this method")
         })
@@ -113,6 +119,19 @@ pub fn router(app: App, cors_origins: &[String]) -> Router {
             .expose_headers([header::RETRY_AFTER, complete::ORDER])
             .max_age(MAX_AGE),
     )
+}
+
+async fn nothing() -> Refusal {
+    Refusal::new(Kind::NotFound, "not_found", "there is nothing here")
+}
+
+/// A file of the page. What it has not is answered as the API does: a client may have left out a part of the path.
+async fn file_or_nothing(response: Response) -> Response {
+    if response.status().is_client_error() {
+        nothing().await.into_response()
+    } else {
+        response
+    }
 }
 
 /// Counts requests and errors.

@@ -44,6 +44,7 @@ async fn the_network_answers_as_openai_does() {
     stream(&gateway).await;
     conversation(&gateway, &node).await;
     registry(&gateway).await;
+    page(&node, &gateway).await;
     refusals(&gateway).await;
     let stored = until("the end to be final", async || {
         let (_, stored) =
@@ -132,6 +133,23 @@ async fn registry(gateway: &Gateway) {
     assert_eq!((status.as_u16(), &health["status"]), (200, &json!("ok")));
     let health = gateway.health();
     assert!(health.status.success() && String::from_utf8_lossy(&health.stdout).contains("ok"), "{health:?}");
+}
+
+/// The page for browsers, beside the API.
+async fn page(node: &Node, gateway: &Gateway) {
+    let page = gateway.get("/").send().await.unwrap();
+    let kind = page.headers()["content-type"].to_str().unwrap().to_owned();
+    assert!(page.headers().contains_key("content-security-policy"), "{page:?}");
+    assert_eq!((page.status().as_u16(), kind.as_str()), (200, "text/html; charset=utf-8"));
+    let (status, config) = answer(gateway.get("/config.json")).await;
+    assert_eq!((status.as_u16(), &config["endpoint"]), (200, &json!(node.url())));
+    // As before: a client may have left out a part of the path.
+    for elsewhere in [gateway.get("/v1/nothing"), gateway.post("/chat/completions", &question("?"))] {
+        let (status, said) = answer(elsewhere).await;
+        assert_eq!((status.as_u16(), &said["error"]["code"]), (404, &json!("not_found")));
+    }
+    let (status, said) = answer(gateway.post("/v1/models", &json!({}))).await;
+    assert_eq!((status.as_u16(), &said["error"]["code"]), (405, &json!("method_not_allowed")));
 }
 
 async fn refusals(gateway: &Gateway) {
