@@ -505,6 +505,12 @@ pub enum AuthorCommand {
         #[arg(value_name = "ADDRESS")]
         account: String,
     },
+    /// Set the part of fees that the author of a block earns, as the chain's sudo key; the rest is burnt
+    Share {
+        /// The part, from 0 to 0.5
+        #[arg(value_name = "PART", value_parser = parse_part)]
+        part: u32,
+    },
     /// Take an author off the list, as the chain's sudo key
     Remove {
         /// Address of the author

@@ -2,12 +2,13 @@
 
 use crate::{
     account,
-    amount::Amount,
+    amount::{percent, Amount},
     args::{AuthorCommand, Shared},
     failure::{Failure, Outcome},
     names::Names,
     own_node::{OwnNode, Place},
     render,
+    request::fraction,
     table::{Column, Table},
 };
 use poq_client::{
@@ -50,6 +51,7 @@ pub async fn run(
             let call = AuthorCall::add_author { author };
             change(client, call, &author, "joins the list", shared).await
         }
+        Some(AuthorCommand::Share { part }) => share(client, part, shared).await,
         Some(AuthorCommand::Remove { account }) => {
             let author = named(client, &account).await?;
             let call = AuthorCall::remove_author { author };
@@ -81,6 +83,7 @@ async fn list(client: &Client, as_json: bool) -> Result<Outcome, Failure> {
     // Each with how bad its offence was.
     let disabled = at.value(sessions.disabled_validators()).await?;
     let session = at.value(sessions.current_index()).await?;
+    let share = at.value(storage().block_authors().fee_share()).await?;
     let is_disabled = |author: &AccountId32| {
         let place = now.iter().position(|known| known == author);
         disabled.iter().any(|(disabled, _)| Some(*disabled as usize) == place)
@@ -97,7 +100,8 @@ async fn list(client: &Client, as_json: bool) -> Result<Outcome, Failure> {
                 "disabled": is_disabled(author),
             })
         });
-        render::json(&json!({ "session": session, "authors": authors.collect::<Vec<_>>() }))?;
+        let authors: Vec<_> = authors.collect();
+        render::json(&json!({ "session": session, "authors": authors, "fee_share": fraction(share) }))?;
         return Ok(Outcome::Done);
     }
     let mut table =
@@ -113,7 +117,9 @@ async fn list(client: &Client, as_json: bool) -> Result<Outcome, Failure> {
     }
     table.print()?;
     render::prose(&format!(
-        "Session {session}. A change takes effect after the session that follows this one."
+        "Session {session}. A change takes effect after the session that follows this one. Authors earn {} of the fees in their \
+         blocks; the rest is burnt.",
+        percent(share)
     ))?;
     Ok(Outcome::Done)
 }
@@ -148,6 +154,26 @@ async fn set_keys(client: &Client, place: Option<&Place>, shared: &Shared) -> Re
         render::line(
             "They count after the session that follows this one: keep the old ones in the node's keystore until then.",
         )?;
+    }
+    Ok(Outcome::Done)
+}
+
+/// Sets what authors earn.
+async fn share(client: &Client, part: u32, shared: &Shared) -> Result<Outcome, Failure> {
+    let signer = account::signer(shared, client).await?;
+    let included = signer.sudo(client, shared, AuthorCall::set_fee_share { share: part }).await?;
+    if shared.json {
+        render::json(&json!({
+            "signer": signer.account.to_string(),
+            "fee_share": fraction(part),
+            "transaction_fee": included.fee.to_string(),
+        }))?;
+    } else {
+        let fee = Amount(included.fee);
+        render::line(format!(
+            "authors earn {} of the fees in their blocks from now on (fee {fee})",
+            percent(part)
+        ))?;
     }
     Ok(Outcome::Done)
 }

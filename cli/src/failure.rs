@@ -126,7 +126,7 @@ fn advice(name: &str) -> Option<&'static str> {
 }
 
 /// Names of errors, and the step that mends them.
-const ADVICE: [(&[&str], &str); 46] = [
+const ADVICE: [(&[&str], &str); 47] = [
     // Asking.
     (&["EmptyPrompt"], "Write the question between quotes."),
     (&["PromptTooLong"], "Shorten the question."),
@@ -176,6 +176,7 @@ const ADVICE: [(&[&str], &str); 46] = [
     (&["NotAuthor"], "`poq author` lists the authors."),
     (&["NoSessionKeys"], "The author's account sets them with `poq author keys`."),
     (&["TooManyAuthors"], "`poq author remove ADDRESS` makes room."),
+    (&["ShareTooLarge"], "Name a part of 50% or less."),
     (&["LastAuthor"], "Add another author first: `poq author add ADDRESS`."),
     // A node's pool.
     (&["InvalidTransaction"], "See with `poq status` whether the node is up to date, and try again."),

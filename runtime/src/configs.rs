@@ -24,6 +24,7 @@ use frame_system::{
     offchain::{CreateBare, CreateTransaction},
     EnsureRoot,
 };
+use pallet_block_authors::fees::ShareFees;
 use pallet_grandpa::AuthorityId as GrandpaId;
 use pallet_proof_of_quality::{report_tags::ReportTags, EnsureAuditor, Parameters, Workload};
 use pallet_session::disabling::UpToLimitWithReEnablingDisablingStrategy;
@@ -219,8 +220,7 @@ parameter_types! {
 
 impl pallet_transaction_payment::Config for Runtime {
     type RuntimeEvent = RuntimeEvent;
-    // Fees are burnt: with a fixed set of authors there is nobody to attract with them.
-    type OnChargeTransaction = FungibleAdapter<Balances, ()>;
+    type OnChargeTransaction = FungibleAdapter<Balances, ShareFees<Runtime, Balances>>;
     // One unit for a picosecond of work and a millionth of a token for a byte: a transfer costs about 0.0005 tokens.
     type WeightToFee = IdentityFee<Balance>;
     type LengthToFee = ConstantMultiplier<Balance, ConstU128<MICRO_POQ>>;
@@ -274,8 +274,8 @@ impl pallet_proof_of_quality::Config for Runtime {
     type Randomness = ParentVrf<Runtime>;
     type Aggregation = pallet_proof_of_quality::WeightedMedian;
     type WorkerCrypto = pallet_proof_of_quality::driver::crypto::WorkerCrypto;
-    // Both are burnt: there is no treasury yet, and nobody should gain by another's slash.
-    type FeeHandler = ();
+    type FeeHandler = ShareFees<Runtime, Balances>;
+    // Burnt: nobody should gain by another's slash.
     type SlashHandler = ();
     // No other pallet of this chain asks.
     type OnSettled = ();

@@ -2,16 +2,19 @@
 
 use crate::{
     genesis_presets::tests::state_of, migrations::AdoptSessions, time::EPOCH_SLOTS, AccountId,
-    AllPalletsWithSystem, Babe, BlockAuthors, Grandpa, Header, Historical, Runtime, RuntimeEvent,
-    RuntimeOrigin, Session, SessionKeys, System,
+    AllPalletsWithSystem, Authorship, Babe, Balances, BlockAuthors, Grandpa, Header, Historical, Runtime,
+    RuntimeEvent, RuntimeOrigin, Session, SessionKeys, System,
 };
 use codec::Encode;
 use frame_support::{
     assert_noop, assert_ok,
     storage::unhashed,
-    traits::{KeyOwnerProofSystem, OnFinalize, OnInitialize, OnRuntimeUpgrade},
+    traits::{
+        fungible::{Balanced, Inspect},
+        KeyOwnerProofSystem, OnFinalize, OnInitialize, OnRuntimeUpgrade, OnUnbalanced,
+    },
 };
-use pallet_block_authors::{Authors, Error, Event};
+use pallet_block_authors::{Authors, Error, Event, FeeShare, MOST_FEE_SHARE};
 use sp_consensus_babe::{
     digests::{CompatibleDigestItem, PreDigest, SecondaryPlainPreDigest},
     AuthorityId, AuthoritySignature, EquivocationProof,
@@ -20,7 +23,7 @@ use sp_core::{crypto::UncheckedFrom, ed25519, sr25519, Pair};
 use sp_genesis_builder::{PresetId, DEV_RUNTIME_PRESET, LOCAL_TESTNET_RUNTIME_PRESET};
 use sp_io::hashing::twox_128;
 use sp_keyring::Sr25519Keyring::{self, Alice, Bob, Charlie, Dave, Eve};
-use sp_runtime::{traits::Header as _, Digest, DigestItem, DispatchError};
+use sp_runtime::{traits::Header as _, Digest, DigestItem, DispatchError, Permill};
 
 /// The slot of the first block. Any will do.
 const FIRST_SLOT: u64 = 1_000;
@@ -114,6 +117,43 @@ fn the_last_author_stays() {
 }
 
 /// A header of `slot` that `author` sealed, and whose content is told by `number`.
+/// A fee of this much from nowhere.
+fn charge(amount: u128) {
+    <Runtime as pallet_proof_of_quality::Config>::FeeHandler::on_unbalanced(Balances::issue(amount));
+}
+
+#[test]
+fn an_author_earns_its_part_of_fees_and_the_rest_is_burnt() {
+    on_chain(LOCAL_TESTNET_RUNTIME_PRESET, || {
+        let author = Authorship::author().expect("the block has one");
+        let (issued, has) = (Balances::total_issuance(), Balances::total_balance(&author));
+        charge(1_001);
+        assert_eq!(Balances::total_issuance(), issued, "all is burnt unless somebody says otherwise");
+
+        let set = |origin, share| BlockAuthors::set_fee_share(origin, share);
+        let half = MOST_FEE_SHARE;
+        assert_noop!(set(RuntimeOrigin::signed(author.clone()), half), DispatchError::BadOrigin);
+        let more = half + Permill::from_parts(1);
+        assert_noop!(set(RuntimeOrigin::root(), more), Error::<Runtime>::ShareTooLarge);
+        assert_ok!(set(RuntimeOrigin::root(), half));
+        charge(1_001);
+        assert_eq!(Balances::total_balance(&author), has + 500);
+        assert_eq!(Balances::total_issuance(), issued + 500);
+        charge(1);
+        assert_eq!(Balances::total_issuance(), issued + 500, "half of one unit is none");
+    });
+}
+
+#[test]
+fn a_fee_in_a_block_without_an_author_is_burnt() {
+    state_of(&PresetId::from(DEV_RUNTIME_PRESET)).execute_with(|| {
+        FeeShare::<Runtime>::put(MOST_FEE_SHARE);
+        let issued = Balances::total_issuance();
+        charge(1_000);
+        assert_eq!(Balances::total_issuance(), issued, "this block names nobody");
+    });
+}
+
 fn sealed(author: Sr25519Keyring, slot: u64, number: u32) -> Header {
     let digest = Digest { logs: vec![pre_digest(slot)] };
     let mut header = Header::new(number, Default::default(), Default::default(), Default::default(), digest);

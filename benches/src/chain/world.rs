@@ -421,7 +421,7 @@ fn genesis(cast: &Cast) -> Result<RuntimeGenesisConfig> {
     let models = (0..evaluators).map(|index| model(evaluator(index), ModelKind::Evaluator));
     Ok(RuntimeGenesisConfig {
         babe: BabeConfig { epoch_config: EpochConfiguration::GENESIS, ..Default::default() },
-        block_authors: BlockAuthorsConfig { authors: vec![alice.clone()] },
+        block_authors: BlockAuthorsConfig { authors: vec![alice.clone()], ..Default::default() },
         session: SessionConfig { keys: vec![(alice.clone(), alice, keys)], ..Default::default() },
         balances: BalancesConfig {
             balances: askers.chain(endowed).map(|account| (account, 10_000_000 * POQ)).collect(),

@@ -1,6 +1,6 @@
 //! Block authors on a real node: keys that it makes, joining and leaving.
 
-use crate::common::Node;
+use crate::common::{amount, Node};
 use serde_json::{json, Value};
 
 /// `poq` must refuse these arguments with the error of this name.
@@ -49,5 +49,16 @@ fn an_author_joins_and_leaves() {
     refused(&node, &["author", "remove", "bob"], "NotAuthor");
     assert_eq!(names(&node.json(&["author"]), "listed"), ["alice"]);
     assert_eq!(list["session"], json!(0));
+
+    // The author of all blocks is Alice.
+    assert_eq!(list["fee_share"], json!(0.0));
+    refused(&node, &["author", "share", "0.500001"], "ShareTooLarge");
+    refused(&node, &["--from", "bob", "author", "share", "0.3"], "RequireSudo");
+    node.json(&["author", "share", "0.3"]);
+    assert_eq!(node.json(&["author"])["fee_share"], json!(0.3));
+    let has = || amount(&node.json(&["balance", "alice"])["total"]);
+    let before = has();
+    let fee = amount(&node.json(&["--from", "bob", "send", "charlie", "1"])["transaction_fee"]);
+    assert_eq!(has() - before, fee * 3 / 10);
     node.assert_invariants();
 }

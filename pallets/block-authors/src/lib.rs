@@ -8,16 +8,20 @@
 //! leaves the list: nobody has to be awake for that. The last author never leaves, because a chain without one stops for
 //! good. Equivocation costs the seat and no money: authors have no stake here.
 //!
+//! An author earns a part of the fees in its blocks, which the same origin sets; the rest is burnt ([`fees::ShareFees`]).
+//!
 //! | what | where |
 //! |---|---|
 //! | the list, its calls, genesis, invariants | this file |
 //! | what `pallet-session` asks at each session | [`session`] |
 //! | what `pallet-offences` tells of an offence | [`offences`] |
+//! | the part of fees that authors earn | [`fees`] |
 
 #![cfg_attr(not(feature = "std"), no_std)]
 
 extern crate alloc;
 
+pub mod fees;
 pub mod offences;
 pub mod session;
 
@@ -33,6 +37,7 @@ pub mod pallet {
     use alloc::{collections::BTreeSet, vec::Vec};
     use frame_support::pallet_prelude::*;
     use frame_system::pallet_prelude::*;
+    use sp_runtime::Permill;
     use sp_staking::SessionIndex;
 
     /// The pallet.
@@ -63,12 +68,23 @@ pub mod pallet {
     pub type Authors<T: Config> =
         StorageValue<_, BoundedVec<<T as frame_system::Config>::AccountId, T::MaxAuthors>, ValueQuery>;
 
+    /// The part of fees that a block's author earns, at most [`MOST_FEE_SHARE`]. The rest is burnt.
+    #[pallet::storage]
+    pub type FeeShare<T: Config> = StorageValue<_, Permill, ValueQuery>;
+
+    /// Most of a fee that its block's author earns. What an author does in its own blocks must cost it something: to fill them, or to ask and
+    /// cancel until it likes a draw.
+    pub const MOST_FEE_SHARE: Permill = Permill::from_percent(50);
+
     /// The authors at genesis.
     #[pallet::genesis_config]
     #[derive(frame_support::DefaultNoBound)]
     pub struct GenesisConfig<T: Config> {
         /// Their accounts; `session.keys` has the keys of each.
         pub authors: Vec<T::AccountId>,
+        /// The part of fees that they earn.
+        #[serde(default)]
+        pub fee_share: Permill,
     }
 
     #[pallet::genesis_build]
@@ -78,6 +94,8 @@ pub mod pallet {
             let authors =
                 BoundedVec::try_from(self.authors.clone()).expect("no more authors than MaxAuthors");
             Authors::<T>::put(authors);
+            assert!(self.fee_share <= MOST_FEE_SHARE, "authors earn no more than MOST_FEE_SHARE");
+            FeeShare::<T>::put(self.fee_share);
         }
     }
 
@@ -97,6 +115,11 @@ pub mod pallet {
             /// Whether it was for a proven equivocation.
             offence: bool,
         },
+        /// Authors earn another part of fees from now on.
+        FeeShareSet {
+            /// The part.
+            share: Permill,
+        },
     }
 
     /// Why a call fails.
@@ -112,6 +135,8 @@ pub mod pallet {
         TooManyAuthors,
         /// A chain without authors stops for good.
         LastAuthor,
+        /// The part of fees that authors earn is at most [`MOST_FEE_SHARE`], 50%.
+        ShareTooLarge,
     }
 
     #[pallet::hooks]
@@ -152,6 +177,19 @@ pub mod pallet {
             Self::remove(&author, false)?;
             Ok(())
         }
+
+        /// Sets the part of fees that the author of a block earns; the rest is burnt.
+        ///
+        /// Origin: [`Config::AuthorOrigin`]. Event: [`Event::FeeShareSet`]. Error: [`Error::ShareTooLarge`].
+        #[pallet::call_index(2)]
+        #[pallet::weight(T::DbWeight::get().writes(1))]
+        pub fn set_fee_share(origin: OriginFor<T>, share: Permill) -> DispatchResult {
+            T::AuthorOrigin::ensure_origin(origin)?;
+            ensure!(share <= MOST_FEE_SHARE, Error::<T>::ShareTooLarge);
+            FeeShare::<T>::put(share);
+            Self::deposit_event(Event::FeeShareSet { share });
+            Ok(())
+        }
     }
 
     impl<T: Config> Pallet<T> {
@@ -174,6 +212,7 @@ pub mod pallet {
             ensure!(different.len() == authors.len(), "a block author is listed twice");
             let keys = |author| pallet_session::NextKeys::<T>::contains_key(author);
             ensure!(authors.iter().all(keys), "a block author has no session keys");
+            ensure!(FeeShare::<T>::get() <= MOST_FEE_SHARE, "authors earn too much of fees");
             Ok(())
         }
     }
