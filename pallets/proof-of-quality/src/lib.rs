@@ -359,7 +359,8 @@ pub mod pallet {
         #[pallet::no_default_bounds]
         type FeeHandler: OnUnbalanced<CreditOf<Self>>;
 
-        /// Receiver of slashed stake that compensates nobody.
+        /// Receiver of what nobody may gain by: slashed stake that compensates nobody, and pay that `min_quality` withheld or that operators
+        /// forwent ([`Forgone`]).
         #[pallet::no_default_bounds]
         type SlashHandler: OnUnbalanced<CreditOf<Self>>;
 
@@ -1354,7 +1355,7 @@ pub mod pallet {
         /// Origin: `ModelOrigin`.
         /// Details: counts for each settlement from now on, also of open requests. Pay for an answer leans on the quality that its operator
         /// is known for, upward by that much at most and never by more than leaning has cost this operator before ([`Forgone`]). What
-        /// leaning takes goes to the chain with the fee. No request costs more by it than its budget.
+        /// leaning takes goes to `SlashHandler`. No request costs more by it than its budget.
         /// Errors: [`Error::UnknownModel`], [`Error::WrongModelKind`], [`Error::InvalidNoise`].
         /// Events: [`Event::NoiseSet`].
         #[pallet::call_index(15)]

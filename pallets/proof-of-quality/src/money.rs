@@ -69,16 +69,18 @@ pub(crate) fn release_budget<T: Config>(requester: &T::AccountId, amount: Balanc
     }
 }
 
-/// Pays all of these, who can take it, from a held budget, and hands the chain's part to the fee handler. The hold is
-/// opened once: each time costs as much as a payment.
+/// Pays all of these, who can take it, from a held budget, and hands the fee to the fee handler and what was withheld to the slash
+/// handler. The hold is opened once: each time costs as much as a payment.
 pub(crate) fn pay_from_budget<'a, T: Config>(
     requester: &T::AccountId,
     payments: impl Iterator<Item = (&'a T::AccountId, BalanceOf<T>)> + Clone,
     fee: BalanceOf<T>,
+    withheld: BalanceOf<T>,
 ) where
     T::AccountId: 'a,
 {
-    let total = payments.clone().fold(fee, |sum, (_, amount)| sum.saturating_add(amount));
+    let kept = fee.saturating_add(withheld);
+    let total = payments.clone().fold(kept, |sum, (_, amount)| sum.saturating_add(amount));
     if total.is_zero() {
         return;
     }
@@ -88,6 +90,7 @@ pub(crate) fn pay_from_budget<'a, T: Config>(
             unexpected::<T>(UnexpectedKind::HoldNotMovable);
         }
     }
+    pay_slash_handler::<T>(credit.extract(withheld));
     if !credit.peek().is_zero() {
         T::FeeHandler::on_unbalanced(credit);
     }
@@ -107,7 +110,7 @@ pub(crate) fn pay_from_pool<T: Config>(
     amount.saturating_sub(missing)
 }
 
-/// Hands slashed stake that harmed nobody in particular to the slash handler.
+/// Hands slashed stake that harmed nobody in particular, or pay that nobody may gain by, to the slash handler.
 pub(crate) fn pay_slash_handler<T: Config>(credit: CreditOf<T>) {
     if !credit.peek().is_zero() {
         T::SlashHandler::on_unbalanced(credit);

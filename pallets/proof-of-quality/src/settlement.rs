@@ -13,11 +13,11 @@
 //! pay comes from this answer, half from those before it. The variance of an honest operator's pay for an answer, as far as noise makes
 //! it, falls to about a quarter. What pay by `q'` has less than pay by `q`, the operator forgoes ([`Forgone`](crate::Forgone)), and pay by
 //! `q'` has more only up to what was forgone before: whatever the prices and evaluators, and whatever made `m`, no operator's pay over its
-//! life is above that by single scores. What is forgone goes to the chain with the fee; if it went back to requesters, an operator could
-//! forgo for nothing by asking itself. The bar looks at `q` itself. (Ours; `tests/noise.rs` plays it.)
+//! life is above that by single scores. What is forgone goes to `SlashHandler`; if it went back to requesters, an operator could forgo
+//! for nothing by asking itself. The bar looks at `q` itself. (Ours; `tests/noise.rs` plays it.)
 //!
-//! An answer below the bar earns `base_pay`; what it would have earned above that goes to the chain with the fee, so that a high bar
-//! makes nothing cheaper. The bar is the requester's `min_quality`, but at most what the operator is known for less `tolerance_most`, so
+//! An answer below the bar earns `base_pay`; what it would have earned above that goes to `SlashHandler`, so that a high bar makes nothing
+//! cheaper. The bar is the requester's `min_quality`, but at most what the operator is known for less `tolerance_most`, so
 //! that a bar that nobody can reach does not take honest work's pay either. The fee is owed once anybody was drawn or the requester cancels, and `waiting_fee` for each draw that was
 //! put off for want of room. The rest goes back: `payments + fee + refund == budget`, to the unit. What silence costs an operator
 //! goes to `SlashHandler`: nobody gains by keeping another from its work. (Formulas: ours, after the form of Cost-aware PoQ, arXiv
@@ -62,7 +62,8 @@ struct Verdict {
 struct Pay<Balance> {
     amount: Balance,
     outcome: Outcome,
-    /// Part of the work's worth that `min_quality` withholds, or that leaning takes; goes to the chain.
+    /// Part of the work's worth that `min_quality` withholds, or that leaning takes; goes to `SlashHandler`: a receiver of fees may be who
+    /// asked, such as a block author that earns a part of them.
     withheld: Balance,
 }
 
@@ -123,8 +124,7 @@ pub(crate) fn settle<T: Config>(id: RequestId, request: &mut Request<T>) -> u32 
         places.push(Place { model: request.evaluator, operator, weight });
     }
 
-    let fee = request.budget.fee.saturating_add(withheld);
-    let (paid, fee, refund) = pay_out::<T>(request, &responses, &committee, fee);
+    let (paid, fee, refund) = pay_out::<T>(request, &responses, &committee, request.budget.fee, withheld);
     rosters::refresh_all::<T>(request.models(), &places);
 
     let (best, quality) = (verdict.best.0 as u32, verdict.best.1);
@@ -162,7 +162,7 @@ pub(crate) fn refund<T: Config>(id: RequestId, request: &mut Request<T>, reason:
 
     let is_owed = !responses.is_empty() || reason == RefundReason::Cancelled;
     let fee = if is_owed { request.budget.fee } else { Zero::zero() };
-    let (paid, fee, refund) = pay_out::<T>(request, &responses, &committee, fee.saturating_add(withheld));
+    let (paid, fee, refund) = pay_out::<T>(request, &responses, &committee, fee, withheld);
     rosters::refresh_all::<T>(request.models(), &places);
 
     requests::put_responses::<T>(id, responses);
@@ -183,13 +183,14 @@ pub(crate) fn dismiss_committee<T: Config>(id: RequestId, request: &Request<T>) 
     requests::put_committee::<T>(id, request.round, committee);
 }
 
-/// Pays what the parts say, and the chain's part as far as the budget goes, and releases the rest. Returns the three sums,
-/// which are the budget together.
+/// Pays what the parts say, and the chain's part (the fee, and what was withheld) as far as the budget goes, and releases the rest.
+/// Returns the three sums, which are the budget together.
 fn pay_out<T: Config>(
     request: &Request<T>,
     responses: &ResponsesOf<T>,
     committee: &CommitteeOf<T>,
     fee: BalanceOf<T>,
+    withheld: BalanceOf<T>,
 ) -> (BalanceOf<T>, BalanceOf<T>, BalanceOf<T>) {
     let payments = responses.iter().map(|response| (&response.operator, response.paid));
     let payments = payments.chain(committee.iter().map(|member| (&member.operator, member.paid)));
@@ -197,10 +198,12 @@ fn pay_out<T: Config>(
     let left = request.budget.total().saturating_sub(paid);
     let waited = request.parameters.waiting_fee.saturating_mul(request.tries.into());
     let fee = fee.saturating_add(waited).min(left);
-    money::pay_from_budget::<T>(&request.requester, payments, fee);
-    let refund = left.saturating_sub(fee);
+    let withheld = withheld.min(left.saturating_sub(fee));
+    money::pay_from_budget::<T>(&request.requester, payments, fee, withheld);
+    let kept = fee.saturating_add(withheld);
+    let refund = left.saturating_sub(kept);
     money::release_budget::<T>(&request.requester, refund);
-    (paid, fee, refund)
+    (paid, kept, refund)
 }
 
 /// Closes the duties of a committee whose scores came to nothing; adds the places in the roster that its members have now.

@@ -78,10 +78,12 @@ fn an_answer_is_paid_by_its_score_and_what_its_operator_is_known_for() {
             assert_eq!(paid + fee + refund, 10_000);
             let by = |percents| percent(percents).mul_floor(WHOLE);
             let taken = by(score).saturating_sub(by(paid_as));
+            let usual = Requests::<Test>::get(id).unwrap().budget.fee;
+            assert_eq!(fee, usual + 2 * taken, "it goes to the chain");
             assert_eq!(
-                fee,
-                Requests::<Test>::get(id).unwrap().budget.fee + 2 * taken,
-                "it goes to the chain"
+                (Fees::get(), Slashed::get()),
+                (usual, 2 * taken),
+                "but to no receiver of fees, who may ask"
             );
             for response in Responses::<Test>::get(id) {
                 assert_eq!(response.quality, Some(percent(score)));
