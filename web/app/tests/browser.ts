@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { createRequire } from "node:module";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { chromium, type Browser, type BrowserContext, type Page } from "playwright-core";
+import { chromium, type Browser, type BrowserContext, type Locator, type Page } from "playwright-core";
 
 /** Address of the page, with `/` at the end, and that of the node. */
 export const PAGE = process.env["PAGE"] ?? "http://127.0.0.1:8080/";
@@ -74,6 +74,13 @@ export async function open(browser: Browser, hash: string, options: Options = {}
       assert.ok(shift <= MOST_SHIFT, `${hash} moves while it loads: ${shift}`);
     },
   };
+}
+
+/** Waits until there are as many of these: what is asked of a node comes later than its page. */
+export async function many(places: Locator, count: number) {
+  for (const end = Date.now() + PATIENCE; (await places.count()) !== count; await new Promise((next) => setTimeout(next, 100))) {
+    assert.ok(Date.now() < end, `there are ${await places.count()} and not ${count}: ${places}`);
+  }
 }
 
 /** Findings of axe that are serious or critical, and a page that is wider than the window. */

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { writeFile } from "node:fs/promises";
 import { after, before, test } from "node:test";
 import type { Browser } from "playwright-core";
-import { check, launch, open } from "./browser.ts";
+import { check, launch, many, open } from "./browser.ts";
 
 let browser: Browser;
 before(async () => (browser = await launch()));
@@ -33,6 +33,6 @@ test("a node that goes away is said to be gone, and the page goes on when it is 
   const block = async () => Number((await page.locator(".connection .number").innerText()).slice(1));
   const before = await block();
   await page.waitForFunction((before) => Number(document.querySelector(".connection .number")?.textContent?.slice(1)) > before, before);
-  assert.equal(await page.locator("main tbody tr").count(), rows);
+  await many(page.locator("main tbody tr"), rows);
   await done();
 });
