@@ -17,7 +17,6 @@ use sp_runtime::{traits::Get, Permill, Vec};
 pub const TASK: &[u8] = b"Summarize this proposal in one sentence: ";
 
 /// State of a proposal's summary.
-// [summary]
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]
 pub enum Summary<Text, AccountId> {
     /// It was asked for.
@@ -27,7 +26,6 @@ pub enum Summary<Text, AccountId> {
     /// There is none. Its proposer may ask again.
     Missing(RefundReason),
 }
-// [end]
 
 // The macros' own code expects what they have checked.
 #[allow(clippy::expect_used, reason = "the macros' own code, and a genesis that must not start a chain")]
