@@ -32,7 +32,7 @@ fn a_request_that_waits_is_cancelled_by_who_asked_and_costs_the_chains_part() {
     assert!(fee > 0 && refund > 0 && fee + refund == budget, "{cancelled}");
     refused(node.poq(&["cancel", "0"]), "NotWaiting");
 
-    // Who asked hears of it.
+    // The requester's `poq ask` ends, too.
     let asked = asking.wait_with_output().unwrap();
     assert_eq!(parse(&asked.stdout)["state"], "refunded", "{}", text(&asked.stderr));
     node.assert_invariants();

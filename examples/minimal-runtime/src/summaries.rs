@@ -13,13 +13,13 @@ use scale_info::TypeInfo;
 use sp_io::hashing::blake2_256;
 use sp_runtime::{traits::Get, Permill, Vec};
 
-/// What stands before the text of a proposal in the prompt.
+/// The task: the first part of the prompt, before the text of a proposal.
 pub const TASK: &[u8] = b"Summarize this proposal in one sentence: ";
 
 /// State of a proposal's summary.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]
 pub enum Summary<Text, AccountId> {
-    /// It was asked for.
+    /// This request for it is not over.
     Asked(RequestId),
     /// The best of those that were written, with its quality and who wrote it.
     Known { text: Text, quality: Permill, by: AccountId },
@@ -55,7 +55,7 @@ pub mod pallet {
     #[derive(Encode, Decode, MaxEncodedLen, TypeInfo)]
     #[scale_info(skip_type_params(T))]
     pub struct Proposal<T: Config> {
-        /// Who proposed it, and pays for its summary.
+        /// The proposer, who pays for the summary.
         pub proposer: T::AccountId,
         /// The text, UTF-8.
         pub text: BoundedVec<u8, T::MaxText>,
@@ -165,7 +165,7 @@ pub mod pallet {
         pub fn withdraw(origin: OriginFor<T>, id: u32) -> DispatchResult {
             let (who, proposal) = own::<T>(origin, id)?;
             if let Summary::Asked(request) = proposal.summary {
-                // What somebody works on already ends by itself.
+                // A request that operators were drawn for ends by itself.
                 let _ = poq::Pallet::<T>::cancel(&who, request);
                 Requested::<T>::remove(request);
             }

@@ -125,7 +125,7 @@ fn a_proposal_gets_the_better_summary_of_two_by_real_models() {
     assert_eq!(summary(&mut chain), Summary::Known { text: best.output, quality, by });
     assert_eq!(chain.within(|| Requested::<Runtime>::iter().count()), 0);
 
-    // What the pallet asked for is paid for by who proposed.
+    // The proposer pays for the request of the pallet.
     assert_eq!(request.requester, account(PROPOSER));
     let left = chain.within(|| Balances::total_balance(&account(PROPOSER)));
     let paid = request.responses.iter().map(|response| response.paid).sum::<u128>();

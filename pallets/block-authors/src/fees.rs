@@ -24,7 +24,7 @@ where
         }
         if let Some(author) = pallet_authorship::Pallet::<T>::author() {
             let (share, _burnt) = fees.split(share);
-            // What cannot be given is burnt as well.
+            // A share that the account cannot take is burnt, too.
             let _burnt = Currency::resolve(&author, share);
         }
     }

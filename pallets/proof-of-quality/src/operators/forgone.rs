@@ -6,7 +6,7 @@ use crate::{BalanceOf, Config, Forgone, Operators};
 use frame_support::ensure;
 use sp_runtime::traits::{Saturating, Zero};
 
-/// What an operator has forgone and not regained.
+/// Pay that an operator has forgone and not regained.
 pub(crate) fn forgone<T: Config>(who: &T::AccountId) -> BalanceOf<T> {
     Forgone::<T>::get(who)
 }
