@@ -268,11 +268,15 @@ fn make_good<T: Config>(
         *truth >= settlement::bar::<T>(request, &response.operator)
     };
     for (response, truth) in truths.iter().filter(is_owed) {
-        let share = request.price_of(&response.model).saturating_add(request.bonus);
-        let deserved =
-            models::reward_of::<T>(&response.model).earned(*truth, response.latency).mul_floor(share);
-        let owed = deserved.saturating_sub(response.paid);
-        compensate_operator::<T>(pool, id, &response.operator, owed);
+        let pay_by = |quality| settlement::pay_by_score::<T>(request, response, quality);
+        let single = response.quality.map_or(response.paid, pay_by);
+        // What leaning gave back was the operator's own, so it is owed beside that.
+        let owed = pay_by(*truth).saturating_sub(response.paid.min(single));
+        let compensated = compensate_operator::<T>(pool, id, &response.operator, owed);
+        // What leaning took from this answer is made good with the rest, so it must not be regained. Where it was the bar that took it, nobody
+        // can tell any more: the operator then loses an older claim of the same size.
+        let taken = single.saturating_sub(response.paid);
+        operators::regain::<T>(&response.operator, compensated.min(taken));
     }
     let share = request.member_share();
     let reward = models::reward_of::<T>(&request.evaluator);
@@ -289,17 +293,18 @@ fn make_good<T: Config>(
     }
 }
 
-/// Pays an operator what it would have earned, and counts it as earned.
+/// Pays an operator what it would have earned, and counts it as earned; returns what was paid.
 fn compensate_operator<T: Config>(
     pool: &mut CreditOf<T>,
     id: RequestId,
     who: &T::AccountId,
     owed: BalanceOf<T>,
-) {
+) -> BalanceOf<T> {
     let amount = compensate::<T>(pool, id, who, owed);
     if !amount.is_zero() {
         operators::add_earned::<T>(who, amount);
     }
+    amount
 }
 
 /// Pays up to `owed` out of slashed stake to somebody whom the fault harmed; returns what was paid.

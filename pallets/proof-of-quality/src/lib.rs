@@ -1307,7 +1307,11 @@ pub mod pallet {
         /// Events: [`Event::AuditRevealed`], [`Event::Audited`] for each quality validator, [`Event::Slashed`],
         /// [`Event::Compensated`].
         #[pallet::call_index(12)]
-        #[pallet::weight(T::WeightInfo::reveal_audit(T::MaxResponders::get(), T::MaxCommittee::get().saturating_mul(2)))]
+        // What inference nodes have forgone came after the measurement.
+        #[pallet::weight(
+            T::WeightInfo::reveal_audit(T::MaxResponders::get(), T::MaxCommittee::get().saturating_mul(2))
+                .saturating_add(T::DbWeight::get().reads_writes(T::MaxResponders::get().into(), T::MaxResponders::get().into()))
+        )]
         pub fn reveal_audit(
             origin: OriginFor<T>,
             request: RequestId,

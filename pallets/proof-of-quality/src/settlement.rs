@@ -289,16 +289,10 @@ fn answer_pay<T: Config>(
     noise: Permill,
 ) -> Pay<BalanceOf<T>> {
     let who = &response.operator;
-    let price = request.price_of(&response.model);
-    let base = request.parameters.base_pay.mul_floor(price);
-    let whole = price.saturating_add(request.bonus);
-    let reward = models::reward_of::<T>(&response.model);
-    let by = |quality| {
-        let part = reward.earned(quality, response.latency);
-        (part, part.mul_floor(whole).max(base))
-    };
-    let (single_part, single) = by(quality);
-    let (leaned_part, leaned) = by(leaned(quality, usual_quality::<T>(who), noise));
+    let base = base_pay::<T>(request, response);
+    let (single_part, single) = earned_by_score::<T>(request, response, quality);
+    let (leaned_part, leaned) =
+        earned_by_score::<T>(request, response, leaned(quality, usual_quality::<T>(who), noise));
     let forgone = single.saturating_sub(leaned);
     let most = leaned.saturating_sub(single);
     let regained = if most.is_zero() { most } else { most.min(operators::forgone::<T>(who)) };
@@ -311,12 +305,41 @@ fn answer_pay<T: Config>(
     let part = if regained == most {
         leaned_part
     } else {
-        single_part.saturating_add(Permill::from_rational(regained, whole))
+        single_part.saturating_add(Permill::from_rational(regained, whole_pay::<T>(request, response)))
     };
     operators::forgo::<T>(who, forgone);
     operators::regain::<T>(who, regained);
     let pay = payable::<T>(who, worth.saturating_sub(forgone), earned(part, quality));
     Pay { withheld: forgone, ..pay }
+}
+
+/// Most that an answer can earn.
+fn whole_pay<T: Config>(request: &Request<T>, response: &Response<T>) -> BalanceOf<T> {
+    request.price_of(&response.model).saturating_add(request.bonus)
+}
+
+/// What an answer earns however bad it is.
+fn base_pay<T: Config>(request: &Request<T>, response: &Response<T>) -> BalanceOf<T> {
+    request.parameters.base_pay.mul_floor(request.price_of(&response.model))
+}
+
+/// Pay for an answer of this quality by the score alone, as a part of [`whole_pay`] and as a sum, which is [`base_pay`] at least.
+fn earned_by_score<T: Config>(
+    request: &Request<T>,
+    response: &Response<T>,
+    quality: Permill,
+) -> (Permill, BalanceOf<T>) {
+    let part = models::reward_of::<T>(&response.model).earned(quality, response.latency);
+    (part, part.mul_floor(whole_pay(request, response)).max(base_pay(request, response)))
+}
+
+/// The sum of [`earned_by_score`].
+pub(crate) fn pay_by_score<T: Config>(
+    request: &Request<T>,
+    response: &Response<T>,
+    quality: Permill,
+) -> BalanceOf<T> {
+    earned_by_score(request, response, quality).1
 }
 
 /// Quality below which an answer earns the base only: what the requester asks for, but not much more than what its operator is

@@ -300,6 +300,61 @@ fn a_right_answer_below_the_requesters_bar_is_owed_nothing() {
     });
 }
 
+/// Pay and compensation for an answer and what its operator may still regain come to what the answer earns by the truth and what it
+/// could regain before: what leaning took is not had twice.
+#[test]
+fn what_leaning_took_is_made_good_once() {
+    const WHOLE: Balance = 4_645;
+    let percent = Permill::from_percent;
+    let mut had_been_taken = 0;
+    for (known, before, said, slash, bar) in [0, 40, 95]
+        .into_iter()
+        .flat_map(|known| [0, 300, 10_000].map(|before| (known, before)))
+        .flat_map(|(known, before)| {
+            let of_slash = |slash| [(0, slash, 0), (20, slash, 0), (45, slash, 0), (45, slash, 60)];
+            let cases = of_slash(100).into_iter().chain(of_slash(5));
+            cases.map(move |(said, slash, bar)| (known, before, said, slash, bar))
+        })
+    {
+        build_and_execute(|| {
+            set(Parameters { audit_slash: percent(slash), ..PARAMETERS });
+            Poq::set_noise(RuntimeOrigin::root(), JUDGE, MOST_NOISE).unwrap();
+            let id = ask_and_draw(Terms { min_quality: percent(bar), ..audit_terms() });
+            let nodes = responders(id);
+            for n in &nodes {
+                Operators::<Test>::mutate(account(*n), |operator| {
+                    operator.as_mut().unwrap().standing.quality = percent(known);
+                });
+                if before > 0 {
+                    Forgone::<Test>::insert(account(*n), before);
+                }
+            }
+            answer(id, &["Lima", "Lima"]);
+            score(id, &[&[said, said]; 5]);
+            let single = percent(said).mul_floor(WHOLE);
+            for n in &nodes {
+                had_been_taken += Forgone::<Test>::get(account(*n)).saturating_sub(before);
+            }
+            assert_ok!(open(id));
+            for n in nodes {
+                let had = earned(n) + Forgone::<Test>::get(account(n));
+                let case = format!("known {known}, forgone {before}, said {said}, slash {slash}, bar {bar}");
+                assert!(had <= WHOLE + before, "{case}: {had}");
+                let was_the_bar = bar > 0 && known == 95;
+                if slash == 100 && !was_the_bar {
+                    assert_eq!(had, WHOLE + before, "{case}");
+                } else if !was_the_bar {
+                    assert!(had >= single + before, "{case}: {had}");
+                }
+                if slash == 100 {
+                    assert!(earned(n) >= WHOLE, "{case}: {}", earned(n));
+                }
+            }
+        });
+    }
+    assert!(had_been_taken > 0);
+}
+
 #[test]
 fn only_what_was_shown_is_audited() {
     build_and_execute(|| {
