@@ -76,12 +76,15 @@ export async function open(browser: Browser, hash: string, options: Options = {}
   };
 }
 
-/** Waits until there are as many of these: what is asked of a node comes later than its page. */
-export async function many(places: Locator, count: number) {
-  for (const end = Date.now() + PATIENCE; (await places.count()) !== count; await new Promise((next) => setTimeout(next, 100))) {
-    assert.ok(Date.now() < end, `there are ${await places.count()} and not ${count}: ${places}`);
+/** Waits until it holds. */
+export async function until(holds: () => Promise<boolean>, what: string) {
+  for (const end = Date.now() + PATIENCE; !(await holds()); await new Promise((next) => setTimeout(next, 100))) {
+    assert.ok(Date.now() < end, `not yet: ${what}`);
   }
 }
+
+/** Waits until there are as many of these: what is asked of a node comes later than its page. */
+export const many = (places: Locator, count: number) => until(async () => (await places.count()) === count, `${count} of ${places}`);
 
 /** Findings of axe that are serious or critical, and a page that is wider than the window. */
 export async function check(page: Page): Promise<string[]> {
