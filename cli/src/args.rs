@@ -57,7 +57,7 @@ agreements are numbers from 0 to 1; what is not known (yet) is null:
   state), refund_reason, requester, signer (only of `poq ask`), prompt,
   answer, best (index of the response), quality, generators[{id, name}], evaluator{id, name},
   sampling{max_tokens, temperature, top_p, stop[], seed}, responders, committee_size, min_quality,
-  responses[{operator, operator_name, model, model_name, work, output, latency, quality,
+  responses[{operator, operator_name, model, model_name, work, failure, output, latency, quality,
              scores[{operator, score}], paid}],
   committee[{operator, operator_name, round, weight, work, scores[], latency, agreement, paid}],
   budget, budget_parts{inference, scoring, fee}, bonus, tries, paid, fee, refund, transaction_fee,
@@ -96,6 +96,15 @@ With --json it prints one object:
   node{peers, syncing, up_to_date, best_block, block_age_seconds, has_worker_key,
        problems[{kind, severity, subject, what, remedy}]}
 Where the node at --url is not up to date with the chain, `earns` is null: nothing is known yet.";
+
+const LIGHT_SPEC_EXAMPLES: &str = "\
+Examples:
+  poq light-spec > light.json
+  poq light-spec --boot-node /dns/node.example/tcp/30334/wss/p2p/12D3KooW… > light.json
+
+Whoever uses the file trusts the finalized block in it, and after that nobody: take it from a node of your own. It ages: a
+light client needs more time with an old one. In its first two epochs a chain's file has the state of the genesis block, too. Browsers reach nodes that listen on a WebSocket: `poq-node --listen-addr
+/ip4/0.0.0.0/tcp/30334/ws`, behind TLS for pages that are served over https.";
 
 const RECEIPT_EXAMPLES: &str = "\
 A receipt proves to anyone, without a node: who answered, how each answer was scored and by whom, who was
@@ -324,6 +333,9 @@ pub enum Command {
     /// Check a receipt without a node, and show what it proves
     #[command(after_help = RECEIPT_EXAMPLES)]
     Verify(Verify),
+    /// Print the chain's specification for light clients such as smoldot, with a finalized block to begin with
+    #[command(after_help = LIGHT_SPEC_EXAMPLES)]
+    LightSpec(LightSpec),
     /// List the newest requests, of everybody or of one account
     Requests(Requests),
     /// Show an account's balance: spendable, stake, budgets on hold
@@ -392,6 +404,15 @@ pub struct Web {
     /// Address and port to serve the page at; port 0 takes a free one
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     pub listen: SocketAddr,
+}
+
+/// Parts of a light client's specification that the caller chooses.
+#[derive(Debug, clap::Args)]
+pub struct LightSpec {
+    /// A node to begin with, as /dns/HOST/tcp/PORT/wss/p2p/PEER for browsers; may be repeated [default: those of the
+    /// chain's specification; without any there, the node that is asked]
+    #[arg(long = "boot-node", value_name = "MULTIADDRESS")]
+    pub boot_nodes: Vec<String>,
 }
 
 /// Parts of a receipt that the caller chooses.

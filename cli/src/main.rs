@@ -14,6 +14,7 @@ mod engine;
 mod failure;
 mod health;
 mod key;
+mod light_spec;
 mod limits;
 mod models;
 mod names;
@@ -92,6 +93,7 @@ async fn on_chain(client: &Client, command: Command, shared: &Shared) -> Result<
         Command::Cancel { id } => cancel::run(client, id, shared).await,
         Command::Receipt(wanted) => receipt::make(client, &wanted).await,
         Command::Verify(wanted) => receipt::check(&wanted, shared).await,
+        Command::LightSpec(wanted) => light_spec::run(client, &wanted).await,
         Command::Requests(wanted) => requests::run(client, wanted, shared.json).await,
         Command::Balance { who } => wallet::balance(client, who.as_deref(), shared).await,
         Command::Send { to, amount } => wallet::send(client, &to, amount, shared).await,

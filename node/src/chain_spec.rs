@@ -2,15 +2,27 @@
 
 use crate::types::Backend;
 use poq_runtime::{opaque::Block, Hash, WASM_BINARY};
+use sc_chain_spec::ChainSpecExtension;
 use sc_client_api::{Backend as _, BlockImportOperation as _};
 use sc_service::{construct_genesis_block, ChainType, GenericChainSpec, Properties};
+use sc_sync_state_rpc::LightSyncStateExtension;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sp_genesis_builder::{DEV_RUNTIME_PRESET, LOCAL_TESTNET_RUNTIME_PRESET};
 use sp_runtime::{traits::Block as _, StateVersion};
 use std::path::PathBuf;
 
-/// A chain specification without extensions. The runtime makes the genesis.
-pub type ChainSpec = GenericChainSpec;
+/// A chain specification. The runtime makes the genesis.
+pub type ChainSpec = GenericChainSpec<Extensions>;
+
+/// What a specification can hold beside the usual.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ChainSpecExtension)]
+#[serde(rename_all = "camelCase")]
+pub struct Extensions {
+    /// A finalized block from which light clients begin, with its authorities: the answer of the RPC method `sync_state_genSyncSpec`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub light_sync_state: LightSyncStateExtension,
+}
 
 /// The chain named `id`: `dev`, `local` (also for an empty `id`), or the path of a JSON file.
 pub fn load(id: &str) -> Result<ChainSpec, String> {
@@ -55,7 +67,7 @@ fn built_in(name: &str, id: &str, kind: ChainType, preset: &str) -> Result<Chain
     let wasm = WASM_BINARY.ok_or(
         "this node was built without a runtime (SKIP_WASM_BUILD): build it again, or give a chain specification with --chain",
     )?;
-    Ok(ChainSpec::builder(wasm, None)
+    Ok(ChainSpec::builder(wasm, Extensions::default())
         .with_name(name)
         .with_id(id)
         .with_chain_type(kind)

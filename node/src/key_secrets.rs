@@ -103,7 +103,7 @@ mod tests {
 
     #[test]
     fn everybodys_keys_are_for_test_networks() {
-        let live = crate::chain_spec::ChainSpec::builder(&[], None)
+        let live = crate::chain_spec::ChainSpec::builder(&[], Default::default())
             .with_name("Live")
             .with_id("live")
             .with_chain_type(ChainType::Live)

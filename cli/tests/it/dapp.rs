@@ -133,6 +133,35 @@ async fn ask_and_check(node: &Node, examples: &Examples, example: &str) -> Value
     request
 }
 
+/// Node.js has a light client, which reads what `poq` reads, and begins with what `poq light-spec` prints.
+#[test]
+fn a_light_client_reads_a_request() {
+    let node = Node::start_for_peers();
+    let examples = Examples::of(&node);
+    let asked = node.json(&["ask", QUESTION, "--yes", "--responders", "1", "--committee", "3"]);
+    let id = asked["request"].to_string();
+    wait_for("the end to be final", || (node.json(&["request", &id])["finalized"] == true).then_some(()));
+
+    let spec = parse(&node.poq(&["light-spec"]).stdout);
+    assert!(spec["lightSyncState"]["finalizedBlockHeader"].is_string(), "{spec}");
+    // The chain is in its first epoch.
+    assert!(spec["genesis"]["raw"]["top"].is_object(), "{spec}");
+    let nodes = spec["bootNodes"].as_array().unwrap();
+    assert!(
+        nodes.iter().all(|node| node.as_str().unwrap().contains("/p2p/")) && !nodes.is_empty(),
+        "{nodes:?}"
+    );
+    let named = node.json(&["light-spec", "--boot-node", "/dns/node.example/tcp/443/wss/p2p/12D3KooWx"]);
+    assert_eq!(named["bootNodes"], serde_json::json!(["/dns/node.example/tcp/443/wss/p2p/12D3KooWx"]));
+
+    fs::write(examples.folder.path().join("light.json"), spec.to_string()).unwrap();
+    let said = text(&examples.succeed(&["light.ts", "light.json", &id]).stdout);
+    assert!(said.contains("is Settled") && said.contains(asked["answer"].as_str().unwrap()), "{said}");
+    let none = examples.run(&["light.ts", "light.json", "77"]);
+    assert_eq!(none.status.code(), Some(1));
+    assert!(text(&none.stderr).contains("has no request 77"), "{}", text(&none.stderr));
+}
+
 #[tokio::test]
 async fn what_comes_to_nothing_is_refunded_and_what_is_refused_is_said_by_name() {
     let node = Node::start_with(&["--engine", "off"]);

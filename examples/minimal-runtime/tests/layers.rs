@@ -19,6 +19,7 @@ const RECEIPT: &str = "poq-receipt";
 const VERIFIER: &str = "poq-verifier";
 const CLI: &str = "poq-cli";
 const GATEWAY: &str = "poq-gateway";
+const HISTORY: &str = "poq-history";
 const WEB: &str = "poq-web";
 const HARNESS: &str = "poq-harness";
 const TESTNET: &str = "poq-testnet";
@@ -26,7 +27,7 @@ const TASK: &str = "poq-bench-consensus";
 const EXAMPLE: &str = env!("CARGO_PKG_NAME");
 
 /// Everything that each room may use, directly or not. Whoever is not named here may use anything and be used by nobody.
-const ROOMS: [(&str, &[&str]); 17] = [
+const ROOMS: [(&str, &[&str]); 18] = [
     (PRIMITIVES, &[]),
     (PALLET, &[PRIMITIVES]),
     (AUTHORS, &[]),
@@ -34,12 +35,13 @@ const ROOMS: [(&str, &[&str]); 17] = [
     (ENGINE, &[PRIMITIVES]),
     (NODE, &[RUNTIME, PALLET, PRIMITIVES, AUTHORS, ENGINE]),
     (PROGRAM, &[NODE, RUNTIME, PALLET, PRIMITIVES, AUTHORS, ENGINE]),
-    (CLIENT, &[]),
-    (RECEIPT, &[CLIENT]),
-    (VERIFIER, &[RECEIPT, CLIENT]),
+    (CLIENT, &[PRIMITIVES]),
+    (RECEIPT, &[CLIENT, PRIMITIVES]),
+    (VERIFIER, &[RECEIPT, CLIENT, PRIMITIVES]),
     (WEB, &[]),
     (CLI, &[CLIENT, PRIMITIVES, RECEIPT, WEB]),
     (GATEWAY, &[CLIENT, PRIMITIVES, RECEIPT, WEB]),
+    (HISTORY, &[CLIENT, PRIMITIVES, WEB]),
     (EXAMPLE, &[PALLET, PRIMITIVES]),
     // What benches build on.
     (HARNESS, &[]),

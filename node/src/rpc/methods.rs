@@ -34,6 +34,7 @@ use sc_rpc_spec_v2::{
     },
 };
 use sc_service::{error::Error as ServiceError, Configuration};
+use sc_sync_state_rpc::{SyncState, SyncStateApiServer};
 use sc_utils::mpsc::TracingUnboundedSender;
 use serde_json::json;
 use sp_keystore::KeystorePtr;
@@ -88,7 +89,16 @@ impl Sources {
         let metrics = config.prometheus_registry().map(TransactionMetrics::new).transpose()?;
         let mut module = RpcModule::new(());
         let problems = problems::methods(self.watch.clone()).map_err(unusable)?;
+        let light = SyncState::new(
+            config.chain_spec.cloned_box(),
+            self.client.clone(),
+            self.grandpa_authorities.clone(),
+            self.babe_worker.clone(),
+        );
+        // Fails for specifications without the extension that it fills: this node makes none.
+        let light = light.map_err(|error| ServiceError::Application(error.into()))?;
         let groups = [
+            vec![light.into_rpc().into()],
             self.classic(config, &executor),
             self.of_specification(config, metrics, &executor),
             self.of_this_chain(executor),

@@ -42,9 +42,20 @@ impl Node {
 
     /// Starts a node with these options besides the usual ones, and waits for its first block.
     pub fn start_with(options: &[&str]) -> Self {
+        Self::start_as(&[&["--dev", "--reserved-only"], options].concat())
+    }
+
+    /// Starts a node that others may connect to, with its engine, and waits until both answer.
+    pub fn start_for_peers() -> Self {
+        let node = Self::start_as(&["--dev"]);
+        node.wait_for_engine(None).unwrap();
+        node
+    }
+
+    fn start_as(options: &[&str]) -> Self {
         let turn = take_turn();
-        let options = [&["--dev", "--reserved-only"][..], options].concat();
-        let node = Self { node: harness::Node::temporary(program(), options).unwrap(), _turn: turn };
+        let node =
+            Self { node: harness::Node::temporary(program(), options.iter().copied()).unwrap(), _turn: turn };
         node.restart();
         node
     }
