@@ -65,6 +65,8 @@ install_tools() {
     if [[ "$(uname)" == Linux && "$(id -u)" == 0 ]]; then
         have ip || missing+=(iproute2)
         have faketime || missing+=(faketime)
+        # A real server for the tests of `poq-history`.
+        compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || missing+=(postgresql)
     fi
     ((${#missing[@]} == 0)) && return
     have apt-get || fail "please install what these Debian packages hold: ${missing[*]}"

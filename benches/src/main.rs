@@ -5,12 +5,13 @@ mod chain;
 mod consensus;
 mod engine;
 mod gateway;
+mod history;
 mod results;
 mod wasm;
 
 use clap::Parser;
 
-/// Measure the engine, the chain, the gateway and the rules of consensus, and play attacks on the pallet
+/// Measure the engine, the chain, the gateway, the history and the rules of consensus, and play attacks on the pallet
 #[derive(Parser)]
 #[command(
     name = "poq-bench",
@@ -26,6 +27,8 @@ enum Command {
     Chain(Box<chain::Args>),
     /// Measure the gateway beside `poq ask`, and with many requests at once
     Gateway(gateway::Args),
+    /// Measure the history: writing, and its API at a million requests
+    History(history::Args),
     /// Make RESULTS.md and its plots of results.json
     Report(results::Args),
     /// Play attacks on the pallet, and report their income and the errors they cause
@@ -41,6 +44,7 @@ fn main() -> anyhow::Result<()> {
         Command::Engine(args) => engine::run(&args),
         Command::Chain(args) => chain::run(&args),
         Command::Gateway(args) => gateway::run(&args),
+        Command::History(args) => history::run(&args),
         Command::Report(args) => results::run(&args),
         Command::Adversaries(args) => adversaries::run(&args),
         Command::SimulatedRunner => engine::simulated::run(),

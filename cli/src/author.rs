@@ -8,10 +8,10 @@ use crate::{
     names::Names,
     own_node::{OwnNode, Place},
     render,
-    request::fraction,
     table::{Column, Table},
 };
 use poq_client::{
+    json::fraction,
     types::{
         chain::{storage, tx},
         AuthorCall, SessionKeys,

@@ -6,6 +6,7 @@ use crate::{
     render::{shortened, text},
 };
 use poq_client::{
+    json,
     types::{ModelId, ModelKind, ModelView},
     At, Client,
 };
@@ -82,6 +83,16 @@ impl Names {
             ([], [_, ..]) => Err(at.refuse("WrongModelKind", &format!("`{wanted}`.")).into()),
             ([], []) => Err(at.refuse("UnknownModel", &format!("`{wanted}`.")).into()),
         }
+    }
+}
+
+impl json::Names for Names {
+    fn model(&self, id: &ModelId) -> Option<String> {
+        self.model_name(id)
+    }
+
+    fn account(&self, account: &AccountId32) -> Option<String> {
+        self.account_name(account).map(str::to_owned)
     }
 }
 

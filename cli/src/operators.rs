@@ -8,6 +8,7 @@ use crate::{
     table::{Column, Table},
 };
 use poq_client::{
+    json::fraction,
     types::{
         ClosedDuty, DutyView, ModelKind, OperatorView, Outcome as DutyOutcome, Parts, Role, Standing,
         Workload,
@@ -304,10 +305,6 @@ pub fn to_json(operator: &OperatorView, floor: &Standing, names: &Names) -> Valu
 
 fn workload_json(work: &Workload) -> Value {
     json!({ "tokens": work.tokens, "pairs": work.pairs })
-}
-
-fn fraction(parts: Parts) -> f64 {
-    f64::from(parts) / 1e6
 }
 
 /// Name, part of the share or quality or agreement, and reason, as far as there are any.

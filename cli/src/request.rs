@@ -9,11 +9,11 @@ use crate::{
     table::{Column, Table},
 };
 use poq_client::{
-    types::{MemberView, Parts, Phase, RefundReason, RequestView, ResponseView, Work},
+    json::{self, Rest},
+    types::{MemberView, Phase, RefundReason, RequestView, ResponseView, Work},
     Asked, Client,
 };
-use poq_primitives::conversation;
-use serde_json::{json, Value};
+use serde_json::Value;
 
 /// `poq request N`.
 pub async fn run(client: &Client, id: u64, as_json: bool) -> Result<Outcome, Failure> {
@@ -55,9 +55,9 @@ impl<'a> Report<'a> {
 
     /// The request as one JSON object; the shape is documented in `poq ask --help`.
     pub fn to_json(&self) -> Value {
-        let mut json =
-            to_json(self.request, self.bill.as_ref(), self.names, self.asked.map(|asked| asked.fee));
+        let mut json = json::request(self.request, self.bill.and_then(|bill| bill.rest), self.names);
         if let Some(fields) = json.as_object_mut() {
+            fields.insert("transaction_fee".into(), self.asked.map(|asked| json::amount(asked.fee)).into());
             fields.insert("finalized".into(), self.is_final.into());
             if let Some(asked) = self.asked {
                 fields.insert("signer".into(), asked.requester.to_string().into());
@@ -98,21 +98,10 @@ struct Bill {
     rest: Option<Rest>,
 }
 
-/// The part that the operators did not earn.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Rest {
-    /// To the chain.
-    fee: u128,
-    /// Back to the requester.
-    refund: u128,
-}
-
 impl Bill {
     /// `paid + fee + refund` is the budget.
     fn new(request: &RequestView, fee: Option<u128>) -> Self {
-        let answers = request.responses.iter().map(|response| response.paid);
-        let scores = request.committees.iter().flatten().map(|member| member.paid);
-        let paid = answers.chain(scores).fold(0, u128::saturating_add);
+        let paid = request.paid();
         let left = request.budget.total().saturating_sub(paid);
         Self { paid, rest: fee.map(|fee| Rest { fee, refund: left.saturating_sub(fee) }) }
     }
@@ -150,140 +139,13 @@ fn may_be_held_down(request: &RequestView, response: &ResponseView) -> bool {
     request.min_quality > 0 && response.work == Work::Revealed && !is_above
 }
 
-/// The best response of a settled request.
-fn best(request: &RequestView) -> Option<(u32, &ResponseView)> {
-    let Phase::Settled { best, .. } = request.phase else { return None };
-    request.responses.get(best as usize).map(|response| (best, response))
-}
-
-/// The scores that the last committee gave to response `index`, by member.
-///
-/// A member's scores are in the order of the responses that were revealed.
-fn scores_of(request: &RequestView, index: usize) -> Vec<(&MemberView, Parts)> {
-    let revealed = |response: &ResponseView| response.work == Work::Revealed;
-    if !request.responses.get(index).is_some_and(revealed) {
-        return Vec::new();
-    }
-    let place = request.responses.iter().take(index).filter(|response| revealed(response)).count();
-    let members = request.committees.last().into_iter().flatten();
-    members.filter_map(|member| Some((member, *member.scores.get(place)?))).collect()
-}
-
-fn to_json(
-    request: &RequestView,
-    bill: Option<&Bill>,
-    names: &Names,
-    transaction_fee: Option<u128>,
-) -> Value {
-    let rest = bill.and_then(|bill| bill.rest);
-    let best = best(request);
-    let amount = |amount: u128| Value::String(amount.to_string());
-    let responses: Vec<_> =
-        (0..).zip(&request.responses).map(|(index, r)| response_json(request, index, r, names)).collect();
-    let (messages, options) = conversation::decode_with(&text(&request.prompt));
-    json!({
-        "request": request.id,
-        "state": request.phase.name(),
-        "refund_reason": match request.phase {
-            Phase::Refunded { reason, .. } => Value::String(format!("{reason:?}")),
-            _ => Value::Null,
-        },
-        "requester": request.requester.to_string(),
-        "prompt": text(&request.prompt),
-        "messages": messages,
-        "answer": best.map(|(_, response)| text(&response.output)),
-        "best": best.map(|(index, _)| index),
-        "quality": best.and_then(|(_, response)| response.quality).map(fraction),
-        "generators": request.generators.iter().map(|id| model_json(id, names)).collect::<Vec<_>>(),
-        "evaluator": model_json(&request.evaluator, names),
-        "sampling": {
-            "max_tokens": request.sampling.max_tokens,
-            "temperature": f64::from(request.sampling.temperature_milli) / 1e3,
-            "top_p": f64::from(options.top_p_milli.unwrap_or(1_000)) / 1e3,
-            "stop": options.stop,
-            "seed": request.sampling.seed,
-        },
-        "responders": request.responders,
-        "committee_size": request.committee_size,
-        "min_quality": fraction(request.min_quality),
-        "responses": responses,
-        "committee": committee_json(request, names),
-        "budget": amount(request.budget.total()),
-        "budget_parts": {
-            "inference": amount(request.budget.inference),
-            "scoring": amount(request.budget.scoring),
-            "fee": amount(request.budget.fee),
-        },
-        "bonus": amount(request.bonus),
-        "tries": request.tries,
-        "paid": bill.map(|bill| amount(bill.paid)),
-        "fee": rest.map(|rest| amount(rest.fee)),
-        "refund": rest.map(|rest| amount(rest.refund)),
-        "transaction_fee": transaction_fee.map(amount),
-        "audited": request.audited,
-        "blocks": { "created": request.created, "since": request.since, "closed": request.phase.closed_at() },
-    })
-}
-
-fn response_json(request: &RequestView, index: usize, response: &ResponseView, names: &Names) -> Value {
-    let scores = scores_of(request, index);
-    json!({
-        "operator": response.operator.to_string(),
-        "operator_name": names.account_name(&response.operator),
-        "model": hex::encode(response.model),
-        "model_name": names.model_name(&response.model),
-        "work": response.work.name(),
-        "output": (response.work == Work::Revealed).then(|| text(&response.output)),
-        "latency": latency(&response.work, response.latency).map(fraction),
-        "quality": response.quality.map(fraction),
-        "scores": scores
-            .iter()
-            .map(|(member, score)| json!({ "operator": member.operator.to_string(), "score": fraction(*score) }))
-            .collect::<Vec<_>>(),
-        "paid": response.paid.to_string(),
-    })
-}
-
-fn committee_json(request: &RequestView, names: &Names) -> Vec<Value> {
-    let rounds = (0u8..).zip(&request.committees);
-    rounds
-        .flat_map(|(round, members)| members.iter().map(move |member| (round, member)))
-        .map(|(round, member)| {
-            json!({
-                "operator": member.operator.to_string(),
-                "operator_name": names.account_name(&member.operator),
-                "round": round,
-                "weight": member.weight,
-                "work": member.work.name(),
-                "scores": member.scores.iter().map(|score| fraction(*score)).collect::<Vec<_>>(),
-                "latency": latency(&member.work, member.latency).map(fraction),
-                "agreement": member.agreement.map(fraction),
-                "paid": member.paid.to_string(),
-            })
-        })
-        .collect()
-}
-
-fn model_json(id: &[u8; 32], names: &Names) -> Value {
-    json!({ "id": hex::encode(id), "name": names.model_name(id) })
-}
-
-/// Latency, where there is any: the chain counts none until work is fixed.
-fn latency(work: &Work, latency: Parts) -> Option<Parts> {
-    (work.is_committed() || *work == Work::NotRevealed).then_some(latency)
-}
-
-pub fn fraction(parts: Parts) -> f64 {
-    f64::from(parts) / 1e6
-}
-
 fn show(
     request: &RequestView,
     bill: Option<&Bill>,
     names: &Names,
     transaction_fee: Option<u128>,
 ) -> Result<(), Failure> {
-    if let Some((_, response)) = best(request) {
+    if let Some((_, response)) = request.best() {
         render::line(render::bold(&render::printable(&text(&response.output))))?;
         render::line("")?;
     }
@@ -333,15 +195,15 @@ fn responses_table(request: &RequestView, names: &Names) -> Table {
         Column::number("Paid"),
     ]);
     for (index, response) in request.responses.iter().enumerate() {
-        let mark = if best(request).is_some_and(|(best, _)| best as usize == index) { "* " } else { "" };
-        let scores: Vec<_> = scores_of(request, index).iter().map(|(_, score)| part(*score)).collect();
+        let mark = if request.best().is_some_and(|(best, _)| best as usize == index) { "* " } else { "" };
+        let scores: Vec<_> = request.scores_of(index).iter().map(|(_, score)| part(*score)).collect();
         table.row([
             format!("{mark}{}", render::excerpt(&text(&response.output), 40)),
             names.account(&response.operator),
             render::printable(&names.model(&response.model)),
             response.quality.map(part).unwrap_or_default(),
             scores.join(" "),
-            latency(&response.work, response.latency).map(percent).unwrap_or_default(),
+            response.work.latency(response.latency).map(percent).unwrap_or_default(),
             response.work.meaning(),
             Amount(response.paid).to_string(),
         ]);
@@ -364,7 +226,7 @@ fn committee_table(members: &[MemberView], names: &Names) -> Table {
             names.account(&member.operator),
             scores.join(" "),
             member.agreement.map(part).unwrap_or_default(),
-            latency(&member.work, member.latency).map(percent).unwrap_or_default(),
+            member.work.latency(member.latency).map(percent).unwrap_or_default(),
             member.work.meaning(),
             Amount(member.paid).to_string(),
         ]);
@@ -420,7 +282,7 @@ fn is_below(request: &RequestView, response: &ResponseView) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use poq_client::types::{Budget, RefundReason, Sampling};
+    use poq_client::types::{Budget, Parts, RefundReason, Sampling};
     use subxt::utils::AccountId32;
 
     fn response(work: Work, paid: u128) -> ResponseView {
@@ -517,13 +379,5 @@ mod tests {
         }
         assert!(told(None).contains("has forgotten"), "{}", told(None));
         assert!(money(&request, None, None).join("\n").contains("on hold"));
-    }
-
-    #[test]
-    fn scores_belong_to_the_responses_that_were_shown() {
-        let request = request(Phase::Settled { at: 9, best: 1 });
-        assert!(scores_of(&request, 0).is_empty());
-        let scores: Vec<_> = scores_of(&request, 1).into_iter().map(|(_, score)| score).collect();
-        assert_eq!(scores, [900_000]);
     }
 }

@@ -10,10 +10,10 @@ use crate::{
     table::{Column, Table},
 };
 use poq_client::{
-    types::{chain::storage, Phase, RequestView},
+    json,
+    types::{chain::storage, RequestView},
     Client,
 };
-use serde_json::{json, Value};
 
 /// Requests that are looked at, from the newest, for those of an account.
 const LOOKED_AT: u64 = 1_000;
@@ -37,7 +37,7 @@ pub async fn run(client: &Client, wanted: Requests, as_json: bool) -> Result<Out
         found.extend(request.filter(|request| account.is_none_or(|account| request.requester == account)));
     }
     if as_json {
-        render::json(&found.iter().map(to_json).collect())?;
+        render::json(&found.iter().map(json::summary).collect())?;
         return Ok(Outcome::Done);
     }
     let mut table = Table::new(&[
@@ -52,7 +52,7 @@ pub async fn run(client: &Client, wanted: Requests, as_json: bool) -> Result<Out
         table.row([
             request.id.to_string(),
             request.phase.name().to_owned(),
-            quality(request).map_or_else(|| "–".to_owned(), part),
+            request.quality().map_or_else(|| "–".to_owned(), part),
             Amount(request.budget.total()).to_string(),
             names.account(&request.requester),
             render::excerpt(&chat::title(&text(&request.prompt)), EXCERPT),
@@ -61,23 +61,4 @@ pub async fn run(client: &Client, wanted: Requests, as_json: bool) -> Result<Out
     table.print()?;
     render::prose("`poq request N` shows one of them. The chain forgets a closed request after a while.")?;
     Ok(Outcome::Done)
-}
-
-/// Quality of the best answer.
-fn quality(request: &RequestView) -> Option<u32> {
-    let Phase::Settled { best, .. } = request.phase else { return None };
-    request.responses.get(best as usize)?.quality
-}
-
-fn to_json(request: &RequestView) -> Value {
-    json!({
-        "request": request.id,
-        "state": request.phase.name(),
-        "requester": request.requester.to_string(),
-        "prompt": text(&request.prompt),
-        "quality": quality(request).map(|parts| f64::from(parts) / 1e6),
-        "budget": request.budget.total().to_string(),
-        "created": request.created,
-        "closed": request.phase.closed_at(),
-    })
 }

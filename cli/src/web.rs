@@ -43,7 +43,7 @@ pub async fn run(web: &Web, shared: &Shared) -> Result<Outcome, Failure> {
     announce(address, endpoint, shared.json)?;
 
     let (stop, stopped) = oneshot::channel::<()>();
-    let served = axum::serve(listener, poq_web::router(endpoint)).with_graceful_shutdown(async move {
+    let served = axum::serve(listener, poq_web::router(endpoint, None)).with_graceful_shutdown(async move {
         // An error says that the sender is gone, which is a reason to stop as well.
         let _stop = stopped.await;
     });

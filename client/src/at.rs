@@ -499,6 +499,18 @@ mod tests {
         assert!(!matches!(mixed, Ok(Some(read)) if read == request()), "the layout does differ");
     }
 
+    #[test]
+    fn scores_belong_to_the_responses_that_were_shown() {
+        let mut two = request();
+        two.responses.insert(0, ResponseView { work: Work::NotRevealed, ..two.responses[0].clone() });
+        two.committees.insert(0, vec![]);
+        two.phase = Phase::Settled { at: 9, best: 1 };
+        assert!(two.scores_of(0).is_empty() && two.scores_of(2).is_empty());
+        let scores: Vec<_> = two.scores_of(1).into_iter().map(|(_, score)| score).collect();
+        assert_eq!((scores, two.quality(), two.paid()), (vec![900_000], Some(900_000), 100));
+        assert_eq!(RequestView { phase: Phase::Selecting, ..two }.best(), None);
+    }
+
     /// Entries as a paged view function gives them.
     async fn walked(entries: u32) -> (Vec<u32>, usize) {
         let calls = Cell::new(0);

@@ -63,9 +63,7 @@ impl Pulse {
         let gone = || Error::Undecodable("the node does not know its own newest block".into());
         let best = rpc.chain_get_block_hash(None).await.map_err(Error::of)?.ok_or_else(gone)?;
         let finalized = rpc.chain_get_finalized_head().await.map_err(Error::of)?;
-        let now = rpc.state_get_storage(&TIMESTAMP_NOW, Some(best)).await.map_err(Error::of)?;
-        // No time is set before the first block.
-        let millis = now.map_or(Ok(0), |bytes| u64::decode(&mut &bytes[..])).map_err(Error::of)?;
+        let millis = millis(rpc, best).await?.ok_or_else(gone)?;
         Ok(Self {
             best: number(rpc, best).await?.ok_or_else(gone)?,
             finalized: number(rpc, finalized).await?.ok_or_else(gone)?,
@@ -76,6 +74,17 @@ impl Pulse {
     /// Age of the best block at `now`: zero if its author's clock is ahead, `None` for the genesis block.
     pub fn age(&self, now: SystemTime) -> Option<Duration> {
         self.time.map(|time| now.duration_since(time).unwrap_or_default())
+    }
+}
+
+/// Time of a block by its author's clock, in milliseconds since 1970: 0 in the genesis block, before any is set. `None` if the node
+/// has forgotten that block's state.
+async fn millis(rpc: &Rpc, block: H256) -> Result<Option<u64>, Error> {
+    match rpc.state_get_storage(&TIMESTAMP_NOW, Some(block)).await {
+        Ok(now) => now.map_or(Ok(0), |bytes| u64::decode(&mut &bytes[..])).map(Some).map_err(Error::of),
+        // The node's own refusal, whatever its words: the state of that block is pruned.
+        Err(RpcError::User(_)) => Ok(None),
+        Err(error) => Err(Error::of(error)),
     }
 }
 
@@ -212,6 +221,23 @@ impl Client {
         self.api.stream_blocks().await.map(Blocks).map_err(Error::of)
     }
 
+    /// Hash of the block of this number on the best chain; `None` if there is none yet.
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`], [`Error::Undecodable`].
+    pub async fn hash(&self, number: u64) -> Result<Option<H256>, Error> {
+        self.rpc.chain_get_block_hash(Some(number.into())).await.map_err(Error::of)
+    }
+
+    /// Time of a block by its author's clock, in milliseconds since 1970; 0 of the genesis block. `None` if the node has forgotten that
+    /// block's state.
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`], [`Error::Undecodable`].
+    pub async fn millis(&self, block: H256) -> Result<Option<u64>, Error> {
+        millis(&self.rpc, block).await
+    }
+
     /// Split of the budget of request `id`, by the event of its end in block `number`; `None` if the node has forgotten that block's
     /// state.
     ///
@@ -227,13 +253,9 @@ impl Client {
     /// # Errors
     /// [`Error::Unreachable`], [`Error::Undecodable`].
     pub async fn all_closed(&self, number: u64) -> Result<Option<Vec<Closed>>, Error> {
-        let hash = self.rpc.chain_get_block_hash(Some(number.into())).await.map_err(Error::of)?;
-        let Some(hash) = hash else { return Ok(None) };
-        match self.rpc.state_get_storage(&TIMESTAMP_NOW, Some(hash)).await {
-            Ok(_) => {}
-            // The node's own refusal, whatever its words: the state of that block is pruned.
-            Err(RpcError::User(_)) => return Ok(None),
-            Err(error) => return Err(Error::of(error)),
+        let Some(hash) = self.hash(number).await? else { return Ok(None) };
+        if self.millis(hash).await?.is_none() {
+            return Ok(None);
         }
         let events = self.at(hash).await?.events().await?;
         Ok(Some(Closed::all(&events).collect()))

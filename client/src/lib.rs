@@ -17,6 +17,7 @@ mod balance;
 mod client;
 mod error;
 mod follow;
+pub mod json;
 mod submit;
 pub mod types;
 

@@ -6,7 +6,7 @@ use crate::Error;
 use chain::{
     proof_of_quality::events::{Refunded, Settled},
     runtime_types::{
-        pallet_block_authors, pallet_proof_of_quality as pallet, poq_primitives, poq_runtime,
+        pallet_block_authors, pallet_proof_of_quality as pallet, poq_primitives as primitives, poq_runtime,
         sp_consensus_babe::app::Public as BabeKey, sp_consensus_grandpa::app::Public as GrandpaKey,
         sp_runtime,
     },
@@ -26,8 +26,8 @@ pub use pallet::{
     views::{CandidateView, DutyView, MemberView, ModelView, OperatorView, RequestView, ResponseView},
 };
 pub use pallet_block_authors::pallet::Call as AuthorCall;
-pub use poq_primitives::job::FailureReason;
 pub use poq_runtime::SessionKeys;
+pub use primitives::job::FailureReason;
 pub use sp_runtime::{DispatchError, MultiSignature as Signature};
 
 /// Addresses of everything on the chain: [`tx`](chain::tx) for calls, [`view_functions`](chain::view_functions),
@@ -197,6 +197,11 @@ impl Work {
         }
     }
 
+    /// The latency of work in this state, where there is any: the chain counts none until work is fixed.
+    pub fn latency(&self, latency: Parts) -> Option<Parts> {
+        (self.is_committed() || *self == Self::NotRevealed).then_some(latency)
+    }
+
     /// Whether it got as far as a commitment.
     pub fn is_committed(&self) -> bool {
         matches!(self, Self::Committed(_) | Self::Revealed)
@@ -218,6 +223,39 @@ impl Role {
             Self::InferenceNode => "answer",
             Self::QualityValidator => "score",
         }
+    }
+}
+
+impl RequestView {
+    /// The best response of a settled request, and its place.
+    pub fn best(&self) -> Option<(u32, &ResponseView)> {
+        let Phase::Settled { best, .. } = self.phase else { return None };
+        self.responses.get(best as usize).map(|response| (best, response))
+    }
+
+    /// Quality of the best response.
+    pub fn quality(&self) -> Option<Parts> {
+        self.best()?.1.quality
+    }
+
+    /// Sum of what operators were paid from the budget.
+    pub fn paid(&self) -> u128 {
+        let answers = self.responses.iter().map(|response| response.paid);
+        let scores = self.committees.iter().flatten().map(|member| member.paid);
+        answers.chain(scores).fold(0, u128::saturating_add)
+    }
+
+    /// The scores that the last committee gave to response `index`, by member.
+    ///
+    /// A member's scores are in the order of the responses that were revealed.
+    pub fn scores_of(&self, index: usize) -> Vec<(&MemberView, Parts)> {
+        let revealed = |response: &ResponseView| response.work == Work::Revealed;
+        if !self.responses.get(index).is_some_and(revealed) {
+            return Vec::new();
+        }
+        let place = self.responses.iter().take(index).filter(|response| revealed(response)).count();
+        let members = self.committees.last().into_iter().flatten();
+        members.filter_map(|member| Some((member, *member.scores.get(place)?))).collect()
     }
 }
 

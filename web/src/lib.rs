@@ -49,10 +49,11 @@ pub fn is_for_browsers(endpoint: &str) -> bool {
     endpoint.starts_with("ws://") || endpoint.starts_with("wss://")
 }
 
-/// The routes of the page: its files, and `config.json`, which names the node's `endpoint` (a `ws://` or `wss://` address as
-/// browsers see it) in place of the file of that name.
-pub fn router(endpoint: &str) -> Router {
-    let config = BTreeMap::from([("endpoint", endpoint.to_owned())]);
+/// The routes of the page: its files, and in place of the file of that name `config.json`. It names the node's `endpoint` (a `ws://` or `wss://`
+/// address as browsers see it) and, if there is one, the address of a `history`, which must be on the same server: the page connects to no other.
+pub fn router(endpoint: &str, history: Option<&str>) -> Router {
+    let history = history.map(|history| ("history", history.to_owned()));
+    let config: BTreeMap<_, _> = [("endpoint", endpoint.to_owned())].into_iter().chain(history).collect();
     Router::new()
         .route("/config.json", get(move || async move { fresh(Json(config)) }))
         .route("/", get(|headers: HeaderMap| async move { file(INDEX, &headers) }))
@@ -141,7 +142,8 @@ mod tests {
         for (name, value) in headers {
             request = request.header(name, *value);
         }
-        let response = router(ENDPOINT).oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        let response =
+            router(ENDPOINT, Some("v1/")).oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
         let (parts, body) = response.into_parts();
         (parts.status, parts.headers, to_bytes(body, usize::MAX).await.unwrap().to_vec())
     }

@@ -115,6 +115,31 @@ impl Page {
     }
 }
 
+/// `poq-history` with the page, which ends with this.
+struct Kept {
+    page: Page,
+    // Of the database.
+    _folder: TempDir,
+}
+
+impl Kept {
+    fn of(node: &Node) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut process = Command::new(harness::programs::find("poq-history").unwrap())
+            .args(["--url", &node.url(), "--page", &node.url(), "--listen", "127.0.0.1:0", "--database"])
+            .arg(format!("sqlite://{}", folder.path().join("history.db").display()))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("poq-history runs");
+        let mut line = String::new();
+        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let api = line.trim_end().strip_prefix("poq-history: ").unwrap_or_else(|| panic!("{line}"));
+        let address = api.strip_suffix("v1").unwrap().to_owned();
+        Self { page: Page { process, address }, _folder: folder }
+    }
+}
+
 impl Drop for Page {
     fn drop(&mut self) {
         // An error says that it has ended.
@@ -161,8 +186,12 @@ async fn a_browser_asks_watches_and_compares() {
     let app = App::new();
     let node = Node::start();
     let page = Page::of(&node);
+    // From the first block on: later, the node has forgotten that.
+    let kept = Kept::of(&node);
     succeeded(&["page"], &app.test("page", &page, &node).output().expect("Node.js runs"));
     node.assert_invariants();
+    succeeded(&["history"], &app.test("history", &kept.page, &node).output().expect("Node.js runs"));
+    drop(kept);
 
     // The receipt that the page has made is one for `poq`, too.
     let receipt = app.results().join("receipt.json");

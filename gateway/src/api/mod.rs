@@ -91,8 +91,9 @@ pub fn router(app: App, cors_origins: &[String], page: Option<&str>) -> Router {
         .route("/metrics", get(health::metrics))
         .route("/health", get(health::health));
     let routes = match page {
-        Some(endpoint) => routes
-            .fallback_service(poq_web::router(endpoint).layer(middleware::map_response(file_or_nothing))),
+        Some(endpoint) => routes.fallback_service(
+            poq_web::router(endpoint, None).layer(middleware::map_response(file_or_nothing)),
+        ),
         None => routes.fallback(nothing),
     };
     let router = routes

@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { amount, exact, excerpt, parseAmount, part, percent, pieces, printable, shares, shortened, span } from "../src/lib/format.ts";
 import type { RequestInfo } from "proof-of-quality";
+import { fromJson } from "../src/lib/history.ts";
 import { closedAt, deadline, path, scoresOf } from "../src/lib/request.ts";
 import { compact, hex, readCompact, unhex } from "../src/lib/scale.ts";
 import { readFileSync, readdirSync } from "node:fs";
@@ -102,4 +103,39 @@ test("every text of the page is in the module of texts", () => {
       assert.deepEqual(words, [], file);
     }
   }
+});
+
+test("a request of a history has the shape of the chain's", () => {
+  const response = { operator: "a", model: "ab", output: null, latency: null, quality: null, paid: "0" };
+  const request = fromJson({
+    request: 7,
+    state: "refunded",
+    refund_reason: "NoOutput",
+    requester: "r",
+    prompt: "¿?",
+    generators: [{ id: "ab", name: null }],
+    evaluator: { id: "cd", name: null },
+    sampling: { max_tokens: 1, temperature: 0.7, seed: 3 },
+    responders: 2,
+    committee_size: 1,
+    min_quality: 0.35,
+    responses: [
+      { ...response, work: "not_revealed" },
+      { ...response, work: "failed", failure: "InvalidJob" },
+    ],
+    committee: [{ operator: "c", round: 1, weight: 1, work: "not_committed", scores: [], latency: null, agreement: null, paid: "0" }],
+    budget_parts: { inference: "1", scoring: "2", fee: "3" },
+    bonus: "0",
+    tries: 0,
+    audited: false,
+    blocks: { created: 4, since: 9, closed: 9 },
+  });
+  assert.deepEqual(request.phase, { type: "Refunded", value: { at: 9, reason: { type: "NoOutput", value: undefined } } });
+  assert.deepEqual([request.min_quality, request.sampling.temperature_milli, request.generators], [350_000, 700, ["0xab"]]);
+  assert.deepEqual(request.responses.map(({ work }) => [work.type, (work.value as { type: string } | undefined)?.type]), [
+    ["NotRevealed", undefined],
+    ["Failed", "InvalidJob"],
+  ]);
+  assert.deepEqual(request.committees.map((round) => round.length), [0, 1]);
+  assert.equal(request.round, 1);
 });

@@ -4,6 +4,7 @@ import { batch, effect, signal, untracked } from "@preact/signals";
 import type { PolkadotClient } from "polkadot-api";
 import { useEffect, useState } from "preact/hooks";
 import type { Api, Model } from "proof-of-quality";
+import { useHistory } from "./history.ts";
 
 /** A chain, as long as the connection to its node lasts. */
 export type Chain = {
@@ -59,6 +60,7 @@ export async function start() {
     const answer = await fetch("config.json");
     const config: unknown = answer.ok ? await answer.json() : undefined;
     const named = config && typeof config === "object" && "endpoint" in config ? config.endpoint : undefined;
+    if (config && typeof config === "object" && "history" in config) useHistory(config.history);
     if (typeof named === "string" && isEndpoint(named)) served = named;
   } catch {
     // A static host need not have the file.

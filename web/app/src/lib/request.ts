@@ -2,6 +2,7 @@
 
 import type { Message, RequestInfo, SamplingOptions } from "proof-of-quality";
 import { span, text } from "./format.ts";
+import { history, keptRequest } from "./history.ts";
 import type { Chain } from "./node.ts";
 
 export type OperatorInfo = NonNullable<Awaited<ReturnType<Chain["api"]["view"]["ProofOfQuality"]["operator_info"]>>>;
@@ -19,6 +20,8 @@ export type Request = {
   sums: Sums | undefined;
   /** Stake slashed in the block of the end, by operator. Empty where the node has forgotten that block. */
   slashes: Map<string, bigint>;
+  /** Whether it comes from a history, because the chain has forgotten it. */
+  isKept?: boolean;
 };
 export type Found = Request | { missing: true; made: bigint; retention: string };
 
@@ -35,6 +38,8 @@ export async function readRequest(chain: Chain, id: bigint, last: Found | undefi
       chain.api.query.ProofOfQuality.NextRequest.getValue({ at: "best" }),
       ProofOfQuality.Retention(),
     ]);
+    const kept = history.value && id < made ? await keptRequest(id) : undefined;
+    if (kept) return { ...kept, isKept: true };
     return { missing: true, made, retention: span(Number(retention) * chain.blockMillis) };
   }
   const prompt = text(request.prompt);

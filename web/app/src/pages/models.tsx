@@ -6,6 +6,7 @@ import { useLive } from "../lib/node.ts";
 import { readOperators } from "../lib/operators.ts";
 import type { OperatorInfo } from "../lib/request.ts";
 import { Account, Facts, Id, Note, Page, Share, Shown, Table } from "../parts/basics.tsx";
+import { RankingPart } from "../parts/history.tsx";
 import { t } from "../strings.ts";
 
 /** Blocks between two readings: standing moves slowly. */
@@ -39,6 +40,7 @@ export function Models() {
           )
         }
       </Shown>
+      <RankingPart />
     </Page>
   );
 }

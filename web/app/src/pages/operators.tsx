@@ -6,6 +6,7 @@ import { names, useLive } from "../lib/node.ts";
 import { allOperators, promise } from "../lib/operators.ts";
 import type { OperatorInfo } from "../lib/request.ts";
 import { Account, Coded, Facts, Id, Model, Money, Note, Page, Share, Shown, Table } from "../parts/basics.tsx";
+import { DaysPart } from "../parts/history.tsx";
 import { reason } from "../parts/outcome.ts";
 import { t } from "../strings.ts";
 
@@ -222,6 +223,7 @@ function Detail({ info, floor }: { info: OperatorInfo; floor: Standing }) {
           </Table>
         )}
       </section>
+      <DaysPart account={info.operator} />
       <section aria-labelledby="recent">
         <h2 id="recent">{t.operator.recent}</h2>
         {info.recent.length === 0 ? (

@@ -2,6 +2,7 @@
 
 import { useEffect, useState } from "preact/hooks";
 import { excerpt, part, shortened, text } from "../lib/format.ts";
+import { history, summaries, type Summary } from "../lib/history.ts";
 import { names, useLive, type Chain } from "../lib/node.ts";
 import { route, setQuery } from "../lib/router.ts";
 import { Money, Note, Page, Shown, Table, Visible } from "../parts/basics.tsx";
@@ -11,6 +12,8 @@ import { t } from "../strings.ts";
 const SIZE = 20;
 /** Most requests that a filter looks at. */
 const SCAN = 400n;
+/** Most requests that a history gives at a time. */
+const MOST = 100;
 /** Blocks between two looks of a filter. */
 const SCAN_EVERY = 5;
 
@@ -61,7 +64,36 @@ async function rows(chain: Chain, from: bigint, to: bigint): Promise<{ rows: Row
       created: request.created,
     });
   }
-  return { rows: found, pruned };
+  return pruned.length > 0 && history.value ? { rows: await filled(found, pruned), pruned: [] } : { rows: found, pruned };
+}
+
+/** The same rows with those of the history in the places of the pruned ones. */
+async function filled(rows: Row[], pruned: bigint[]): Promise<Row[]> {
+  const missing = new Set(pruned);
+  const [newest] = pruned;
+  const kept: Row[] = [];
+  for (let before = newest === undefined ? undefined : newest + 1n, last = pruned.at(-1) ?? 0n; before !== undefined && before > last; ) {
+    const page = await summaries(before, MOST);
+    kept.push(...(await Promise.all(page.map(row))).filter(({ id }) => missing.has(id)));
+    before = page.length < MOST ? undefined : BigInt(page.at(-1)?.request ?? 0);
+  }
+  return [...rows, ...kept].sort((one, other) => (one.id < other.id ? 1 : -1));
+}
+
+/** A row of what the history says. */
+async function row({ request, state, requester, prompt, quality, budget, created }: Summary): Promise<Row> {
+  const { decodeConversation } = await import("proof-of-quality");
+  const isOver = state === "settled" || state === "refunded";
+  return {
+    id: BigInt(request),
+    question: decodeConversation(prompt).at(-1)?.content ?? prompt,
+    state: isOver ? state : "open",
+    phase: t.phase(state === "settled" ? "Settled" : state === "refunded" ? "Refunded" : "Requested"),
+    quality: quality === null ? undefined : Math.round(quality * 1e6),
+    budget: BigInt(budget),
+    requester,
+    created,
+  };
 }
 
 async function list(chain: Chain, page: bigint, filters: Filters): Promise<List> {

@@ -40,15 +40,20 @@ function Missing({ id, made, retention }: { id: bigint; made: bigint; retention:
   );
 }
 
-function Whole({ request, messages, options, reasons, sums, slashes }: Request) {
+function Whole({ request, messages, options, reasons, sums, slashes, isKept }: Request) {
   return (
     <article class="request" data-state={request.phase.type}>
+      {isKept && (
+        <Note title={t.request.kept}>
+          <p>{t.request.keptHelp}</p>
+        </Note>
+      )}
       <Question request={request} messages={messages} />
       <Progress request={request} />
       <Answers request={request} reasons={reasons} slashes={slashes} />
       <Committees request={request} reasons={reasons} slashes={slashes} />
       <MoneyPart request={request} sums={sums} />
-      <ReceiptPart request={request} />
+      {!isKept && <ReceiptPart request={request} />}
       <Terms request={request} options={options} />
     </article>
   );
