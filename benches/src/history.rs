@@ -179,10 +179,13 @@ fn request(id: u64, at: u32, dice: &mut StdRng) -> RequestView {
     }
 }
 
+/// Makes a question, as a path.
+type Question<'a> = &'a dyn Fn(&mut StdRng) -> String;
+
 /// Asks each kind of question at random places, one after the other.
 async fn ask(history: &History, requests: u64, report: &mut Report) -> Result<()> {
     let mut dice = StdRng::seed_from_u64(2);
-    let kinds: [(&str, &dyn Fn(&mut StdRng) -> String); 7] = [
+    let kinds: [(&str, Question<'_>); 7] = [
         ("a page of 100", &|dice| format!("requests?limit=100&before={}", dice.random_range(100..requests))),
         ("a page of 100 of an operator", &|dice| {
             let before = dice.random_range(requests / 2..requests);

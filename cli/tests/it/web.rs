@@ -217,6 +217,15 @@ async fn a_browser_asks_watches_and_compares() {
 }
 
 #[test]
+fn a_page_follows_the_chain_by_itself() {
+    let app = App::new();
+    let node = Node::start_for_peers();
+    let page = Page::of(&node);
+    succeeded(&["alone"], &app.test("alone", &page, &node).output().expect("Node.js runs"));
+    node.assert_invariants();
+}
+
+#[test]
 fn the_page_is_served_where_it_can_be() {
     let serve = |args: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_poq"));

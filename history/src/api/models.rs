@@ -18,7 +18,10 @@ const CAVEAT: &str = "Strengths are of answers as this evaluator scores them, on
 
 /// The rankings at a block: they are the same until the next.
 #[derive(Clone, Default)]
-pub struct Cache(Arc<Mutex<Option<(u64, Arc<Vec<Ranking>>)>>>);
+pub struct Cache(Arc<Mutex<Option<Known>>>);
+
+/// A block, and the rankings at it.
+type Known = (u64, Arc<Vec<Ranking>>);
 
 /// Rankings, one for each evaluator.
 #[derive(Serialize, utoipa::ToSchema)]

@@ -186,7 +186,7 @@ async fn operates(history: &History) {
     let metrics = metrics.as_str().unwrap().to_owned();
     assert!(metrics.contains("poq_history_connected 1"), "{metrics}");
     assert!(
-        metrics.contains(r#"poq_history_http_requests_total{route="/v1/requests/{id}",status="404"} 1"#),
+        metrics.contains(r#"poq_history_http_requests_total{route="/v1/requests/{id}",status="400"} 1"#),
         "{metrics}"
     );
     let (_, document) = history.get("/openapi.json").await;

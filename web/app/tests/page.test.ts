@@ -4,36 +4,18 @@ import assert from "node:assert/strict";
 import { readFile, writeFile } from "node:fs/promises";
 import { readdirSync } from "node:fs";
 import { after, before, test } from "node:test";
-import type { Browser, Page } from "playwright-core";
+import type { Browser } from "playwright-core";
 import { sr25519CreateDerive } from "@polkadot-labs/hdkd";
 import { blake2b256, DEV_MINI_SECRET } from "@polkadot-labs/hdkd-helpers";
 import { compact } from "../src/lib/scale.ts";
 import { check, launch, many, open, PAGE, shoot, until } from "./browser.ts";
+import { ask, choose, see, settled } from "./steps.ts";
 
 let browser: Browser;
 before(async () => (browser = await launch()));
 after(() => browser.close());
 
 const TMP = process.env["RESULTS"] ?? ".";
-
-/** Waits until a live page shows this. */
-const see = (page: Page, text: string | RegExp) => page.getByText(text).first().waitFor();
-
-async function choose(page: Page, account: string) {
-  const select = page.getByLabel("Account that pays");
-  const option = select.locator("option", { hasText: new RegExp(`^${account} `) });
-  await option.waitFor({ state: "attached" });
-  await select.selectOption((await option.getAttribute("value"))!);
-}
-
-async function ask(page: Page, question: string, account = "bob") {
-  await page.getByLabel("Question", { exact: true }).fill(question);
-  await choose(page, account);
-  await see(page, /POQ at most/);
-  await page.getByRole("button", { name: "Ask", exact: true }).click();
-}
-
-const settled = (page: Page) => page.locator('article.request[data-state="Settled"]').waitFor();
 
 /** Units of an amount as the page shows it. */
 function units(text: string): bigint {
@@ -194,6 +176,9 @@ test("models, operators and the network are shown", async () => {
   await page.getByRole("link", { name: "Network", exact: true }).click();
   await see(page, "none: it is alone");
   await page.getByRole("rowheader", { name: "min_committee" }).waitFor();
+  // This node listens for other nodes only.
+  await page.getByRole("button", { name: "Check everything in this page" }).click();
+  await see(page, /names no address at which browsers reach nodes/);
   await page.getByLabel("Address of a node").fill("http://127.0.0.1");
   await page.getByRole("button", { name: "Connect" }).click();
   await see(page, /is no address of a node/);

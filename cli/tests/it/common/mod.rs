@@ -45,9 +45,9 @@ impl Node {
         Self::start_as(&[&["--dev", "--reserved-only"], options].concat())
     }
 
-    /// Starts a node that others may connect to, with its engine, and waits until both answer.
+    /// Starts a node that others may connect to, browsers too, with its engine, and waits until both answer.
     pub fn start_for_peers() -> Self {
-        let node = Self::start_as(&["--dev"]);
+        let node = Self::start_as(&["--dev", "--listen-addr", "/ip4/127.0.0.1/tcp/0/ws"]);
         node.wait_for_engine(None).unwrap();
         node
     }

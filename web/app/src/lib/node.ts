@@ -4,6 +4,7 @@ import { batch, effect, signal, untracked } from "@preact/signals";
 import type { PolkadotClient } from "polkadot-api";
 import { useEffect, useState } from "preact/hooks";
 import type { Api, Model } from "proof-of-quality";
+import { t } from "../strings.ts";
 import { useHistory } from "./history.ts";
 
 /** A chain, as long as the connection to its node lasts. */
@@ -28,6 +29,8 @@ export const chain = signal<Chain | undefined>();
 /** Numbers of the newest blocks, and the time at which the best one arrived here. */
 export const head = signal<{ best: number; finalized: number; seen: number } | undefined>();
 export const endpoint = signal("");
+/** Whether the page follows the chain by itself, in place of believing the node. */
+export const alone = signal(false);
 /** Models by id. Read again every minute: names do not change. */
 export const registry = signal<Map<string, Model>>(new Map());
 /** Names of the development accounts by address, on chains that have them. */
@@ -79,14 +82,32 @@ export function choose(url: string | undefined) {
   connect(url ?? served);
 }
 
-function connect(url: string) {
+/**
+ * Goes on with a light client, which runs in the page and checks everything. It begins with the finalized block that the present node
+ * names, and reaches nodes at the addresses that the node names, if browsers can.
+ */
+export async function followAlone() {
+  const from = chain.value;
+  if (!from) throw new Error(t.connection.connecting);
+  const [specification, addresses] = await Promise.all([
+    from.ask<{ bootNodes: string[] }>("sync_state_genSyncSpec", true),
+    from.ask<string[]>("system_localListenAddresses"),
+  ]);
+  const bootNodes = [...specification.bootNodes, ...addresses].filter((address) => /\/wss?\//.test(address));
+  if (bootNodes.length === 0) throw new Error(t.network.noWebSocket);
+  connect(endpoint.value, JSON.stringify({ ...specification, bootNodes }));
+}
+
+/** Connects to a node; with a specification, to the chain by a light client. */
+function connect(url: string, specification?: string) {
   turn += 1;
   batch(() => {
     endpoint.value = url;
+    alone.value = specification !== undefined;
     status.value = "connecting";
     forget();
   });
-  void keep(url, turn);
+  void keep(url, turn, specification);
 }
 
 function forget() {
@@ -97,9 +118,9 @@ function forget() {
 }
 
 /** Connects until another endpoint is chosen. */
-async function keep(url: string, mine: number) {
+async function keep(url: string, mine: number, specification: string | undefined) {
   for (let failures = 0; mine === turn; ) {
-    const answered = await once(url, mine);
+    const answered = await once(url, mine, specification);
     if (mine !== turn) return;
     failures = answered ? 0 : failures + 1;
     status.value = "lost";
@@ -108,20 +129,26 @@ async function keep(url: string, mine: number) {
 }
 
 /** One connection, to its end. Returns whether the node answered. */
-async function once(url: string, mine: number): Promise<boolean> {
+async function once(url: string, mine: number, specification: string | undefined): Promise<boolean> {
   // Loaded here, after the first paint.
   const [{ createWsClient, WsEvent }, { poq }] = await Promise.all([import("polkadot-api/ws"), import("proof-of-quality")]);
   const ended = Promise.withResolvers<void>();
-  const client = createWsClient(url, {
-    timeout: PATIENCE,
-    getMetadata: async (code) => metadata.get(code) ?? null,
-    setMetadata: (code, bytes) => void metadata.set(code, bytes),
-    onStatusChanged: ({ type }) => {
-      if (type === WsEvent.ERROR || type === WsEvent.CLOSE) ended.resolve();
-    },
-  });
+  const cache = {
+    getMetadata: async (code: string) => metadata.get(code) ?? null,
+    setMetadata: (code: string, bytes: Uint8Array) => void metadata.set(code, bytes),
+  };
   let answered = false;
   const stops: (() => void)[] = [];
+  const client =
+    specification === undefined
+      ? createWsClient(url, {
+          ...cache,
+          timeout: PATIENCE,
+          onStatusChanged: ({ type }) => {
+            if (type === WsEvent.ERROR || type === WsEvent.CLOSE) ended.resolve();
+          },
+        })
+      : await lightClient(specification, cache, stops);
   const end = () => ended.resolve();
   const work = async () => {
     const ask = <Reply>(method: string, ...params: unknown[]) => client._request<Reply>(method, params);
@@ -156,13 +183,26 @@ async function once(url: string, mine: number): Promise<boolean> {
   work().catch(end);
   // Another choice of the user ends this connection, too.
   const watch = effect(() => {
-    if (endpoint.value !== url) end();
+    if (endpoint.value !== url || alone.value !== (specification !== undefined)) end();
   });
   await ended.promise;
   watch();
-  for (const stop of stops) stop();
   client.destroy();
+  for (const stop of stops) stop();
   return answered;
+}
+
+/** A client of a light client, which `stops` end. */
+async function lightClient(chainSpec: string, cache: object, stops: (() => void)[]) {
+  const [{ createClient }, { getSmProvider }, { start: startLight }] = await Promise.all([
+    import("polkadot-api"),
+    import("polkadot-api/sm-provider"),
+    import("polkadot-api/smoldot"),
+  ]);
+  const smoldot = startLight({ maxLogLevel: 1 });
+  stops.push(() => void smoldot.terminate());
+  const added = await smoldot.addChain({ chainSpec });
+  return createClient(getSmProvider(() => added), cache);
 }
 
 function refreshRegistry(of: Chain) {

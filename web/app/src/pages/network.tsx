@@ -2,7 +2,7 @@
 
 import { useEffect, useState } from "preact/hooks";
 import { exact, grouped, percent, printable, span, text } from "../lib/format.ts";
-import { chain, choose, endpoint, head, isEndpoint, status, useLive, usualEndpoint, type Chain } from "../lib/node.ts";
+import { alone, chain, choose, endpoint, followAlone, head, isEndpoint, status, useLive, usualEndpoint, type Chain } from "../lib/node.ts";
 import { allOperators } from "../lib/operators.ts";
 import { Account, Coded, Facts, Id, Page, Shown, Table } from "../parts/basics.tsx";
 import { t } from "../strings.ts";
@@ -42,6 +42,7 @@ export function Network() {
         </Shown>
       </div>
       <Endpoint />
+      <Alone />
       {live.value && <ParameterTable parameters={live.value.parameters} />}
       <p class="small">
         <a href="licenses.txt">{t.network.licences}</a>
@@ -128,7 +129,7 @@ function Endpoint() {
   return (
     <section aria-labelledby="endpoint">
       <h2 id="endpoint">{t.network.endpoint}</h2>
-      <p>{t.network.endpointLead}</p>
+      <p>{alone.value ? t.network.endpointAlone : t.network.endpointLead}</p>
       <form
         class="endpoint"
         noValidate
@@ -165,6 +166,38 @@ function Endpoint() {
           )}
         </div>
       </form>
+    </section>
+  );
+}
+
+/** Whom the page believes, and the way to believe nobody. */
+function Alone() {
+  const [error, setError] = useState("");
+  const [busy, setBusy] = useState(false);
+  const follow = async () => {
+    setBusy(true);
+    setError("");
+    try {
+      await followAlone();
+    } catch (reason) {
+      setError(printable(reason instanceof Error ? reason.message : String(reason)));
+    }
+    setBusy(false);
+  };
+  return (
+    <section aria-labelledby="alone">
+      <h2 id="alone">{t.network.alone}</h2>
+      <p>{alone.value ? t.network.aloneNow : t.network.aloneLead}</p>
+      {error && <p role="alert">{error}</p>}
+      {alone.value ? (
+        <button type="button" class="secondary" onClick={() => choose(endpoint.value)}>
+          {t.network.believe}
+        </button>
+      ) : (
+        <button type="button" class="secondary" aria-busy={busy} disabled={!chain.value || busy} onClick={() => void follow()}>
+          {t.network.follow}
+        </button>
+      )}
     </section>
   );
 }

@@ -4,7 +4,7 @@ import { signal } from "@preact/signals";
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { printable } from "../lib/format.ts";
-import { chain, endpoint, head, status } from "../lib/node.ts";
+import { alone, chain, endpoint, head, status } from "../lib/node.ts";
 import { route } from "../lib/router.ts";
 import { t } from "../strings.ts";
 import { Coded } from "./basics.tsx";
@@ -108,7 +108,7 @@ function Connection() {
   const says =
     state === "connected" ? printable(chain.value?.name ?? "") : state === "lost" ? t.connection.lost : t.connection.connecting;
   return (
-    <a class={`connection ${state}`} href="#/network" title={endpoint.value}>
+    <a class={`connection ${state}`} href="#/network" title={alone.value ? t.connection.alone : endpoint.value}>
       <span class="dot" aria-hidden="true" />
       <span class="says">{says}</span>
       <span class="number">{head.value ? `#${head.value.best}` : ""}</span>

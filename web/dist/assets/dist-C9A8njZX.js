@@ -1,0 +1,1 @@
+var e=e=>!(`method`in e);export{e as t};

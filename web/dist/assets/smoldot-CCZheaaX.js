@@ -1,0 +1,1 @@
+export{n as AddChainError,r as AlreadyDestroyedError,i as CrashError,a as JsonRpcDisabledError,o as QueueFullError,t as start}from"./dist-BjcgW574.js";
