@@ -5,7 +5,7 @@ import { after, before, test } from "node:test";
 import type { Browser } from "playwright-core";
 import { createWsClient } from "polkadot-api/ws";
 import { poq, read } from "proof-of-quality";
-import { fromJson } from "../src/lib/history.ts";
+import { fromJson, history, summaries } from "../src/lib/history.ts";
 import { check, launch, NODE, open, PAGE, shoot, until } from "./browser.ts";
 
 let browser: Browser;
@@ -35,6 +35,18 @@ test("a request that is kept is the one that the chain had", async () => {
   } finally {
     client.destroy();
   }
+});
+
+test("older requests are found by state and requester", async () => {
+  history.value = `${PAGE}v1/`;
+  const all = await summaries(undefined, 100);
+  const [newest] = all;
+  assert.ok(newest && all.length > 1);
+  assert.deepEqual(await summaries(BigInt(newest.request), 100), all.slice(1));
+  const { state, requester } = all.at(-1)!;
+  const some = await summaries(undefined, 100, { state, requester });
+  assert.deepEqual(some, all.filter((one) => one.state === state && one.requester === requester));
+  assert.deepEqual(await summaries(undefined, 100, { requester: PAGE }), []);
 });
 
 test("models are ranked, and an operator's days are told", async () => {

@@ -70,7 +70,7 @@ export const rankings = () => get<Rankings>("models");
 export const days = async (account: string) => (await get<{ days: Day[] }>(`operators/${account}`))?.days ?? [];
 
 /** Requests of the history with numbers below `before`, the newest first. */
-export async function summaries(before: bigint | undefined, limit: number, filters: { state?: string; requester?: string } = {}) {
+export async function summaries(before: bigint | undefined, limit: number, filters: { state?: string | undefined; requester?: string | undefined } = {}) {
   const query = new URLSearchParams({ limit: String(limit) });
   if (before !== undefined) query.set("before", String(before));
   for (const [name, value] of Object.entries(filters)) if (value) query.set(name, value);

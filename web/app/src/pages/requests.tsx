@@ -12,6 +12,8 @@ import { t } from "../strings.ts";
 const SIZE = 20;
 /** Most requests that a filter looks at. */
 const SCAN = 400n;
+/** A whole address. */
+const ADDRESS = /^[1-9A-HJ-NP-Za-km-z]{46,50}$/;
 /** Most requests that a history gives at a time. */
 const MOST = 100;
 /** Blocks between two looks of a filter. */
@@ -114,7 +116,18 @@ async function list(chain: Chain, page: bigint, filters: Filters): Promise<List>
       (wanted === "" || requester.toLowerCase().startsWith(wanted) || names.value.get(requester) === wanted) &&
       question.toLowerCase().includes(search),
   );
-  return { made, rows: matches, pruned: [], from: last, to: first, scanned: Number(first - last) + 1 };
+  const kept = last > 0n && search === "" ? await older(last, filters) : undefined;
+  const scanned = Number(kept && kept.length < MOST ? made : made - (kept?.at(-1)?.id ?? last));
+  return { made, rows: [...matches, ...(kept ?? [])], pruned: [], from: last, to: first, scanned };
+}
+
+/** What the history has of older requests; `undefined` where there is none, or where it cannot filter so. */
+async function older(before: bigint, { state, requester }: Filters): Promise<Row[] | undefined> {
+  const named = [...names.value].find(([, name]) => name === requester.toLowerCase())?.[0];
+  const account = named ?? requester;
+  // Of every request that is older than those the chain was asked for, the end is known.
+  if (!history.value || state === "open" || (account !== "" && !ADDRESS.test(account))) return undefined;
+  return Promise.all((await summaries(before, MOST, { state: state === "all" ? undefined : state, requester: account })).map(row));
 }
 
 export function Requests() {
