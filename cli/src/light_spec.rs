@@ -54,6 +54,11 @@ pub async fn run(client: &Client, wanted: &LightSpec) -> Result<Outcome, Failure
 /// Number of the epoch of the newest finalized block.
 async fn epoch(client: &Client) -> Result<u64, Failure> {
     let finalized = client.rpc().chain_get_finalized_head().await.map_err(Error::of)?;
+    if finalized.0 == client.genesis() {
+        return Err(Failure::Input(
+            "no block of the chain is final yet, so a light client has none to begin with: try again in some seconds".into(),
+        ));
+    }
     let answer = client.rpc().state_call("BabeApi_current_epoch", None, Some(finalized)).await;
     let bytes = answer.map_err(Error::of)?;
     let index = bytes.first_chunk().copied().map(u64::from_le_bytes);

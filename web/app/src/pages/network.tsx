@@ -194,7 +194,7 @@ function Alone() {
           {t.network.believe}
         </button>
       ) : (
-        <button type="button" class="secondary" aria-busy={busy} disabled={!chain.value || busy} onClick={() => void follow()}>
+        <button type="button" class="secondary" aria-busy={busy} disabled={!chain.value || !head.value?.finalized || busy} onClick={() => void follow()}>
           {t.network.follow}
         </button>
       )}
