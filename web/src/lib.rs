@@ -228,7 +228,12 @@ mod tests {
             (StatusCode::OK, &HeaderValue::from_static("application/json"))
         );
         assert_eq!(headers[header::CACHE_CONTROL], "no-cache");
-        assert_eq!(String::from_utf8(body).unwrap(), r#"{"endpoint":"ws://127.0.0.1:9944/\""}"#);
+        let named = r#"{"endpoint":"ws://127.0.0.1:9944/\"","history":"v1/"}"#;
+        assert_eq!(String::from_utf8(body).unwrap(), named);
+        let request = Request::builder().uri("/config.json").body(Body::empty()).unwrap();
+        let alone = router(ENDPOINT, None).oneshot(request).await.unwrap().into_body();
+        let alone = to_bytes(alone, usize::MAX).await.unwrap();
+        assert_eq!(alone, r#"{"endpoint":"ws://127.0.0.1:9944/\""}"#);
     }
 
     #[test]

@@ -10,18 +10,19 @@ import { Money, Shown, Table } from "./basics.tsx";
 /** Blocks between two questions to the history. */
 const EVERY = 10;
 
-/** Reads from the history, and again every few blocks. */
+/** Reads from the history, if there is one, and again every few blocks. */
 function useKept<Value>(read: () => Promise<Value>, of: string): Live<Value> {
   const [live, setLive] = useState<Live<Value> & { of: string }>({ of });
   const turn = Math.floor((head.value?.best ?? 0) / EVERY);
   useEffect(() => {
     let over = false;
+    if (!history.value) return;
     read().then(
       (value) => over || setLive({ value, of }),
       (error: Error) => over || setLive((last) => ({ ...last, of, error })),
     );
     return () => void (over = true);
-  }, [of, turn]);
+  }, [history.value, of, turn]);
   return live.of === of ? live : {};
 }
 
