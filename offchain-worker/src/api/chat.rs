@@ -13,7 +13,9 @@ use super::{
     direct::{Direct, Place},
     error::{ApiError, ErrorBody},
     features::{self, Logprobs},
-    forms::{most_tokens, most_tokens_schema, whole, Content, Texts},
+    forms::{
+        most_tokens, most_tokens_schema, response_format_schema, tool_choice_schema, whole, Content, Texts,
+    },
     models::{choose, seconds, Chosen},
     schemas::WorkErrors,
     ApiState, Body,
@@ -110,13 +112,13 @@ pub struct ChatRequest {
     pub n: Option<u32>,
     /// Form of the answer: `{"type":"text"}`, `{"type":"json_object"}`, or `{"type":"json_schema","json_schema":{"name":…,
     /// "schema":…}}`. An answer that is cut at its longest may be half of it: then `finish_reason` is `length`.
-    #[schema(value_type = Option<Object>)]
+    #[schema(schema_with = response_format_schema)]
     pub response_format: Option<json::Json>,
     /// Functions that the model may call: `{"type":"function","function":{"name":…,"description":…,"parameters":…}}`.
     #[schema(value_type = Option<Vec<Tool>>)]
     pub tools: Option<json::Json>,
     /// `none`, `auto` (default), `required`, or `{"type":"function","function":{"name":…}}`.
-    #[schema(value_type = Option<Object>)]
+    #[schema(schema_with = tool_choice_schema)]
     pub tool_choice: Option<json::Json>,
     /// Whether several functions may be called at once; a model that has to call one calls one.
     pub parallel_tool_calls: Option<bool>,

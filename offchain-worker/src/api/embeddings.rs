@@ -3,7 +3,7 @@
 use super::{
     direct::{Direct, Place},
     error::{ApiError, ErrorBody},
-    forms::{whole, Texts},
+    forms::{some_texts_schema, whole, Texts},
     models::choose_embedder,
     schemas::WorkErrors,
     ApiState, Body,
@@ -12,7 +12,9 @@ use crate::work::Embedding;
 use axum::{extract::State, Json};
 use base64::{engine::general_purpose::STANDARD, Engine as _};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use std::sync::Arc;
+use utoipa::openapi::{RefOr, Schema};
 
 /// Most texts of one request.
 pub const MAX_TEXTS: usize = 2048;
@@ -23,7 +25,7 @@ pub struct EmbeddingsRequest {
     /// A bi-encoder: its name, its id, or the first digits of its id. Without it, the only bi-encoder there is.
     pub model: Option<String>,
     /// A text, or 1 to 2048 texts. Lists of token ids are refused.
-    #[schema(example = json!(["What is the capital of France?"]))]
+    #[schema(schema_with = input_schema)]
     pub input: Texts,
     /// Encoding of a vector (default: `float`).
     pub encoding_format: Option<EncodingFormat>,
@@ -31,6 +33,13 @@ pub struct EmbeddingsRequest {
     #[serde(default, deserialize_with = "whole")]
     #[schema(minimum = 1, maximum = 4294967295u32, format = "uint32")]
     pub dimensions: Option<u32>,
+}
+
+fn input_schema() -> RefOr<Schema> {
+    some_texts_schema(
+        "A text, or 1 to 2048 texts. Lists of token ids are refused.",
+        json!(["What is the capital of France?"]),
+    )
 }
 
 /// Encoding of a vector.

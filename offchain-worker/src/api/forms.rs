@@ -8,7 +8,7 @@ use serde::{
 use serde_json::json;
 use std::fmt;
 use utoipa::openapi::{
-    schema::{OneOfBuilder, SchemaFormat, SchemaType, Type},
+    schema::{ArrayBuilder, OneOfBuilder, SchemaFormat, SchemaType, Type},
     ObjectBuilder, RefOr, Schema,
 };
 
@@ -33,6 +33,16 @@ impl Texts {
             Self::Many(texts) => texts,
         }
     }
+}
+
+/// The schema of [`Texts`] of which there has to be one at least.
+pub fn some_texts_schema(description: &str, example: serde_json::Value) -> RefOr<Schema> {
+    let several = ArrayBuilder::new().items(string()).min_items(Some(1));
+    OneOfBuilder::new().item(string()).item(several).description(Some(description)).examples([example]).into()
+}
+
+fn string() -> ObjectBuilder {
+    ObjectBuilder::new().schema_type(SchemaType::new(Type::String))
 }
 
 /// Content of a message: a text, or parts that are put together as lines.
@@ -225,6 +235,39 @@ pub fn most_tokens_schema() -> RefOr<Schema> {
              answer earlier. `max_completion_tokens` is the newer name of `max_tokens` and wins if both are there.",
         ))
         .examples([json!(16)])
+        .into()
+}
+
+/// The schema of `response_format`.
+pub fn response_format_schema() -> RefOr<Schema> {
+    let of_type = |names: &[&str]| {
+        ObjectBuilder::new().property("type", string().enum_values(Some(names.to_vec()))).required("type")
+    };
+    let object = || ObjectBuilder::new().schema_type(SchemaType::new(Type::Object));
+    let schema = object().property("schema", object()).required("schema");
+    OneOfBuilder::new()
+        .item(of_type(&["text", "json_object"]))
+        .item(of_type(&["json_schema"]).property("json_schema", schema).required("json_schema"))
+        .item(ObjectBuilder::new().schema_type(SchemaType::new(Type::Null)))
+        .description(Some(
+            "Form of the answer. An answer that is cut at its longest may be half of it: then `finish_reason` is `length`.",
+        ))
+        .into()
+}
+
+/// The schema of `tool_choice`.
+pub fn tool_choice_schema() -> RefOr<Schema> {
+    let function = ObjectBuilder::new().property("name", string()).required("name");
+    let named = ObjectBuilder::new()
+        .property("type", string().enum_values(Some(["function"])))
+        .required("type")
+        .property("function", function)
+        .required("function");
+    OneOfBuilder::new()
+        .item(string().enum_values(Some(["none", "auto", "required"])))
+        .item(named)
+        .item(ObjectBuilder::new().schema_type(SchemaType::new(Type::Null)))
+        .description(Some("Whether a function is called, or which one of `tools`. Default: `auto`."))
         .into()
 }
 

@@ -3,7 +3,7 @@
 use super::{
     direct::{Direct, Place},
     error::ApiError,
-    forms::Texts,
+    forms::{some_texts_schema, Texts},
     models::{choose, seconds},
     rerank::calibrated,
     ApiState,
@@ -13,7 +13,9 @@ use crate::{
     work::{Scored, Scoring},
 };
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use std::{sync::Arc, time::SystemTime};
+use utoipa::openapi::{RefOr, Schema};
 
 /// Pairs to score, as vLLM has it: one text against each of several, or as many against as many. Fields that are not listed are
 /// ignored; long texts are cut as the evaluator's manifest says.
@@ -24,14 +26,28 @@ pub struct PairsRequest {
     pub model: Option<String>,
     /// The question, or one for each answer; `queries` and `data_1` are other names of this field.
     #[serde(alias = "queries", alias = "data_1")]
-    #[schema(example = "What is the capital of France?")]
+    #[schema(schema_with = questions_schema)]
     pub text_1: Texts,
     /// The answers; `documents` and `data_2` are other names of this field.
     #[serde(alias = "documents", alias = "data_2")]
-    #[schema(example = json!(["Paris.", "The weather is fine."]))]
+    #[schema(schema_with = answers_schema)]
     pub text_2: Texts,
     /// Whether scores are the network's own numbers (default: false, which gives 0 to 1).
     pub raw_scores: Option<bool>,
+}
+
+fn questions_schema() -> RefOr<Schema> {
+    some_texts_schema(
+        "The question, or one for each answer; `queries` and `data_1` are other names of this field.",
+        json!("What is the capital of France?"),
+    )
+}
+
+fn answers_schema() -> RefOr<Schema> {
+    some_texts_schema(
+        "The answers; `documents` and `data_2` are other names of this field.",
+        json!(["Paris.", "The weather is fine."]),
+    )
 }
 
 /// Scores in the order of the pairs, as vLLM has it.
