@@ -7,12 +7,15 @@ use poq_client::{
     types::{ModelId, ModelKind, ModelView, Phase, RequestView, ResponseView, Role, Work},
 };
 use serde_json::Value;
-use sqlx::{Any, Row as _, Transaction};
+use sqlx::{Any, AssertSqlSafe, Row as _, Transaction};
 use std::collections::BTreeMap;
 use subxt::utils::AccountId32;
 
 /// Milliseconds of a day.
 const DAY: i64 = 86_400_000;
+
+/// Columns of a duty.
+const DUTY: usize = 5;
 
 /// What a block adds to an operator's day.
 #[derive(Default)]
@@ -244,16 +247,25 @@ async fn put_duties(transaction: &mut Transaction<'_, Any>, view: &RequestView) 
         .into_iter()
         .flatten()
         .map(|member| (Role::QualityValidator, member.operator.to_string(), hex::encode(view.evaluator)));
-    for (place, (role, operator, model)) in (0i64..).zip(answers.chain(members)) {
-        sqlx::query("INSERT INTO duties (request, place, role, operator, model) VALUES ($1, $2, $3, $4, $5)")
-            .bind(signed(view.id))
-            .bind(place)
-            .bind(role.name())
-            .bind(operator)
-            .bind(model)
-            .execute(&mut **transaction)
-            .await?;
+    let duties: Vec<_> = (0i64..).zip(answers.chain(members)).collect();
+    if duties.is_empty() {
+        return Ok(());
     }
+    // All in one statement: each is a way to the database and back.
+    let row = |first: usize| {
+        let values: Vec<_> = (first..first.saturating_add(DUTY)).map(|value| format!("${value}")).collect();
+        format!("({})", values.join(", "))
+    };
+    let rows: Vec<_> =
+        (0..duties.len()).map(|place| row(place.saturating_mul(DUTY).saturating_add(1))).collect();
+    let sql =
+        format!("INSERT INTO duties (request, place, role, operator, model) VALUES {}", rows.join(", "));
+    // Only numbers of values were put together.
+    let mut query = sqlx::query(AssertSqlSafe(sql));
+    for (place, (role, operator, model)) in duties {
+        query = query.bind(signed(view.id)).bind(place).bind(role.name()).bind(operator).bind(model);
+    }
+    query.execute(&mut **transaction).await?;
     Ok(())
 }
 
