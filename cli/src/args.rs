@@ -102,9 +102,10 @@ Examples:
   poq light-spec > light.json
   poq light-spec --boot-node /dns/node.example/tcp/30334/wss/p2p/12D3KooW… > light.json
 
-Whoever uses the file trusts the finalized block in it, and after that nobody: take it from a node of your own. It ages: a
-light client needs more time with an old one. In its first two epochs a chain's file has the state of the genesis block, too. Browsers reach nodes that listen on a WebSocket: `poq-node --listen-addr
-/ip4/0.0.0.0/tcp/30334/ws`, behind TLS for pages that are served over https.";
+Whoever uses the file trusts the finalized block in it, and after that nobody: take it from a node of
+your own. It ages: a light client needs more time with an old one. In the first two epochs of a chain
+the file has the state of the genesis block, too. Browsers reach nodes that listen on a WebSocket:
+`poq-node --listen-addr /ip4/0.0.0.0/tcp/30334/ws`, behind TLS for pages that are served over https.";
 
 const RECEIPT_EXAMPLES: &str = "\
 A receipt proves to anyone, without a node: who answered, how each answer was scored and by whom, who was

@@ -36,7 +36,7 @@ pub enum Error {
     },
 }
 
-/// What the history keeps of a block.
+/// The part of a block that the history keeps.
 #[derive(Clone, Debug)]
 pub struct Block {
     /// Its number.
@@ -49,7 +49,7 @@ pub struct Block {
     pub millis: i64,
     /// Requests that were made, that ended, or whose audit was opened, as they stand after the block; by number.
     pub requests: Vec<Seen>,
-    /// What happened to operators beside their duties, in order.
+    /// Slashes, compensations and audits of operators, in the order of their events.
     pub happenings: Vec<Happening>,
 }
 
@@ -104,7 +104,7 @@ impl Kind {
     }
 }
 
-/// What the events of a block say.
+/// Requests and happenings in the events of a block.
 #[derive(Default)]
 struct Said {
     /// Requests to look at, and where their budgets went if they ended.

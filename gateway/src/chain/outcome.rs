@@ -83,9 +83,7 @@ pub async fn of(
 /// Sums of a request. Where the node has forgotten the block of the end, nothing counts as returned: a limit is rather reached too early.
 fn bill(view: &RequestView, closed: Option<Closed>, transaction_fee: u128) -> Bill {
     let budget = view.budget.total();
-    let answers = view.responses.iter().map(|response| response.paid);
-    let scores = view.committees.iter().flatten().map(|member| member.paid);
-    let paid = answers.chain(scores).fold(0, u128::saturating_add);
+    let paid = view.paid();
     match closed {
         Some(Closed { paid, fee, refund, .. }) => Bill { budget, paid, chain: fee, refund, transaction_fee },
         None => Bill { budget, paid, chain: budget.saturating_sub(paid), refund: 0, transaction_fee },

@@ -26,7 +26,7 @@ pub struct ErrorBody {
     error: ErrorText,
 }
 
-/// What went wrong.
+/// The error, for people and for programs.
 #[derive(Serialize, utoipa::ToSchema)]
 struct ErrorText {
     /// For people.
@@ -40,12 +40,12 @@ impl Refusal {
         Self { status, code, message: message.into() }
     }
 
-    /// What was asked cannot be meant.
+    /// A refusal of a question that makes no sense.
     pub fn invalid(message: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "invalid_request", message)
     }
 
-    /// There is no such thing.
+    /// A refusal of a question about something that the history does not have.
     pub fn not_found(message: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, "not_found", message)
     }

@@ -12,7 +12,7 @@ use serde::Serialize;
 use std::sync::Arc;
 use tokio::sync::Mutex;
 
-/// What the rankings do not say; in every answer, because they are copied without their handbook.
+/// The limits of the rankings; in every answer, because they are copied without their handbook.
 const CAVEAT: &str = "Strengths are of answers as this evaluator scores them, on the questions that were asked here. A duel counts by what the \
                       chain kept of its request, so a rank can be bought for that. The intervals hold chance alone.";
 
@@ -26,7 +26,7 @@ type Known = (u64, Arc<Vec<Ranking>>);
 /// Rankings, one for each evaluator.
 #[derive(Serialize, utoipa::ToSchema)]
 pub struct Rankings {
-    /// What they do not say.
+    /// The limits of these rankings, for people.
     caveat: &'static str,
     /// By evaluator.
     evaluators: Vec<ByEvaluator>,

@@ -22,7 +22,7 @@ pub struct Operator {
     operator: String,
     /// Days (UTC) on which it worked, the newest first; at most 366.
     days: Vec<Day>,
-    /// What happened to it beside its duties, the newest first; at most 100.
+    /// The operator's slashes, compensations and audits, the newest first; at most 100.
     happenings: Vec<Happening>,
 }
 

@@ -34,13 +34,13 @@ pub enum Error {
     /// The database's own.
     #[error("the database fails: {0}")]
     Sql(#[from] sqlx::Error),
-    /// It cannot be opened.
+    /// A database that cannot be opened.
     #[error("cannot use the database {0}: {1}")]
     Open(String, String),
     /// A value in it is not understood.
     #[error("the database holds a value that is not understood: {0}")]
     Value(String),
-    /// It belongs to another chain.
+    /// A database that belongs to another chain.
     #[error(
         "the database holds the chain with genesis block {known}, and the node is of {found}: name another database, or empty this one with \
          `poq-history reindex`"
