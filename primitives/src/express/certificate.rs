@@ -3,7 +3,7 @@
 use super::{
     draw::{committee_seed, pick, responder_seed, Seat, VrfOutput, SPARE_PICKS},
     messages::{self, Commitment, Digest, Verify},
-    order::Order,
+    order::{second_draw_hash, Order},
     quorum, Key, Signature,
 };
 use crate::commitment::{Hash32, Salt};
@@ -25,9 +25,7 @@ pub struct Certificate<Balance> {
     pub order: Order<Balance>,
     /// The channel key's signature of it.
     pub signature: Signature,
-    /// Output of the channel's VRF that draws responders. Parties have checked its proof.
-    pub v0: VrfOutput,
-    /// Output of the channel's VRF that draws the committee. Parties have checked its proof.
+    /// Output of the channel's VRF that draws the committee; the order has its hash. Parties have checked its proof.
     pub v1: VrfOutput,
     /// What the picked inference nodes did, in the order of the draw, up to the last responder.
     pub responders: Vec<ResponderPart>,
@@ -118,6 +116,8 @@ pub enum Fault {
     Size,
     /// The channel's key did not sign the order.
     OrderSignature,
+    /// The second draw is not the one that the order has fixed.
+    SecondDraw,
     /// There are more or fewer responders than the order wants, or than could be picked.
     Responders,
     /// An inference node did not sign what it is said to have done.
@@ -158,6 +158,8 @@ impl<Balance: Encode> Certificate<Balance> {
         let name = order.digest(genesis);
         let is_signed = verify.verify(context.channel_key, &name, &self.signature);
         ensure(is_signed, Fault::OrderSignature)?;
+        let second_draw = second_draw_hash(genesis, &order.name, &self.v1);
+        ensure(second_draw == order.second_draw, Fault::SecondDraw)?;
 
         let responders = self.check_responders(context, &name, verify)?;
         let answers: Vec<_> = responders.iter().map(|(_, answer)| *answer).collect();
@@ -174,7 +176,7 @@ impl<Balance: Encode> Certificate<Balance> {
     }
 
     fn seed_of_committee<AccountId>(&self, context: &Context<'_, AccountId>) -> Hash32 {
-        let seed = responder_seed(context.epoch_seed, &self.order.name, &self.v0);
+        let seed = responder_seed(context.epoch_seed, &self.order.name, &self.order.first_draw);
         let vrf = |part: &ResponderPart| match part {
             ResponderPart::Answered(answer) => Some(answer.vrf),
             ResponderPart::Busy(_) | ResponderPart::Absent => None,
@@ -193,7 +195,7 @@ impl<Balance: Encode> Certificate<Balance> {
         let wanted = usize::from(self.order.responders);
         let most = wanted.saturating_add(SPARE_PICKS);
         ensure(self.responders.len() <= most, Fault::Responders)?;
-        let seed = responder_seed(context.epoch_seed, &self.order.name, &self.v0);
+        let seed = responder_seed(context.epoch_seed, &self.order.name, &self.order.first_draw);
         let picks = pick(&seed, context.generators, most, |operator| operator == context.owner);
         let mut responders = Vec::new();
         for (place, part) in self.responders.iter().enumerate() {

@@ -3,7 +3,8 @@
 //! A *snapshot* of a model's roster is frozen before the seed of its epoch is known, so nobody's later move changes another's seat.
 //! The VRFs are those of sr25519, which are unique: nobody can try several.
 //!
-//! 1. `v0 = VRF(channel key; name, "answer")`; [`responder_seed`] draws the responders from the generator's snapshot.
+//! 1. `v0 = VRF(channel key; name, "answer")`; [`responder_seed`] draws the responders from the generator's snapshot. The order has `v0`, and
+//!    the hash of `v1`.
 //! 2. Each responder commits to its output and adds `w = VRF(express key; name)`.
 //! 3. `v1 = VRF(channel key; name, "score")`; [`committee_seed`] draws the committee from the evaluator's snapshot. Before the outputs
 //!    are fixed the requester does not know any honest responder's `w`, and responders do not know `v1`.

@@ -31,7 +31,7 @@ pub use certificate::{Answer, Certificate, Context, Fault, Outcome, ResponderPar
 pub use draw::{committee_seed, pick, responder_seed, Seat, VrfOutput, SPARE_PICKS};
 pub use equivocation::Equivocation;
 pub use messages::{Answers, Commitment, Digest, MemberSet, Verify};
-pub use order::{ChannelId, Epoch, Order, OrderName};
+pub use order::{prompt_hash, second_draw_hash, ChannelId, Epoch, Order, OrderName};
 
 /// An sr25519 public key.
 pub type Key = [u8; 32];

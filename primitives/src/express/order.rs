@@ -1,6 +1,9 @@
 //! Orders: what a requester wants, and what it pays at most.
 
-use super::messages::{digest, Digest};
+use super::{
+    draw::VrfOutput,
+    messages::{digest, Digest},
+};
 use crate::commitment::{Hash32, Salt};
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
 use scale_info::TypeInfo;
@@ -14,6 +17,7 @@ pub type Epoch = u32;
 
 const ORDER_TAG: &[u8] = b"poq/express/order/1";
 const PROMPT_TAG: &[u8] = b"poq/express/prompt/1";
+const SECOND_DRAW_TAG: &[u8] = b"poq/express/second-draw/1";
 
 /// Name of an order. The draws depend on nothing else of an order, so a second order of the same name meets the same parties.
 #[derive(
@@ -64,6 +68,11 @@ pub struct Order<Balance> {
     pub budget: Balance,
     /// The prompt, see [`prompt_hash`].
     pub prompt: Hash32,
+    /// Output of the channel's VRF that draws the responders, `v0`. Parties check its proof.
+    pub first_draw: VrfOutput,
+    /// Hash of the output that draws the committee, `v1`, see [`second_draw_hash`]. It is shown once all responders have committed. Fixed
+    /// here, so that nobody can look for a committee to its liking when the responders' VRFs are known.
+    pub second_draw: Hash32,
     /// 32 random bytes; in a known-answer audit, a commitment to the answer key ([`crate::commitment::answer_key`]).
     pub audit: Hash32,
 }
@@ -78,4 +87,9 @@ impl<Balance: Encode> Order<Balance> {
 /// The hash by which an order names its prompt. The salt keeps who sees the certificate from trying texts.
 pub fn prompt_hash(genesis: &Hash32, name: &OrderName, prompt: &[u8], salt: &Salt) -> Hash32 {
     digest(PROMPT_TAG, genesis, &(name, prompt, salt)).0
+}
+
+/// The hash by which an order fixes the output `v1` of its second draw.
+pub fn second_draw_hash(genesis: &Hash32, name: &OrderName, v1: &VrfOutput) -> Hash32 {
+    digest(SECOND_DRAW_TAG, genesis, &(name, v1)).0
 }
