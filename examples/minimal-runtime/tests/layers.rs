@@ -13,6 +13,7 @@ const RUNTIME: &str = "poq-runtime";
 const AUTHORS: &str = "pallet-block-authors";
 const PALLET: &str = "pallet-proof-of-quality";
 const PRIMITIVES: &str = "poq-primitives";
+const EXPRESS: &str = "poq-express";
 const ENGINE: &str = "poq-worker";
 const CLIENT: &str = "poq-client";
 const RECEIPT: &str = "poq-receipt";
@@ -27,11 +28,12 @@ const TASK: &str = "poq-bench-consensus";
 const EXAMPLE: &str = env!("CARGO_PKG_NAME");
 
 /// Everything that each room may use, directly or not. Whoever is not named here may use anything and be used by nobody.
-const ROOMS: [(&str, &[&str]); 18] = [
+const ROOMS: [(&str, &[&str]); 19] = [
     (PRIMITIVES, &[]),
     (PALLET, &[PRIMITIVES]),
     (AUTHORS, &[]),
     (RUNTIME, &[PALLET, PRIMITIVES, AUTHORS]),
+    (EXPRESS, &[PRIMITIVES]),
     (ENGINE, &[PRIMITIVES]),
     (NODE, &[RUNTIME, PALLET, PRIMITIVES, AUTHORS, ENGINE]),
     (PROGRAM, &[NODE, RUNTIME, PALLET, PRIMITIVES, AUTHORS, ENGINE]),
