@@ -3,8 +3,9 @@
 use crate::{
     congestion,
     duties::{RefundReason, RequestId},
-    models::{self, cost, is_proper_list, ModelId, ModelKind, Windows},
+    models::{self, cost, is_proper_list, Model, ModelId, ModelKind, Windows},
     money::{self, share_of},
+    parameters::ParametersOf,
     phases,
     requests::{self, Audit, Budget, Phase, Request, Terms},
     settlement, BalanceOf, Config, EconomicParameters, Error, Event, Models, Pallet, Requests, Rosters,
@@ -43,35 +44,63 @@ pub(crate) fn request<T: Config>(
     ensure!(money::can_hold_budget::<T>(&requester, terms.budget), Error::<T>::InsufficientBalance);
     money::hold_budget::<T>(&requester, terms.budget)?;
 
+    let (who, budget) = (requester.clone(), terms.budget);
+    let id = requests::add::<T>(prompt, new::<T>(requester, terms, needs, parameters))?;
+    Pallet::<T>::deposit_event(Event::Requested { request: id, requester: who, budget });
+    Ok(id)
+}
+
+/// A request on these terms, made in this block.
+fn new<T: Config>(
+    requester: T::AccountId,
+    terms: Terms<BalanceOf<T>, T::MaxModelsPerRequest>,
+    needs: Needs<T>,
+    parameters: ParametersOf<T>,
+) -> Request<T> {
     let now = frame_system::Pallet::<T>::block_number();
     let budget = needs.divide(terms.budget, parameters.fee);
-    let id = requests::add::<T>(
-        prompt,
-        Request {
-            requester: requester.clone(),
-            generators: terms.generators,
-            evaluator: terms.evaluator,
-            sampling,
-            responders: terms.responders,
-            committee: terms.committee,
-            min_quality: terms.min_quality,
-            bonus: share_of(budget.inference.saturating_sub(needs.inference), terms.responders),
-            budget,
-            answer_windows: needs.answer_windows,
-            score_windows: needs.score_windows,
-            created: now,
-            phase: Phase::Requested,
-            since: now,
-            fixed_at: now,
-            due: phases::first_draw::<T>(now),
-            round: 0,
-            tries: 0,
-            audit: Audit::Sealed(terms.audit),
-            parameters,
-        },
+    Request {
+        requester,
+        generators: terms.generators,
+        evaluator: terms.evaluator,
+        sampling: terms.sampling,
+        responders: terms.responders,
+        committee: terms.committee,
+        min_quality: terms.min_quality,
+        bonus: share_of(budget.inference.saturating_sub(needs.inference), terms.responders),
+        budget,
+        answer_windows: needs.answer_windows,
+        score_windows: needs.score_windows,
+        created: now,
+        phase: Phase::Requested,
+        since: now,
+        fixed_at: now,
+        due: phases::first_draw::<T>(now),
+        round: 0,
+        tries: 0,
+        audit: Audit::Sealed(terms.audit),
+        parameters,
+    }
+}
+
+/// The request that an order made off chain comes to, under these parameters. It is not stored, nothing is put on hold for it, and models
+/// that were retired since will do.
+pub(crate) fn off_chain<T: Config>(
+    requester: T::AccountId,
+    terms: Terms<BalanceOf<T>, T::MaxModelsPerRequest>,
+    parameters: ParametersOf<T>,
+) -> Result<Request<T>, Error<T>> {
+    let needs = needs_of::<T>(
+        models::of_kind::<T>,
+        &terms.generators,
+        &terms.evaluator,
+        terms.sampling.max_tokens,
+        terms.responders,
+        terms.committee,
+        parameters.min_committee,
     )?;
-    Pallet::<T>::deposit_event(Event::Requested { request: id, requester, budget: terms.budget });
-    Ok(id)
+    ensure!(terms.budget >= needs.total(parameters.fee)?, Error::<T>::BudgetTooSmall);
+    Ok(new::<T>(requester, terms, needs, parameters))
 }
 
 /// Ends a request of `who` for which no inference nodes were drawn.
@@ -127,17 +156,31 @@ fn needs<T: Config>(
     responders: u32,
     committee: u32,
 ) -> Result<Needs<T>, Error<T>> {
+    let min_committee = EconomicParameters::<T>::get().min_committee;
+    let find = models::live_of_kind::<T>;
+    needs_of::<T>(find, generators, evaluator, max_tokens, responders, committee, min_committee)
+}
+
+/// The same for models that `find` finds and a least size of committees.
+fn needs_of<T: Config>(
+    find: impl Fn(&ModelId, ModelKind) -> Result<Model<T>, Error<T>>,
+    generators: &[ModelId],
+    evaluator: &ModelId,
+    max_tokens: u32,
+    responders: u32,
+    committee: u32,
+    min_committee: u32,
+) -> Result<Needs<T>, Error<T>> {
     ensure!((1..=T::MaxTokens::get()).contains(&max_tokens), Error::<T>::InvalidSampling);
     ensure!((1..=T::MaxResponders::get()).contains(&responders), Error::<T>::InvalidResponders);
-    let committees = EconomicParameters::<T>::get().min_committee..=T::MaxCommittee::get();
-    ensure!(committees.contains(&committee), Error::<T>::InvalidCommittee);
+    ensure!((min_committee..=T::MaxCommittee::get()).contains(&committee), Error::<T>::InvalidCommittee);
     ensure!(is_proper_list(generators), Error::<T>::InvalidModelList);
 
-    let evaluator = models::live_of_kind::<T>(evaluator, ModelKind::Evaluator)?;
+    let evaluator = find(evaluator, ModelKind::Evaluator)?;
     let mut response = BalanceOf::<T>::default();
     let mut answer_windows = Windows::<BlockNumberFor<T>>::default();
     for id in generators {
-        let model = models::live_of_kind::<T>(id, ModelKind::Generator)?;
+        let model = find(id, ModelKind::Generator)?;
         response = response.max(cost(&model.price, max_tokens).ok_or(Error::<T>::Overflow)?);
         answer_windows.commit = answer_windows.commit.max(model.windows.commit);
         answer_windows.reveal = answer_windows.reveal.max(model.windows.reveal);

@@ -229,6 +229,7 @@ mod asking;
 mod audits;
 mod draws;
 mod inference;
+pub mod lane;
 mod phases;
 mod reports;
 mod settlement;

@@ -237,6 +237,13 @@ pub(crate) fn live_of_kind<T: Config>(id: &ModelId, kind: ModelKind) -> Result<M
     Ok(model)
 }
 
+/// The model, if it is of this kind, retired or not.
+pub(crate) fn of_kind<T: Config>(id: &ModelId, kind: ModelKind) -> Result<Model<T>, Error<T>> {
+    let model = Models::<T>::get(id).ok_or(Error::<T>::UnknownModel)?;
+    ensure!(model.kind == kind, Error::<T>::WrongModelKind);
+    Ok(model)
+}
+
 /// The price of so many units; `None` if it does not fit.
 pub(crate) fn cost<Balance: CheckedMul + CheckedAdd + From<u32>>(
     price: &Price<Balance>,

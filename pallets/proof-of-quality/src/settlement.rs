@@ -58,6 +58,9 @@ struct Verdict {
     is_compared: bool,
 }
 
+/// Whether an account can be paid this sum.
+pub(crate) type CanTake<'a, T> = &'a dyn Fn(&<T as frame_system::Config>::AccountId, BalanceOf<T>) -> bool;
+
 /// Pay for a piece of work, with the reason.
 struct Pay<Balance> {
     amount: Balance,
@@ -67,74 +70,125 @@ struct Pay<Balance> {
     withheld: Balance,
 }
 
+/// What settling a request comes to, before money moves and duties close.
+pub(crate) struct Appraisal<T: Config> {
+    /// Index and consensus score of the best response.
+    pub(crate) best: (usize, Permill),
+    /// Why each response earns what it does, in their order.
+    pub(crate) answers: Vec<Outcome>,
+    /// Why each member of the committee earns what it does, in their order.
+    pub(crate) scores: Vec<Outcome>,
+    /// Part of the work's worth that goes to `SlashHandler`.
+    pub(crate) withheld: BalanceOf<T>,
+    /// Median distance of a member from the consensus of the others; `None` if too few revealed to say.
+    pub(crate) spread: Option<Permill>,
+    /// Whether there was anybody to agree with. A sole scorer is paid, but its standing does not change.
+    pub(crate) is_compared: bool,
+}
+
+/// Parts of a budget when all is over: they and the payments are the budget together.
+pub(crate) struct Rest<Balance> {
+    /// The chain's fee.
+    pub(crate) fee: Balance,
+    /// For `SlashHandler`.
+    pub(crate) withheld: Balance,
+    /// Back to the requester.
+    pub(crate) refund: Balance,
+}
+
 /// Settles a request whose committee has a quorum. Returns the number of inference nodes that revealed nothing.
 pub(crate) fn settle<T: Config>(id: RequestId, request: &mut Request<T>) -> u32 {
     let mut responses = Responses::<T>::get(id);
     let mut committee = Committees::<T>::get(id, request.round);
-    let tolerance = tolerance::<T>(request);
-    let Some(verdict) = judge::<T>(&responses, &committee, tolerance) else {
+    let appraised = appraise::<T>(request, &mut responses, &mut committee, &money::can_receive::<T>);
+    let Some(appraisal) = appraised else {
         // A quorum has at least one score of positive weight for each response.
         unexpected::<T>(UnexpectedKind::NoConsensus);
         refund::<T>(id, request, RefundReason::NoQuorum);
         return 0;
     };
-    let noise = Noises::<T>::get(request.evaluator);
-    if let Some(spread) = verdict.spread {
+    if let Some(spread) = appraisal.spread {
         models::learn_spread::<T>(&request.evaluator, spread);
     }
     let mut places = Vec::new();
-    let mut withheld = BalanceOf::<T>::zero();
 
     let is_refused = is_refused(responses.iter().map(|response| &response.work));
-    for (response, quality) in responses.iter_mut().zip(&verdict.qualities) {
-        response.quality = *quality;
-        let pay = match quality {
-            Some(quality) => answer_pay::<T>(request, response, *quality, noise),
-            None => nothing(&response.work, Outcome::NotRevealed),
-        };
-        withheld = withheld.saturating_add(pay.withheld);
-        response.paid = pay.amount;
-        let operator = response.operator.clone();
-        let duty = closed(id, Role::InferenceNode, &pay);
-        let learned = experience(Role::InferenceNode, &response.work, *quality, is_refused);
-        let weight = finish::<T>(request, &operator, &response.work, duty, learned);
-        places.push(Place { model: response.model, operator, weight });
+    for (response, outcome) in responses.iter().zip(&appraisal.answers) {
+        let duty =
+            ClosedDuty { request: id, role: Role::InferenceNode, paid: response.paid, outcome: *outcome };
+        let learned = experience(Role::InferenceNode, &response.work, response.quality, is_refused);
+        let weight = finish::<T>(request, &response.operator, &response.work, duty, learned);
+        places.push(Place { model: response.model, operator: response.operator.clone(), weight });
     }
-
-    let share = request.member_share();
-    let reward = models::reward_of::<T>(&request.evaluator);
     let is_refused = is_refused_by(&committee);
-    for (member, agreed) in committee.iter_mut().zip(&verdict.agreements) {
-        member.agreement = *agreed;
-        let pay = match agreed {
-            Some(agreed) if agreed.is_zero() => nothing(&member.work, Outcome::Disagreed),
-            Some(agreed) => {
-                let part = reward.earned(*agreed, member.latency);
-                payable::<T>(&member.operator, part.mul_floor(share), earned(part, *agreed))
-            }
-            None => nothing(&member.work, Outcome::NotRevealed),
-        };
-        member.paid = pay.amount;
-        let operator = member.operator.clone();
-        let duty = closed(id, Role::QualityValidator, &pay);
-        // A sole scorer is paid, but its standing does not change.
-        let agreed = agreed.filter(|_| verdict.is_compared);
+    for (member, outcome) in committee.iter().zip(&appraisal.scores) {
+        let duty =
+            ClosedDuty { request: id, role: Role::QualityValidator, paid: member.paid, outcome: *outcome };
+        let agreed = member.agreement.filter(|_| appraisal.is_compared);
         let learned = experience(Role::QualityValidator, &member.work, agreed, is_refused);
-        let weight = finish::<T>(request, &operator, &member.work, duty, learned);
-        places.push(Place { model: request.evaluator, operator, weight });
+        let weight = finish::<T>(request, &member.operator, &member.work, duty, learned);
+        places.push(Place { model: request.evaluator, operator: member.operator.clone(), weight });
     }
 
-    let (paid, fee, refund) = pay_out::<T>(request, &responses, &committee, request.budget.fee, withheld);
+    let (paid, fee, refund) =
+        pay_out::<T>(request, &responses, &committee, request.budget.fee, appraisal.withheld);
     rosters::refresh_all::<T>(request.models(), &places);
 
-    let (best, quality) = (verdict.best.0 as u32, verdict.best.1);
-    let silent = verdict.qualities.iter().filter(|quality| quality.is_none()).count();
+    let (best, quality) = (appraisal.best.0 as u32, appraisal.best.1);
+    let silent = responses.iter().filter(|response| response.quality.is_none()).count();
     requests::put_responses::<T>(id, responses);
     requests::put_committee::<T>(id, request.round, committee);
     let at = frame_system::Pallet::<T>::block_number();
     requests::close::<T>(id, request, Phase::Settled { at, best });
     Pallet::<T>::deposit_event(Event::Settled { request: id, best, quality, paid, fee, refund });
     silent as u32
+}
+
+/// Says what each response and each member of a committee with a quorum is worth and earns, and writes it into them. Counts what operators
+/// forgo and regain by leaning; moves no money. `can_take` says whether an account can be paid a sum. `None` if there is no consensus.
+pub(crate) fn appraise<T: Config>(
+    request: &Request<T>,
+    responses: &mut ResponsesOf<T>,
+    committee: &mut CommitteeOf<T>,
+    can_take: CanTake<T>,
+) -> Option<Appraisal<T>> {
+    let verdict = judge::<T>(responses, committee, tolerance::<T>(request))?;
+    let noise = Noises::<T>::get(request.evaluator);
+    let mut withheld = BalanceOf::<T>::zero();
+    let (mut answers, mut scores) = (Vec::new(), Vec::new());
+    for (response, quality) in responses.iter_mut().zip(&verdict.qualities) {
+        response.quality = *quality;
+        let pay = match quality {
+            Some(quality) => answer_pay::<T>(request, response, *quality, noise, can_take),
+            None => nothing(&response.work, Outcome::NotRevealed),
+        };
+        withheld = withheld.saturating_add(pay.withheld);
+        response.paid = pay.amount;
+        answers.push(pay.outcome);
+    }
+    let share = request.member_share();
+    let reward = models::reward_of::<T>(&request.evaluator);
+    for (member, agreed) in committee.iter_mut().zip(&verdict.agreements) {
+        member.agreement = *agreed;
+        let pay = match agreed {
+            Some(agreed) if agreed.is_zero() => nothing(&member.work, Outcome::Disagreed),
+            Some(agreed) => {
+                let part = reward.earned(*agreed, member.latency);
+                payable::<T>(&member.operator, part.mul_floor(share), earned(part, *agreed), can_take)
+            }
+            None => nothing(&member.work, Outcome::NotRevealed),
+        };
+        member.paid = pay.amount;
+        scores.push(pay.outcome);
+    }
+    Some(Appraisal {
+        best: verdict.best,
+        answers,
+        scores,
+        withheld,
+        spread: verdict.spread,
+        is_compared: verdict.is_compared,
+    })
 }
 
 /// Ends a request that came to nothing, and gives back what is not owed.
@@ -195,15 +249,25 @@ fn pay_out<T: Config>(
     let payments = responses.iter().map(|response| (&response.operator, response.paid));
     let payments = payments.chain(committee.iter().map(|member| (&member.operator, member.paid)));
     let paid = payments.clone().fold(BalanceOf::<T>::zero(), |sum, (_, paid)| sum.saturating_add(paid));
-    let left = request.budget.total().saturating_sub(paid);
     let waited = request.parameters.waiting_fee.saturating_mul(request.tries.into());
-    let fee = fee.saturating_add(waited).min(left);
-    let withheld = withheld.min(left.saturating_sub(fee));
+    let Rest { fee, withheld, refund } = rest::<T>(request, paid, fee.saturating_add(waited), withheld);
     money::pay_from_budget::<T>(&request.requester, payments, fee, withheld);
-    let kept = fee.saturating_add(withheld);
-    let refund = left.saturating_sub(kept);
     money::release_budget::<T>(&request.requester, refund);
-    (paid, kept, refund)
+    (paid, fee.saturating_add(withheld), refund)
+}
+
+/// What is left of a budget after the payments: the fee as far as it goes, then what is withheld, then the refund.
+pub(crate) fn rest<T: Config>(
+    request: &Request<T>,
+    paid: BalanceOf<T>,
+    fee: BalanceOf<T>,
+    withheld: BalanceOf<T>,
+) -> Rest<BalanceOf<T>> {
+    let left = request.budget.total().saturating_sub(paid);
+    let fee = fee.min(left);
+    let left = left.saturating_sub(fee);
+    let withheld = withheld.min(left);
+    Rest { fee, withheld, refund: left.saturating_sub(withheld) }
 }
 
 /// Closes the duties of a committee whose scores came to nothing; adds the places in the roster that its members have now.
@@ -218,7 +282,7 @@ fn close_committee<T: Config>(
     let is_refused = is_refused_by(committee);
     for member in committee.iter_mut() {
         let pay = match member.work {
-            Work::Revealed => payable::<T>(&member.operator, base, otherwise),
+            Work::Revealed => payable::<T>(&member.operator, base, otherwise, &money::can_receive::<T>),
             _ => nothing(&member.work, otherwise),
         };
         member.paid = pay.amount;
@@ -287,6 +351,7 @@ fn answer_pay<T: Config>(
     response: &Response<T>,
     quality: Permill,
     noise: Permill,
+    can_take: CanTake<T>,
 ) -> Pay<BalanceOf<T>> {
     let who = &response.operator;
     let base = base_pay::<T>(request, response);
@@ -299,7 +364,7 @@ fn answer_pay<T: Config>(
     // What the answer costs, whoever gets it.
     let worth = single.saturating_add(regained);
     if quality < bar::<T>(request, who) {
-        let pay = payable::<T>(who, base, Outcome::BelowMinQuality(quality));
+        let pay = payable::<T>(who, base, Outcome::BelowMinQuality(quality), can_take);
         return Pay { withheld: worth.saturating_sub(base), ..pay };
     }
     let part = if regained == most {
@@ -309,12 +374,12 @@ fn answer_pay<T: Config>(
     };
     operators::forgo::<T>(who, forgone);
     operators::regain::<T>(who, regained);
-    let pay = payable::<T>(who, worth.saturating_sub(forgone), earned(part, quality));
+    let pay = payable::<T>(who, worth.saturating_sub(forgone), earned(part, quality), can_take);
     Pay { withheld: forgone, ..pay }
 }
 
 /// Most that an answer can earn.
-fn whole_pay<T: Config>(request: &Request<T>, response: &Response<T>) -> BalanceOf<T> {
+pub(crate) fn whole_pay<T: Config>(request: &Request<T>, response: &Response<T>) -> BalanceOf<T> {
     request.price_of(&response.model).saturating_add(request.bonus)
 }
 
@@ -381,7 +446,7 @@ fn unscored_pay<T: Config>(
     reason: RefundReason,
 ) -> Pay<BalanceOf<T>> {
     let known = known_quality::<T>(request, &response.operator);
-    let pay = answer_pay::<T>(request, response, known, Permill::zero());
+    let pay = answer_pay::<T>(request, response, known, Permill::zero(), &money::can_receive::<T>);
     match pay.outcome {
         Outcome::NotPayable => pay,
         _ => Pay { outcome: Outcome::Refunded(reason), ..pay },
@@ -389,8 +454,13 @@ fn unscored_pay<T: Config>(
 }
 
 /// This amount, or none if the account cannot take it.
-fn payable<T: Config>(operator: &T::AccountId, amount: BalanceOf<T>, outcome: Outcome) -> Pay<BalanceOf<T>> {
-    if amount.is_zero() || money::can_receive::<T>(operator, amount) {
+fn payable<T: Config>(
+    operator: &T::AccountId,
+    amount: BalanceOf<T>,
+    outcome: Outcome,
+    can_take: CanTake<T>,
+) -> Pay<BalanceOf<T>> {
+    if amount.is_zero() || can_take(operator, amount) {
         Pay { amount, outcome, withheld: Zero::zero() }
     } else {
         Pay { amount: Zero::zero(), outcome: Outcome::NotPayable, withheld: Zero::zero() }

@@ -7,9 +7,11 @@ use scale_info::TypeInfo;
 use sp_arithmetic::Permill;
 use sp_crypto_hashing::blake2_256;
 
+const ENDPOINT_TAG: &[u8] = b"poq/express/endpoint/1";
 const OUTPUT_TAG: &[u8] = b"poq/express/output/1";
 const ANSWER_TAG: &[u8] = b"poq/express/answer/1";
 const BUSY_TAG: &[u8] = b"poq/express/busy/1";
+const SHOW_TAG: &[u8] = b"poq/express/show/1";
 const ANSWERS_TAG: &[u8] = b"poq/express/answers/1";
 const SCORES_TAG: &[u8] = b"poq/express/scores/1";
 const COMMIT_TAG: &[u8] = b"poq/express/commit/1";
@@ -54,6 +56,11 @@ pub(crate) fn digest(tag: &[u8], genesis: &Hash32, body: &impl Encode) -> Digest
     Digest((tag, genesis, body).using_encoded(blake2_256))
 }
 
+/// What an express key signs to agree to act for `operator` on the chain with this `genesis`.
+pub fn endpoint_consent(genesis: &Hash32, operator: &impl Encode) -> Digest {
+    digest(ENDPOINT_TAG, genesis, operator)
+}
+
 /// The commitment of the operator with this express key to its output.
 pub fn output_commitment(
     genesis: &Hash32,
@@ -73,6 +80,16 @@ pub fn answer(genesis: &Hash32, order: &Digest, key: &Key, output: &Commitment, 
 /// What a picked operator signs that has no room: the next pick takes its place.
 pub fn busy(genesis: &Hash32, order: &Digest, key: &Key) -> Digest {
     digest(BUSY_TAG, genesis, &(order, key))
+}
+
+/// All who answered an order, in the order of the draw: of each its place there, its commitment and its VRF's output.
+pub type Answered = [(u8, Commitment, VrfOutput)];
+
+/// What a responder signs when it shows its output: these are all who answered. It signs this once in an order. A member scores only
+/// outputs that were shown for the very answers that drew it, so that nobody gets several committees out of one set of answers, by
+/// leaving out some of them.
+pub fn show(genesis: &Hash32, order: &Digest, key: &Key, answered: &Answered) -> Digest {
+    digest(SHOW_TAG, genesis, &(order, key, answered))
 }
 
 /// The name of these answers, which all that members sign contains.

@@ -16,7 +16,7 @@ pub(crate) use places::{is_drawable, place_of, vote_of};
 #[cfg(test)]
 pub(crate) use places::{stake_weight, weight_of};
 pub(crate) use registration::{check_consent, chill, register, resume, set_capacity};
-pub(crate) use slash::{slash, slash_part};
+pub(crate) use slash::{slash, slash_part, take_part};
 pub(crate) use stake::{bond, unbond, withdraw};
 
 use crate::{
@@ -185,6 +185,26 @@ pub(crate) fn close_duty<T: Config>(
     });
     Pallet::<T>::deposit_event(Event::DutyClosed { operator: who.clone(), duty });
     weight
+}
+
+/// Counts duties that were done and missed elsewhere, with their pay, and has the operator's standing learn from these experiences, if it
+/// is not gone.
+pub(crate) fn learn_all<T: Config>(
+    who: &T::AccountId,
+    experiences: impl Iterator<Item = Experience>,
+    done: u32,
+    missed: u32,
+    earned: BalanceOf<T>,
+    parameters: &ParametersOf<T>,
+) {
+    Operators::<T>::mutate_extant(who, |operator| {
+        operator.completed = operator.completed.saturating_add(done);
+        operator.missed = operator.missed.saturating_add(missed);
+        operator.earned = operator.earned.saturating_add(earned);
+        for experience in experiences {
+            operator.standing.learn(experience, parameters.rise, parameters.fall);
+        }
+    });
 }
 
 /// Has the standing of an operator learn how close its scores were to the truth; `false` if it is gone, as one may be all of whose

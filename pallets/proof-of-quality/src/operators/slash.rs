@@ -24,10 +24,23 @@ pub(crate) fn slash<T: Config>(
     amount: BalanceOf<T>,
     reason: SlashReason,
 ) -> CreditOf<T> {
-    let Some(mut operator) = Operators::<T>::get(who) else {
+    let Some(amount) = lower::<T>(who, amount) else {
         unexpected::<T>(UnexpectedKind::OperatorMissing);
         return CreditOf::<T>::default();
     };
+    Pallet::<T>::deposit_event(Event::Slashed { operator: who.clone(), request, amount, reason });
+    money::take_stake::<T>(who, amount)
+}
+
+/// Takes a part of all of an operator's stake, at work and on its way out, without an event: who calls says why. Nothing of who is gone.
+pub(crate) fn take_part<T: Config>(who: &T::AccountId, part: Permill) -> CreditOf<T> {
+    let amount = lower::<T>(who, part.mul_ceil(stake_and_unbonding::<T>(who))).unwrap_or_default();
+    money::take_stake::<T>(who, amount)
+}
+
+/// Lowers the stake in an operator's record by up to `amount`; returns by how much, `None` without a record.
+fn lower<T: Config>(who: &T::AccountId, amount: BalanceOf<T>) -> Option<BalanceOf<T>> {
+    let mut operator = Operators::<T>::get(who)?;
     let from_stake = amount.min(operator.stake);
     operator.stake = operator.stake.saturating_sub(from_stake);
     let mut taken = from_stake;
@@ -38,8 +51,7 @@ pub(crate) fn slash<T: Config>(
     }
     operator.slashed = operator.slashed.saturating_add(taken);
     Operators::<T>::insert(who, operator);
-    Pallet::<T>::deposit_event(Event::Slashed { operator: who.clone(), request, amount: taken, reason });
-    money::take_stake::<T>(who, taken)
+    Some(taken)
 }
 
 /// Takes a part of all of an operator's stake, at work and on its way out, but not more than `most`.
@@ -50,9 +62,13 @@ pub(crate) fn slash_part<T: Config>(
     most: BalanceOf<T>,
     reason: SlashReason,
 ) -> CreditOf<T> {
-    let stake = Operators::<T>::get(who).map_or(Zero::zero(), |operator| {
+    slash::<T>(who, request, part.mul_ceil(stake_and_unbonding::<T>(who)).min(most), reason)
+}
+
+/// All of an operator's stake.
+fn stake_and_unbonding<T: Config>(who: &T::AccountId) -> BalanceOf<T> {
+    Operators::<T>::get(who).map_or(Zero::zero(), |operator| {
         let unbonding = operator.unbonding.map_or(Zero::zero(), |unbonding| unbonding.amount);
         operator.stake.saturating_add(unbonding)
-    });
-    slash::<T>(who, request, part.mul_ceil(stake).min(most), reason)
+    })
 }

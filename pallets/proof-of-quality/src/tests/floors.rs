@@ -4,7 +4,7 @@
 use std::{fs, path::Path};
 
 /// The modules, from below. A module may import from those before it.
-const FLOORS: [&str; 29] = [
+const FLOORS: [&str; 30] = [
     // Formulas and words without storage.
     "consensus",
     "rendezvous",
@@ -30,6 +30,7 @@ const FLOORS: [&str; 29] = [
     "inference",
     "reports",
     "audits",
+    "lane",
     // What drives it and looks at it.
     "steps",
     "views",
