@@ -12,6 +12,7 @@ const PROGRAM: &str = "poq-node-program";
 const RUNTIME: &str = "poq-runtime";
 const AUTHORS: &str = "pallet-block-authors";
 const PALLET: &str = "pallet-proof-of-quality";
+const LANE: &str = "pallet-proof-of-quality-express";
 const PRIMITIVES: &str = "poq-primitives";
 const EXPRESS: &str = "poq-express";
 const ENGINE: &str = "poq-worker";
@@ -28,9 +29,10 @@ const TASK: &str = "poq-bench-consensus";
 const EXAMPLE: &str = env!("CARGO_PKG_NAME");
 
 /// Everything that each room may use, directly or not. Whoever is not named here may use anything and be used by nobody.
-const ROOMS: [(&str, &[&str]); 19] = [
+const ROOMS: [(&str, &[&str]); 20] = [
     (PRIMITIVES, &[]),
     (PALLET, &[PRIMITIVES]),
+    (LANE, &[PALLET, PRIMITIVES]),
     (AUTHORS, &[]),
     (RUNTIME, &[PALLET, PRIMITIVES, AUTHORS]),
     (EXPRESS, &[PRIMITIVES]),
