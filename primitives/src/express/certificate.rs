@@ -102,7 +102,7 @@ pub struct Context<'a, AccountId> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome<'a, AccountId> {
     /// The responders, each with its commitment and whether it showed the output.
-    pub responders: Vec<(&'a Seat<AccountId>, Option<(Commitment, bool)>)>,
+    pub responders: Vec<Responder<'a, AccountId>>,
     /// The members, each with its scores.
     pub members: Vec<(&'a Seat<AccountId>, Option<&'a [Permill]>)>,
 }
@@ -153,15 +153,11 @@ impl<Balance: Encode> Certificate<Balance> {
         verify: &impl Verify,
     ) -> Result<Outcome<'a, AccountId>, Fault> {
         let (order, genesis) = (&self.order, context.genesis);
-        let sizes = LEAST_COMMITTEE..=MOST_COMMITTEE;
-        ensure(order.responders > 0 && sizes.contains(&order.committee), Fault::Size)?;
-        let name = order.digest(genesis);
-        let is_signed = verify.verify(context.channel_key, &name, &self.signature);
-        ensure(is_signed, Fault::OrderSignature)?;
+        let name = check_order(order, &self.signature, context, verify)?;
         let second_draw = second_draw_hash(genesis, &order.name, &self.v1);
         ensure(second_draw == order.second_draw, Fault::SecondDraw)?;
 
-        let responders = self.check_responders(context, &name, verify)?;
+        let responders = check_responders(order, &self.responders, context, &name, verify)?;
         let answers: Vec<_> = responders.iter().map(|(_, answer)| *answer).collect();
         let shown = answers.iter().flatten().filter(|(_, shown)| *shown).count();
         ensure(shown > 0, Fault::NoAnswer)?;
@@ -183,45 +179,6 @@ impl<Balance: Encode> Certificate<Balance> {
         };
         let answered: Vec<_> = self.responders.iter().filter_map(vrf).collect();
         committee_seed(&seed, &self.v1, &answered)
-    }
-
-    #[allow(clippy::type_complexity)]
-    fn check_responders<'a, AccountId: PartialEq>(
-        &self,
-        context: &Context<'a, AccountId>,
-        name: &Digest,
-        verify: &impl Verify,
-    ) -> Result<Vec<(&'a Seat<AccountId>, Option<(Commitment, bool)>)>, Fault> {
-        let wanted = usize::from(self.order.responders);
-        let most = wanted.saturating_add(SPARE_PICKS);
-        ensure(self.responders.len() <= most, Fault::Responders)?;
-        let seed = responder_seed(context.epoch_seed, &self.order.name, &self.order.first_draw);
-        let picks = pick(&seed, context.generators, most, |operator| operator == context.owner);
-        let mut responders = Vec::new();
-        for (place, part) in self.responders.iter().enumerate() {
-            // The last part is the last responder: nobody is called busy behind it.
-            ensure(responders.len() < wanted, Fault::Responders)?;
-            let seat = picks.get(place).and_then(|index| context.generators.get(*index));
-            let seat = seat.ok_or(Fault::Responders)?;
-            let (digest, signature) = match part {
-                ResponderPart::Absent => {
-                    responders.push((seat, None));
-                    continue;
-                }
-                ResponderPart::Busy(signature) => {
-                    (messages::busy(context.genesis, name, &seat.key), signature)
-                }
-                ResponderPart::Answered(answer) => {
-                    responders.push((seat, Some((answer.output, answer.shown))));
-                    let digest =
-                        messages::answer(context.genesis, name, &seat.key, &answer.output, &answer.vrf);
-                    (digest, &answer.signature)
-                }
-            };
-            ensure(verify.verify(&seat.key, &digest, signature), Fault::ResponderSignature)?;
-        }
-        ensure(responders.len() == wanted, Fault::Responders)?;
-        Ok(responders)
     }
 
     #[allow(clippy::too_many_arguments, clippy::type_complexity)]
@@ -273,6 +230,60 @@ impl<Balance: Encode> Certificate<Balance> {
         }
         Ok(members)
     }
+}
+
+/// Whether the channel's key signed this order, and whether it has sizes that an order can have. Returns its digest.
+pub fn check_order<Balance: Encode, AccountId>(
+    order: &Order<Balance>,
+    signature: &Signature,
+    context: &Context<'_, AccountId>,
+    verify: &impl Verify,
+) -> Result<Digest, Fault> {
+    let sizes = LEAST_COMMITTEE..=MOST_COMMITTEE;
+    ensure(order.responders > 0 && sizes.contains(&order.committee), Fault::Size)?;
+    let name = order.digest(context.genesis);
+    ensure(verify.verify(context.channel_key, &name, signature), Fault::OrderSignature)?;
+    Ok(name)
+}
+
+/// A responder of an order, with its commitment and whether it showed its output.
+pub type Responder<'a, AccountId> = (&'a Seat<AccountId>, Option<(Commitment, bool)>);
+
+/// Whether these are the responders that the order's first draw picks, and whether they signed what they are said to have done.
+pub fn check_responders<'a, Balance, AccountId: PartialEq>(
+    order: &Order<Balance>,
+    parts: &[ResponderPart],
+    context: &Context<'a, AccountId>,
+    name: &Digest,
+    verify: &impl Verify,
+) -> Result<Vec<Responder<'a, AccountId>>, Fault> {
+    let wanted = usize::from(order.responders);
+    let most = wanted.saturating_add(SPARE_PICKS);
+    ensure(parts.len() <= most, Fault::Responders)?;
+    let seed = responder_seed(context.epoch_seed, &order.name, &order.first_draw);
+    let picks = pick(&seed, context.generators, most, |operator| operator == context.owner);
+    let mut responders = Vec::new();
+    for (place, part) in parts.iter().enumerate() {
+        // The last part is the last responder: nobody is called busy behind it.
+        ensure(responders.len() < wanted, Fault::Responders)?;
+        let seat = picks.get(place).and_then(|index| context.generators.get(*index));
+        let seat = seat.ok_or(Fault::Responders)?;
+        let (digest, signature) = match part {
+            ResponderPart::Absent => {
+                responders.push((seat, None));
+                continue;
+            }
+            ResponderPart::Busy(signature) => (messages::busy(context.genesis, name, &seat.key), signature),
+            ResponderPart::Answered(answer) => {
+                responders.push((seat, Some((answer.output, answer.shown))));
+                let digest = messages::answer(context.genesis, name, &seat.key, &answer.output, &answer.vrf);
+                (digest, &answer.signature)
+            }
+        };
+        ensure(verify.verify(&seat.key, &digest, signature), Fault::ResponderSignature)?;
+    }
+    ensure(responders.len() == wanted, Fault::Responders)?;
+    Ok(responders)
 }
 
 fn ensure(holds: bool, fault: Fault) -> Result<(), Fault> {

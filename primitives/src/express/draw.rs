@@ -29,6 +29,9 @@ const LOOKS_PER_PICK: usize = 16;
 const RESPONDERS_TAG: &[u8] = b"poq/express/responders/1";
 const COMMITTEE_TAG: &[u8] = b"poq/express/committee/1";
 
+/// Label of the transcripts that VRFs are evaluated on; the one message, `input`, is [`vrf_input`].
+pub const VRF_LABEL: &[u8] = b"poq/express/vrf";
+
 /// Domain of the VRF by which a channel draws responders: the input is this and the order's name.
 pub const ANSWER_VRF: &[u8] = b"poq/express/vrf/answer/1";
 
