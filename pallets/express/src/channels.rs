@@ -140,22 +140,30 @@ pub(crate) fn is_used<T: Config>(name: &OrderName) -> bool {
 
 /// Uses a name up and takes what its order cost from the channel, as far as there is: for who has looked before. Returns what was taken.
 pub(crate) fn spend<T: Config>(name: &OrderName, amount: BalanceOf<T>) -> BalanceOf<T> {
-    let (byte, bit) = place(name);
-    UsedNames::<T>::mutate(name.epoch, name.channel, |names| {
-        if names.len() <= byte {
-            // Below the bound, as the index is below `orders_per_epoch`.
-            names.bounded_resize(byte.saturating_add(1), 0);
-        }
-        if let Some(names) = names.get_mut(byte) {
-            *names |= bit;
-        }
-    });
+    // Of an epoch that is forgotten no name can be used anyway.
+    if epochs::is_kept::<T>(name.epoch) {
+        let (byte, bit) = place(name);
+        UsedNames::<T>::mutate(name.epoch, name.channel, |names| {
+            if names.len() <= byte {
+                // Below the bound, as the index is below `orders_per_epoch`.
+                names.bounded_resize(byte.saturating_add(1), 0);
+            }
+            if let Some(names) = names.get_mut(byte) {
+                *names |= bit;
+            }
+        });
+    }
     let mut taken = BalanceOf::<T>::zero();
     Channels::<T>::mutate_extant(name.channel, |channel| {
         taken = amount.min(channel.balance);
         channel.balance = channel.balance.saturating_sub(taken);
     });
     taken
+}
+
+/// Adds to the balance of a channel that is there.
+pub(crate) fn credit<T: Config>(id: ChannelId, amount: BalanceOf<T>) {
+    Channels::<T>::mutate_extant(id, |channel| channel.balance = channel.balance.saturating_add(amount));
 }
 
 /// Forgets the names of an epoch; `false` if more are left than one step takes.

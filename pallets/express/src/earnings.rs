@@ -74,8 +74,13 @@ pub(crate) fn count<T: Config>(
         }
         count.earned = count.earned.saturating_add(part.paid);
     });
-    if !part.paid.is_zero() {
-        Earnings::<T>::mutate(&part.operator, |earned| *earned = earned.saturating_add(part.paid));
+    credit::<T>(&part.operator, part.paid);
+}
+
+/// Adds to what an operator can claim.
+pub(crate) fn credit<T: Config>(who: &T::AccountId, amount: BalanceOf<T>) {
+    if !amount.is_zero() {
+        Earnings::<T>::mutate(who, |earned| *earned = earned.saturating_add(amount));
     }
 }
 

@@ -78,6 +78,16 @@ pub(crate) fn settles<T: Config>(epoch: Epoch) -> bool {
     epoch <= now && now.saturating_sub(epoch) <= 1
 }
 
+/// Whether it is the second half of the epoch after this one.
+pub(crate) fn is_late_for<T: Config>(epoch: Epoch) -> bool {
+    let now = frame_system::Pallet::<T>::block_number();
+    let next = Epochs::<T>::get(epoch.saturating_add(1));
+    next.is_some_and(|next| {
+        let since = now.saturating_sub(next.start);
+        since.saturating_add(since) >= T::EpochBlocks::get()
+    })
+}
+
 /// Whether proofs about orders of this epoch are still heard.
 pub(crate) fn is_kept<T: Config>(epoch: Epoch) -> bool {
     let now = current::<T>();

@@ -60,11 +60,19 @@
 //!   responder is honest.
 //! - Which model ran is not proven, nor that a silent party was reached.
 //!
+//! ## What stalls
+//!
+//! - An order that nobody goes on with costs nothing: what is not settled is not paid for.
+//! - A responder that has committed can always go on ([`Pallet::escalate`]): the order becomes a request with its commitments. The prompt is
+//!   public then.
+//! - A committee that has not come to a quorum is not paid, and the order goes the same way.
+//! - A certificate without a reveal of its set settles half an epoch later than a whole one, so a member that a settler left out has the time
+//!   to have the whole settled.
+//!
 //! ## What is missing
 //!
-//! The lane is not whole, and no runtime of this project has it yet. Missing are the ways back to the chain path (an order that stalls, a
-//! commitment that is never opened), the challenge of a false VRF, audits of orders, and a member's own way to a reveal that a settler left
-//! out. Until then a responder's pay depends on the goodwill of the committee, and no value should be on it.
+//! Orders are not audited yet: a majority of a committee that agrees without looking is not found out here. No runtime of this project has
+//! the lane yet.
 
 #![cfg_attr(not(feature = "std"), no_std)]
 #![deny(clippy::arithmetic_side_effects)]
@@ -79,6 +87,8 @@ mod endpoints;
 mod epochs;
 mod money;
 // What acts on an order, and what the lane does by itself.
+mod challenges;
+mod escalation;
 mod offences;
 mod orders;
 mod steps;
@@ -89,6 +99,7 @@ mod mock;
 #[cfg(test)]
 mod tests;
 
+pub use challenges::{Challenge, ChallengeOf, Doubt, Draw, Use};
 pub use channels::{Channel, NamesOf};
 pub use earnings::{Count, Tally};
 pub use endpoints::Endpoint;
@@ -125,8 +136,11 @@ pub mod pallet {
     use super::*;
     use frame_support::{pallet_prelude::*, weights::WeightMeter, PalletId};
     use frame_system::pallet_prelude::*;
-    use pallet_proof_of_quality::ModelId;
-    use poq_primitives::express::{ChannelId, Epoch, Equivocation, OrderName};
+    use pallet_proof_of_quality::{ModelId, RequestId};
+    use poq_primitives::{
+        commitment::Salt,
+        express::{ChannelId, Epoch, Equivocation, Order, OrderName, ResponderPart},
+    };
     use sp_runtime::{traits::Saturating, Permill};
 
     /// Types and limits chosen by the runtime.
@@ -170,9 +184,17 @@ pub mod pallet {
         #[pallet::constant]
         type MinDeposit: Get<BalanceOf<Self>>;
 
-        /// The part of its stake that an equivocation costs an operator.
+        /// The part of its stake that an equivocation, or a VRF output without proof, costs an operator.
         #[pallet::constant]
         type EquivocationSlash: Get<Permill>;
+
+        /// Blocks in which a challenged key shows the proof of its VRF. Less than two epochs, so that it is punished in time.
+        #[pallet::constant]
+        type ChallengeBlocks: Get<BlockNumberFor<Self>>;
+
+        /// Bond of a challenge, which the challenged has if it shows the proof: more than the fee for showing it.
+        #[pallet::constant]
+        type ChallengeBond: Get<BalanceOf<Self>>;
     }
 
     /// The version of the pallet's storage.
@@ -254,6 +276,10 @@ pub mod pallet {
     #[pallet::storage]
     pub type Offences<T: Config> =
         StorageDoubleMap<_, Twox64Concat, Epoch, Blake2_128Concat, (Key, OrderName), ()>;
+
+    /// VRF outputs whose proof was asked for.
+    #[pallet::storage]
+    pub type Challenges<T: Config> = StorageMap<_, Blake2_128Concat, Doubt, ChallengeOf<T>>;
 
     /// The first epoch from which standings have not learned.
     #[pallet::storage]
@@ -376,8 +402,35 @@ pub mod pallet {
             /// The sum.
             amount: BalanceOf<T>,
         },
-        /// An operator signed two statements of which it may sign one.
-        OperatorEquivocated {
+        /// An order goes on as a request.
+        Escalated {
+            /// Its name.
+            name: OrderName,
+            /// The request.
+            request: RequestId,
+        },
+        /// A key was asked for the proof of a VRF output.
+        Challenged {
+            /// The key.
+            key: Key,
+            /// The order in which it used it.
+            name: OrderName,
+            /// For which draw.
+            draw: Draw,
+            /// Last block in which the proof counts.
+            until: BlockNumberFor<T>,
+        },
+        /// The proof was shown.
+        ChallengeAnswered {
+            /// The key.
+            key: Key,
+            /// The order.
+            name: OrderName,
+            /// The draw.
+            draw: Draw,
+        },
+        /// An operator signed two statements of which it may sign one, or has no proof of its VRF.
+        OperatorPunished {
             /// The operator.
             operator: T::AccountId,
             /// The order that they are about.
@@ -385,8 +438,8 @@ pub mod pallet {
             /// What it lost of its stake.
             slashed: BalanceOf<T>,
         },
-        /// A requester signed two orders under one name.
-        RequesterEquivocated {
+        /// A requester signed two orders under one name, or has no proof of its VRF.
+        RequesterPunished {
             /// The name.
             name: OrderName,
             /// What its channel lost.
@@ -453,6 +506,22 @@ pub mod pallet {
         NotAProof,
         /// No operator and not the channel of the orders has this key.
         UnknownKey,
+        /// The prompt and its salt are not those of the order.
+        AnotherPrompt,
+        /// The epoch has no seed, or the generator no snapshot in it.
+        NoLane,
+        /// The name was used: the order was settled or has escalated.
+        NameUsed,
+        /// The channel's key did not sign this order, or the order cannot be one of the channel.
+        NotOrdered,
+        /// The first draw picks others, or they did not sign this.
+        NotTheResponders,
+        /// No responder has committed: let the order be, and ask anew.
+        NothingCommitted,
+        /// The proof was asked for already.
+        AlreadyChallenged,
+        /// No proof was asked for, or it was shown.
+        NoChallenge,
     }
 
     #[pallet::hooks]
@@ -466,6 +535,10 @@ pub mod pallet {
             assert!(T::MinEndpoints::get() >= 1, "MinEndpoints must be at least 1");
             assert!(T::MaxOrdersPerEpoch::get() >= 1, "MaxOrdersPerEpoch must be at least 1");
             assert!(T::MaxBatch::get() >= 1, "MaxBatch must be at least 1");
+            assert!(
+                T::ChallengeBlocks::get() < T::EpochBlocks::get().saturating_add(T::EpochBlocks::get()),
+                "ChallengeBlocks must be less than two epochs"
+            );
             let rules = <T as pallet_proof_of_quality::Config>::DefaultParameters::get();
             let answerable =
                 T::EpochBlocks::get().saturating_mul(KEPT.into()).saturating_add(rules.audit_window);
@@ -489,6 +562,7 @@ pub mod pallet {
             channels::check::<T>()?;
             earnings::check::<T>()?;
             let owed = channels::total::<T>().saturating_add(earnings::total::<T>());
+            let owed = owed.saturating_add(challenges::total::<T>());
             // More, if somebody has sent it something.
             ensure!(owed <= money::in_pot::<T>(), "the pot does not hold deposits and earnings");
             Ok(())
@@ -647,7 +721,7 @@ pub mod pallet {
         /// Details: of an operator, `EquivocationSlash` of its stake goes to `SlashHandler`; of a channel, `most_per_order` of its balance,
         /// and the name of the order is used up. Once for each key and order.
         /// Errors: [`Error::TooOld`], [`Error::Punished`], [`Error::NotAProof`], [`Error::UnknownKey`], [`Error::UnknownChannel`].
-        /// Events: [`Event::OperatorEquivocated`] or [`Event::RequesterEquivocated`].
+        /// Events: [`Event::OperatorPunished`] or [`Event::RequesterPunished`].
         #[pallet::call_index(10)]
         #[pallet::weight(weights::signed_call::<T>(2))]
         pub fn report_equivocation(
@@ -657,6 +731,101 @@ pub mod pallet {
         ) -> DispatchResult {
             ensure_signed(origin)?;
             offences::report::<T>(key, &proof)
+        }
+
+        /// Goes on with an order on the chain path: as a request of the channel's owner, with what its responders have committed to.
+        ///
+        /// Origin: signed, by anybody who has the order.
+        /// Details: `responders` are what the picked inference nodes did, in the order of the draw, at least one with a commitment. The name
+        /// is used up, the budget goes from the channel on hold, and the prompt is public. Who has committed must show its output in the
+        /// generator's reveal window ([`Pallet::show_output`]) or is slashed for its absence; the others of the draw are asked as for any
+        /// request, if they have room. An order whose prompt is longer than `MaxPromptLength` cannot go this way.
+        /// Errors: [`Error::TooOld`], [`Error::AnotherPrompt`], [`Error::UnknownChannel`], [`Error::NameUsed`], [`Error::DepositTooSmall`],
+        /// [`Error::NoLane`], [`Error::NotOrdered`], [`Error::NotTheResponders`], [`Error::NothingCommitted`], or those of a request.
+        /// Events: [`Event::Escalated`], and those of a request.
+        #[pallet::call_index(11)]
+        #[pallet::weight(weights::escalate::<T>(prompt.len() as u32, responders.len() as u64))]
+        pub fn escalate(
+            origin: OriginFor<T>,
+            order: Order<BalanceOf<T>>,
+            signature: Signature,
+            prompt: BoundedVec<u8, T::MaxPromptLength>,
+            salt: Salt,
+            responders: BoundedVec<ResponderPart, ConstU32<64>>,
+        ) -> DispatchResult {
+            ensure_signed(origin)?;
+            escalation::escalate::<T>(&order, &signature, prompt.into_inner(), &salt, &responders)
+        }
+
+        /// Shows the output to which a responder committed as to an order, in the request that the order became.
+        ///
+        /// Origin: signed, by anybody: the output proves itself.
+        /// Errors: [`Error::UnknownKey`], and those of a report.
+        /// Events: `WorkReported` of `pallet-proof-of-quality`.
+        #[pallet::call_index(12)]
+        #[pallet::weight(weights::show_output::<T>(output.len() as u32))]
+        pub fn show_output(
+            origin: OriginFor<T>,
+            request: RequestId,
+            name: OrderName,
+            key: Key,
+            output: BoundedVec<u8, T::MaxOutputLength>,
+            salt: Salt,
+        ) -> DispatchResult {
+            ensure_signed(origin)?;
+            escalation::show::<T>(request, &name, &key, output, &salt)
+        }
+
+        /// Asks a key for the proof of a VRF output that it used in an order, against a bond.
+        ///
+        /// Origin: signed.
+        /// Errors: [`Error::TooOld`], [`Error::NotAProof`] if the key did not use this output, [`Error::UnknownChannel`],
+        /// [`Error::UnknownKey`], [`Error::AlreadyChallenged`], [`Error::Punished`], or what the currency says.
+        /// Events: [`Event::Challenged`].
+        #[pallet::call_index(13)]
+        #[pallet::weight(weights::signed_call::<T>(1))]
+        pub fn challenge_vrf(
+            origin: OriginFor<T>,
+            key: Key,
+            order: Order<BalanceOf<T>>,
+            usage: Use,
+        ) -> DispatchResult {
+            challenges::challenge::<T>(ensure_signed(origin)?, key, &order, &usage)
+        }
+
+        /// Shows the proof that was asked for. The bond goes to the operator's earnings, or into the channel.
+        ///
+        /// Origin: signed, by anybody, as long as nobody had the key punished.
+        /// Errors: [`Error::NoChallenge`], [`Error::NotAProof`].
+        /// Events: [`Event::ChallengeAnswered`].
+        #[pallet::call_index(14)]
+        #[pallet::weight(weights::signed_call::<T>(weights::SIGNATURES_OF_A_VRF))]
+        pub fn answer_challenge(
+            origin: OriginFor<T>,
+            key: Key,
+            name: OrderName,
+            draw: Draw,
+            proof: [u8; 64],
+        ) -> DispatchResult {
+            ensure_signed(origin)?;
+            challenges::answer::<T>((key, name, draw), &proof)
+        }
+
+        /// Punishes a key that has shown no proof in time, as for an equivocation; the bond goes back.
+        ///
+        /// Origin: signed, by anybody.
+        /// Errors: [`Error::NoChallenge`], [`Error::StillAnswerable`], [`Error::NotPayable`].
+        /// Events: [`Event::OperatorPunished`] or [`Event::RequesterPunished`]; none if who is to be punished is gone.
+        #[pallet::call_index(15)]
+        #[pallet::weight(weights::call::<T>())]
+        pub fn punish_unproven(
+            origin: OriginFor<T>,
+            key: Key,
+            name: OrderName,
+            draw: Draw,
+        ) -> DispatchResult {
+            ensure_signed(origin)?;
+            challenges::punish::<T>((key, name, draw))
         }
     }
 }

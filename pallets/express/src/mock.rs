@@ -10,7 +10,8 @@ use frame_support::{
 };
 use frame_system::{offchain::*, EnsureRoot};
 use pallet_proof_of_quality::{
-    CreditOf, GenesisModel, GenesisOperator, ModelId, ModelKind, Parameters, Price, Reward, Standing, Windows,
+    CreditOf, GenesisModel, GenesisOperator, ModelId, ModelKind, Parameters, Price, RequestId, Reward,
+    Standing, Windows,
 };
 use poq_primitives::express::{
     committee_seed, messages, pick, responder_seed, second_draw_hash, Answer, Certificate, Epoch, Order,
@@ -157,6 +158,8 @@ impl Config for Test {
     type MaxAddress = ConstU32<32>;
     type MinDeposit = ConstU128<1_000>;
     type EquivocationSlash = EquivocationSlash;
+    type ChallengeBlocks = ConstU64<5>;
+    type ChallengeBond = ConstU128<300>;
 }
 
 pub const GENERATOR: ModelId = [1; 32];
@@ -314,6 +317,45 @@ pub fn order(name: OrderName, responders: u8, committee: u8) -> Order<Balance> {
 }
 
 pub const SECOND_DRAW: [u8; 32] = [4; 32];
+
+/// The responders that an order's first draw picks, by their numbers.
+pub fn responders_of(order: &Order<Balance>) -> Vec<u64> {
+    let seed = Epochs::<Test>::get(order.name.epoch).unwrap().seed.expect("the epoch has a seed");
+    let owner = Channels::<Test>::get(order.name.channel).unwrap().owner;
+    let generators = snapshot(order.name.epoch, order.generator);
+    let first = responder_seed(&seed, &order.name, &order.first_draw);
+    let picks = pick(&first, &generators, order.responders.into(), |who| *who == owner);
+    picks.iter().map(|index| number(&generators[*index].operator)).collect()
+}
+
+/// Has the chain draw a committee for a request, which gives each answer this score in per cent.
+pub fn score_on_chain(id: RequestId, percent: u32) {
+    use pallet_proof_of_quality::{Committees, Phase, Report, ReportKind, Requests, Responses, Work};
+    use poq_primitives::commitment::Binding;
+    let phase = || Requests::<Test>::get(id).unwrap().phase;
+    let shown = || Responses::<Test>::get(id).iter().filter(|part| part.work == Work::Revealed).count();
+    while !matches!(phase(), Phase::Scoring { .. }) {
+        next_block();
+    }
+    let report = |n: u64, kind| {
+        let reports = BoundedVec::truncate_from(vec![Report { request: id, kind }]);
+        assert_ok!(Poq::report_work(signed(1_000 + n), reports));
+    };
+    let scores = vec![Permill::from_percent(percent); shown()];
+    let committee: Vec<_> =
+        Committees::<Test>::get(id, 0).iter().map(|member| number(&member.operator)).collect();
+    for n in &committee {
+        let binding = Binding { genesis: &GENESIS, request: id, operator: &account(*n) };
+        report(*n, ReportKind::CommitScores { commitment: binding.scores(&scores, &[1; 32]) });
+    }
+    for n in &committee {
+        let scores = BoundedVec::truncate_from(scores.clone());
+        report(*n, ReportKind::RevealScores { scores, salt: [1; 32] });
+    }
+    while !phase().is_closed() {
+        next_block();
+    }
+}
 
 /// What the parties of an order do.
 pub struct Play {

@@ -59,6 +59,8 @@ pub enum Refusal {
     DepositTooSmall,
     /// The pallet would not take a request on these terms.
     Terms,
+    /// A reveal of the set is missing: it settles in the second half of the next epoch, if none with more reveals has till then.
+    TooEarly,
     /// The certificate does not hold.
     Certificate(Fault),
     /// The scores come to no consensus.
@@ -141,8 +143,9 @@ fn settle<T: Config>(
         return Err(Refusal::WrongEpoch);
     }
     let channel = channels::of_order::<T>(&name)?;
-    if order.budget > channel.most_per_order || order.budget > channel.balance {
-        return Err(Refusal::DepositTooSmall);
+    check_deposit::<T>(order, &channel)?;
+    if is_incomplete(certificate) && !epochs::is_late_for::<T>(name.epoch) {
+        return Err(Refusal::TooEarly);
     }
     let info = Epochs::<T>::get(name.epoch).ok_or(Refusal::NoLane)?;
     let seed = info.seed.ok_or(Refusal::NoLane)?;
@@ -178,6 +181,22 @@ fn settle<T: Config>(
     Ok(bill)
 }
 
+/// Whether the channel can pay for an order.
+pub(crate) fn check_deposit<T: Config>(
+    order: &Order<BalanceOf<T>>,
+    channel: &Channel<T>,
+) -> Result<(), Refusal> {
+    if order.budget > channel.most_per_order || order.budget > channel.balance {
+        return Err(Refusal::DepositTooSmall);
+    }
+    Ok(())
+}
+
+/// Whether a reveal of the set is missing. A settler could have left it out, so whoever has it gets the time to have the whole settled first.
+fn is_incomplete<Balance>(certificate: &Certificate<Balance>) -> bool {
+    certificate.members.iter().any(|part| matches!(part, ScorerPart::Committed(_)))
+}
+
 /// Takes the cost of an order from its channel and credits those who earned it.
 fn book<T: Config>(certificate: &CertificateOf<T>, channel: &Channel<T>, bill: &BillOf<T>) {
     let name = certificate.order.name;
@@ -197,7 +216,9 @@ fn book<T: Config>(certificate: &CertificateOf<T>, channel: &Channel<T>, bill: &
 }
 
 /// An order's terms as those of a request.
-fn terms<T: Config>(order: &Order<BalanceOf<T>>) -> Option<Terms<BalanceOf<T>, T::MaxModelsPerRequest>> {
+pub(crate) fn terms<T: Config>(
+    order: &Order<BalanceOf<T>>,
+) -> Option<Terms<BalanceOf<T>, T::MaxModelsPerRequest>> {
     let (max_tokens, temperature_milli, seed) = (order.max_tokens, order.temperature_milli, order.seed);
     Some(Terms {
         generators: BoundedVec::try_from(alloc::vec![order.generator]).ok()?,

@@ -3,7 +3,7 @@
 
 use crate::{steps::FORGOTTEN_AT_ONCE, CertificateOf, Config};
 use frame_support::weights::{constants::WEIGHT_REF_TIME_PER_MICROS, Weight};
-use pallet_proof_of_quality::Config as Lane;
+use pallet_proof_of_quality::{Config as Lane, WeightInfo};
 use poq_primitives::express::certificate::LEAST_COMMITTEE;
 use sp_runtime::traits::Get;
 
@@ -27,6 +27,23 @@ pub(crate) fn call<T: Config>() -> Weight {
 /// A call that also checks signatures.
 pub(crate) fn signed_call<T: Config>(signatures: u64) -> Weight {
     call::<T>().saturating_add(Weight::from_parts(SIGNATURE.saturating_mul(signatures), 0))
+}
+
+/// Signatures that the check of a VRF's proof takes as long as, in Wasm and not by the host.
+pub(crate) const SIGNATURES_OF_A_VRF: u64 = 40;
+
+/// [`crate::Pallet::escalate`]: a request, a draw and a report of each responder.
+pub(crate) fn escalate<T: Config>(prompt: u32, responders: u64) -> Weight {
+    let request = <T as Lane>::WeightInfo::request_inference(prompt, 1);
+    let report = <T as Lane>::WeightInfo::report_output_commitment().saturating_mul(responders);
+    let roster = u64::from(<T as Lane>::MaxOperatorsPerModel::get()).saturating_mul(SEAT);
+    let own = signed_call::<T>(responders.saturating_add(1)).saturating_add(Weight::from_parts(0, roster));
+    request.saturating_add(report).saturating_add(own)
+}
+
+/// [`crate::Pallet::show_output`].
+pub(crate) fn show_output<T: Config>(output: u32) -> Weight {
+    <T as Lane>::WeightInfo::report_output(output).saturating_add(call::<T>())
 }
 
 /// [`crate::Pallet::settle_batch`].

@@ -129,7 +129,9 @@ pub(crate) fn estimate<T: Config>(
     Ok(needs.divide(total, fee))
 }
 
-fn check_prompt<T: Config>(prompt: Vec<u8>) -> Result<BoundedVec<u8, T::MaxPromptLength>, Error<T>> {
+pub(crate) fn check_prompt<T: Config>(
+    prompt: Vec<u8>,
+) -> Result<BoundedVec<u8, T::MaxPromptLength>, Error<T>> {
     let text = core::str::from_utf8(&prompt).map_err(|_| Error::<T>::NotUtf8)?;
     ensure!(!text.trim().is_empty(), Error::<T>::EmptyPrompt);
     BoundedVec::try_from(prompt).map_err(|_| Error::<T>::PromptTooLong)

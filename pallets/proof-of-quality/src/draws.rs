@@ -5,7 +5,7 @@ use crate::{
     duties::{RefundReason, RequestId, Role, Work},
     models::{ModelId, ModelKind},
     operators::{self, is_drawable, Operator},
-    phases::quorum,
+    phases::{self, quorum},
     rendezvous::Draw,
     requests::{self, Member, Phase, Request, Response},
     rosters, settlement, Committees, Config, Event, Operators, Pallet, Responses, Rosters,
@@ -136,15 +136,7 @@ pub(crate) fn draw_inference_nodes_with<T: Config>(
         request: id,
         operators: BoundedVec::truncate_from(operators),
     });
-    let windows = request.answer_windows;
-    let (phase, until) = if sole {
-        let until = now.saturating_add(windows.commit).saturating_add(windows.reveal);
-        (Phase::RevealingAnswers { until }, until)
-    } else {
-        let until = now.saturating_add(windows.commit);
-        (Phase::Answering { until }, until)
-    };
-    requests::enter::<T>(id, request, phase, until.saturating_add(One::one()));
+    phases::enter_answering::<T>(id, request, sole, now);
     looks
 }
 

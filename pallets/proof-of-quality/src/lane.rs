@@ -5,22 +5,23 @@
 
 use crate::{
     asking,
-    duties::{self, Outcome, Role, Work},
+    duties::{self, Commitment, Outcome, RequestId, Role, Work},
     models::{ModelId, ModelKind},
     money,
     operators::{self, is_drawable},
     parameters::ParametersOf,
-    requests::{Member, Request, Response, Terms},
+    phases, reports,
+    requests::{self, Member, Request, Response, Terms},
     rosters, settlement,
     standing::Experience,
-    BalanceOf, Config, EconomicParameters, Error, Models, Operators, Rosters,
+    BalanceOf, Config, EconomicParameters, Error, Event, Models, Operators, Pallet, Rosters,
 };
 use alloc::vec::Vec;
-use frame_support::{traits::Imbalance, BoundedVec};
+use frame_support::{ensure, traits::Imbalance, BoundedVec};
 use poq_primitives::commitment::Hash32;
 use sp_runtime::{
-    traits::{Saturating, Zero},
-    Permill,
+    traits::{Get, Saturating, Zero},
+    DispatchError, DispatchResult, Permill,
 };
 
 /// Most steps in which a standing learns from all that an operator did in an epoch: a good name must take months to make, however many
@@ -134,6 +135,69 @@ pub fn request<T: Config>(
     parameters: ParametersOf<T>,
 ) -> Result<Request<T>, Error<T>> {
     asking::off_chain::<T>(requester, terms, parameters)
+}
+
+/// Goes on with an order on the chain path, where it has come to: its responders are drawn, and some of them have committed to outputs.
+/// Whoever has not is drawn for this request as for any other, if it has room. Returns the request's number.
+///
+/// The requester must have the budget free. An operator that is gone, or has as many duties as it can have, is left out.
+pub fn escalate<T: Config>(
+    mut request: Request<T>,
+    prompt: Vec<u8>,
+    responders: Vec<(T::AccountId, Option<Commitment>)>,
+) -> Result<RequestId, DispatchError> {
+    let prompt = asking::check_prompt::<T>(prompt)?;
+    let (requester, budget) = (request.requester.clone(), request.budget.total());
+    money::hold_budget::<T>(&requester, budget)?;
+    let model = *request.generators.first().ok_or(Error::<T>::InvalidModelList)?;
+    let work = request.workload(Role::InferenceNode);
+    let id = requests::add::<T>(prompt, request.clone())?;
+    Pallet::<T>::deposit_event(Event::Requested { request: id, requester, budget });
+
+    let mut responses: Vec<Response<T>> = Vec::new();
+    for (operator, commitment) in responders {
+        let Some(record) = Operators::<T>::get(&operator) else { continue };
+        let is_in = match commitment {
+            // It works on this already.
+            Some(_) => record.duties.count() < T::MaxDuties::get(),
+            None => {
+                let serves = record.models.contains(&model);
+                serves && is_drawable(&record, request.parameters.min_stake) && record.has_room_for(work)
+            }
+        };
+        if is_in {
+            operators::open_duty::<T>(&operator, record, id, Role::InferenceNode, work);
+            let work = commitment.map_or(Work::Pending, Work::Committed);
+            let (latency, paid) = (Permill::zero(), Zero::zero());
+            responses.push(Response { operator, model, work, latency, quality: None, paid });
+        }
+    }
+    ensure!(!responses.is_empty(), Error::<T>::NotEnoughInferenceNodes);
+    let operators: Vec<_> = responses.iter().map(|response| response.operator.clone()).collect();
+    let all_committed = responses.iter().all(|response| response.work != Work::Pending);
+    let sole = responses.len() == 1;
+    let responses = BoundedVec::try_from(responses).map_err(|_| Error::<T>::InvalidResponders)?;
+    requests::put_responses::<T>(id, responses);
+    let operators = BoundedVec::truncate_from(operators);
+    Pallet::<T>::deposit_event(Event::InferenceNodesDrawn { request: id, operators });
+    let now = frame_system::Pallet::<T>::block_number();
+    if all_committed {
+        phases::enter_revealing_answers::<T>(id, &mut request, now);
+    } else {
+        phases::enter_answering::<T>(id, &mut request, sole, now);
+    }
+    requests::put::<T>(id, request);
+    Ok(id)
+}
+
+/// Shows the output of a responder that committed to it as to an order; `commitment` is what the output and its salt come to.
+pub fn show<T: Config>(
+    request: RequestId,
+    operator: &T::AccountId,
+    output: BoundedVec<u8, T::MaxOutputLength>,
+    commitment: Commitment,
+) -> DispatchResult {
+    reports::show::<T>(request, operator, output, commitment)
 }
 
 /// What is owed for an order of which a quorum of the committee has revealed scores: for each responder whether it showed an output, for

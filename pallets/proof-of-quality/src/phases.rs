@@ -26,6 +26,24 @@ pub(crate) fn end_phase<T: Config>(id: RequestId, request: &mut Request<T>, done
     }
 }
 
+/// Begins with the answers: with commitments to them, if there are several.
+pub(crate) fn enter_answering<T: Config>(
+    id: RequestId,
+    request: &mut Request<T>,
+    sole: bool,
+    now: BlockNumberFor<T>,
+) {
+    let windows = request.answer_windows;
+    let (phase, until) = if sole {
+        let until = now.saturating_add(windows.commit).saturating_add(windows.reveal);
+        (Phase::RevealingAnswers { until }, until)
+    } else {
+        let until = now.saturating_add(windows.commit);
+        (Phase::Answering { until }, until)
+    };
+    requests::enter::<T>(id, request, phase, until.saturating_add(One::one()));
+}
+
 /// Goes on to the reveals of the answers.
 pub(crate) fn enter_revealing_answers<T: Config>(
     id: RequestId,

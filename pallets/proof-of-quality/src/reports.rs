@@ -19,7 +19,7 @@ use poq_primitives::{
 use scale_info::TypeInfo;
 use sp_runtime::{
     traits::{Get, Saturating},
-    DispatchError, Permill,
+    DispatchError, DispatchResult, Permill,
 };
 
 /// One report of work. A batch of them is what a worker key signs.
@@ -171,8 +171,7 @@ pub(crate) fn check<T: Config>(operator: &T::AccountId, report: &ReportOf<T>) ->
                 ReportKind::CommitOutput { .. } => gate.check_commit(),
                 ReportKind::RevealOutput { output, salt } => {
                     let commitment = gate.check_reveal(responses.len() == 1)?;
-                    ensure!(!output.is_empty(), Error::<T>::EmptyOutput);
-                    ensure!(core::str::from_utf8(output).is_ok(), Error::<T>::NotUtf8);
+                    check_output::<T>(output)?;
                     let genesis = duties::genesis_hash::<T>();
                     let binding = Binding { genesis: &genesis, request: id, operator };
                     let matches = commitment.is_none_or(|c| c == binding.output(output, salt));
@@ -217,6 +216,32 @@ pub(crate) fn check<T: Config>(operator: &T::AccountId, report: &ReportOf<T>) ->
             Err(out_of_phase::<T>(operator, report))
         }
     }
+}
+
+/// Shows an output to which an operator committed otherwise than with [`Binding`]: `commitment` is what its output and salt come to.
+/// Anybody may: the output proves itself.
+pub(crate) fn show<T: Config>(
+    id: RequestId,
+    operator: &T::AccountId,
+    output: BoundedVec<u8, T::MaxOutputLength>,
+    commitment: Commitment,
+) -> DispatchResult {
+    let request = Requests::<T>::get(id).ok_or(Error::<T>::UnknownRequest)?;
+    let Phase::RevealingAnswers { until } = request.phase else { return Err(Error::<T>::TooEarly.into()) };
+    let responses = Responses::<T>::get(id);
+    let part = responses.iter().find(|r| r.operator == *operator).ok_or(Error::<T>::NotYourDuty)?;
+    let in_time = frame_system::Pallet::<T>::block_number() <= until;
+    let committed = Gate::new(part.work, in_time, true).check_reveal::<T>(false)?;
+    check_output::<T>(&output)?;
+    ensure!(committed == Some(commitment), Error::<T>::RevealMismatch);
+    let kind = ReportKind::RevealOutput { output, salt: Salt::default() };
+    apply::<T>(operator, Report { request: id, kind }).map(|_| ())
+}
+
+fn check_output<T: Config>(output: &[u8]) -> Result<(), Error<T>> {
+    ensure!(!output.is_empty(), Error::<T>::EmptyOutput);
+    ensure!(core::str::from_utf8(output).is_ok(), Error::<T>::NotUtf8);
+    Ok(())
 }
 
 /// Why a report is refused whose operator has no part in the phase: its own is over, or there was none.

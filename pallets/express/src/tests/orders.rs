@@ -141,8 +141,25 @@ fn a_settler_that_hides_a_reveal_takes_no_good_name() {
             .zip(SCORERS)
             .find(|(_, n)| [*n as u8; 32] == reveal.salt)
             .unwrap();
+        let whole = certificate.clone();
         certificate.members[place] = ScorerPart::Committed(hidden.0);
-        assert_eq!(refusal(certificate), None, "the set is the same");
+        // The set is the same, so it holds. But who was left out has the time to have the whole settled.
+        assert_eq!(refusal(certificate.clone()), Some(Refusal::TooEarly));
+        next_epoch();
+        let start = Epochs::<Test>::get(epoch + 1).unwrap().start;
+        while System::block_number() < start + 4 {
+            next_block();
+        }
+        assert_eq!(refusal(certificate.clone()), Some(Refusal::TooEarly));
+        frame_support::storage::with_transaction(|| {
+            assert_eq!(refusal(whole), None);
+            assert!(earned(hidden.1) > 0);
+            frame_support::storage::TransactionOutcome::Rollback(Ok::<_, sp_runtime::DispatchError>(()))
+        })
+        .unwrap();
+        (Fees::set(0), Slashed::set(0));
+        next_block();
+        assert_eq!(refusal(certificate), None);
         assert_eq!(Tallies::<Test>::get(epoch, account(hidden.1)).scores.missed, 0);
         assert_eq!(earned(hidden.1), 0);
     });
