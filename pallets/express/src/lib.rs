@@ -71,8 +71,7 @@
 //!
 //! ## What is missing
 //!
-//! Orders are not audited yet: a majority of a committee that agrees without looking is not found out here. No runtime of this project has
-//! the lane yet.
+//! No runtime of this project has the lane yet: its weights are not measured, and there is no process that carries orders out.
 
 #![cfg_attr(not(feature = "std"), no_std)]
 #![deny(clippy::arithmetic_side_effects)]
@@ -87,6 +86,7 @@ mod endpoints;
 mod epochs;
 mod money;
 // What acts on an order, and what the lane does by itself.
+mod audits;
 mod challenges;
 mod escalation;
 mod offences;
@@ -99,6 +99,7 @@ mod mock;
 #[cfg(test)]
 mod tests;
 
+pub use audits::{Place, Texts};
 pub use challenges::{Challenge, ChallengeOf, Doubt, Draw, Use};
 pub use channels::{Channel, NamesOf};
 pub use earnings::{Count, Tally};
@@ -136,7 +137,7 @@ pub mod pallet {
     use super::*;
     use frame_support::{pallet_prelude::*, weights::WeightMeter, PalletId};
     use frame_system::pallet_prelude::*;
-    use pallet_proof_of_quality::{ModelId, RequestId};
+    use pallet_proof_of_quality::{AnswerKeyOf, ModelId, RequestId};
     use poq_primitives::{
         commitment::Salt,
         express::{ChannelId, Epoch, Equivocation, Order, OrderName, ResponderPart},
@@ -277,6 +278,11 @@ pub mod pallet {
     pub type Offences<T: Config> =
         StorageDoubleMap<_, Twox64Concat, Epoch, Blake2_128Concat, (Key, OrderName), ()>;
 
+    /// Orders whose answer key was revealed.
+    #[pallet::storage]
+    pub type AuditedOrders<T: Config> =
+        StorageDoubleMap<_, Twox64Concat, Epoch, Blake2_128Concat, OrderName, ()>;
+
     /// VRF outputs whose proof was asked for.
     #[pallet::storage]
     pub type Challenges<T: Config> = StorageMap<_, Blake2_128Concat, Doubt, ChallengeOf<T>>;
@@ -402,6 +408,24 @@ pub mod pallet {
             /// The sum.
             amount: BalanceOf<T>,
         },
+        /// The answer key of an order was revealed.
+        OrderAudited {
+            /// Its name.
+            name: OrderName,
+            /// What each output that was shown deserves, in the order of the draw.
+            truth: BoundedVec<Permill, T::MaxResponders>,
+        },
+        /// A quality validator was held to the truth.
+        ScoresAudited {
+            /// The order.
+            name: OrderName,
+            /// The quality validator.
+            operator: T::AccountId,
+            /// Distance of its worst score from the truth.
+            error: Permill,
+            /// What that cost of its stake.
+            slashed: BalanceOf<T>,
+        },
         /// An order goes on as a request.
         Escalated {
             /// Its name.
@@ -518,6 +542,18 @@ pub mod pallet {
         NotTheResponders,
         /// No responder has committed: let the order be, and ask anew.
         NothingCommitted,
+        /// There is no such batch, or it is forgotten.
+        UnknownBatch,
+        /// The certificate does not stand in the batch.
+        NotInBatch,
+        /// The order does not carry a commitment to this answer key.
+        AnotherKey,
+        /// The outputs are not those to which the responders committed, or not as many as were shown.
+        AnotherOutput,
+        /// The answer key was revealed already.
+        AlreadyAudited,
+        /// Texts or proof are longer than those of an order can be.
+        TooLong,
         /// The proof was asked for already.
         AlreadyChallenged,
         /// No proof was asked for, or it was shown.
@@ -826,6 +862,29 @@ pub mod pallet {
         ) -> DispatchResult {
             ensure_signed(origin)?;
             challenges::punish::<T>((key, name, draw))
+        }
+
+        /// Reveals the answer key of an order, and holds its parties to the truth.
+        ///
+        /// Origin: `AuditOrigin` of `pallet-proof-of-quality`.
+        /// Details: as long as order and batch are kept, so at least a whole epoch after the batch. Standing moves at once; gross errors cost
+        /// stake within `audit_allowance`, all of which goes to `SlashHandler`.
+        /// Errors: [`Error::AlreadyAudited`], [`Error::UnknownBatch`], [`Error::NotInBatch`], [`Error::UnknownChannel`], [`Error::TooOld`],
+        /// [`Error::NoLane`], [`Error::AnotherPrompt`], [`Error::AnotherKey`], [`Error::AnotherOutput`], [`Error::TooLong`].
+        /// Events: [`Event::OrderAudited`], [`Event::ScoresAudited`] for each member.
+        #[pallet::call_index(16)]
+        #[pallet::weight(weights::audit_order::<T>(certificate))]
+        pub fn audit_order(
+            origin: OriginFor<T>,
+            certificate: CertificateOf<T>,
+            place: Place,
+            texts: Texts,
+            key: AnswerKeyOf<T>,
+            salt: Salt,
+        ) -> DispatchResult {
+            T::AuditOrigin::ensure_origin(origin)?;
+            ensure!(audits::is_small::<T>(&place, &texts), Error::<T>::TooLong);
+            audits::audit::<T>(&certificate, &place, &texts, &key, &salt)
         }
     }
 }

@@ -379,6 +379,25 @@ fn snapshot(epoch: Epoch, model: ModelId) -> Vec<Seat<AccountId>> {
     Snapshots::<Test>::get(epoch, model).expect("the model has a lane").into_inner()
 }
 
+/// What operator `n` answers.
+pub fn text(n: u64) -> Vec<u8> {
+    if n % 2 == 0 {
+        b"Lima.".to_vec()
+    } else {
+        b"Quito.".to_vec()
+    }
+}
+
+/// Its salt of everything.
+pub fn salt(n: u64) -> [u8; 32] {
+    [n as u8; 32]
+}
+
+/// Its commitment to its answer.
+pub fn commitment(name: &OrderName, n: u64) -> [u8; 32] {
+    messages::output_commitment(&GENESIS, name, &public(n), &text(n), &salt(n))
+}
+
 /// The certificate of an order that was played so. Operators sign with the keys of their numbers.
 pub fn certify(order: Order<Balance>, play: &Play) -> CertificateOf<Test> {
     let name = order.name;
@@ -397,7 +416,7 @@ pub fn certify(order: Order<Balance>, play: &Play) -> CertificateOf<Test> {
             continue;
         };
         let n = number(node);
-        let (output, vrf) = ([n as u8; 32], [n as u8 + 100; 32]);
+        let (output, vrf) = (commitment(&name, n), [n as u8 + 100; 32]);
         let signature = sign(n, &messages::answer(&GENESIS, &digest, &public(n), &output, &vrf));
         responders.push(ResponderPart::Answered(Answer { output, vrf, shown, signature }));
         answers.push(Some((output, shown)));
@@ -412,7 +431,6 @@ pub fn certify(order: Order<Balance>, play: &Play) -> CertificateOf<Test> {
     let picks = pick(&second, &evaluators, play.scores.len() + SPARE_PICKS, excluded);
     let scorers: Vec<_> = picks.iter().map(|index| number(&evaluators[*index].operator)).collect();
     let scores = |percent: u32| vec![Permill::from_percent(percent); shown];
-    let salt = |n: u64| [n as u8; 32];
     let mut set = vec![];
     for (place, (n, percent)) in scorers.iter().zip(&play.scores).enumerate() {
         if let Some(percent) = percent {

@@ -94,7 +94,7 @@ pub(crate) fn settle_batch<T: Config>(
             Ok(bill) => {
                 kept.fee = kept.fee.saturating_add(bill.fee);
                 kept.withheld = kept.withheld.saturating_add(bill.withheld);
-                hashes.push(sp_io::hashing::blake2_256(&certificate.encode()).to_vec());
+                hashes.push(leaf::<T>(certificate).to_vec());
                 let (best, quality, paid) = (bill.best, bill.quality, bill.paid);
                 let fee = bill.fee.saturating_add(bill.withheld);
                 Pallet::<T>::deposit_event(Event::OrderSettled { name, best, quality, paid, fee });
@@ -116,6 +116,11 @@ pub(crate) fn settle_batch<T: Config>(
     Batches::<T>::insert(epochs::current::<T>(), id, Batch { settler, root, count });
     Pallet::<T>::deposit_event(Event::BatchSettled { batch: id, root, count });
     Ok(())
+}
+
+/// What stands for a certificate in the trie of its batch.
+pub(crate) fn leaf<T: Config>(certificate: &CertificateOf<T>) -> Hash32 {
+    certificate.using_encoded(sp_io::hashing::blake2_256)
 }
 
 /// Why [`with_storage_layer`] undoes an order.

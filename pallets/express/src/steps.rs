@@ -1,7 +1,9 @@
 //! What the lane does by itself, at the start of a block, as far as the block has room: epochs begin, rosters are frozen, a seed is taken,
 //! standings learn, and what is over is forgotten. Owns [`NextToLearn`] and [`NextToForget`].
 
-use crate::{channels, earnings, epochs, offences, orders, weights, Config, NextToForget, NextToLearn};
+use crate::{
+    audits, channels, earnings, epochs, offences, orders, weights, Config, NextToForget, NextToLearn,
+};
 use frame_support::weights::WeightMeter;
 use frame_system::pallet_prelude::BlockNumberFor;
 
@@ -46,6 +48,7 @@ fn forget<T: Config>(meter: &mut WeightMeter) {
             channels::forget::<T>(epoch, most),
             orders::forget::<T>(epoch, most),
             offences::forget::<T>(epoch, most),
+            audits::forget::<T>(epoch, most),
         ];
         if gone.into_iter().all(|gone| gone) {
             epoch = epoch.saturating_add(1);

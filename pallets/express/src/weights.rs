@@ -69,6 +69,13 @@ fn item<T: Config>(certificate: &CertificateOf<T>) -> Weight {
     db.saturating_add(Weight::from_parts(time, 2_048u64.saturating_add(parties.saturating_mul(512))))
 }
 
+/// [`crate::Pallet::audit_order`]: the check of a certificate, and a reveal of an audit as large as one can be.
+pub(crate) fn audit_order<T: Config>(certificate: &CertificateOf<T>) -> Weight {
+    let (responders, committee) = (<T as Lane>::MaxResponders::get(), <T as Lane>::MaxCommittee::get());
+    let reveal = <T as Lane>::WeightInfo::reveal_audit(responders, committee);
+    item::<T>(certificate).saturating_add(call::<T>()).saturating_add(reveal)
+}
+
 /// To look whether there is anything to do.
 pub(crate) fn look<T: Config>() -> Weight {
     T::DbWeight::get().reads_writes(8, 5)
@@ -95,7 +102,7 @@ pub(crate) fn learn<T: Config>() -> Weight {
 
 /// To forget some of an epoch.
 pub(crate) fn forget<T: Config>() -> Weight {
-    let most = u64::from(FORGOTTEN_AT_ONCE).saturating_mul(4);
+    let most = u64::from(FORGOTTEN_AT_ONCE).saturating_mul(5);
     T::DbWeight::get()
         .reads_writes(most, most)
         .saturating_add(Weight::from_parts(ITEM, most.saturating_mul(512)))

@@ -12,6 +12,7 @@ use crate::{
     duties::{self, RequestId, SlashReason, Work},
     models::{self, ModelKind},
     money, operators,
+    parameters::ParametersOf,
     requests::{self, Audit, CommitteeOf, Member, Phase, Request, Response},
     rosters, settlement, Auditors, BalanceOf, Committees, Config, CreditOf, EconomicParameters, Error, Event,
     LatestAuditSlashes, Outputs, Pallet, Prompts, Requests, Responses,
@@ -93,7 +94,7 @@ pub struct AuditSlashes<Balance, BlockNumber> {
 
 impl<MaxReference: Get<u32>, MaxDecoys: Get<u32>> AnswerKey<MaxReference, MaxDecoys> {
     /// Quality that a response deserves.
-    fn truth(&self, output: &[u8]) -> Permill {
+    pub fn truth(&self, output: &[u8]) -> Permill {
         let has_decoy = self.decoys.iter().any(|decoy| contains_words(output, decoy));
         if !has_decoy && contains_words(output, &self.reference) {
             self.right
@@ -152,10 +153,16 @@ fn extend(words: &[u8], borders: &[usize], mut matched: usize, byte: &u8) -> usi
     }
 }
 
-/// Reveals the answer key of a request.
-pub(crate) fn reveal<T: Config>(id: RequestId, key: AnswerKeyOf<T>, salt: Salt) -> DispatchResult {
+/// Whether a key can say what is right at all.
+pub(crate) fn check_key<T: Config>(key: &AnswerKeyOf<T>) -> Result<(), Error<T>> {
     let is_empty = key.reference.is_empty() || key.decoys.iter().any(|decoy| decoy.is_empty());
     ensure!(!is_empty, Error::<T>::EmptyReference);
+    Ok(())
+}
+
+/// Reveals the answer key of a request.
+pub(crate) fn reveal<T: Config>(id: RequestId, key: AnswerKeyOf<T>, salt: Salt) -> DispatchResult {
+    check_key::<T>(&key)?;
     let mut request = Requests::<T>::get(id).ok_or(Error::<T>::UnknownRequest)?;
     let (Phase::Settled { at, .. } | Phase::Refunded { at, .. }) = request.phase else {
         return Err(Error::<T>::NotSettled.into());
@@ -198,17 +205,15 @@ fn audit_members<T: Config>(id: RequestId, request: &Request<T>, truths: &[(Resp
             Work::Revealed => worst_error(&member.scores, &truth),
             _ => continue,
         };
-        let close = closeness(error, rules.gross_error);
-        if !operators::learn_truth::<T>(&member.operator, close, rules) {
+        if !learn_error::<T>(&member.operator, error, rules) {
             continue;
         }
         Pallet::<T>::deposit_event(Event::Audited { request: id, operator: member.operator.clone(), error });
         if error >= rules.gross_error {
             let reason = SlashReason::GrossError { error };
-            let most = allowance_left::<T>();
-            let slashed = operators::slash_part::<T>(&member.operator, id, rules.audit_slash, most, reason);
-            LatestAuditSlashes::<T>::mutate(|span| span.taken = span.taken.saturating_add(slashed.peek()));
-            pool.subsume(slashed);
+            pool.subsume(within_allowance::<T>(|most| {
+                operators::slash_part::<T>(&member.operator, id, rules.audit_slash, most, reason)
+            }));
         }
     }
     let committee = committees.last().cloned().unwrap_or_default();
@@ -225,6 +230,18 @@ fn audit_members<T: Config>(id: RequestId, request: &Request<T>, truths: &[(Resp
         .flatten()
         .map(|member| operators::place_of::<T>(&member.operator, request.evaluator, ModelKind::Evaluator));
     rosters::refresh_all::<T>(request.models(), &nodes.chain(members).collect::<Vec<_>>());
+}
+
+/// Has the standing of who scored learn how far from the truth its scores were; `false` if it is gone.
+pub(crate) fn learn_error<T: Config>(who: &T::AccountId, error: Permill, rules: &ParametersOf<T>) -> bool {
+    operators::learn_truth::<T>(who, closeness(error, rules.gross_error), rules)
+}
+
+/// Lets `take` slash for a gross error up to what audits may still slash, and counts it.
+pub(crate) fn within_allowance<T: Config>(take: impl FnOnce(BalanceOf<T>) -> CreditOf<T>) -> CreditOf<T> {
+    let slashed = take(allowance_left::<T>());
+    LatestAuditSlashes::<T>::mutate(|span| span.taken = span.taken.saturating_add(slashed.peek()));
+    slashed
 }
 
 /// Stake that audits may still slash in this span of `audit_window` blocks; begins a new span when the last is over. By the parameters in

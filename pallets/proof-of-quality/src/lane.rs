@@ -5,6 +5,8 @@
 
 use crate::{
     asking,
+    audits::{self, AnswerKeyOf},
+    consensus::worst_error,
     duties::{self, Commitment, Outcome, RequestId, Role, Work},
     models::{ModelId, ModelKind},
     money,
@@ -20,7 +22,7 @@ use alloc::vec::Vec;
 use frame_support::{ensure, traits::Imbalance, BoundedVec};
 use poq_primitives::commitment::Hash32;
 use sp_runtime::{
-    traits::{Get, Saturating, Zero},
+    traits::{Bounded, Get, Saturating, Zero},
     DispatchError, DispatchResult, Permill,
 };
 
@@ -277,13 +279,51 @@ pub fn learn<T: Config>(who: &T::AccountId, record: &Record<BalanceOf<T>>, param
     let experiences =
         core::iter::repeat_n(bad, missed as usize).chain(core::iter::repeat_n(good, done as usize));
     operators::learn_all::<T>(who, experiences, record.done, record.missed, record.earned, parameters);
-    let kind = record.role.kind();
+    refresh::<T>(who, record.role.kind());
+}
+
+/// Brings the places of an operator in the rosters of its models of this kind in line with its standing.
+fn refresh<T: Config>(who: &T::AccountId, kind: ModelKind) {
     let Some(operator) = Operators::<T>::get(who) else { return };
     for model in operator.models {
         if Models::<T>::get(model).is_some_and(|model| model.kind == kind) {
             rosters::refresh::<T>(&model, &[operators::place_of::<T>(who, model, kind)]);
         }
     }
+}
+
+/// Whether an answer key can say what is right.
+pub fn check_key<T: Config>(key: &AnswerKeyOf<T>) -> Result<(), Error<T>> {
+    audits::check_key::<T>(key)
+}
+
+/// Holds an inference node to what its answer deserves.
+pub fn audit_answer<T: Config>(who: &T::AccountId, truth: Permill) {
+    operators::learn_quality::<T>(who, truth);
+    refresh::<T>(who, ModelKind::Generator);
+}
+
+/// Holds a quality validator to the truth: its standing learns how far off its scores were, and a gross error costs stake, which goes to
+/// `SlashHandler`. Returns the error and the sum; `None` if the operator is gone.
+pub fn audit_scores<T: Config>(
+    who: &T::AccountId,
+    scores: &[Permill],
+    truth: &[Permill],
+    rules: &ParametersOf<T>,
+) -> Option<(Permill, BalanceOf<T>)> {
+    let error = worst_error(scores, truth);
+    if !audits::learn_error::<T>(who, error, rules) {
+        return None;
+    }
+    refresh::<T>(who, ModelKind::Evaluator);
+    let mut amount = Zero::zero();
+    if error >= rules.gross_error {
+        let part = rules.audit_slash;
+        let slashed = audits::within_allowance::<T>(|most| operators::take_part::<T>(who, part, most));
+        amount = slashed.peek();
+        money::pay_slash_handler::<T>(slashed);
+    }
+    Some((error, amount))
 }
 
 /// So many duties as steps: at most [`MOST_STEPS`], in the same proportion, none of either left out.
@@ -299,7 +339,7 @@ fn steps(done: u32, missed: u32) -> (u32, u32) {
 
 /// Takes a part of all of an operator's stake for a fault that it signed itself, and hands it to `SlashHandler`. Returns the sum.
 pub fn slash<T: Config>(who: &T::AccountId, part: Permill) -> BalanceOf<T> {
-    let taken = operators::take_part::<T>(who, part);
+    let taken = operators::take_part::<T>(who, part, Bounded::max_value());
     let amount = taken.peek();
     money::pay_slash_handler::<T>(taken);
     amount

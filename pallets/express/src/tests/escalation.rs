@@ -1,37 +1,22 @@
 use crate::{mock::*, *};
 use frame_support::{assert_noop, assert_ok, BoundedVec};
 use pallet_proof_of_quality::{Phase, RequestId, Work};
-use poq_primitives::express::{messages, prompt_hash, Answer, Order, OrderName, ResponderPart};
+use poq_primitives::express::{prompt_hash, Order, OrderName, ResponderPart};
 
 const PROMPT: &[u8] = b"What is the capital of Peru?";
 const SALT: [u8; 32] = [8; 32];
-const OUTPUT: &[u8] = b"Lima.";
 
 /// An order for an answer to [`PROMPT`].
 fn order_of(name: OrderName, responders: u8) -> Order<Balance> {
     Order { prompt: prompt_hash(&GENESIS, &name, PROMPT, &SALT), ..order(name, responders, 3) }
 }
 
-fn commitment(name: &OrderName, n: u64) -> [u8; 32] {
-    messages::output_commitment(&GENESIS, name, &public(n), OUTPUT, &[n as u8; 32])
-}
-
-/// The responders of an order in the order of the draw, of whom those at `committed` have committed to [`OUTPUT`].
+/// The responders of an order in the order of the draw, of whom those at `committed` have committed.
 fn parts(order: &Order<Balance>, committed: &[usize]) -> (Vec<u64>, Vec<ResponderPart>) {
     let answers =
         (0..order.responders as usize).map(|place| Some(true).filter(|_| committed.contains(&place)));
     let play = Play { answers: answers.collect(), scores: vec![Some(50); 3] };
-    let drawn = responders_of(order);
-    let mut certificate = certify(order.clone(), &play);
-    let digest = order.digest(&GENESIS);
-    for (n, part) in drawn.iter().zip(certificate.responders.iter_mut()) {
-        if let ResponderPart::Answered(answer) = part {
-            let output = commitment(&order.name, *n);
-            let signed = messages::answer(&GENESIS, &digest, &public(*n), &output, &answer.vrf);
-            *answer = Answer { output, vrf: answer.vrf, shown: false, signature: sign(*n, &signed) };
-        }
-    }
-    (drawn, certificate.responders)
+    (responders_of(order), certify(order.clone(), &play).responders)
 }
 
 fn escalate_with(
@@ -57,7 +42,7 @@ fn escalated() -> RequestId {
 fn show(request: RequestId, name: &OrderName, n: u64, output: &[u8]) -> sp_runtime::DispatchResult {
     let output = BoundedVec::truncate_from(output.to_vec());
     frame_support::storage::with_storage_layer(|| {
-        Express::show_output(signed(ASKER + 2), request, *name, public(n), output, [n as u8; 32])
+        Express::show_output(signed(ASKER + 2), request, *name, public(n), output, salt(n))
     })
 }
 
@@ -76,11 +61,11 @@ fn a_responder_that_was_left_alone_is_paid_by_quality_all_the_same() {
         assert_eq!(channel_balance(), DEPOSIT - order.budget);
         assert!(matches!(request(id).phase, Phase::RevealingAnswers { .. }));
         assert_noop!(
-            show(id, &order.name, drawn[0], b"Quito."),
+            show(id, &order.name, drawn[0], b"Cusco."),
             pallet_proof_of_quality::Error::<Test>::RevealMismatch
         );
         for n in &drawn {
-            assert_ok!(show(id, &order.name, *n, OUTPUT));
+            assert_ok!(show(id, &order.name, *n, &text(*n)));
         }
         assert!(matches!(request(id).phase, Phase::Selecting));
         // The rest is the chain path: a committee is drawn, commits and reveals.
@@ -99,7 +84,7 @@ fn who_committed_and_shows_nothing_is_slashed() {
         let (drawn, parts) = parts(&order, &[0, 1]);
         assert_ok!(escalate_with(&order, PROMPT, parts));
         let id = escalated();
-        assert_ok!(show(id, &order.name, drawn[0], OUTPUT));
+        assert_ok!(show(id, &order.name, drawn[0], &text(drawn[0])));
         for _ in 0..7 {
             next_block();
         }
@@ -134,7 +119,7 @@ fn a_sole_responder_goes_on_and_others_are_asked_as_for_any_request() {
         let committed = Work::Committed(commitment(&order.name, drawn[1]));
         assert_eq!(work, [(drawn[0], Work::Pending), (drawn[1], committed), (drawn[2], Work::Pending)]);
         assert_noop!(
-            show(id, &order.name, drawn[1], OUTPUT),
+            show(id, &order.name, drawn[1], &text(drawn[1])),
             pallet_proof_of_quality::Error::<Test>::TooEarly
         );
     });
@@ -199,6 +184,6 @@ fn an_operator_that_is_full_or_gone_holds_up_nobody() {
         assert_ok!(escalate_with(&order, PROMPT, parts));
         let id = escalated();
         assert_eq!(pallet_proof_of_quality::Responses::<Test>::get(id).len(), 1);
-        assert_ok!(show(id, &order.name, drawn[0], OUTPUT));
+        assert_ok!(show(id, &order.name, drawn[0], &text(drawn[0])));
     });
 }

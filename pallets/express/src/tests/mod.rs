@@ -1,5 +1,6 @@
 //! Tests of the pallet. `crate::mock::run` checks the invariants and the conservation of money after each.
 
+mod audits;
 mod challenges;
 mod channels;
 mod endpoints;
@@ -7,3 +8,4 @@ mod epochs;
 mod escalation;
 mod offences;
 mod orders;
+mod random_walk;

@@ -4,6 +4,11 @@ use poq_primitives::express::{messages, Fault, ResponderPart, ScorerPart};
 use proptest::prelude::*;
 use sp_runtime::Permill;
 
+/// An order like any other.
+pub(super) fn plain(epoch: poq_primitives::express::Epoch) -> poq_primitives::express::Order<Balance> {
+    order(name(epoch, 0), 1, 3)
+}
+
 #[test]
 fn an_order_is_paid_for_by_quality() {
     run(|| {

@@ -32,9 +32,10 @@ pub(crate) fn slash<T: Config>(
     money::take_stake::<T>(who, amount)
 }
 
-/// Takes a part of all of an operator's stake, at work and on its way out, without an event: who calls says why. Nothing of who is gone.
-pub(crate) fn take_part<T: Config>(who: &T::AccountId, part: Permill) -> CreditOf<T> {
-    let amount = lower::<T>(who, part.mul_ceil(stake_and_unbonding::<T>(who))).unwrap_or_default();
+/// Takes a part of all of an operator's stake, but not more than `most`, without an event: who calls says why. Nothing of who is gone.
+pub(crate) fn take_part<T: Config>(who: &T::AccountId, part: Permill, most: BalanceOf<T>) -> CreditOf<T> {
+    let amount = part.mul_ceil(stake_and_unbonding::<T>(who)).min(most);
+    let amount = lower::<T>(who, amount).unwrap_or_default();
     money::take_stake::<T>(who, amount)
 }
 
