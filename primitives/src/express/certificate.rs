@@ -68,6 +68,18 @@ pub enum ScorerPart {
     Committed(Commitment),
     /// A member of the set that revealed.
     Revealed(Scores),
+    /// A member of the set that revealed under another one: the reveals of the quorum have this one, with its commitment. It is paid as if
+    /// it had revealed, and is none of the quorum.
+    Opened(Opening),
+}
+
+/// The scores of a commitment. Who signed the commitment need not sign them.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, TypeInfo)]
+pub struct Opening {
+    /// One score for each answer that was shown, in their order.
+    pub scores: Vec<Permill>,
+    /// Salt of the commitment.
+    pub salt: Salt,
 }
 
 /// A member's reveal.
@@ -211,13 +223,15 @@ impl<Balance: Encode> Certificate<Balance> {
                     members.push((seat, None));
                     set.push((place as u8, *commitment));
                 }
-                ScorerPart::Revealed(reveal) => {
-                    ensure(reveal.scores.len() == shown, Fault::ScoreCount)?;
-                    let (scores, salt) = (&reveal.scores[..], &reveal.salt);
-                    members.push((seat, Some(scores)));
+                ScorerPart::Revealed(Scores { scores, salt, .. })
+                | ScorerPart::Opened(Opening { scores, salt }) => {
+                    ensure(scores.len() == shown, Fault::ScoreCount)?;
+                    members.push((seat, Some(&scores[..])));
                     let commitment = messages::score_commitment(genesis, answers, &seat.key, scores, salt);
                     set.push((place as u8, commitment));
-                    reveals.push((seat, reveal));
+                    if let ScorerPart::Revealed(reveal) = part {
+                        reveals.push((seat, reveal));
+                    }
                 }
             }
         }

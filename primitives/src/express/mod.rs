@@ -27,7 +27,9 @@ pub mod equivocation;
 pub mod messages;
 pub mod order;
 
-pub use certificate::{Answer, Certificate, Context, Fault, Outcome, ResponderPart, ScorerPart, Scores};
+pub use certificate::{
+    Answer, Certificate, Context, Fault, Opening, Outcome, ResponderPart, ScorerPart, Scores,
+};
 pub use draw::{committee_seed, pick, responder_seed, Seat, VrfOutput, SPARE_PICKS};
 pub use equivocation::Equivocation;
 pub use messages::{Answers, Commitment, Digest, MemberSet, Verify};
