@@ -10,6 +10,7 @@
 //! | [`merge`] | certificates of one order put together |
 //! | [`crypto`] | keys |
 //! | [`limits`] | timeouts and bounds |
+//! | [`simulator`] | many parties, good and bad, on a bad network, in virtual time |
 
 pub mod crypto;
 pub mod deposit;
@@ -20,6 +21,7 @@ pub mod operator;
 pub mod requester;
 pub mod responder;
 pub mod scene;
+pub mod simulator;
 pub mod step;
 mod tally;
 mod timers;

@@ -9,6 +9,7 @@
 use crate::{
     crypto::Crypto,
     limits::Limits,
+    merge::with_own,
     scene::{answered, answers, Scene},
     step::{Action, Escalation, Now, Peer, Record},
     tally::{Finding, Tally},
@@ -18,7 +19,7 @@ use crate::{
 use codec::Encode;
 use poq_primitives::{
     commitment::Salt,
-    express::{messages, Key, ScorerPart, Scores, Signature},
+    express::{messages, Key, Signature},
 };
 use sp_arithmetic::Permill;
 use std::collections::{BTreeMap, BTreeSet};
@@ -334,16 +335,27 @@ impl<C: Crypto> Member<C> {
                 }
             }
         }
-        let shown = all.iter().map(|(place, _, _)| self.shows.contains_key(place)).collect();
-        let message = Message::Have { order: self.tally.scene.digest, shown };
+        let is_late = self.scoring.is_some();
+        let shown = all.iter().map(|(place, _, _)| is_late || self.shows.contains_key(place)).collect();
+        let order = self.tally.scene.digest;
+        let message = Message::Have { order, shown };
         out.push(Action::Send { to: from, message: message.clone() });
-        if self.scoring.is_some() || self.is_over {
+        if is_late || self.is_over {
             return;
         }
         if before < self.shows.len() || before == 0 {
-            let others = self.tally.answered().into_iter().map(|(_, key)| Peer::Operator(key));
-            let others = others.filter(|peer| *peer != from);
-            out.extend(others.map(|to| Action::Send { to, message: message.clone() }));
+            let others = self.tally.answered().into_iter().filter(|(_, key)| Peer::Operator(*key) != from);
+            for (place, key) in others {
+                // Who was not asked for its output by the requester is asked for it here.
+                let message = match self.shows.contains_key(&place) {
+                    true => message.clone(),
+                    false => {
+                        let (v1, parts) = (self.tally.v1.clone(), self.tally.parts.clone());
+                        Message::Answers { order, v1, parts }
+                    }
+                };
+                out.push(Action::Send { to: Peer::Operator(key), message });
+            }
         }
         if self.shows.len() == all.len() {
             self.score(out);
@@ -534,20 +546,12 @@ impl<C: Crypto> Member<C> {
             return Ok(());
         }
         certificate.check(&self.tally.scene.context(), &self.crypto).map_err(|_| Refusal::Certificate)?;
-        // A member's own reveal belongs into it, if it was made under the same set.
-        let own = self.reveal.as_ref().and_then(|reveal| {
-            let mut own = certificate.clone();
-            let part = own.members.get_mut(usize::from(reveal.place))?;
-            *part = ScorerPart::Revealed(Scores {
-                scores: reveal.scores.clone(),
-                salt: reveal.salt,
-                signature: reveal.signature,
-            });
-            own.check(&self.tally.scene.context(), &self.crypto).is_ok().then_some(own)
-        });
-        let certificate = own.as_ref().unwrap_or(certificate);
+        let certificate = match &self.reveal {
+            Some(own) => with_own(&self.crypto, &self.tally.scene, certificate, own),
+            None => certificate.clone(),
+        };
         self.certificate = Some(certificate.clone());
-        out.push(Action::Certified { certificate: Box::new(certificate.clone()), outputs: Vec::new() });
+        out.push(Action::Certified { certificate: Box::new(certificate), outputs: Vec::new() });
         self.settle(out);
         Ok(())
     }

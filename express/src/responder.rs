@@ -39,7 +39,8 @@ pub struct Responder<C> {
     shown: Option<(Tally, Show)>,
     /// Places of the committee that have its output.
     delivered: BTreeSet<u8>,
-    forwards: u8,
+    /// Times that its output was brought to each place.
+    brought: BTreeMap<u8, u8>,
     reported: BTreeSet<u8>,
     certificate: Option<Certificate>,
     timers: Timers<Timer>,
@@ -104,7 +105,7 @@ impl<C: Crypto> Responder<C> {
             output: None,
             shown: None,
             delivered: BTreeSet::new(),
-            forwards: 0,
+            brought: BTreeMap::new(),
             reported: BTreeSet::new(),
             certificate: None,
             timers: Timers::new(),
@@ -178,7 +179,7 @@ impl<C: Crypto> Responder<C> {
         let mut out = Vec::new();
         match message {
             Message::Answer { place, answer, .. } => self.take_answer(*place, answer, &mut out)?,
-            Message::Answers { v1, parts, .. } => self.take_answers(now, v1, parts, &mut out)?,
+            Message::Answers { v1, parts, .. } => self.take_answers(now, from, v1, parts, &mut out)?,
             Message::Have { shown, .. } => self.take_have(from, shown, &mut out),
             Message::MemberBusy { busy, .. } => {
                 if let Some((tally, _)) = &mut self.shown {
@@ -217,6 +218,7 @@ impl<C: Crypto> Responder<C> {
     fn take_answers(
         &mut self,
         now: Now,
+        from: Peer,
         v1: &Vrf,
         parts: &[Part],
         out: &mut Vec<Action>,
@@ -226,7 +228,7 @@ impl<C: Crypto> Responder<C> {
             if answered(&tally.parts) != answered(parts) {
                 return Err(Refusal::Bound);
             }
-            self.say_again(self.requester(), out);
+            self.show(from, out);
             return Ok(());
         }
         if self.is_over {
@@ -236,6 +238,15 @@ impl<C: Crypto> Responder<C> {
         self.scene.check_second_draw(&self.crypto, v1)?;
         self.scene.check_parts(&self.crypto, parts, &self.known)?;
         let all = answered(parts);
+        // Who has told the requester something else than this responder is reported. What the requester was told counts.
+        for (place, part) in (0u8..).zip(parts) {
+            let (Part::Answered(answer), Some(known)) = (part, self.known.get(&place)) else { continue };
+            let report = second_answer(&self.crypto, &self.scene, place, known, answer);
+            if let Some(report) = report.filter(|_| place != self.place) {
+                self.known.insert(place, answer.clone());
+                out.extend(Some(report).filter(|_| self.reported.insert(place)));
+            }
+        }
         let is_left_out = |place: &u8, answer: &SignedAnswer| {
             // A place behind the last responder's is a spare that was not needed, unless it is one's own.
             let is_within = usize::from(*place) < parts.len() || *place == self.place;
@@ -250,9 +261,24 @@ impl<C: Crypto> Responder<C> {
         self.output = Some((output, salt));
         self.bind(v1.clone(), parts.to_vec());
         self.say_again(self.requester(), out);
+        if from != self.requester() {
+            self.show(from, out);
+        }
         self.timers.set(Timer::Forward, now.saturating_add(self.limits.forward));
         self.wait(now);
         Ok(())
+    }
+
+    /// Shows its output to whoever told it of the answers: the requester, or a member that lacks it.
+    fn show(&mut self, to: Peer, out: &mut Vec<Action>) {
+        let place = match (to, &self.shown) {
+            (Peer::Operator(key), Some((tally, _))) => tally.place_of(&key),
+            _ => None,
+        };
+        match place {
+            Some(place) => self.bring(place, out),
+            None => self.say_again(self.requester(), out),
+        }
     }
 
     /// From now on, the output is shown for these answers only.
@@ -270,8 +296,21 @@ impl<C: Crypto> Responder<C> {
         let Some(place) = tally.place_of(&key) else { return };
         if is_there {
             self.delivered.insert(place);
-        } else if !self.is_over && !self.delivered.contains(&place) && self.forwards < FORWARDS {
-            out.extend(self.material().map(|message| Action::Send { to: from, message }));
+        } else if !self.delivered.contains(&place) {
+            self.bring(place, out);
+        }
+    }
+
+    /// Brings its output to a member, some times at most.
+    fn bring(&mut self, place: u8, out: &mut Vec<Action>) {
+        let key = self.shown.as_ref().and_then(|(tally, _)| tally.key(place));
+        let brought = self.brought.entry(place).or_default();
+        if self.is_over || *brought == FORWARDS {
+            return;
+        }
+        *brought = brought.saturating_add(1);
+        if let (Some(key), Some(message)) = (key, self.material()) {
+            out.push(Action::Send { to: Peer::Operator(key), message });
         }
     }
 
@@ -351,19 +390,18 @@ impl<C: Crypto> Responder<C> {
     }
 
     fn forward(&mut self, now: Now, out: &mut Vec<Action>) {
-        let (Some((tally, _)), Some(message)) = (&self.shown, self.material()) else { return };
-        if self.forwards == FORWARDS {
-            return;
-        }
-        let missing = tally.places().into_iter().filter(|place| !self.delivered.contains(place));
-        let missing: Vec<_> = missing.filter_map(|place| tally.key(place)).collect();
+        let Some((tally, _)) = &self.shown else { return };
+        let missing = tally.places().into_iter().filter(|place| {
+            let is_given_up = self.brought.get(place).is_some_and(|brought| *brought == FORWARDS);
+            !is_given_up && !self.delivered.contains(place)
+        });
+        let missing: Vec<u8> = missing.collect();
         if !missing.is_empty() {
-            self.forwards = self.forwards.saturating_add(1);
             self.timers.set(Timer::Forward, now.saturating_add(self.limits.retry));
         }
-        out.extend(
-            missing.into_iter().map(|key| Action::Send { to: Peer::Operator(key), message: message.clone() }),
-        );
+        for place in missing {
+            self.bring(place, out);
+        }
     }
 
     fn escalation(&self) -> Escalation {

@@ -6,8 +6,8 @@ use crate::{
     wire::{Answers, Busy, Certificate, Equivocation, Part, Refusal, Reveal, SignedCommit, SignedSet},
 };
 use poq_primitives::express::{
-    equivocation, messages, quorum, Answer, Commitment, Digest, Key, ResponderPart, ScorerPart, Scores,
-    Signature,
+    equivocation, messages, quorum, Answer, Commitment, Digest, Key, Opening, ResponderPart, ScorerPart,
+    Scores, Signature,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -313,7 +313,10 @@ impl Tally {
         if ballot.reveals.len() < self.quorum() {
             return None;
         }
-        let is_whole = ballot.reveals.len() == ballot.set.commits.len();
+        let is_open = |commit: &SignedCommit| {
+            ballot.reveals.contains_key(&commit.place) || self.opening(ballot, commit).is_some()
+        };
+        let is_whole = ballot.set.commits.iter().all(is_open);
         // The busy are named as such if the draw has enough others; else only as many as the set needs.
         let last = ballot.set.commits.last().map_or(0, |commit| commit.place);
         let needed = usize::from(last).saturating_add(1).saturating_sub(self.wanted().into());
@@ -327,6 +330,16 @@ impl Tally {
         let forms = [&self.busy, &some].map(|busy| self.form(ballot, busy));
         let holds = |form: &Certificate| form.check(&self.scene.context(), crypto).is_ok();
         forms.into_iter().find(holds).map(|certificate| (certificate, is_whole))
+    }
+
+    /// The scores of a member of this set that has revealed under another.
+    fn opening(&self, ballot: &Ballot, commit: &SignedCommit) -> Option<Opening> {
+        let reveal = self.reveals.get(&commit.place)?;
+        let mut theirs = reveal.set.commits.iter();
+        let is_same =
+            theirs.any(|other| (other.place, other.commitment) == (commit.place, commit.commitment));
+        let opening = || Opening { scores: reveal.scores.clone(), salt: reveal.salt };
+        (is_same && reveal.set.answers == ballot.set.answers).then(opening)
     }
 
     fn form(&self, ballot: &Ballot, busy: &BTreeMap<u8, Signature>) -> Certificate {
@@ -353,7 +366,10 @@ impl Tally {
                     salt: reveal.salt,
                     signature: reveal.signature,
                 }),
-                (None, Some(commit), _) => ScorerPart::Committed(commit.commitment),
+                (None, Some(commit), _) => match self.opening(ballot, commit) {
+                    Some(opening) => ScorerPart::Opened(opening),
+                    None => ScorerPart::Committed(commit.commitment),
+                },
                 (None, None, Some(signature)) => ScorerPart::Busy(*signature),
                 (None, None, None) => ScorerPart::Absent,
             };

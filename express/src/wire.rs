@@ -160,7 +160,7 @@ pub enum Message {
         /// Place and signature.
         busy: Busy,
     },
-    /// 2. Requester to responders.
+    /// 2. Requester to responders; a member to a responder whose output it lacks.
     Answers {
         /// The order.
         order: Digest,
@@ -185,7 +185,7 @@ pub enum Message {
         /// Those whose places others have taken.
         busy: Vec<Busy>,
     },
-    /// Reply to 3, to all who answered: which outputs the member has. Not signed: who forges it does no more than withhold a message.
+    /// Reply to 3, to all who answered: which outputs the member has or needs no more. Not signed: who forges it does no more than withhold a message.
     Have {
         /// The order.
         order: Digest,
