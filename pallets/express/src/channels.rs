@@ -46,6 +46,8 @@ pub struct Channel<T: Config> {
     pub from: Epoch,
     /// The last epoch with orders, if it is closing.
     pub last: Option<Epoch>,
+    /// What it has forfeited: taken when it is released, so that what others have earned by then is not taken from them.
+    pub forfeited: BalanceOf<T>,
 }
 
 /// Which names of a channel are used in an epoch: bit `index % 8` of byte `index / 8`.
@@ -70,7 +72,16 @@ pub(crate) fn open<T: Config>(
     let event = Event::ChannelOpened { channel: id, owner: owner.clone(), deposit, from };
     Channels::<T>::insert(
         id,
-        Channel { owner, key, balance: deposit, most_per_order, orders_per_epoch, from, last: None },
+        Channel {
+            owner,
+            key,
+            balance: deposit,
+            most_per_order,
+            orders_per_epoch,
+            from,
+            last: None,
+            forfeited: Zero::zero(),
+        },
     );
     Pallet::<T>::deposit_event(event);
     Ok(())
@@ -109,9 +120,11 @@ pub(crate) fn release<T: Config>(id: ChannelId) -> DispatchResult {
     let is_over = channel.last.is_some_and(|last| epochs::current::<T>() >= last.saturating_add(2));
     ensure!(is_over, Error::<T>::ChannelOpen);
     Channels::<T>::remove(id);
-    money::pay_out::<T>(&channel.owner, channel.balance)?;
-    let (owner, refund) = (channel.owner, channel.balance);
-    Pallet::<T>::deposit_event(Event::ChannelReleased { channel: id, owner, refund });
+    let forfeited = channel.forfeited.min(channel.balance);
+    let (owner, refund) = (channel.owner, channel.balance.saturating_sub(forfeited));
+    money::pay_chain::<T>(Zero::zero(), forfeited)?;
+    money::pay_out::<T>(&owner, refund)?;
+    Pallet::<T>::deposit_event(Event::ChannelReleased { channel: id, owner, refund, forfeited });
     Ok(())
 }
 
@@ -138,27 +151,34 @@ pub(crate) fn is_used<T: Config>(name: &OrderName) -> bool {
     names.get(byte).is_some_and(|names| names & bit != 0)
 }
 
-/// Uses a name up and takes what its order cost from the channel, as far as there is: for who has looked before. Returns what was taken.
-pub(crate) fn spend<T: Config>(name: &OrderName, amount: BalanceOf<T>) -> BalanceOf<T> {
-    // Of an epoch that is forgotten no name can be used anyway.
-    if epochs::is_kept::<T>(name.epoch) {
-        let (byte, bit) = place(name);
-        UsedNames::<T>::mutate(name.epoch, name.channel, |names| {
-            if names.len() <= byte {
-                // Below the bound, as the index is below `orders_per_epoch`.
-                names.bounded_resize(byte.saturating_add(1), 0);
-            }
-            if let Some(names) = names.get_mut(byte) {
-                *names |= bit;
-            }
-        });
-    }
-    let mut taken = BalanceOf::<T>::zero();
-    Channels::<T>::mutate_extant(name.channel, |channel| {
-        taken = amount.min(channel.balance);
-        channel.balance = channel.balance.saturating_sub(taken);
+/// Uses a name up and takes what its order cost from the channel: at most `most_per_order`, which is what operators count with.
+pub(crate) fn spend<T: Config>(name: &OrderName, amount: BalanceOf<T>) {
+    let (byte, bit) = place(name);
+    UsedNames::<T>::mutate(name.epoch, name.channel, |names| {
+        if names.len() <= byte {
+            // Below the bound, as the index is below `orders_per_epoch`.
+            names.bounded_resize(byte.saturating_add(1), 0);
+        }
+        if let Some(names) = names.get_mut(byte) {
+            *names |= bit;
+        }
     });
-    taken
+    Channels::<T>::mutate_extant(name.channel, |channel| {
+        debug_assert!(amount <= channel.most_per_order && amount <= channel.balance);
+        channel.balance = channel.balance.saturating_sub(amount);
+    });
+}
+
+/// Closes a channel for a fault of its key: it forfeits the most that an order can cost. What operators count with is untouched, and an
+/// order of the name that they have served can still settle: what is forfeited is what would go back.
+pub(crate) fn forfeit<T: Config>(id: ChannelId) -> BalanceOf<T> {
+    let mut amount = Zero::zero();
+    Channels::<T>::mutate_extant(id, |channel| {
+        amount = channel.most_per_order;
+        channel.forfeited = channel.forfeited.saturating_add(amount);
+        channel.last = Some(channel.last.unwrap_or_else(epochs::current::<T>));
+    });
+    amount
 }
 
 /// Adds to the balance of a channel that is there.

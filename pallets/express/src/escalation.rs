@@ -55,8 +55,8 @@ pub(crate) fn escalate<T: Config>(
 
     let terms = orders::terms::<T>(order).ok_or(Error::<T>::NotOrdered)?;
     let request = lane::request::<T>(channel.owner.clone(), terms, info.parameters)?;
-    let budget = channels::spend::<T>(&name, order.budget);
-    money::pay_out::<T>(&channel.owner, budget)?;
+    channels::spend::<T>(&name, order.budget);
+    money::pay_out::<T>(&channel.owner, order.budget)?;
     let request = lane::escalate::<T>(request, prompt, responders)?;
     Pallet::<T>::deposit_event(Event::Escalated { name, request });
     Ok(())

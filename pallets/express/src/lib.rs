@@ -57,7 +57,10 @@
 //!   costs nobody else anything.
 //! - A key that signs two statements of which it may sign one is punished by whoever reports it ([`Pallet::report_equivocation`]).
 //! - A requester chooses the index of an order, so it can choose among the responders of its indices; never the committee, as long as one
-//!   responder is honest.
+//!   responder is honest and answers. It can call responders absent, one by one, and look which committee that gives: each costs it what the
+//!   absent could have earned, and those who have committed can escalate.
+//! - Who owns operators can find indices whose parties are all its own, and praise itself at the price of the fees: up to the quality of 1,
+//!   by as many steps as there are orders, at most 16 in an epoch. Its trust as a quality validator is untouched: that needs audits.
 //! - Which model ran is not proven, nor that a silent party was reached.
 //!
 //! ## What stalls
@@ -371,6 +374,8 @@ pub mod pallet {
             owner: T::AccountId,
             /// How much.
             refund: BalanceOf<T>,
+            /// What it had forfeited, for `SlashHandler`.
+            forfeited: BalanceOf<T>,
         },
         /// An order was settled.
         OrderSettled {
@@ -466,7 +471,7 @@ pub mod pallet {
         RequesterPunished {
             /// The name.
             name: OrderName,
-            /// What its channel lost.
+            /// What its channel loses of what would go back.
             forfeited: BalanceOf<T>,
         },
     }
@@ -754,8 +759,8 @@ pub mod pallet {
         /// Punishes a key that signed two statements of which it may sign one.
         ///
         /// Origin: signed, by anybody. Nobody earns by it.
-        /// Details: of an operator, `EquivocationSlash` of its stake goes to `SlashHandler`; of a channel, `most_per_order` of its balance,
-        /// and the name of the order is used up. Once for each key and order.
+        /// Details: of an operator, `EquivocationSlash` of its stake goes to `SlashHandler`. A channel is closed, and forfeits
+        /// `most_per_order` of what would go back; what was served is paid. Once for each key and order.
         /// Errors: [`Error::TooOld`], [`Error::Punished`], [`Error::NotAProof`], [`Error::UnknownKey`], [`Error::UnknownChannel`].
         /// Events: [`Event::OperatorPunished`] or [`Event::RequesterPunished`].
         #[pallet::call_index(10)]

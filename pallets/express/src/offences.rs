@@ -1,19 +1,15 @@
 //! Offences: what a key signed that it may not have signed. Owns [`Offences`].
 //!
 //! Provable is a key that signed two statements of which it may sign one ([`Equivocation`]), or used a VRF output for which it has no proof
-//! ([`crate::challenges`]). An operator loses a part of its stake for it, a channel the most that one order can cost; both go to
-//! `SlashHandler`, so that nobody gains by making another sign twice. Silence, slowness and the question which model ran are not provable.
+//! ([`crate::challenges`]). An operator loses a part of its stake for it; a channel is closed, and of what would go back the most that
+//! one order can cost is lost. Both go to `SlashHandler`, so that nobody gains by making another sign twice. Silence, slowness and the question
+//! which model ran are not provable.
 
-use crate::{
-    channels, endpoints, epochs, money, BalanceOf, Channels, Config, Error, Event, Offences, Pallet,
-};
+use crate::{channels, endpoints, epochs, BalanceOf, Channels, Config, Error, Event, Offences, Pallet};
 use frame_support::ensure;
 use pallet_proof_of_quality::lane;
 use poq_primitives::express::{Epoch, Equivocation, Key, OrderName};
-use sp_runtime::{
-    traits::{Get, Zero},
-    DispatchResult,
-};
+use sp_runtime::{traits::Get, DispatchResult};
 
 /// Punishes a key for what it signed, once for each order.
 pub(crate) fn report<T: Config>(key: Key, proof: &Equivocation<BalanceOf<T>>) -> DispatchResult {
@@ -28,13 +24,12 @@ pub(crate) fn report<T: Config>(key: Key, proof: &Equivocation<BalanceOf<T>>) ->
     }
 }
 
-/// Takes the most that an order can cost from the channel of this name, and uses the name up.
+/// Closes the channel of this name, which forfeits the most that an order can cost.
 pub(crate) fn punish_channel<T: Config>(key: &Key, name: &OrderName) -> DispatchResult {
     let channel = Channels::<T>::get(name.channel).ok_or(Error::<T>::UnknownChannel)?;
-    ensure!(channel.key == *key && name.index < channel.orders_per_epoch, Error::<T>::UnknownKey);
+    ensure!(channel.key == *key, Error::<T>::UnknownKey);
     if !is_punished::<T>(key, name) {
-        let forfeited = channels::spend::<T>(name, channel.most_per_order);
-        money::pay_chain::<T>(Zero::zero(), forfeited)?;
+        let forfeited = channels::forfeit::<T>(name.channel);
         remember::<T>(key, name);
         Pallet::<T>::deposit_event(Event::RequesterPunished { name: *name, forfeited });
     }

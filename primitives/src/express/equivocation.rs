@@ -29,7 +29,7 @@ pub enum Equivocation<Balance> {
         /// The order.
         order: Order<Balance>,
         /// Answers, commitment and signature of each.
-        commits: [(Vec<Option<(Commitment, bool)>>, Commitment, Signature); 2],
+        commits: [(AnswerList, Commitment, Signature); 2],
     },
     /// Proposals of two sets by a member in one order.
     Proposals {
@@ -47,11 +47,14 @@ pub enum Equivocation<Balance> {
     },
 }
 
+/// Owned [`messages::Answers`].
+pub type AnswerList = Vec<Option<(Commitment, bool)>>;
+
 /// A set that a member signed.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, TypeInfo)]
 pub struct SignedSet {
     /// The answers that the set scores.
-    pub answers: Vec<Option<(Commitment, bool)>>,
+    pub answers: AnswerList,
     /// Its members.
     pub set: Vec<(u8, Commitment)>,
     /// The signature.

@@ -99,8 +99,9 @@ fn who_has_none_is_punished_and_the_bond_goes_back() {
             assert_noop!(challenge(*key, order, usage.clone()), Error::<Test>::Punished);
         }
         assert_eq!(free(DOUBTER), before);
-        assert_eq!(channel_balance(), DEPOSIT - 2 * MOST);
-        assert_eq!(Slashed::get(), 2 * MOST + 800);
+        let channel = Channels::<Test>::get(0).unwrap();
+        assert_eq!((channel.balance, channel.forfeited, channel.last), (DEPOSIT, 2 * MOST, Some(epoch)));
+        assert_eq!(Slashed::get(), 800);
     });
 }
 

@@ -21,7 +21,7 @@ fn two_answers(order: &Order<Balance>, n: u64) -> Equivocation<Balance> {
 }
 
 #[test]
-fn two_orders_under_one_name_cost_the_most_of_one_and_the_name() {
+fn two_orders_under_one_name_cost_the_channel_and_the_most_of_one() {
     run(|| {
         let epoch = open_lane();
         let (one, mut other) = (order(name(epoch, 0), 1, 3), order(name(epoch, 0), 1, 3));
@@ -41,11 +41,44 @@ fn two_orders_under_one_name_cost_the_most_of_one_and_the_name() {
         assert_noop!(report(1, framed), Error::<Test>::UnknownKey);
 
         let proof = Equivocation::Orders([with(&one), with(&other)]);
+        let served = certify(order(name(epoch, 1), 1, 3), &Play::all(1, &[50; 3]));
         assert_ok!(report(ASKER, proof.clone()));
-        assert_eq!(channel_balance(), DEPOSIT - MOST);
-        assert_eq!(Slashed::get(), MOST);
         assert_noop!(report(ASKER, proof), Error::<Test>::Punished);
-        assert_eq!(refusal(certify(one, &Play::all(1, &[50; 3]))), Some(Refusal::NameUsed));
+        // Who has served an order of the channel is paid all the same, also one of this name; and one only.
+        assert_eq!(channel_balance(), DEPOSIT);
+        assert_eq!(refusal(served), None);
+        assert_eq!(refusal(certify(one, &Play::all(1, &[50; 3]))), None);
+        assert_eq!(refusal(certify(other, &Play::all(1, &[50; 3]))), Some(Refusal::NameUsed));
+        let left = channel_balance();
+        next_epoch();
+        next_epoch();
+        let (before, slashed) = (free(ASKER), Slashed::get());
+        assert_ok!(Express::release_channel(signed(ASKER), 0));
+        assert_eq!((free(ASKER) - before, Slashed::get() - slashed), (left - MOST, MOST));
+    });
+}
+
+#[test]
+fn who_drains_its_channel_by_its_own_faults_cheats_nobody_of_pay() {
+    run(|| {
+        let epoch = open_lane();
+        let certificate = |index| {
+            let mut order = order(name(epoch, index), 1, 3);
+            order.budget = MOST;
+            certify(order, &Play::all(1, &[100; 3]))
+        };
+        // As many orders as the deposit covers, all served.
+        let served: Vec<_> = (0..20).map(certificate).collect();
+        assert_eq!(20 * MOST, DEPOSIT);
+        for index in 0..20 {
+            let (one, mut other) = (order(name(epoch, index), 1, 3), order(name(epoch, index), 1, 3));
+            other.prompt = [9; 32];
+            let with = |order: Order<Balance>| (order.clone(), sign(ASKER, &order.digest(&GENESIS)));
+            assert_ok!(report(ASKER, Equivocation::Orders([with(one), with(other)])));
+        }
+        for certificate in served {
+            assert_eq!(refusal(certificate), None);
+        }
     });
 }
 
