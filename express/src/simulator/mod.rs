@@ -26,6 +26,8 @@ pub use toy::Toy;
 use crate::{
     crypto::{Crypto, Sr25519},
     limits::Limits,
+    scene::Scene,
+    wire::Certificate,
 };
 use core::time::Duration;
 use rand::{Rng, SeedableRng};
@@ -252,16 +254,17 @@ pub fn run(plan: &Plan) -> Result<Report, Broken> {
     run_with(plan, Toy::new, true)
 }
 
+fn sr25519_key(number: u64) -> Sr25519 {
+    let mut seed = [0; 32];
+    for (byte, of) in seed.iter_mut().zip(number.to_le_bytes()) {
+        *byte = of;
+    }
+    Sr25519::new(sr25519::Pair::from_seed(&seed), seed)
+}
+
 /// Runs a plan with sr25519.
 pub fn run_sr25519(plan: &Plan) -> Result<Report, Broken> {
-    let key = |number: u64| {
-        let mut seed = [0; 32];
-        for (byte, of) in seed.iter_mut().zip(number.to_le_bytes()) {
-            *byte = of;
-        }
-        Sr25519::new(sr25519::Pair::from_seed(&seed), seed)
-    };
-    run_with(plan, key, false)
+    run_with(plan, sr25519_key, false)
 }
 
 fn run_with<C: Crypto>(
@@ -283,4 +286,13 @@ pub fn delays(committee: u8, round_trip: Duration, orders: u64) -> Result<(Durat
     delays.sort_unstable();
     let quantile = |of: usize| delays.get(delays.len().saturating_mul(of) / 100).copied().unwrap_or_default();
     Ok((quantile(50), quantile(99)))
+}
+
+/// The certificate of an order among honest parties with sr25519, and what it is checked against.
+pub fn certificate(responders: u8, committee: u8) -> Result<(Scene, Certificate), Broken> {
+    let plan = Plan::honest(1, responders, committee, Duration::ZERO);
+    let mut world = World::new(plan.clone(), sr25519_key, false);
+    let broken = |property| Broken { seed: plan.seed, property };
+    world.run().map_err(broken)?;
+    world.certificate().ok_or_else(|| broken("an order of honest parties is not settled".into()))
 }

@@ -219,6 +219,15 @@ impl<C: Crypto> World<C> {
         Ok(self.report.clone())
     }
 
+    /// A settled certificate.
+    pub fn certificate(&self) -> Option<(Scene, Certificate)> {
+        let settled = self.chain.ended.values().find_map(|end| match end {
+            End::Settled(settled) => Some(settled.certificate.clone()),
+            End::Escalated => None,
+        })?;
+        Some((self.scene(&settled.order.digest(&self.view.genesis))?, settled))
+    }
+
     fn plan_orders(&mut self) -> Result<()> {
         let crypto = self.node(0)?.crypto.clone();
         let genesis = self.view.genesis;
@@ -350,9 +359,8 @@ impl<C: Crypto> World<C> {
         let message = decode(bytes, MOST_BYTES).map_err(|refusal| format!("own message: {refusal}"))?;
         self.report.messages = self.report.messages.saturating_add(1);
         self.say(|| format!("{from} -> {to}: {}", short(&message)));
-        if let Message::Reveal { order, reveal } = &message {
-            // Whose reveal it is, is seen by whoever sends it: honest parties send their own only.
-            let _ = reveal;
+        if let Message::Reveal { order, .. } = &message {
+            // Honest parties send their own only.
             if self.is_honest(from) && from != to {
                 let seen = self.count;
                 self.saw_reveal.entry((to, *order)).or_insert(seen);
@@ -520,6 +528,12 @@ impl<C: Crypto> World<C> {
             }
             Action::Certified { certificate, .. } => {
                 let name = certificate.order.name;
+                let scene = self.scene(&certificate.order.digest(&self.view.genesis));
+                let crypto = self.node(node)?.crypto.clone();
+                let holds = scene.is_some_and(|scene| certificate.check(&scene.context(), &crypto).is_ok());
+                if self.is_honest(node) && !holds {
+                    return Err(format!("7: {node} certifies what does not hold"));
+                }
                 if let (0, Some(last)) = (node, self.last_score.get(&name)) {
                     self.report.delays.push(self.now.saturating_sub(*last));
                 }
