@@ -3,7 +3,10 @@
 use codec::{Decode, Encode};
 use poq_primitives::{
     commitment::{Hash32, Salt},
-    express::{draw::vrf_input, Digest, Key, OrderName, Signature, Verify, VrfOutput},
+    express::{
+        draw::{vrf_input, VRF_LABEL},
+        Digest, Key, OrderName, Signature, Verify, VrfOutput,
+    },
 };
 use sp_core::{
     crypto::{VrfPublic, VrfSecret},
@@ -13,9 +16,6 @@ use sp_core::{
     },
     Pair,
 };
-
-/// Label of the transcripts that VRFs are evaluated on.
-const VRF_LABEL: &[u8] = b"poq/express/vrf";
 
 const SALT_TAG: &[u8] = b"poq/express/salt/1";
 
