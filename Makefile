@@ -103,7 +103,7 @@ features: setup ## Test the features that the release build leaves out (runtime-
 	@export RUSTFLAGS="--cfg substrate_runtime"; $(CARGO) $${WASM_BUILD_TOOLCHAIN:++$$WASM_BUILD_TOOLCHAIN} check --locked \
 		-p poq-minimal-runtime --lib --no-default-features --target wasm32v1-none
 
-bench: build ## Measure the figures in benches/RESULTS.md (ONLY=consensus, engine, chain, latency, driver, gateway or history: one room)
+bench: build ## Measure the figures in benches/RESULTS.md (ONLY=consensus, engine, chain, latency, driver, express, gateway or history: one room)
 	@scripts/bench.sh $(ONLY)
 
 adversaries: setup ## Play attacks on the pallet in a mock runtime (QUICK=1: a small grid; SEED=n)

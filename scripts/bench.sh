@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Measures the figures in benches/RESULTS.md with `poq-bench`, and writes that page. Arguments: the rooms to measure (consensus,
-# engine, chain, latency, driver, gateway, history); without arguments all of them. The programs must be built (make build). Further needs of a
+# engine, chain, latency, driver, express, gateway, history); without arguments all of them. The programs must be built (make build). Further needs of a
 # room are installed first, once:
 #
 # consensus  its Wasm (some minutes of compiling)
@@ -83,7 +83,7 @@ chain() {
 
 # The quick room comes first, the room that heats the machine last.
 rooms=("$@")
-((${#rooms[@]})) || rooms=(consensus engine gateway history chain)
+((${#rooms[@]})) || rooms=(consensus engine express gateway history chain)
 begun=$SECONDS
 for room in "${rooms[@]}"; do
     echo "bench: $room"
@@ -96,10 +96,11 @@ for room in "${rooms[@]}"; do
             fi
             ;;
         latency | driver) chain --only "$room" ;;
+        express) "$programs/poq-bench" express --out "$results" "${turns[@]}" ;;
         gateway) "$programs/poq-bench" gateway --programs "$programs" --out "$results" "${turns[@]}" ;;
         history) "$programs/poq-bench" history --programs "$programs" --out "$results" ;;
         *)
-            echo "bench: there is no $room: consensus, engine, chain, latency, driver, gateway or history" >&2
+            echo "bench: there is no $room: consensus, engine, chain, latency, driver, express, gateway or history" >&2
             exit 2
             ;;
     esac

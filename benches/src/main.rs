@@ -4,6 +4,7 @@ mod adversaries;
 mod chain;
 mod consensus;
 mod engine;
+mod express;
 mod gateway;
 mod history;
 mod results;
@@ -25,6 +26,8 @@ enum Command {
     Engine(Box<engine::Args>),
     /// Measure the chain: load, latency, blocks, driver, state, storage, weights
     Chain(Box<chain::Args>),
+    /// Measure the express lane: what its checks cost, and the delay of agreement in the simulator
+    Express(express::Args),
     /// Measure the gateway beside `poq ask`, and with many requests at once
     Gateway(gateway::Args),
     /// Measure the history: writing, and its API at a million requests
@@ -43,6 +46,7 @@ fn main() -> anyhow::Result<()> {
         Command::Consensus(args) => consensus::run(&args),
         Command::Engine(args) => engine::run(&args),
         Command::Chain(args) => chain::run(&args),
+        Command::Express(args) => express::run(&args),
         Command::Gateway(args) => gateway::run(&args),
         Command::History(args) => history::run(&args),
         Command::Report(args) => results::run(&args),
