@@ -5,7 +5,7 @@ import type { PolkadotClient } from "polkadot-api";
 import { useEffect, useState } from "preact/hooks";
 import type { Api, Model } from "proof-of-quality";
 import { t } from "../strings.ts";
-import { useHistory } from "./history.ts";
+import { checkHistory, useHistory } from "./history.ts";
 
 /** A chain, as long as the connection to its node lasts. */
 export type Chain = {
@@ -158,7 +158,8 @@ async function once(url: string, mine: number, specification: string | undefined
       ask<string>("system_chainType"),
     ]);
     const api: Api = client.getTypedApi(poq);
-    const blockMillis = Number(await api.constants.ProofOfQuality.BlockMillis());
+    const [millis] = await Promise.all([api.constants.ProofOfQuality.BlockMillis(), checkHistory(genesis)]);
+    const blockMillis = Number(millis);
     if (mine !== turn) return;
     answered = true;
     const isDevelopment = type === "Development";
