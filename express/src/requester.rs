@@ -184,9 +184,8 @@ impl<C: Crypto> Requester<C> {
                 }
                 Ok(())
             }
-            Message::Refusal { reason: Refusal::LeftOut(answers), .. } => {
-                self.take_left_out(now, answers, out)
-            }
+            // Answers that came elsewhere are too late, even if a responder refuses to show its output without them: whoever made them may
+            // have known the second draw.
             Message::Refusal { reason: Refusal::Unknown, .. } => {
                 self.send_again(from, out);
                 Ok(())
@@ -388,33 +387,6 @@ impl<C: Crypto> Requester<C> {
         let tally = &self.closed.as_ref()?.tally;
         let (v1, parts): (Vrf, _) = (tally.v1.clone(), tally.parts.clone());
         Some((Message::Answers { order: self.scene.digest, v1, parts }, tally.answered()))
-    }
-
-    fn take_left_out(
-        &mut self,
-        now: Now,
-        left_out: Vec<(u8, SignedAnswer)>,
-        out: &mut Vec<Action>,
-    ) -> Result<(), Refusal> {
-        let Some(closed) = &self.closed else { return Ok(()) };
-        // Once an output is shown for these answers, it cannot be shown for others.
-        if self.is_over || !closed.shows.is_empty() || left_out.len() > self.scene.picked() {
-            return Ok(());
-        }
-        let mut parts = closed.tally.parts.clone();
-        let mut is_new = false;
-        for (place, answer) in left_out {
-            if let Some(part @ Part::Absent) = parts.get_mut(usize::from(place)) {
-                self.scene.check_answer(&self.crypto, place, &answer)?;
-                *part = Part::Answered(answer);
-                is_new = true;
-            }
-        }
-        if is_new {
-            out.push(self.persist(Record::Closed(parts.clone())));
-            self.draw(now, parts, out);
-        }
-        Ok(())
     }
 
     fn take_show(&mut self, now: Now, place: u8, show: Show, out: &mut Vec<Action>) -> Result<(), Refusal> {
