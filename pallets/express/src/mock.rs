@@ -245,7 +245,9 @@ pub fn run(test: impl FnOnce()) {
     sp_io::TestExternalities::new(storage).execute_with(|| {
         System::set_block_number(1);
         assert_eq!(genesis_hash::<Test>(), GENESIS);
-        (Slashed::set(0), Fees::set(0), SeedAge::set(1));
+        Slashed::set(0);
+        Fees::set(0);
+        SeedAge::set(1);
         let before = Balances::total_issuance();
         test();
         Express::do_check().unwrap();
@@ -381,7 +383,7 @@ fn snapshot(epoch: Epoch, model: ModelId) -> Vec<Seat<AccountId>> {
 
 /// What operator `n` answers.
 pub fn text(n: u64) -> Vec<u8> {
-    if n % 2 == 0 {
+    if n.is_multiple_of(2) {
         b"Lima.".to_vec()
     } else {
         b"Quito.".to_vec()

@@ -66,7 +66,7 @@ fn who_says_that_a_right_answer_is_wrong_loses_standing_and_stake() {
         // Until one is answered with the right words.
         let order = (1..20)
             .map(|index| audit_order(epoch, index))
-            .find(|order| responders_of(order)[0] % 2 == 0)
+            .find(|order| responders_of(order)[0].is_multiple_of(2))
             .unwrap();
         let mut play = Play::all(1, &[90, 30, 90]);
         play.scores[1] = Some(30);

@@ -162,7 +162,8 @@ fn a_settler_that_hides_a_reveal_takes_no_good_name() {
             frame_support::storage::TransactionOutcome::Rollback(Ok::<_, sp_runtime::DispatchError>(()))
         })
         .unwrap();
-        (Fees::set(0), Slashed::set(0));
+        Fees::set(0);
+        Slashed::set(0);
         next_block();
         assert_eq!(refusal(certificate), None);
         assert_eq!(Tallies::<Test>::get(epoch, account(hidden.1)).scores.missed, 0);
