@@ -5,7 +5,6 @@ use crate::adversaries::{
     books::Mean,
     cell::{Cell, Played, Purchase, WINDOWS},
     chain::{self, Asker, Chain, Order, STAKE},
-    climb::{self, Closed},
     lineup::Lineup,
     moves::{members, responders},
     player::{Player, FRESH_FROM},
@@ -79,8 +78,6 @@ pub struct Game {
     pub latest: HashMap<usize, f64>,
     pub error: Mean,
     pub errors: Vec<Mean>,
-    /// Requests that are over, in the order of their ends; only in games that are about the ranking.
-    pub closed: Vec<Closed>,
 }
 
 impl Game {
@@ -93,8 +90,7 @@ impl Game {
             let is_attacker = is_attacker && friends.contains(&Player::Node(place));
             let attacked = if is_attacker { cell.attack.skill() } else { None };
             let bribing = cell.attack.bribing(place);
-            let ranked = cell.attack.is_climbing().then(|| climb::skill(place));
-            attacked.or(bribing).or(ranked).unwrap_or_else(|| Skill::honest(place, count))
+            attacked.or(bribing).unwrap_or_else(|| Skill::honest(place, count))
         };
         Self {
             cell,
@@ -118,7 +114,6 @@ impl Game {
             latest: HashMap::new(),
             error: Mean::default(),
             errors: vec![Mean::default(); WINDOWS as usize],
-            closed: Vec::new(),
             friends,
             lineup,
         }
@@ -149,7 +144,7 @@ impl Game {
         self.made(Asker::Honest) == self.rounds
     }
 
-    pub fn made(&self, by: Asker) -> u64 {
+    fn made(&self, by: Asker) -> u64 {
         self.made.get(by as usize).copied().unwrap_or_default()
     }
 
@@ -172,9 +167,7 @@ impl Game {
             if !self.is_asked_out() {
                 // The attacker asks first, which is no disadvantage.
                 self.attack_by_asking()?;
-                let is_climbing = self.cell.attack.is_climbing();
-                let generators = |order| Order { generators: &climb::GENERATORS, ..order };
-                self.ask(Asker::Honest, true, |order| if is_climbing { generators(order) } else { order })?;
+                self.ask(Asker::Honest, true, |order| order)?;
             }
             for mut flight in std::mem::take(&mut self.flights) {
                 if self.act(&mut flight)? {

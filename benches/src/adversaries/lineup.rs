@@ -3,11 +3,9 @@
 use crate::adversaries::{
     attacks::{Attack, Role},
     cell::{Cell, Stakes},
-    chain::{Balance, EVALUATOR, GENERATOR, MIN_STAKE, PARAMETERS, STAKE, THIN_EVALUATOR},
-    climb,
+    chain::{Balance, MIN_STAKE, PARAMETERS, STAKE},
     player::Player,
 };
-use pallet_proof_of_quality::ModelId;
 
 /// Operators of each kind, where stakes are equal.
 pub const OPERATORS: usize = 20;
@@ -29,8 +27,8 @@ pub struct Seat {
     pub stake: Balance,
     /// Whether it belongs to the attackers.
     pub attacks: bool,
-    /// The model that it serves.
-    pub model: ModelId,
+    /// Whether it serves the evaluator that few serve.
+    pub is_thin: bool,
     /// Work that it does in a block, in half duties.
     pub speed: u32,
 }
@@ -61,13 +59,6 @@ impl Lineup {
         if cell.attack == Attack::FreeCommittee {
             seats.extend(thin(Player::Validator));
         }
-        if cell.attack.is_climbing() {
-            for seat in &mut seats {
-                if let Player::Node(place) = seat.player {
-                    (seat.model, seat.attacks) = (climb::model(place), climb::is_owned(cell.attack, place));
-                }
-            }
-        }
         Self { seats }
     }
 
@@ -78,15 +69,7 @@ impl Lineup {
 
     /// Adds an operator that joins during the game.
     pub fn add(&mut self, player: Player, stake: Balance, attacks: bool) {
-        self.seats.push(Seat { player, stake, attacks, model: usual(player), speed: AT_ONCE });
-    }
-}
-
-/// The model that a player serves in most games.
-fn usual(player: Player) -> ModelId {
-    match player {
-        Player::Node(_) => GENERATOR,
-        Player::Validator(_) => EVALUATOR,
+        self.seats.push(Seat { player, stake, attacks, is_thin: false, speed: AT_ONCE });
     }
 }
 
@@ -96,7 +79,7 @@ fn equal(player: fn(usize) -> Player, percent: u32, in_time: bool) -> Vec<Seat> 
         player: player(place),
         stake: STAKE,
         attacks: is_attacker(place, percent),
-        model: usual(player(place)),
+        is_thin: false,
         speed: match in_time {
             false => AT_ONCE,
             true if place.is_multiple_of(SLOW) => TOO_SLOW,
@@ -114,7 +97,7 @@ fn few(player: fn(usize) -> Player, percent: u32) -> Vec<Seat> {
         player: player(place),
         stake: if place < large { MIN_STAKE * Balance::from(cap) } else { MIN_STAKE },
         attacks: place < large,
-        model: usual(player(place)),
+        is_thin: false,
         speed: AT_ONCE,
     };
     (0..large + small).map(seat).collect()
@@ -126,7 +109,7 @@ fn thin(player: fn(usize) -> Player) -> Vec<Seat> {
         player: player(OPERATORS + place),
         stake: STAKE,
         attacks: place < 3,
-        model: THIN_EVALUATOR,
+        is_thin: true,
         speed: IN_TIME,
     };
     (0..5).map(seat).collect()

@@ -3,7 +3,6 @@
 use crate::adversaries::{
     attacks::{Attack, Role},
     cell::{Cell, Stakes, WINDOWS},
-    climb,
     grid::{self, DEFAULT_AUDITS, MINORITY},
     report::{said_of, Results},
     row::{Row, MOST_ERROR},
@@ -24,9 +23,9 @@ const LEAST_HONEST_INCOME: f64 = 0.9;
 
 /// Whether a claim holds, and by which figures.
 pub struct Verdict {
-    pub claim: &'static str,
-    pub holds: bool,
-    pub figures: String,
+    claim: &'static str,
+    holds: bool,
+    figures: String,
 }
 
 impl Verdict {
@@ -54,7 +53,6 @@ impl Results {
             self.requesters_gain(),
             self.requesters_harm(),
             self.squatters(),
-            climb::verdict(self),
         ]
     }
 
