@@ -7,8 +7,9 @@ use pallet_proof_of_quality::{Config as Lane, WeightInfo};
 use poq_primitives::express::certificate::LEAST_COMMITTEE;
 use sp_runtime::traits::Get;
 
-/// An sr25519 signature, in picoseconds of reference time (41 µs by the SDK's benchmark of `sr25519_verification`, rounded up).
-const SIGNATURE: u64 = 50 * WEIGHT_REF_TIME_PER_MICROS;
+/// An sr25519 signature, in picoseconds of reference time: 41 µs by the SDK's benchmark of `sr25519_verification`, 52 µs by `poq-bench express`
+/// on a slower machine, rounded up.
+const SIGNATURE: u64 = 60 * WEIGHT_REF_TIME_PER_MICROS;
 
 /// Hashes, draws and arithmetic of an item, without its signatures.
 const ITEM: u64 = 100 * WEIGHT_REF_TIME_PER_MICROS;
