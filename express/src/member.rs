@@ -33,7 +33,7 @@ enum Timer {
     Stalled,
 }
 
-/// What a member has committed to.
+/// Scores of a member, with its commitment to them.
 #[derive(Clone, Debug)]
 struct Own {
     set: SignedSet,
@@ -346,7 +346,7 @@ impl<C: Crypto> Member<C> {
         if before < self.shows.len() || before == 0 {
             let others = self.tally.answered().into_iter().filter(|(_, key)| Peer::Operator(*key) != from);
             for (place, key) in others {
-                // Who was not asked for its output by the requester is asked for it here.
+                // The requester may not have asked this responder for its output: then this member asks.
                 let message = match self.shows.contains_key(&place) {
                     true => message.clone(),
                     false => {
@@ -489,7 +489,7 @@ impl<C: Crypto> Member<C> {
             let mut commits = set.commits.iter().map(|commit| (commit.place, commit.commitment));
             set.answers == own.set.answers && commits.any(|commit| Some(commit) == mine)
         };
-        // Who has consented to a set is bound to it.
+        // A member that has consented to a set is bound to it.
         let bound = self.vote.as_ref().map(|(set, _)| self.tally.set_digest(set));
         let whole = self.tally.whole(&own.set.answers).map(|set| (set, Vec::new()));
         let proven = self.tally.proven().into_iter().chain(whole);

@@ -134,7 +134,7 @@ impl<C: Crypto> Operator<C> {
         (this, out)
     }
 
-    /// What it does when this happens.
+    /// Takes an event; returns the actions of this party.
     pub fn handle(&mut self, now: Now, view: &View, event: Event) -> Vec<Action> {
         let mut out = Vec::new();
         match event {

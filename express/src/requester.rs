@@ -29,7 +29,7 @@ enum Timer {
     Stalled,
 }
 
-/// What there is once the committee is drawn.
+/// State of an order whose committee is drawn.
 #[derive(Clone, Debug)]
 struct Closed {
     tally: Tally,
@@ -154,7 +154,7 @@ impl<C: Crypto> Requester<C> {
         out.extend(self.timers.next().map(|at| Action::Wake { at }));
     }
 
-    /// What it does when this happens.
+    /// Takes an event; returns the actions of this party.
     pub fn handle(&mut self, now: Now, event: Event) -> Vec<Action> {
         let mut out = Vec::new();
         match event {

@@ -46,7 +46,8 @@ pub(crate) fn statements(busy: &BTreeMap<u8, Signature>) -> Vec<Busy> {
     busy.iter().map(|(place, signature)| Busy { place: *place, signature: *signature }).collect()
 }
 
-fn ensure(holds: bool, refusal: Refusal) -> Result<(), Refusal> {
+/// An error with this reason unless the condition holds.
+pub(crate) fn ensure(holds: bool, refusal: Refusal) -> Result<(), Refusal> {
     if holds {
         Ok(())
     } else {
@@ -114,7 +115,7 @@ impl Scene {
         &self.offer.order
     }
 
-    /// What a certificate of this order is checked against.
+    /// Context for the check of a certificate of this order.
     pub fn context(&self) -> Context<'_, AccountId> {
         Context {
             genesis: &self.genesis,

@@ -2,7 +2,7 @@
 
 use crate::{
     crypto::{Crypto, Vrf},
-    scene::{answered, answers, first_free, statements, Scene},
+    scene::{answered, answers, ensure, first_free, statements, Scene},
     wire::{Answers, Busy, Certificate, Equivocation, Part, Refusal, Reveal, SignedCommit, SignedSet},
 };
 use poq_primitives::express::{
@@ -40,14 +40,6 @@ pub(crate) struct Tally {
 
 fn members(set: &SignedSet) -> Vec<(u8, Commitment)> {
     set.commits.iter().map(|commit| (commit.place, commit.commitment)).collect()
-}
-
-fn ensure(holds: bool, refusal: Refusal) -> Result<(), Refusal> {
-    if holds {
-        Ok(())
-    } else {
-        Err(refusal)
-    }
 }
 
 impl Tally {

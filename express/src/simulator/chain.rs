@@ -39,7 +39,7 @@ pub(crate) struct Chain {
     pub ended: BTreeMap<OrderName, End>,
     pub earnings: BTreeMap<Key, Balance>,
     pub punished: BTreeSet<Key>,
-    /// What absent seats did not earn, and fees.
+    /// Fees, and pay that absent seats did not earn.
     pub pot: Balance,
     /// Budgets of orders that went on as ordinary requests.
     pub escalated: Balance,

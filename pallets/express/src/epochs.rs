@@ -11,7 +11,8 @@
 //! - nothing is kept of an epoch before `current - KEPT + 1`, once it is cleared.
 
 use crate::{
-    endpoints, BalanceOf, Config, CurrentEpoch, Epochs, Error, Event, Freezing, LaneModels, Pallet, Snapshots,
+    endpoints, BalanceOf, Config, CurrentEpoch, Epochs, Error, Event, Freezing, LaneModels, NextChannel,
+    Pallet, Snapshots,
 };
 use alloc::vec::Vec;
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
@@ -114,13 +115,14 @@ pub(crate) fn close_model<T: Config>(model: ModelId) -> DispatchResult {
     Ok(())
 }
 
-/// Begins the next epoch if it is time. The lane sleeps while it has no models.
+/// Begins the next epoch if it is time. The lane sleeps until it has a model, or a channel whose deposit has to come back some time.
 pub(crate) fn begin_if_due<T: Config>(now: BlockNumberFor<T>) -> bool {
     let epoch = current::<T>();
     let is_due =
         Epochs::<T>::get(epoch).is_none_or(|info| now >= info.start.saturating_add(T::EpochBlocks::get()));
     let models = LaneModels::<T>::get();
-    if !is_due || models.is_empty() && Epochs::<T>::get(epoch).is_none() {
+    let is_asleep = epoch == 0 && models.is_empty() && NextChannel::<T>::get() == 0;
+    if !is_due || is_asleep {
         return false;
     }
     // From 1 on, so that there is none before the first.

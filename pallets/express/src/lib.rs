@@ -138,6 +138,8 @@ pub(crate) fn genesis_hash<T: Config>() -> Hash32 {
 #[frame_support::pallet]
 pub mod pallet {
     use super::*;
+    #[cfg(feature = "std")]
+    use frame_support::traits::fungible::Inspect;
     use frame_support::{pallet_prelude::*, weights::WeightMeter, PalletId};
     use frame_system::pallet_prelude::*;
     use pallet_proof_of_quality::{AnswerKeyOf, ModelId, RequestId};
@@ -196,7 +198,8 @@ pub mod pallet {
         #[pallet::constant]
         type ChallengeBlocks: Get<BlockNumberFor<Self>>;
 
-        /// Bond of a challenge, which the challenged has if it shows the proof: more than the fee for showing it.
+        /// Bond of a challenge, which the challenged has if it shows the proof: more than the fee for showing it, and at least the existential
+        /// deposit.
         #[pallet::constant]
         type ChallengeBond: Get<BalanceOf<Self>>;
     }
@@ -511,7 +514,7 @@ pub mod pallet {
         ChannelOpen,
         /// A channel has 1 to `MaxOrdersPerEpoch` orders in an epoch.
         InvalidOrdersPerEpoch,
-        /// An order may cost something.
+        /// The most that an order may cost is above zero.
         InvalidMostPerOrder,
         /// The deposit is below `MinDeposit`, or below what one order can cost.
         DepositTooSmall,
@@ -557,7 +560,7 @@ pub mod pallet {
         AnotherOutput,
         /// The answer key was revealed already.
         AlreadyAudited,
-        /// Texts or proof are longer than those of an order can be.
+        /// Texts or a proof are longer than those of an order can be.
         TooLong,
         /// The proof was asked for already.
         AlreadyChallenged,
@@ -579,6 +582,13 @@ pub mod pallet {
             assert!(
                 T::ChallengeBlocks::get() < T::EpochBlocks::get().saturating_add(T::EpochBlocks::get()),
                 "ChallengeBlocks must be less than two epochs"
+            );
+            let least =
+                <<T as pallet_proof_of_quality::Config>::Currency as Inspect<T::AccountId>>::minimum_balance(
+                );
+            assert!(
+                T::ChallengeBond::get() >= least,
+                "ChallengeBond must not be below the existential deposit, or it could not go back"
             );
             let rules = <T as pallet_proof_of_quality::Config>::DefaultParameters::get();
             let answerable =
@@ -761,7 +771,7 @@ pub mod pallet {
         /// Origin: signed, by anybody. Nobody earns by it.
         /// Details: of an operator, `EquivocationSlash` of its stake goes to `SlashHandler`. A channel is closed, and forfeits
         /// `most_per_order` of what would go back; what was served is paid. Once for each key and order.
-        /// Errors: [`Error::TooOld`], [`Error::Punished`], [`Error::NotAProof`], [`Error::UnknownKey`], [`Error::UnknownChannel`].
+        /// Errors: [`Error::TooLong`], [`Error::TooOld`], [`Error::Punished`], [`Error::NotAProof`], [`Error::UnknownKey`], [`Error::UnknownChannel`].
         /// Events: [`Event::OperatorPunished`] or [`Event::RequesterPunished`].
         #[pallet::call_index(10)]
         #[pallet::weight(weights::signed_call::<T>(2))]

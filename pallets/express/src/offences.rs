@@ -6,13 +6,18 @@
 //! which model ran are not provable.
 
 use crate::{channels, endpoints, epochs, BalanceOf, Channels, Config, Error, Event, Offences, Pallet};
+use codec::Encode;
 use frame_support::ensure;
 use pallet_proof_of_quality::lane;
 use poq_primitives::express::{Epoch, Equivocation, Key, OrderName};
 use sp_runtime::{traits::Get, DispatchResult};
 
+/// Most bytes of a proof: two reveals of the largest committee have a third of it.
+const MOST_PROOF: usize = 8 * 1024;
+
 /// Punishes a key for what it signed, once for each order.
 pub(crate) fn report<T: Config>(key: Key, proof: &Equivocation<BalanceOf<T>>) -> DispatchResult {
+    ensure!(proof.encoded_size() <= MOST_PROOF, Error::<T>::TooLong);
     let name = proof.name();
     ensure!(epochs::is_kept::<T>(name.epoch), Error::<T>::TooOld);
     ensure!(!is_punished::<T>(&key, &name), Error::<T>::Punished);

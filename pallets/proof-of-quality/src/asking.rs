@@ -7,7 +7,7 @@ use crate::{
     money::{self, share_of},
     parameters::ParametersOf,
     phases,
-    requests::{self, Audit, Budget, Phase, Request, Terms},
+    requests::{self, Audit, Budget, Phase, Request, Sampling, Terms},
     settlement, BalanceOf, Config, EconomicParameters, Error, Event, Models, Pallet, Requests, Rosters,
 };
 use alloc::vec::Vec;
@@ -30,7 +30,7 @@ pub(crate) fn request<T: Config>(
     let prompt = check_prompt::<T>(prompt)?;
     let sampling = terms.sampling;
     let parameters = EconomicParameters::<T>::get();
-    ensure!(sampling.temperature_milli <= MAX_TEMPERATURE_MILLI, Error::<T>::InvalidSampling);
+    check_temperature::<T>(&sampling)?;
     let needs = needs::<T>(
         &terms.generators,
         &terms.evaluator,
@@ -38,7 +38,7 @@ pub(crate) fn request<T: Config>(
         terms.responders,
         terms.committee,
     )?;
-    check_context::<T>(&prompt, &terms)?;
+    check_context::<T>(&prompt, &terms.generators, sampling.max_tokens)?;
     check_eligible::<T>(&requester, &terms)?;
     ensure!(terms.budget >= needs.total(parameters.fee)?, Error::<T>::BudgetTooSmall);
     ensure!(money::can_hold_budget::<T>(&requester, terms.budget), Error::<T>::InsufficientBalance);
@@ -90,6 +90,7 @@ pub(crate) fn off_chain<T: Config>(
     terms: Terms<BalanceOf<T>, T::MaxModelsPerRequest>,
     parameters: ParametersOf<T>,
 ) -> Result<Request<T>, Error<T>> {
+    check_temperature::<T>(&terms.sampling)?;
     let needs = needs_of::<T>(
         models::of_kind::<T>,
         &terms.generators,
@@ -137,14 +138,20 @@ pub(crate) fn check_prompt<T: Config>(
     BoundedVec::try_from(prompt).map_err(|_| Error::<T>::PromptTooLong)
 }
 
+fn check_temperature<T: Config>(sampling: &Sampling) -> Result<(), Error<T>> {
+    ensure!(sampling.temperature_milli <= MAX_TEMPERATURE_MILLI, Error::<T>::InvalidSampling);
+    Ok(())
+}
+
 /// Whether prompt and answer fit into the context of each generator, however the prompt falls into tokens: none is shorter
 /// than a byte. An operator that is drawn for what it cannot do would lose by it.
-fn check_context<T: Config>(
+pub(crate) fn check_context<T: Config>(
     prompt: &[u8],
-    terms: &Terms<BalanceOf<T>, T::MaxModelsPerRequest>,
+    generators: &[ModelId],
+    max_tokens: u32,
 ) -> Result<(), Error<T>> {
-    let tokens = (prompt.len() as u32).saturating_add(terms.sampling.max_tokens);
-    for id in &terms.generators {
+    let tokens = (prompt.len() as u32).saturating_add(max_tokens);
+    for id in generators {
         let context = Models::<T>::get(id).map_or(0, |model| model.context);
         ensure!(tokens <= context, Error::<T>::ContextTooSmall);
     }

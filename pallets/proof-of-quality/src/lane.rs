@@ -149,6 +149,8 @@ pub fn escalate<T: Config>(
     responders: Vec<(T::AccountId, Option<Commitment>)>,
 ) -> Result<RequestId, DispatchError> {
     let prompt = asking::check_prompt::<T>(prompt)?;
+    // Others of the draw must not be asked for what they cannot do.
+    asking::check_context::<T>(&prompt, &request.generators, request.sampling.max_tokens)?;
     let (requester, budget) = (request.requester.clone(), request.budget.total());
     money::hold_budget::<T>(&requester, budget)?;
     let model = *request.generators.first().ok_or(Error::<T>::InvalidModelList)?;

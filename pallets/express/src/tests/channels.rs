@@ -105,3 +105,18 @@ fn a_gift_to_the_pot_breaks_nothing() {
         assert_ok!(Express::release_channel(signed(ASKER), 0));
     });
 }
+
+#[test]
+fn a_deposit_of_a_lane_without_models_comes_back() {
+    run(|| {
+        let before = free(ASKER);
+        assert_ok!(Express::open_channel(signed(ASKER), public(ASKER), DEPOSIT, MOST, 20));
+        assert_ok!(Express::close_channel(signed(ASKER), 0));
+        for _ in 0..30 {
+            next_block();
+        }
+        assert_ok!(Express::release_channel(signed(ASKER), 0));
+        // But for the existential deposit of the pot.
+        assert_eq!(before - free(ASKER), 10);
+    });
+}

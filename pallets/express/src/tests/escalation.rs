@@ -172,6 +172,23 @@ fn only_what_was_ordered_and_committed_to_escalates() {
 }
 
 #[test]
+fn nobody_is_asked_for_what_does_not_fit_its_model() {
+    run(|| {
+        let epoch = open_lane();
+        let prompt = vec![b'a'; 4_000];
+        let mut order = order(name(epoch, 0), 2, 3);
+        order.prompt = prompt_hash(&GENESIS, &order.name, &prompt, &SALT);
+        // With 100 tokens of an answer above a context of 4,096.
+        let (_, committed) = parts(&order, &[0]);
+        let too_small = pallet_proof_of_quality::Error::<Test>::ContextTooSmall;
+        assert_noop!(escalate_with(&order, &prompt, committed), too_small);
+        order.max_tokens = 96;
+        let (_, committed) = parts(&order, &[0]);
+        assert_ok!(escalate_with(&order, &prompt, committed));
+    });
+}
+
+#[test]
 fn an_operator_that_is_full_or_gone_holds_up_nobody() {
     run(|| {
         let epoch = open_lane();

@@ -141,6 +141,23 @@ fn who_signs_twice_loses_stake_once() {
 }
 
 #[test]
+fn a_proof_is_no_longer_than_one_can_be() {
+    run(|| {
+        let order = order(name(open_lane(), 0), 1, 3);
+        let digest = order.digest(&GENESIS);
+        let commit = |answers: usize| {
+            let answers = vec![None; answers];
+            let named = messages::answers(&GENESIS, &digest, &answers);
+            let signature = sign(11, &messages::commit(&GENESIS, &named, &public(11), &[1; 32]));
+            (answers, [1; 32], signature)
+        };
+        let long = Equivocation::Commits { order: order.clone(), commits: [commit(1), commit(8_192)] };
+        assert_noop!(report(11, long), Error::<Test>::TooLong);
+        assert_ok!(report(11, Equivocation::Commits { order, commits: [commit(1), commit(2)] }));
+    });
+}
+
+#[test]
 fn a_key_answers_after_a_change_and_not_for_ever() {
     run(|| {
         let epoch = open_lane();

@@ -1,6 +1,6 @@
 use crate::{mock::*, *};
 use frame_support::{assert_noop, assert_ok};
-use poq_primitives::express::{messages, Fault, ResponderPart, ScorerPart};
+use poq_primitives::express::{messages, Fault, Opening, ResponderPart, ScorerPart, Scores};
 use proptest::prelude::*;
 use sp_runtime::Permill;
 
@@ -172,6 +172,28 @@ fn a_settler_that_hides_a_reveal_takes_no_good_name() {
 }
 
 #[test]
+fn a_member_that_revealed_under_another_set_is_paid_at_once_and_makes_no_quorum() {
+    run(|| {
+        let epoch = open_lane();
+        // Of 4, 3 are a quorum.
+        let mut certificate = certify(order(name(epoch, 0), 1, 4), &Play::all(1, &[50; 4]));
+        let open = |part: &mut ScorerPart| {
+            let ScorerPart::Revealed(Scores { scores, salt, .. }) = part.clone() else { panic!() };
+            *part = ScorerPart::Opened(Opening { scores, salt });
+        };
+        open(&mut certificate.members[0]);
+        let mut few = certificate.clone();
+        open(&mut few.members[1]);
+        assert_eq!(refusal(few), Some(Refusal::Certificate(Fault::NoQuorum)));
+        assert_eq!(refusal(certificate), None);
+        let paid = SCORERS.filter(|n| earned(*n) == 10).count();
+        assert_eq!(paid, 4);
+        let done = Tallies::<Test>::iter_prefix_values(epoch).map(|tally| tally.scores.done).sum::<u32>();
+        assert_eq!(done, 4);
+    });
+}
+
+#[test]
 fn each_reason_to_refuse_is_said() {
     run(|| {
         let epoch = open_lane();
@@ -186,6 +208,9 @@ fn each_reason_to_refuse_is_said() {
         let mut tokens = one();
         tokens.max_tokens = 0;
         assert_eq!(refusal(certify(tokens, &play)), Some(Refusal::Terms));
+        let mut hot = one();
+        hot.temperature_milli = 2_001;
+        assert_eq!(refusal(certify(hot, &play)), Some(Refusal::Terms));
         let mut unknown = certify(one(), &play);
         unknown.order.name.channel = 9;
         assert_eq!(refusal(unknown), Some(Refusal::UnknownChannel));
