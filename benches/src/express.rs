@@ -56,7 +56,7 @@ pub fn run(args: &Args) -> Result<()> {
     let mut add = |what: &str, work: &mut dyn FnMut() -> bool, most: Option<f64>| -> Result<()> {
         ensure!(work(), "{what} fails");
         let turns: Vec<f64> = (0..args.turns).map(|_| micros(work)).collect();
-        let figure = Figure::of(&format!("express/{what}"), &turns, "µs");
+        let figure = Figure::of(format!("express/{what}"), &turns, "µs");
         report.add(match most {
             Some(most) => figure.at_most(most),
             None => figure,
