@@ -38,8 +38,8 @@ install: programs ## Compile the programs and copy them to ~/.local/bin (PREFIX=
 	@echo "installed in $(PREFIX)/bin: $(PROGRAMS)"
 	@case ":$$PATH:" in *":$(PREFIX)/bin:"*) ;; *) echo 'not in your PATH yet: export PATH="$(PREFIX)/bin:$$PATH"' ;; esac
 
-demo: setup ## Start a network, ask it a question (ASK="…"), stop it (WEB=1: stay, with a page for browsers)
-	@$(CARGO) $(BUILD) --bin poq-node --bin poq
+demo: setup ## Start a network, ask it a question (ASK="…"), stop it (WEB=1: stay, with a history and a page for browsers)
+	@$(CARGO) $(BUILD) --bin poq-node --bin poq $(if $(filter 1,$(WEB)),--bin poq-history)
 	@scripts/demo.sh
 
 # `network-down` and `network-status` need no build.
@@ -103,7 +103,7 @@ features: setup ## Test the features that the release build leaves out (runtime-
 	@export RUSTFLAGS="--cfg substrate_runtime"; $(CARGO) $${WASM_BUILD_TOOLCHAIN:++$$WASM_BUILD_TOOLCHAIN} check --locked \
 		-p poq-minimal-runtime --lib --no-default-features --target wasm32v1-none
 
-bench: build ## Measure the figures in benches/RESULTS.md (ONLY=consensus, engine, chain, latency, driver, express, gateway or history: one room)
+bench: build ## Measure the figures in benches/RESULTS.md (ONLY=consensus, engine, chain, latency, driver, express, gateway, history or page: one room)
 	@scripts/bench.sh $(ONLY)
 
 adversaries: setup ## Play attacks on the pallet in a mock runtime (QUICK=1: a small grid; SEED=n)

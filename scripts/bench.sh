@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # Measures the figures in benches/RESULTS.md with `poq-bench`, and writes that page. Arguments: the rooms to measure (consensus,
-# engine, chain, latency, driver, express, gateway, history); without arguments all of them. The programs must be built (make build). Further needs of a
+# engine, chain, latency, driver, express, gateway, history, page); without arguments all of them. The programs must be built (make build). Further needs of a
 # room are installed first, once:
 #
 # consensus  its Wasm (some minutes of compiling)
 # engine     models of real size (scripts/setup-minilm.sh), llama-bench (scripts/compat/llama.sh, some minutes of compiling), and
 #            a Python environment with PyTorch (several gigabytes)
 # chain      as root and with perf (Debian: linux-perf), it draws a flame graph of a node under load
+# page       Node.js and Chromium (scripts/setup-web.sh), and Lighthouse (some minutes of downloads)
 #
 # POQ_CACHE      folder for all of these (default: ~/.cache/proof-of-quality)
 # BENCH_RESULTS  file for the figures (default: benches/results.json); the page is written beside it
@@ -81,14 +82,30 @@ chain() {
     "$programs/poq-bench" chain --out "$results" --node "$programs/poq-node" "${flame[@]}" "$@"
 }
 
+page() {
+    local folder="$cache/bench/page" file
+    "$here/scripts/setup-web.sh"
+    if ! cmp -s "$here/benches/page/package-lock.json" "$folder/installed.json"; then
+        echo "bench: installing Lighthouse in $folder"
+        rm -rf "$folder"
+        mkdir -p "$folder"
+        for file in package.json package-lock.json .npmrc; do cp "$here/benches/page/$file" "$folder/"; done
+        (cd "$folder" && PATH="$cache/dapp/bin:$PATH" npm ci --cache "$cache/dapp/npm" --ignore-scripts --no-audit --no-fund) >/dev/null
+        cp "$here/benches/page/package-lock.json" "$folder/installed.json"
+    fi
+    cp "$here/benches/page/measure.mjs" "$folder/"
+    "$programs/poq-bench" page --out "$results" --programs "$programs" --node "$cache/dapp/bin/node" --measure "$folder/measure.mjs" \
+        --chromium "$(command -v "${CHROMIUM:-chromium}")" "${turns[@]}"
+}
+
 # The quick room comes first, the room that heats the machine last.
 rooms=("$@")
-((${#rooms[@]})) || rooms=(consensus engine express gateway history chain)
+((${#rooms[@]})) || rooms=(consensus engine express gateway history page chain)
 begun=$SECONDS
 for room in "${rooms[@]}"; do
     echo "bench: $room"
     case "$room" in
-        consensus | engine) "$room" ;;
+        consensus | engine | page) "$room" ;;
         # Alone, `chain` is the room of that name; otherwise it measures latency and driver as well.
         chain)
             if (($# == 0)); then chain; else
@@ -100,7 +117,7 @@ for room in "${rooms[@]}"; do
         gateway) "$programs/poq-bench" gateway --programs "$programs" --out "$results" "${turns[@]}" ;;
         history) "$programs/poq-bench" history --programs "$programs" --out "$results" ;;
         *)
-            echo "bench: there is no $room: consensus, engine, chain, latency, driver, express, gateway or history" >&2
+            echo "bench: there is no $room: consensus, engine, chain, latency, driver, express, gateway, history or page" >&2
             exit 2
             ;;
     esac

@@ -2,7 +2,7 @@
 # A whole network on this machine, a question and its answer: starts `poq-node --dev`, asks, shows the pay, stops.
 #
 # ASK               the question
-# WEB               1: stay, with the page for browsers, until Ctrl-C
+# WEB               1: stay, with a history and its page for browsers, until Ctrl-C
 # POQ_DEMO_PAGE     address of that page (default: 127.0.0.1:8080)
 # POQ_DEMO_PORT     port of the node's RPC (default: any free port)
 # CARGO_TARGET_DIR  folder in which the programs were built
@@ -26,7 +26,9 @@ fail() {
     exit 1
 }
 
-for program in poq-node poq; do
+programs_needed=(poq-node poq)
+[ "${WEB:-}" != 1 ] || programs_needed+=(poq-history)
+for program in "${programs_needed[@]}"; do
     [ -x "$programs/$program" ] || { rm -rf "$data"; echo "demo: there is no $programs/$program: run \`make build\`" >&2; exit 1; }
 done
 
@@ -57,9 +59,11 @@ echo "demo: the operators now"
 if [ "${WEB:-}" = 1 ]; then
     echo
     echo "demo: the network stays until Ctrl-C"
-    # Ctrl-C ends the page and the node themselves; this goes on to clean up.
+    # Ctrl-C ends the history and the node themselves; this goes on to clean up.
     trap : INT TERM
-    "$programs/poq" web --listen "${POQ_DEMO_PAGE:-127.0.0.1:8080}" || fail "the page cannot be served"
+    # It reads the chain from the first block on: the node still has the state of all.
+    POQ_LOG="${POQ_LOG:-warn}" "$programs/poq-history" --page "$POQ_URL" --listen "${POQ_DEMO_PAGE:-127.0.0.1:8080}" \
+        --database "sqlite://$data/history.db" || fail "the page cannot be served"
 fi
 
 stop

@@ -1,14 +1,16 @@
 #!/usr/bin/env bash
 # Installs the tools that build and test the page in web/app: Node.js and the package of sdk/typescript (by scripts/setup-dapp.sh), the
-# packages of web/app, and Chromium. A second run changes nothing.
+# packages of web/app and of the wallet in its tests, and Chromium. A second run changes nothing.
 #
-# POQ_CACHE  the folder for it (default: ~/.cache/proof-of-quality): the packages in web/node_modules
+# POQ_CACHE  the folder for it (default: ~/.cache/proof-of-quality): the packages in web/node_modules and
+#            web/wallet/node_modules
 # CHROMIUM   the browser for the tests (default: `chromium`, which is installed by apt if it is missing)
 set -euo pipefail
 
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 root="$(cd "$here/.." && pwd)"
 app="$root/web/app"
+wallet="$app/tests/wallet"
 cache="${POQ_CACHE:-$HOME/.cache/proof-of-quality}"
 folder="$cache/web"
 
@@ -41,7 +43,7 @@ command -v "${CHROMIUM:-chromium}" >/dev/null 2>&1 || install_chromium
 
 # Everything that determines what is installed. The recipe of setup-dapp.sh holds the SDK's sources, the metadata and the verifier.
 recipe() {
-    cat "$app/package.json" "$app/package-lock.json" "$app/.npmrc"
+    cat "$app/package.json" "$app/package-lock.json" "$app/.npmrc" "$wallet/package.json" "$wallet/package-lock.json"
     cksum <"$cache/dapp/recipe"
 }
 
@@ -64,11 +66,20 @@ rm -f "$folder/recipe"
 mkdir -p "$scratch/web/app" "$scratch/sdk/typescript"
 cp "$app/package.json" "$app/package-lock.json" "$app/.npmrc" "$scratch/web/app/"
 cp "$root/sdk/typescript/package.json" "$scratch/sdk/typescript/"
+mkdir "$scratch/wallet"
+cp "$wallet/package.json" "$wallet/package-lock.json" "$app/.npmrc" "$scratch/wallet/"
 # --ignore-scripts: no package runs a program of its own at installation.
-(cd "$scratch/web/app" && PATH="$cache/dapp/bin:$PATH" npm ci --cache "$cache/dapp/npm" --ignore-scripts --no-audit --no-fund) \
-    >"$folder/npm.log" 2>&1 || fail "npm ci in web/app failed; the reason is in $folder/npm.log"
-rm -rf "$folder/node_modules"
+install() {
+    (cd "$scratch/$1" && PATH="$cache/dapp/bin:$PATH" npm ci --cache "$cache/dapp/npm" --ignore-scripts --no-audit --no-fund) >"$2" 2>&1
+}
+# At once, because most of the time is spent waiting for the registry.
+install wallet "$folder/npm-wallet.log" &
+other=$!
+install web/app "$folder/npm.log" || { wait "$other" || true; fail "npm ci in web/app failed; the reason is in $folder/npm.log"; }
+wait "$other" || fail "npm ci in web/app/tests/wallet failed; the reason is in $folder/npm-wallet.log"
+rm -rf "$folder/node_modules" "$folder/wallet"
 mv "$scratch/web/app/node_modules" "$folder/node_modules"
+mv "$scratch/wallet" "$folder/wallet"
 # The SDK as it is published, in place of the folder that `npm ci` linked.
 rm -rf "$folder/node_modules/proof-of-quality"
 mkdir "$folder/node_modules/proof-of-quality"

@@ -25,11 +25,12 @@ up=
 export COMPOSE_PROJECT_NAME="poq-test-$$"
 export POQ_IMAGE_TAG=test
 export POQ_NODE_IMAGE="poq-node:$POQ_IMAGE_TAG" POQ_WORKER_IMAGE="poq-worker:$POQ_IMAGE_TAG" POQ_GATEWAY_IMAGE="poq-gateway:$POQ_IMAGE_TAG"
+export POQ_HISTORY_IMAGE="poq-history:$POQ_IMAGE_TAG" POQ_HISTORY_PORT="${POQ_HISTORY_PORT:-18788}"
 export POQ_RPC_PORT="${POQ_RPC_PORT:-19944}" POQ_PROMETHEUS_PORT="${POQ_PROMETHEUS_PORT:-19090}" POQ_GATEWAY_PORT="${POQ_GATEWAY_PORT:-18787}"
 question="What is the capital of Peru?"
 answer="The capital of Peru is Lima."
-# What starts and stays: four authors, seven operators, one engine, the door, the gateway, Prometheus.
-services=(alice bob charlie dave rpc gateway engine-0 operator-{0..6} prometheus)
+# What starts and stays: four authors, seven operators, one engine, the door, the gateway, the history, Prometheus.
+services=(alice bob charlie dave rpc gateway history engine-0 operator-{0..6} prometheus)
 limit_mib=600
 # Seconds until all are well. They start at once, on as few as two cores.
 patience=900
@@ -175,7 +176,7 @@ show_unwell() {
 
 check_programs() {
     local file
-    for file in "$programs"/{poq-node,poq-worker,poq-gateway,poq}; do
+    for file in "$programs"/{poq-node,poq-worker,poq-gateway,poq-history,poq}; do
         [[ -x "$file" ]] || fail "there is no $file: run \`make build\`"
     done
     "$docker" compose version >/dev/null 2>&1 || have docker-compose || fail "there is neither docker compose nor docker-compose"
@@ -277,6 +278,22 @@ check_gateway() {
     say "the gateway answers a client of OpenAI's API: $answer"
 }
 
+# Both questions are over by now.
+check_history() {
+    local said="" url="http://127.0.0.1:$POQ_HISTORY_PORT"
+    for _ in $(seq 60); do
+        said="$(curl --silent --max-time 60 --noproxy '*' "$url/v1/requests?state=settled")" || true
+        [[ "$said" != *"$question"* ]] || break
+        sleep 2
+    done
+    [[ "$said" == *"$question"* ]] || fail "the history has no settled request: $said"
+    said="$(curl --silent --max-time 60 --noproxy '*' "$url/v1/models")"
+    [[ "$said" == *'"name":"poq-demo-strong"'* ]] || fail "the history ranks no models: $said"
+    said="$(curl --silent --max-time 60 --noproxy '*' "$url/config.json")"
+    [[ "$said" == "{\"endpoint\":\"ws://127.0.0.1:$POQ_RPC_PORT\",\"history\":\"v1/\"}" ]] || fail "the history serves no page: $said"
+    say "the history keeps the requests, and ranks the models"
+}
+
 check_socket() {
     local said
     said="$(inside operator-3 poq --json why operator-3 --node ws://127.0.0.1:9944)" || fail "operator-3 is not told why"
@@ -358,11 +375,13 @@ build_images
 check_image "$POQ_NODE_IMAGE"
 check_image "$POQ_WORKER_IMAGE"
 check_image "$POQ_GATEWAY_IMAGE"
+check_image "$POQ_HISTORY_IMAGE"
 start_network
 wait_until_all_are_well
 check_finality
 check_question
 check_gateway
+check_history
 check_socket
 check_prometheus
 check_ports

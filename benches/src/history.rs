@@ -7,14 +7,11 @@ use poq_benches::{
     report::{Figure, Report},
     samples,
 };
-use poq_client::{
-    json::Rest,
-    types::{Budget, MemberView, Phase, RequestView, ResponseView, Sampling, Work},
-};
 use poq_history::{
-    block::{Block, Seen},
+    block::Block,
     config::Database,
-    store::{Named, Names, Store},
+    made_up::{self, ANSWERS, GENERATORS, OPERATORS, REQUESTERS, SCORES},
+    store::Store,
 };
 use rand::{rngs::StdRng, Rng as _, SeedableRng as _};
 use reqwest::Client as Http;
@@ -27,15 +24,6 @@ use std::{
 
 /// Settled in one block: five times what the chain settles in 2 seconds.
 const IN_A_BLOCK: u64 = 500;
-
-/// Answers and scores of a request.
-const ANSWERS: u8 = 3;
-const SCORES: u8 = 7;
-
-/// Operators and generators that there are.
-const OPERATORS: u64 = 200;
-const GENERATORS: u8 = 20;
-const EVALUATOR: [u8; 32] = [250; 32];
 
 /// Questions of each kind to the API.
 const QUESTIONS: usize = 400;
@@ -86,7 +74,7 @@ async fn measure(args: &Args, report: &mut Report) -> Result<()> {
 /// Writes blocks as the history does when it follows a chain.
 async fn fill(file: &Path, requests: u64, report: &mut Report) -> Result<()> {
     let store = Store::open(&Database::Sqlite(file.to_owned())).await?;
-    let names = names();
+    let names = made_up::names();
     store.learn(&names).await?;
     let mut cursor = store.begin("0x00", None).await?;
     let mut dice = StdRng::seed_from_u64(1);
@@ -104,78 +92,20 @@ async fn fill(file: &Path, requests: u64, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-fn names() -> Names {
-    let named = |id: u8, kind: &str| {
-        (hex::encode([id; 32]), Named { name: format!("model {id}"), kind: kind.into() })
-    };
-    (0..GENERATORS).map(|id| named(id, "generator")).chain([named(EVALUATOR[0], "evaluator")]).collect()
-}
-
-fn account(n: u64) -> subxt::utils::AccountId32 {
-    let mut bytes = [0; 32];
-    bytes[..8].copy_from_slice(&n.to_le_bytes());
-    subxt::utils::AccountId32(bytes)
-}
-
 fn block(number: u64, dice: &mut StdRng) -> Block {
-    let hash = |number: u64| account(number).0;
-    let requests = (0..IN_A_BLOCK).map(|place| Seen {
-        view: request((number - 1) * IN_A_BLOCK + place, number as u32, dice),
-        end: Some(Rest { fee: 1_000_000_000, refund: 2_000_000_000 }),
-    });
+    let hash = |number: u64| {
+        let mut bytes = [0; 32];
+        bytes[..8].copy_from_slice(&number.to_le_bytes());
+        bytes
+    };
+    let ids = (number - 1) * IN_A_BLOCK..number * IN_A_BLOCK;
     Block {
         number,
         hash: hash(number),
         parent: hash(number - 1),
         millis: number as i64 * 2_000,
-        requests: requests.collect(),
+        requests: ids.map(|id| made_up::ended(id, number as u32, dice)).collect(),
         happenings: vec![],
-    }
-}
-
-fn request(id: u64, at: u32, dice: &mut StdRng) -> RequestView {
-    let first = dice.random_range(0..OPERATORS);
-    let responses = (0..ANSWERS).map(|place| ResponseView {
-        operator: account((first + u64::from(place)) % OPERATORS),
-        model: [dice.random_range(0..GENERATORS); 32],
-        work: Work::Revealed,
-        output: format!("An answer of some sentences to question {id}, by place {place}. ")
-            .repeat(5)
-            .into_bytes(),
-        latency: 100_000,
-        quality: Some(dice.random_range(0..1_000_000)),
-        paid: 100_000_000_000,
-    });
-    let responses: Vec<_> = responses.collect();
-    let members = (0..SCORES).map(|place| MemberView {
-        operator: account((first + u64::from(ANSWERS + place)) % OPERATORS),
-        weight: 1_000_000,
-        work: Work::Revealed,
-        scores: responses.iter().filter_map(|response| response.quality).collect(),
-        latency: 100_000,
-        agreement: Some(990_000),
-        paid: 5_000_000_000,
-    });
-    RequestView {
-        id,
-        requester: account(OPERATORS + id % 1_000),
-        prompt: format!("Question {id}: what is it that people ask?").into_bytes(),
-        generators: (0..3).map(|place| [(id as u8 + place) % GENERATORS; 32]).collect(),
-        evaluator: EVALUATOR,
-        sampling: Sampling { max_tokens: 256, temperature_milli: 0, seed: 0 },
-        responders: ANSWERS.into(),
-        committee_size: SCORES.into(),
-        min_quality: 0,
-        budget: Budget { inference: 300_000_000_000, scoring: 40_000_000_000, fee: 1_000_000_000 },
-        bonus: 0,
-        tries: 0,
-        created: at.saturating_sub(3),
-        phase: Phase::Settled { at, best: 0 },
-        since: at,
-        round: 0,
-        audited: false,
-        committees: vec![members.collect()],
-        responses,
     }
 }
 
@@ -191,21 +121,21 @@ async fn ask(history: &History, requests: u64, report: &mut Report) -> Result<()
             let before = dice.random_range(requests / 2..requests);
             format!(
                 "requests?limit=100&operator={}&before={before}",
-                account(dice.random_range(0..OPERATORS))
+                made_up::operator(dice.random_range(0..OPERATORS))
             )
         }),
         ("a page of 100 of a requester", &|dice| {
             format!(
                 "requests?limit=100&state=settled&requester={}",
-                account(OPERATORS + dice.random_range(0..1_000))
+                made_up::requester(dice.random_range(0..REQUESTERS))
             )
         }),
         ("a page of 100 of a model", &|dice| {
-            let model = hex::encode([dice.random_range(0..GENERATORS); 32]);
+            let model = hex::encode(made_up::generator(dice.random_range(0..GENERATORS)));
             format!("requests?limit=100&model={model}&before={}", dice.random_range(requests / 2..requests))
         }),
         ("a request", &|dice| format!("requests/{}", dice.random_range(0..requests))),
-        ("an operator", &|dice| format!("operators/{}", account(dice.random_range(0..OPERATORS)))),
+        ("an operator", &|dice| format!("operators/{}", made_up::operator(dice.random_range(0..OPERATORS)))),
         ("the ranking", &|_| "models".to_owned()),
     ];
     for (kind, question) in kinds {

@@ -7,12 +7,13 @@ mod engine;
 mod express;
 mod gateway;
 mod history;
+mod page;
 mod results;
 mod wasm;
 
 use clap::Parser;
 
-/// Measure the engine, the chain, the gateway, the history and the rules of consensus, and play attacks on the pallet
+/// Measure the engine, the chain, the gateway, the history, the page and the rules of consensus, and play attacks on the pallet
 #[derive(Parser)]
 #[command(
     name = "poq-bench",
@@ -32,6 +33,8 @@ enum Command {
     Gateway(gateway::Args),
     /// Measure the history: writing, and its API at a million requests
     History(history::Args),
+    /// Measure the page in Chromium with Lighthouse
+    Page(page::Args),
     /// Make RESULTS.md and its plots of results.json
     Report(results::Args),
     /// Play attacks on the pallet, and report their income and the errors they cause
@@ -49,6 +52,7 @@ fn main() -> anyhow::Result<()> {
         Command::Express(args) => express::run(&args),
         Command::Gateway(args) => gateway::run(&args),
         Command::History(args) => history::run(&args),
+        Command::Page(args) => page::run(&args),
         Command::Report(args) => results::run(&args),
         Command::Adversaries(args) => adversaries::run(&args),
         Command::SimulatedRunner => engine::simulated::run(),

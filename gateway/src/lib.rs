@@ -19,7 +19,6 @@ mod chain;
 mod commands;
 pub mod config;
 mod desk;
-mod health;
 mod keys;
 mod lane;
 mod lock;
@@ -40,6 +39,6 @@ pub fn run(cli: Cli) -> Result<(), String> {
     match cli.command {
         None => server::run(cli.place, cli.serve),
         Some(Command::Keys(command)) => commands::keys(&cli.place, command),
-        Some(Command::Health) => health::run(cli.serve.listen),
+        Some(Command::Health) => poq_web::health::run("gateway", cli.serve.listen),
     }
 }

@@ -53,6 +53,8 @@ pub enum Command {
     Reindex,
     /// Print the SHA-256 of each table: equal for equal histories, whatever the database
     Digest,
+    /// Say whether the history that listens at --listen answers, with its node and its database; for health checks
+    Health,
 }
 
 /// Options of the server.

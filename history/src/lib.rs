@@ -7,6 +7,7 @@
 //! store/     the database: one transaction a block, and the questions of the API
 //! ranking    models by duels: Bradley-Terry with intervals
 //! api/       HTTP: pages of requests, operators, models, a stream of ends, OpenAPI
+//! made_up    requests for benches and tests, with the feature `made-up`
 //! ```
 //!
 //! Everything in the database is a function of the finalized chain, so that two histories of one chain hold the same, and one that is made anew
@@ -16,6 +17,8 @@ mod api;
 pub mod block;
 pub mod config;
 mod follow;
+#[cfg(any(test, feature = "made-up"))]
+pub mod made_up;
 mod metrics;
 pub mod ranking;
 mod server;
@@ -35,6 +38,7 @@ pub fn run(cli: Cli) -> Result<(), String> {
         let open = || Store::open(&cli.database);
         match cli.command {
             None => server::run(cli.database, cli.serve).await,
+            Some(Command::Health) => poq_web::health::run("history", cli.serve.listen),
             Some(Command::Reindex) => Ok(open().await?.forget().await?),
             Some(Command::Digest) => {
                 for (table, digest) in open().await?.digests().await? {

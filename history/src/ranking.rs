@@ -39,6 +39,31 @@ pub struct Duels {
     pub squares: f64,
 }
 
+/// The duels among the answers to one question, given by generator and consensus score: the places of two answers, and the part that the first
+/// won: 1, 0.5 where scores are equal, or 0. Answers of one generator fight no duel.
+pub fn fought<Model: PartialEq, Score: Ord>(
+    answers: &[(Model, Score)],
+) -> impl Iterator<Item = (usize, usize, f64)> + use<'_, Model, Score> {
+    answers.iter().enumerate().flat_map(move |(place, (model, score))| {
+        let later = answers.iter().enumerate().skip(place.saturating_add(1));
+        later.filter(move |(_, (other, _))| other != model).map(move |(other, (_, other_score))| {
+            let won = match score.cmp(other_score) {
+                std::cmp::Ordering::Greater => 1.0,
+                std::cmp::Ordering::Equal => 0.5,
+                std::cmp::Ordering::Less => 0.0,
+            };
+            (place, other, won)
+        })
+    })
+}
+
+impl Duels {
+    /// One duel of this weight, of which `one` won the part `won`.
+    pub fn once(one: usize, other: usize, won: f64, weight: f64) -> Self {
+        Self { one, other, won: weight * won, lost: weight * (1.0 - won), squares: weight * weight }
+    }
+}
+
 /// How strong a generator is.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Strength {
@@ -214,6 +239,17 @@ mod tests {
             assert!((found.high - found.value - SPAN * deviation).abs() < 5e-3, "{found:?} {deviation}");
             close(found.high + found.low, 2.0 * found.value);
         }
+    }
+
+    #[test]
+    fn answers_of_other_generators_fight() {
+        let answers = [("a", 5), ("b", 7), ("a", 9), ("c", 7)];
+        let all: Vec<_> = fought(&answers).collect();
+        assert_eq!(all, [(0, 1, 0.0), (0, 3, 0.0), (1, 2, 0.0), (1, 3, 0.5), (2, 3, 1.0)]);
+        assert_eq!(
+            Duels::once(0, 1, 1.0, 4.0),
+            Duels { one: 0, other: 1, won: 4.0, lost: 0.0, squares: 16.0 }
+        );
     }
 
     #[test]

@@ -3,6 +3,8 @@
 //! The files are built from `app/` by `scripts/build-web.sh` and committed, so that nobody needs Node.js to compile this crate.
 //! `docs/web.md` is the handbook.
 
+pub mod health;
+
 use axum::{
     extract::Path,
     http::{

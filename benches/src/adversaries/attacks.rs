@@ -85,6 +85,12 @@ pub enum Attack {
     SelfDealing,
     /// A requester that asks for far more than operators have room for, at the least budget; honest requesters pay what the estimate says.
     Busy,
+    /// A requester that owns the weakest of several generators and wants it to lead the history's ranking. It asks for duels against each of
+    /// the others, answers these questions with the best model that there is, and where its quality validators have most of the weight of the
+    /// committee, they say 1 of its own generator and 0 of the other.
+    Climber,
+    /// The same, which also owns two of five operators of each other generator and has them answer its questions badly.
+    ClimberWithShams,
 }
 
 /// Knowledge of an attacker when it commits to a score.
@@ -143,6 +149,7 @@ impl Attack {
         Self::SelfDealing,
         Self::Busy,
     ];
+    pub const OF_CLIMBERS: [Self; 2] = [Self::Climber, Self::ClimberWithShams];
     pub const LAZY: [Self; 3] = [Self::LazyConstant, Self::LazyPrior, Self::LazyRandom];
     /// Attacks that are also played with unequal stakes.
     pub const OF_FEW: [Self; 8] = [
@@ -184,6 +191,8 @@ impl Attack {
             Self::Unanswerable => "unanswerable",
             Self::SelfDealing => "self-dealing",
             Self::Busy => "busy",
+            Self::Climber => "climber",
+            Self::ClimberWithShams => "climber-with-shams",
         }
     }
 
@@ -201,7 +210,9 @@ impl Attack {
             Self::Intermittent if is_second => honest - FAR,
             Self::Collusion | Self::Whitewash => sight.plotted,
             Self::ConditionalLiar if sight.is_majority => sight.plotted,
-            Self::SelfDealing if sight.is_own_request && sight.is_majority => {
+            Self::SelfDealing | Self::Climber | Self::ClimberWithShams
+                if sight.is_own_request && sight.is_majority =>
+            {
                 f64::from(u8::from(sight.is_friends))
             }
             Self::Bribed if sight.is_paid_for => PAID_FOR,
@@ -225,6 +236,12 @@ impl Attack {
     pub fn is_plain_without_attackers(self) -> bool {
         // Those who bribe are there whether somebody takes the bribe or not, and so are a requester's own operators.
         !matches!(self, Self::Bribed | Self::Squatter | Self::FreeCommittee | Self::SelfDealing)
+            && !self.is_climbing()
+    }
+
+    /// Whether it is about the ranking of generators.
+    pub fn is_climbing(self) -> bool {
+        matches!(self, Self::Climber | Self::ClimberWithShams)
     }
 
     /// Skill of the inference node at `place` if it pays for good scores.

@@ -103,7 +103,7 @@ impl Game {
                 shown(request).iter().any(|node| self.cell.attack.bribing(*node).is_some())
             }),
             Attack::Sleeper => self.is_late(asked.number),
-            Attack::SelfDealing => asked.by == Asker::Attacker,
+            Attack::SelfDealing | Attack::Climber | Attack::ClimberWithShams => asked.by == Asker::Attacker,
             _ => true,
         }
     }
@@ -114,6 +114,9 @@ impl Game {
 
     /// Books an event of money or duties.
     pub fn book(&mut self, event: Event<Chain>) -> Result<()> {
+        if let Event::Settled { request, fee, .. } | Event::Refunded { request, fee, .. } = event {
+            self.close(request, fee);
+        }
         let (who, request, entry) = match event {
             Event::DutyClosed { operator, duty } => {
                 let request = Requests::<Chain>::get(duty.request);
@@ -166,6 +169,7 @@ impl Game {
             }),
             error: self.error.or(f64::NAN),
             errors: self.errors.iter().map(|window| window.or(f64::NAN)).collect(),
+            closed: self.closed.clone(),
             rank: rank_correlation(&quality, &won),
         }
     }

@@ -3,6 +3,7 @@
 use crate::adversaries::{
     attacks::{Attack, Role},
     chain::{self, Rule},
+    climb::Closed,
     game::Game,
     lineup::{Lineup, OPERATORS},
     player::Player,
@@ -132,6 +133,8 @@ pub struct Played {
     pub error: f64,
     /// The same in each window of the game.
     pub errors: Vec<f64>,
+    /// Requests that are over, in the order of their ends; only in games that are about the ranking.
+    pub closed: Vec<Closed>,
     /// Rank correlation of the quality of inference nodes and of what they won.
     pub rank: f64,
 }

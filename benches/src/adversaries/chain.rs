@@ -4,6 +4,7 @@
 #![allow(clippy::expect_used, unexpected_cfgs)]
 
 use crate::adversaries::{
+    climb,
     lineup::Lineup,
     player::{account, Player},
 };
@@ -221,7 +222,7 @@ impl Config for Chain {
     type SlashHandler = Count;
     type MaxResponders = ConstU32<RESPONDERS>;
     type MaxCommittee = ConstU32<COMMITTEE>;
-    type MaxModelsPerRequest = ConstU32<1>;
+    type MaxModelsPerRequest = ConstU32<{ climb::GENERATORS.len() as u32 }>;
     type MaxModelsPerOperator = ConstU32<1>;
     type MaxOperatorsPerModel = Places;
     type MaxDuties = ConstU32<32>;
@@ -297,11 +298,13 @@ pub fn genesis(lineup: &Lineup) -> Result<sp_state_machine::BasicExternalities> 
         noise: Permill::zero(),
     };
     GenesisConfig::<Chain> {
-        models: vec![
-            model(GENERATOR, ModelKind::Generator, "generator"),
+        models: [
             model(EVALUATOR, ModelKind::Evaluator, "evaluator"),
             model(THIN_EVALUATOR, ModelKind::Evaluator, "thin evaluator"),
-        ],
+        ]
+        .into_iter()
+        .chain(climb::GENERATORS.map(|id| model(id, ModelKind::Generator, "generator")))
+        .collect(),
         operators: lineup
             .seats
             .iter()
@@ -309,11 +312,7 @@ pub fn genesis(lineup: &Lineup) -> Result<sp_state_machine::BasicExternalities> 
                 operator: seat.player.account(),
                 stake: seat.stake,
                 worker: seat.player.worker(),
-                models: vec![match seat.player {
-                    Player::Node(_) => GENERATOR,
-                    Player::Validator(_) if seat.is_thin => THIN_EVALUATOR,
-                    Player::Validator(_) => EVALUATOR,
-                }],
+                models: vec![seat.model],
                 capacity: None,
             })
             .collect(),
@@ -373,6 +372,7 @@ pub struct Order {
     /// Random; in an audit, the salt of the commitment to the answer key.
     pub secret: [u8; 32],
     pub is_audit: bool,
+    pub generators: &'static [ModelId],
     pub evaluator: ModelId,
     pub min_quality: Permill,
     /// Whether it offers no more than the price, however busy operators are.
@@ -383,7 +383,8 @@ impl Order {
     /// An ordinary request with the estimated budget.
     pub fn new(by: Asker, secret: [u8; 32]) -> Self {
         let min_quality = Permill::zero();
-        Self { by, secret, is_audit: false, evaluator: EVALUATOR, min_quality, is_least: false }
+        let generators = &[GENERATOR];
+        Self { by, secret, is_audit: false, generators, evaluator: EVALUATOR, min_quality, is_least: false }
     }
 }
 
@@ -397,7 +398,8 @@ pub fn ask(order: Order) -> Result<RequestId> {
     } else {
         order.secret
     };
-    let estimate = Poq::estimate_budget(vec![GENERATOR], order.evaluator, TOKENS, RESPONDERS, COMMITTEE)
+    let generators = order.generators.to_vec();
+    let estimate = Poq::estimate_budget(generators.clone(), order.evaluator, TOKENS, RESPONDERS, COMMITTEE)
         .map_err(|error| anyhow!("no budget: {error:?}"))?;
     // The fee is a part of the whole.
     let least = PARAMETERS
@@ -405,7 +407,7 @@ pub fn ask(order: Order) -> Result<RequestId> {
         .left_from_one()
         .saturating_reciprocal_mul_ceil(SHARE * Balance::from(RESPONDERS) + estimate.scoring);
     let terms = Terms {
-        generators: BoundedVec::truncate_from(vec![GENERATOR]),
+        generators: BoundedVec::truncate_from(generators),
         evaluator: order.evaluator,
         sampling: Sampling { max_tokens: TOKENS, temperature_milli: 0, seed: 0 },
         responders: RESPONDERS,

@@ -5,6 +5,7 @@ use crate::adversaries::{
     books::Mean,
     cell::{Cell, Played, Purchase, WINDOWS},
     chain::{self, Asker, Chain, Order, STAKE},
+    climb::{self, Closed},
     lineup::Lineup,
     moves::{members, responders},
     player::{Player, FRESH_FROM},
@@ -78,6 +79,8 @@ pub struct Game {
     pub latest: HashMap<usize, f64>,
     pub error: Mean,
     pub errors: Vec<Mean>,
+    /// Requests that are over, in the order of their ends; only in games that are about the ranking.
+    pub closed: Vec<Closed>,
 }
 
 impl Game {
@@ -90,7 +93,8 @@ impl Game {
             let is_attacker = is_attacker && friends.contains(&Player::Node(place));
             let attacked = if is_attacker { cell.attack.skill() } else { None };
             let bribing = cell.attack.bribing(place);
-            attacked.or(bribing).unwrap_or_else(|| Skill::honest(place, count))
+            let ranked = cell.attack.is_climbing().then(|| climb::skill(place));
+            attacked.or(bribing).or(ranked).unwrap_or_else(|| Skill::honest(place, count))
         };
         Self {
             cell,
@@ -114,6 +118,7 @@ impl Game {
             latest: HashMap::new(),
             error: Mean::default(),
             errors: vec![Mean::default(); WINDOWS as usize],
+            closed: Vec::new(),
             friends,
             lineup,
         }
@@ -144,7 +149,7 @@ impl Game {
         self.made(Asker::Honest) == self.rounds
     }
 
-    fn made(&self, by: Asker) -> u64 {
+    pub fn made(&self, by: Asker) -> u64 {
         self.made.get(by as usize).copied().unwrap_or_default()
     }
 
@@ -167,7 +172,9 @@ impl Game {
             if !self.is_asked_out() {
                 // The attacker asks first, which is no disadvantage.
                 self.attack_by_asking()?;
-                self.ask(Asker::Honest, true, |order| order)?;
+                let is_climbing = self.cell.attack.is_climbing();
+                let generators = |order| Order { generators: &climb::GENERATORS, ..order };
+                self.ask(Asker::Honest, true, |order| if is_climbing { generators(order) } else { order })?;
             }
             for mut flight in std::mem::take(&mut self.flights) {
                 if self.act(&mut flight)? {

@@ -33,6 +33,7 @@ pub fn full() -> Vec<Cell> {
     cells.extend(of_nodes(&SHARES));
     cells.extend(of_few(&SHARES_OF_FEW));
     cells.extend(of_requesters());
+    cells.extend(of_climbers());
     cells.push(squatter());
     with_baselines(cells)
 }
@@ -45,6 +46,7 @@ pub fn quick() -> Vec<Cell> {
     cells.extend(of_nodes(&shares));
     cells.extend(of_few(&[MINORITY]));
     cells.extend(of_requesters());
+    cells.extend(of_climbers());
     cells.push(squatter());
     with_baselines(cells)
 }
@@ -81,6 +83,12 @@ pub fn squatter() -> Cell {
 pub fn of_requesters() -> Vec<Cell> {
     let share = |attack| if attack == Attack::SelfDealing { MINORITY } else { 0 };
     Attack::OF_REQUESTERS.into_iter().map(|attack| cell(Role::Requester, attack, share(attack))).collect()
+}
+
+/// Climbers, who own a part of the quality validators: nobody, a minority, or all.
+pub fn of_climbers() -> Vec<Cell> {
+    let shares = [0, MINORITY, 100];
+    all(Role::Requester, &Attack::OF_CLIMBERS, &shares).collect()
 }
 
 fn of_validators(rule: Rule, audits: u32, shares: &[u32]) -> Vec<Cell> {

@@ -3,9 +3,11 @@
 use crate::adversaries::{
     attacks::{Attack, Role},
     cell::{Cell, Stakes},
-    chain::{Balance, MIN_STAKE, PARAMETERS, STAKE},
+    chain::{Balance, EVALUATOR, GENERATOR, MIN_STAKE, PARAMETERS, STAKE, THIN_EVALUATOR},
+    climb,
     player::Player,
 };
+use pallet_proof_of_quality::ModelId;
 
 /// Operators of each kind, where stakes are equal.
 pub const OPERATORS: usize = 20;
@@ -27,8 +29,8 @@ pub struct Seat {
     pub stake: Balance,
     /// Whether it belongs to the attackers.
     pub attacks: bool,
-    /// Whether it serves the evaluator that few serve.
-    pub is_thin: bool,
+    /// The model that it serves.
+    pub model: ModelId,
     /// Work that it does in a block, in half duties.
     pub speed: u32,
 }
@@ -59,6 +61,13 @@ impl Lineup {
         if cell.attack == Attack::FreeCommittee {
             seats.extend(thin(Player::Validator));
         }
+        if cell.attack.is_climbing() {
+            for seat in &mut seats {
+                if let Player::Node(place) = seat.player {
+                    (seat.model, seat.attacks) = (climb::model(place), climb::is_owned(cell.attack, place));
+                }
+            }
+        }
         Self { seats }
     }
 
@@ -69,7 +78,15 @@ impl Lineup {
 
     /// Adds an operator that joins during the game.
     pub fn add(&mut self, player: Player, stake: Balance, attacks: bool) {
-        self.seats.push(Seat { player, stake, attacks, is_thin: false, speed: AT_ONCE });
+        self.seats.push(Seat { player, stake, attacks, model: usual(player), speed: AT_ONCE });
+    }
+}
+
+/// The model that a player serves in most games.
+fn usual(player: Player) -> ModelId {
+    match player {
+        Player::Node(_) => GENERATOR,
+        Player::Validator(_) => EVALUATOR,
     }
 }
 
@@ -79,7 +96,7 @@ fn equal(player: fn(usize) -> Player, percent: u32, in_time: bool) -> Vec<Seat> 
         player: player(place),
         stake: STAKE,
         attacks: is_attacker(place, percent),
-        is_thin: false,
+        model: usual(player(place)),
         speed: match in_time {
             false => AT_ONCE,
             true if place.is_multiple_of(SLOW) => TOO_SLOW,
@@ -97,7 +114,7 @@ fn few(player: fn(usize) -> Player, percent: u32) -> Vec<Seat> {
         player: player(place),
         stake: if place < large { MIN_STAKE * Balance::from(cap) } else { MIN_STAKE },
         attacks: place < large,
-        is_thin: false,
+        model: usual(player(place)),
         speed: AT_ONCE,
     };
     (0..large + small).map(seat).collect()
@@ -109,7 +126,7 @@ fn thin(player: fn(usize) -> Player) -> Vec<Seat> {
         player: player(OPERATORS + place),
         stake: STAKE,
         attacks: place < 3,
-        is_thin: true,
+        model: THIN_EVALUATOR,
         speed: IN_TIME,
     };
     (0..5).map(seat).collect()

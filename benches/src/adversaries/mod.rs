@@ -5,6 +5,7 @@ mod attacks;
 mod books;
 mod cell;
 mod chain;
+mod climb;
 mod game;
 mod grid;
 mod lineup;
@@ -38,7 +39,7 @@ pub struct Args {
     /// Requests in each cell [default: 5000, in the small grid 1000]
     #[arg(long)]
     rounds: Option<u64>,
-    /// Folder for results.csv and results.svg
+    /// Folder for results.csv, ranking.csv and their plots
     #[arg(long, default_value = "benches/adversaries")]
     out: PathBuf,
 }
@@ -58,6 +59,7 @@ pub fn run(args: &Args) -> Result<()> {
     println!("{}\n\n{}\n", report::legend(rounds), results.table(Stakes::Equal));
     println!("{}\n", results.table(Stakes::Few));
     println!("{}\n\n{}\n", report::LEGEND_OF_REQUESTERS, results.table_of_requesters());
+    println!("{}\n\n{}\n", climb::LEGEND, climb::table(&results));
     for verdict in results.verdicts() {
         verdict.print();
     }
@@ -72,6 +74,10 @@ pub fn run(args: &Args) -> Result<()> {
     let (csv, svg) = (args.out.join("results.csv"), args.out.join("results.svg"));
     results.write_csv(&csv)?;
     plot::write(&results, &svg)?;
+    println!("{}\n{}", csv.display(), svg.display());
+    let (csv, svg) = (args.out.join("ranking.csv"), args.out.join("ranking.svg"));
+    climb::write_csv(&results, &csv)?;
+    climb::draw(&results, &svg)?;
     println!("{}\n{}", csv.display(), svg.display());
     Ok(())
 }

@@ -131,7 +131,8 @@ impl Game {
     }
 
     pub fn answer(&self, flight: &Flight, place: usize) -> Answer {
-        let skill = self.skills.get(&place).copied().unwrap_or_else(|| Skill::honest(place, OPERATORS));
+        let usual = || self.skills.get(&place).copied().unwrap_or_else(|| Skill::honest(place, OPERATORS));
+        let skill = self.climbs(flight, place).unwrap_or_else(usual);
         self.world.answer(flight.number, place, skill, flight.is_audit)
     }
 
@@ -159,7 +160,7 @@ impl Game {
                     latest: self.latest.get(node).copied().unwrap_or(0.5),
                     plotted,
                     is_paid_for: attack.bribing(*node).is_some(),
-                    is_friends: self.friends.contains(&Player::Node(*node)),
+                    is_friends: self.favours(*node),
                     is_majority,
                     is_own_request: flight.by == Asker::Attacker,
                     is_late: self.is_late(flight.number),

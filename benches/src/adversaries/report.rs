@@ -74,7 +74,11 @@ impl Results {
         ])?;
         for row in self.rows() {
             let cell = row.played.cell;
-            let number = |value: Option<f64>| value.map(|value| format!("{value:.3}")).unwrap_or_default();
+            // Where an attacker owns all operators of a kind, no honest one has an income.
+            let number = |value: Option<f64>| {
+                let finite = value.filter(|value| value.is_finite());
+                finite.map(|value| format!("{value:.3}")).unwrap_or_default()
+            };
             let [nodes, validators] = row.honest_income();
             let is_asking = cell.role == Role::Requester && !cell.is_idle;
             let cost = (is_asking && row.honest_price() > 0.0).then(|| row.cost() / row.honest_price());

@@ -3,6 +3,7 @@
 use crate::adversaries::{
     attacks::{Attack, Role},
     chain::{self, Asker, Order, THIN_EVALUATOR},
+    climb,
     game::Game,
     player::Player,
 };
@@ -12,6 +13,9 @@ use sp_runtime::Permill;
 /// Requests of the attacker in a block, where it asks for more than there is room for: forty inference nodes and quality validators,
 /// each with room for three duties, take about four requests in a block.
 const FLOOD: u32 = 6;
+
+/// Requests of a climber in a block: with the honest one, fewer than there is room for.
+const DUELS: usize = 2;
 
 impl Game {
     /// Makes the attacker's requests of a block.
@@ -40,6 +44,13 @@ impl Game {
                 (0..FLOOD).try_for_each(|_| self.ask(mine, true, |order| Order { is_least: true, ..order }))
             }
             Attack::SelfDealing => self.ask(mine, true, |order| order),
+            Attack::Climber | Attack::ClimberWithShams => {
+                let next = self.made(mine) as usize;
+                let pairs = climb::PAIRS.iter().cycle().skip(next % climb::PAIRS.len()).take(DUELS);
+                pairs
+                    .into_iter()
+                    .try_for_each(|pair| self.ask(mine, true, |order| Order { generators: pair, ..order }))
+            }
             _ => Ok(()),
         }
     }

@@ -3,6 +3,7 @@
 use crate::adversaries::{
     attacks::{Attack, Role},
     cell::{Cell, Stakes, WINDOWS},
+    climb,
     grid::{self, DEFAULT_AUDITS, MINORITY},
     report::{said_of, Results},
     row::{Row, MOST_ERROR},
@@ -23,9 +24,9 @@ const LEAST_HONEST_INCOME: f64 = 0.9;
 
 /// Whether a claim holds, and by which figures.
 pub struct Verdict {
-    claim: &'static str,
-    holds: bool,
-    figures: String,
+    pub claim: &'static str,
+    pub holds: bool,
+    pub figures: String,
 }
 
 impl Verdict {
@@ -53,6 +54,7 @@ impl Results {
             self.requesters_gain(),
             self.requesters_harm(),
             self.squatters(),
+            climb::verdict(self),
         ]
     }
 

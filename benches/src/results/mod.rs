@@ -3,7 +3,7 @@
 //! The text is written by a person, in `benches/RESULTS.in.md`. The page is that text with tables, plots and
 //! single figures filled in, so nothing is lost when it is made anew. See [`page`] for the placeholders.
 
-mod chart;
+pub mod chart;
 mod charts;
 mod page;
 mod tables;

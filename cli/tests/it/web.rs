@@ -2,6 +2,8 @@
 
 use crate::common::{examples, parse, text, wait_for, Node};
 use harness::{process::send, Signal};
+use poq_history::{block::Block, config::Database, made_up, store::Store};
+use rand::{rngs::StdRng, SeedableRng as _};
 use serde_json::Value;
 use std::{
     collections::BTreeMap,
@@ -35,12 +37,14 @@ impl App {
             packages.display()
         );
         let app = Self { folder: tempfile::Builder::new().prefix("poq-web-").tempdir().unwrap() };
-        for part in ["", "src", "src/lib", "src/pages", "src/parts", "public", "tests"] {
+        for part in ["", "src", "src/lib", "src/pages", "src/parts", "public", "tests", "tests/wallet"] {
             let to = app.path().join(part);
             fs::create_dir_all(&to).unwrap();
             examples::copy_files(&format!("web/app/{part}"), &to);
         }
         symlink(packages, app.path().join("node_modules")).unwrap();
+        symlink(cache().join("web/wallet/node_modules"), app.path().join("tests/wallet/node_modules"))
+            .unwrap();
         app
     }
 
@@ -115,6 +119,9 @@ impl Page {
     }
 }
 
+/// Name of a history's database in its folder.
+const DATABASE: &str = "history.db";
+
 /// `poq-history` with the page, which ends with this.
 struct Kept {
     page: Page,
@@ -123,11 +130,39 @@ struct Kept {
 }
 
 impl Kept {
+    /// With an empty database.
     fn of(node: &Node) -> Self {
+        Self::with(tempfile::tempdir().unwrap(), node)
+    }
+
+    /// With a database that holds so many requests as of the chain's first block: more than a chain would make in the time of a test.
+    async fn filled(node: &Node, requests: u64) -> Self {
         let folder = tempfile::tempdir().unwrap();
+        let client = node.client().await;
+        let mut finalized = client.finalized_blocks().await.unwrap();
+        while finalized.next().await.unwrap().number() == 0 {}
+        let first = client.hash(1).await.unwrap().unwrap();
+        let store = Store::open(&Database::Sqlite(folder.path().join(DATABASE))).await.unwrap();
+        let names = made_up::names();
+        store.learn(&names).await.unwrap();
+        let mut dice = StdRng::seed_from_u64(1);
+        let block = Block {
+            number: 1,
+            hash: first.0,
+            parent: client.genesis(),
+            millis: client.millis(first).await.unwrap().unwrap().try_into().unwrap(),
+            requests: (0..requests).map(|id| made_up::ended(id, 1, &mut dice)).collect(),
+            happenings: vec![],
+        };
+        let begun = store.begin(&format!("0x{}", hex::encode(client.genesis())), None).await.unwrap();
+        store.write(&begun, &block, &names).await.unwrap();
+        Self::with(folder, node)
+    }
+
+    fn with(folder: TempDir, node: &Node) -> Self {
         let mut process = Command::new(harness::programs::find("poq-history").unwrap())
             .args(["--url", &node.url(), "--page", &node.url(), "--listen", "127.0.0.1:0", "--database"])
-            .arg(format!("sqlite://{}", folder.path().join("history.db").display()))
+            .arg(format!("sqlite://{}", folder.path().join(DATABASE).display()))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
@@ -192,6 +227,7 @@ async fn a_browser_asks_watches_and_compares() {
     node.assert_invariants();
     succeeded(&["history"], &app.test("history", &kept.page, &node).output().expect("Node.js runs"));
     drop(kept);
+    succeeded(&["wallet"], &app.test("wallet", &page, &node).output().expect("Node.js runs"));
 
     // The receipt that the page has made is one for `poq`, too.
     let receipt = app.results().join("receipt.json");
@@ -214,6 +250,16 @@ async fn a_browser_asks_watches_and_compares() {
     }
     succeeded(&["gone"], &gone.wait_with_output().unwrap());
     page.end(Signal::INT);
+}
+
+#[tokio::test]
+async fn a_page_shows_what_the_chain_has_forgotten() {
+    let app = App::new();
+    let node = Node::start();
+    // The test in the browser lets the chain count on from there.
+    let kept = Kept::filled(&node, 10_000).await;
+    succeeded(&["forgotten"], &app.test("forgotten", &kept.page, &node).output().expect("Node.js runs"));
+    node.assert_invariants();
 }
 
 #[test]

@@ -1,7 +1,10 @@
 //! What a block changes.
 
 use super::{hash, signed, Cursor, Error, Named, Names, Store};
-use crate::block::{Block, Kind, Seen};
+use crate::{
+    block::{Block, Kind, Seen},
+    ranking,
+};
 use poq_client::{
     json::{self, Rest},
     types::{ModelId, ModelKind, ModelView, Phase, RequestView, ResponseView, Role, Work},
@@ -308,24 +311,14 @@ impl Sums {
     fn add_duels(&mut self, view: &RequestView, evaluator: &str, weight: f64) {
         let scored = |response: &ResponseView| Some((hex::encode(response.model), response.quality?));
         let scored: Vec<_> = view.responses.iter().filter_map(scored).collect();
-        for (place, (one, quality)) in scored.iter().enumerate() {
-            for (other, other_quality) in scored.iter().skip(place.saturating_add(1)) {
-                if one == other {
-                    continue;
-                }
-                let part = match quality.cmp(other_quality) {
-                    std::cmp::Ordering::Greater => 1.0,
-                    std::cmp::Ordering::Equal => 0.5,
-                    std::cmp::Ordering::Less => 0.0,
-                };
-                let (one, other, part) =
-                    if one < other { (one, other, part) } else { (other, one, 1.0 - part) };
-                let duels = self.duels.entry((evaluator.into(), one.clone(), other.clone())).or_default();
-                duels.number += 1;
-                duels.won += weight * part;
-                duels.lost += weight * (1.0 - part);
-                duels.squares += weight * weight;
-            }
+        for (one, other, won) in ranking::fought(&scored) {
+            let (Some((one, _)), Some((other, _))) = (scored.get(one), scored.get(other)) else { continue };
+            let (one, other, won) = if one < other { (one, other, won) } else { (other, one, 1.0 - won) };
+            let duels = self.duels.entry((evaluator.into(), one.clone(), other.clone())).or_default();
+            duels.number += 1;
+            duels.won += weight * won;
+            duels.lost += weight * (1.0 - won);
+            duels.squares += weight * weight;
         }
     }
 

@@ -112,6 +112,17 @@ impl History {
         Self { child, _output: output, url, http: reqwest::Client::new() }
     }
 
+    /// What `poq-history health` says of it: code and text.
+    pub fn health(&self) -> (Option<i32>, String) {
+        let address = self.url.strip_prefix("http://").unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_poq-history"))
+            .args(["--listen", address, "health"])
+            .output()
+            .expect("poq-history runs");
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8(text).unwrap())
+    }
+
     /// Kills it.
     pub fn kill(mut self) {
         self.child.kill().unwrap();

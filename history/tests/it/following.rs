@@ -47,6 +47,8 @@ async fn a_history_follows_a_node_and_outlives_it() {
         .until("sign that the node is gone", async || (history.get("/health").await.0 == 503).then_some(()))
         .await;
     assert_eq!(history.get("/v1/requests/0").await.1["answer"], kept["answer"]);
+    let (code, said) = history.health();
+    assert!(code == Some(1) && said.contains("is not well: it says 503"), "{code:?}: {said}");
     node.start().unwrap();
     history.until("health", async || (history.get("/health").await.0 == 200).then_some(())).await;
     history.kill();
@@ -182,6 +184,8 @@ async fn refuses(history: &History) {
 async fn operates(history: &History) {
     let (status, health) = history.get("/health").await;
     assert_eq!((status.as_u16(), &health["connected"]), (200, &json!(true)));
+    let (code, said) = history.health();
+    assert!(code == Some(0) && said.contains(r#""connected":true"#), "{code:?}: {said}");
     let (_, metrics) = history.get("/metrics").await;
     let metrics = metrics.as_str().unwrap().to_owned();
     assert!(metrics.contains("poq_history_connected 1"), "{metrics}");

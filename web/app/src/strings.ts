@@ -11,6 +11,10 @@ export type Role = "InferenceNode" | "QualityValidator";
 
 const plural = (count: number | bigint, one: string, many: string) => `${grouped(count)} ${count == 1 ? one : many}`;
 
+/** Requests `from` to `to` of all that were made. */
+const searched = (from: bigint, to: bigint, made: bigint) =>
+  to + 1n === made ? `the newest ${plural(made - from, "request", "requests")}` : `requests ${from} to ${to}`;
+
 const REFUND: Record<RefundReason, string> = {
   NoRandomness: "the chain had no randomness for a draw",
   NoInferenceNode: "no inference node could be drawn",
@@ -186,7 +190,7 @@ export const t = {
     none: "No request was made on this chain yet.",
     noneHelp: "Ask the first question.",
     noMatch: "No request matches these filters.",
-    noMatchHelp: (scanned: number) => `The newest ${grouped(scanned)} requests were searched.`,
+    noMatchHelp: (from: bigint, to: bigint, made: bigint) => `Searched: ${searched(from, to, made)}.`,
     allPruned: "The chain has pruned the requests of this page.",
     state: "State",
     states: { all: "all", open: "open", settled: "settled", refunded: "refunded" },
@@ -195,11 +199,13 @@ export const t = {
     search: "Question contains",
     filters: "Filters",
     count: (made: bigint) => `${plural(made, "request", "requests")} ever made`,
-    scanned: (matches: number, scanned: number) => `${plural(matches, "match", "matches")} among the newest ${plural(scanned, "request", "requests")}`,
+    matches: (matches: number, from: bigint, to: bigint, made: bigint) => `${plural(matches, "match", "matches")} among ${searched(from, to, made)}`,
     prunedHere: (count: number) => `The chain has pruned ${plural(count, "request", "requests")} of this page.`,
     columns: { id: "Request", question: "Question", state: "State", quality: "Quality", budget: "Budget", requester: "Requester", block: "Block" },
+    newest: "Newest",
     newer: "Newer",
     older: "Older",
+    oldest: "Oldest",
     page: (from: bigint, to: bigint) => `Requests ${from} to ${to}`,
     pages: "Pages of the list",
   },

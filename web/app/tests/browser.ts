@@ -18,11 +18,25 @@ const AXE = readFileSync(join(createRequire(import.meta.url).resolve("axe-core")
 /** Most shift of a page's layout while it loads; 0.1 is what is called good. */
 const MOST_SHIFT = 0.1;
 
-export const launch = (): Promise<Browser> =>
-  chromium.launch({
-    executablePath: process.env["CHROMIUM"] ?? "/usr/bin/chromium",
-    // Chromium refuses its sandbox to root.
-    args: process.getuid?.() === 0 ? ["--no-sandbox"] : [],
+const PROGRAM = {
+  executablePath: process.env["CHROMIUM"] ?? "/usr/bin/chromium",
+  // Chromium refuses its sandbox to root.
+  args: process.getuid?.() === 0 ? ["--no-sandbox"] : [],
+};
+
+export const launch = (): Promise<Browser> => chromium.launch(PROGRAM);
+
+/** A browser with an extension in it, and its data in a folder. It can reach this machine only. */
+export const launchWith = (extension: string, folder: string): Promise<BrowserContext> =>
+  chromium.launchPersistentContext(folder, {
+    ...PROGRAM,
+    ignoreDefaultArgs: ["--disable-extensions"],
+    args: [
+      ...PROGRAM.args,
+      `--disable-extensions-except=${extension}`,
+      `--load-extension=${extension}`,
+      "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+    ],
   });
 
 export type Options = { theme?: "light" | "dark"; width?: number; script?: () => void; sign?: (payload: string) => Promise<string>; nodeMayBeGone?: boolean; peers?: string[]; mayMove?: boolean };
@@ -34,13 +48,18 @@ export async function open(browser: Browser, hash: string, options: Options = {}
     colorScheme: options.theme ?? "light",
     acceptDownloads: true,
   });
+  return openIn(context, hash, options);
+}
+
+/** The only page of a context; `done` closes both. */
+export async function openIn(context: BrowserContext, hash: string, options: Options = {}) {
   context.setDefaultTimeout(PATIENCE);
   const faults: string[] = [];
   // A light client in the page connects to other nodes.
   const allowed = new Set([new URL(PAGE).host, new URL(NODE).host, ...(options.peers ?? [])]);
   const look = (url: string) => {
     const { protocol, host } = new URL(url);
-    if (!["data:", "blob:"].includes(protocol) && !allowed.has(host)) faults.push(`asked ${url}`);
+    if (!["data:", "blob:", "chrome-extension:"].includes(protocol) && !allowed.has(host)) faults.push(`asked ${url}`);
   };
   context.on("request", (request) => look(request.url()));
   const page: Page = await context.newPage();

@@ -3,7 +3,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { amount, exact, excerpt, parseAmount, part, percent, pieces, printable, shares, shortened, span } from "../src/lib/format.ts";
+import { AccountId } from "polkadot-api";
 import type { RequestInfo } from "proof-of-quality";
+import { devAccount } from "proof-of-quality/dev";
+import { developmentAccounts, developmentNames, OPERATORS, PEOPLE, uriOf } from "../src/lib/development.ts";
 import { fromJson } from "../src/lib/history.ts";
 import { closedAt, deadline, path, scoresOf } from "../src/lib/request.ts";
 import { compact, hex, readCompact, unhex } from "../src/lib/scale.ts";
@@ -72,6 +75,13 @@ test("scores belong to the answers that were revealed", () => {
   assert.deepEqual(scoresOf(settled, 1), [{ operator: "b", score: 900_000 }]);
   assert.deepEqual([closedAt(settled), deadline(settled)], [9, undefined]);
   assert.equal(deadline(request({ type: "Scoring", value: { until: 7 } })), 7);
+});
+
+test("development accounts are those of their keys", () => {
+  for (const [name, address] of Object.entries(PEOPLE)) assert.equal(devAccount(uriOf.person(name)).address, address);
+  for (const [index, address] of OPERATORS.entries()) assert.equal(devAccount(uriOf.operator(index)).address, address);
+  assert.equal(developmentNames().size, 13);
+  for (const { address, signer } of developmentAccounts()) assert.equal(AccountId().dec(signer.publicKey), address);
 });
 
 test("characters that nobody sees appear as their numbers", () => {

@@ -4,12 +4,26 @@ import { signal } from "@preact/signals";
 import type { RequestInfo } from "proof-of-quality";
 import type { Request } from "./request.ts";
 
-/** Address of the API, with `/` at the end; `undefined`: there is none. */
+/** Address of the API, with `/` at the end; `undefined`: there is none for the chain of this page. */
 export const history = signal<string | undefined>();
+/** The address that the page's server names. */
+let served: string | undefined;
 
 /** Takes the address that the page's server names. Another server's would be refused by the content security policy. */
 export function useHistory(address: unknown) {
-  if (typeof address === "string") history.value = new URL(address.replace(/\/*$/, "/"), location.href).href;
+  if (typeof address === "string") history.value = served = new URL(address.replace(/\/*$/, "/"), location.href).href;
+}
+
+/** Leaves the history out of a page that asks a node of another chain. */
+export async function checkHistory(genesis: string) {
+  if (served === undefined) return;
+  try {
+    const status = (await (await fetch(`${served}status`)).json()) as { genesis: string | null };
+    history.value = status.genesis === null || status.genesis === genesis ? served : undefined;
+  } catch {
+    // Pages say what they cannot read.
+    history.value = served;
+  }
 }
 
 type Json = Record<string, any>;

@@ -5,7 +5,7 @@ import type { PolkadotClient } from "polkadot-api";
 import { useEffect, useState } from "preact/hooks";
 import type { Api, Model } from "proof-of-quality";
 import { t } from "../strings.ts";
-import { useHistory } from "./history.ts";
+import { checkHistory, useHistory } from "./history.ts";
 
 /** A chain, as long as the connection to its node lasts. */
 export type Chain = {
@@ -128,10 +128,14 @@ async function keep(url: string, mine: number, specification: string | undefined
   }
 }
 
+/** Lets the browser do what waits: on slow processors each step of a connection takes as long as a frame or more. */
+const pause = () => new Promise<void>((next) => setTimeout(next));
+
 /** One connection, to its end. Returns whether the node answered. */
 async function once(url: string, mine: number, specification: string | undefined): Promise<boolean> {
   // Loaded here, after the first paint.
   const [{ createWsClient, WsEvent }, { poq }] = await Promise.all([import("polkadot-api/ws"), import("proof-of-quality")]);
+  await pause();
   const ended = Promise.withResolvers<void>();
   const cache = {
     getMetadata: async (code: string) => metadata.get(code) ?? null,
@@ -157,8 +161,11 @@ async function once(url: string, mine: number, specification: string | undefined
       ask<string>("system_chain"),
       ask<string>("system_chainType"),
     ]);
+    await pause();
     const api: Api = client.getTypedApi(poq);
-    const blockMillis = Number(await api.constants.ProofOfQuality.BlockMillis());
+    const [millis] = await Promise.all([api.constants.ProofOfQuality.BlockMillis(), checkHistory(genesis)]);
+    const blockMillis = Number(millis);
+    await pause();
     if (mine !== turn) return;
     answered = true;
     const isDevelopment = type === "Development";

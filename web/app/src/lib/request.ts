@@ -33,13 +33,16 @@ export async function readRequest(chain: Chain, id: bigint, last: Found | undefi
   const { decodeConversation, isOver, optionsOf, read } = await import("proof-of-quality");
   const request = await read(chain.api, id);
   if (!request) {
+    // Nothing happens any more to a request that the chain has forgotten.
+    if (last && "request" in last && last.isKept) return last;
     const { ProofOfQuality } = chain.api.constants;
     const [made, retention] = await Promise.all([
       chain.api.query.ProofOfQuality.NextRequest.getValue({ at: "best" }),
       ProofOfQuality.Retention(),
     ]);
     const kept = history.value && id < made ? await keptRequest(id) : undefined;
-    if (kept) return { ...kept, isKept: true };
+    // Operators' latest duties outlive the request.
+    if (kept) return { ...kept, reasons: await readReasons(chain, kept.request), isKept: true };
     return { missing: true, made, retention: span(Number(retention) * chain.blockMillis) };
   }
   const prompt = text(request.prompt);

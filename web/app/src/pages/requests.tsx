@@ -9,12 +9,13 @@ import { Money, Note, Page, Shown, Table, Visible } from "../parts/basics.tsx";
 import { LiveRequest } from "../parts/request.tsx";
 import { t } from "../strings.ts";
 
-const SIZE = 20;
+/** Requests of a page without filters. */
+const SIZE = 20n;
 /** Most requests that a filter looks at. */
 const SCAN = 400n;
 /** A whole address. */
 const ADDRESS = /^[1-9A-HJ-NP-Za-km-z]{46,50}$/;
-/** Most requests that a history gives at a time. */
+/** Most requests that a history gives at a time, and most matches on a page. */
 const MOST = 100;
 /** Blocks between two looks of a filter. */
 const SCAN_EVERY = 5;
@@ -31,7 +32,8 @@ type Row = {
   requester: string;
   created: number;
 };
-type List = { made: bigint; rows: Row[]; pruned: bigint[]; from: bigint; to: bigint; scanned: number | undefined };
+/** Rows of requests `from` to `to`; where filters were at work, `isFiltered`, and `next` if there are older ones to search. */
+type List = { made: bigint; rows: Row[]; pruned: bigint[]; from: bigint; to: bigint; isFiltered: boolean; next?: bigint | undefined };
 
 async function rows(chain: Chain, from: bigint, to: bigint): Promise<{ rows: Row[]; pruned: bigint[] }> {
   const { Requests, Prompts, Responses } = chain.api.query.ProofOfQuality;
@@ -75,9 +77,10 @@ async function filled(rows: Row[], pruned: bigint[]): Promise<Row[]> {
   const [newest] = pruned;
   const kept: Row[] = [];
   for (let before = newest === undefined ? undefined : newest + 1n, last = pruned.at(-1) ?? 0n; before !== undefined && before > last; ) {
-    const page = await summaries(before, MOST);
+    const limit = Math.min(MOST, Number(before - last));
+    const page = await summaries(before, limit);
     kept.push(...(await Promise.all(page.map(row))).filter(({ id }) => missing.has(id)));
-    before = page.length < MOST ? undefined : BigInt(page.at(-1)?.request ?? 0);
+    before = page.length < limit ? undefined : BigInt(page.at(-1)?.request ?? 0);
   }
   return [...rows, ...kept].sort((one, other) => (one.id < other.id ? 1 : -1));
 }
@@ -98,16 +101,17 @@ async function row({ request, state, requester, prompt, quality, budget, created
   };
 }
 
-async function list(chain: Chain, page: bigint, filters: Filters): Promise<List> {
+/** A page of the list: the one of this number from the newest on, or what matches filters among requests `before` a number. */
+async function list(chain: Chain, page: bigint, before: bigint | undefined, filters: Filters): Promise<List> {
   const made = await chain.api.query.ProofOfQuality.NextRequest.getValue({ at: "best" });
-  const isFiltered = filters.state !== "all" || filters.requester !== "" || filters.search !== "";
-  const size = BigInt(SIZE);
-  const first = made - 1n - (isFiltered ? 0n : page * size);
-  const count = isFiltered ? SCAN : size;
-  const last = first - count + 1n > 0n ? first - count + 1n : 0n;
-  if (first < 0n) return { made, rows: [], pruned: [], from: 0n, to: 0n, scanned: undefined };
-  const found = await rows(chain, first, last);
-  if (!isFiltered) return { made, ...found, from: last, to: first, scanned: undefined };
+  const isFiltered = areSet(filters);
+  const end = before !== undefined && before < made ? before : made;
+  const to = isFiltered ? end - 1n : made - 1n - page * SIZE;
+  const last = to - (isFiltered ? SCAN : SIZE) + 1n;
+  const from = last > 0n ? last : 0n;
+  if (to < 0n) return { made, rows: [], pruned: [], from: 0n, to: -1n, isFiltered };
+  const found = await rows(chain, to, from);
+  if (!isFiltered) return { made, ...found, from, to, isFiltered };
   const wanted = filters.requester.toLowerCase();
   const search = filters.search.toLowerCase();
   const matches = found.rows.filter(
@@ -116,10 +120,16 @@ async function list(chain: Chain, page: bigint, filters: Filters): Promise<List>
       (wanted === "" || requester.toLowerCase().startsWith(wanted) || names.value.get(requester) === wanted) &&
       question.toLowerCase().includes(search),
   );
-  const kept = last > 0n && search === "" ? await older(last, filters) : undefined;
-  const scanned = Number(kept && kept.length < MOST ? made : made - (kept?.at(-1)?.id ?? last));
-  return { made, rows: [...matches, ...(kept ?? [])], pruned: [], from: last, to: first, scanned };
+  const kept = from > 0n && search === "" ? await older(from, filters) : undefined;
+  const all = [...matches, ...(kept ?? [])];
+  const shown = all.slice(0, MOST);
+  // The page ends with its last match if it is full; otherwise all that was looked at belongs to it.
+  const isFull = all.length > MOST || kept?.length === MOST;
+  const searched = isFull ? (shown.at(-1)?.id ?? from) : kept ? 0n : from;
+  return { made, rows: shown, pruned: [], from: searched, to, isFiltered, next: searched > 0n ? searched : undefined };
 }
+
+const areSet = ({ state, requester, search }: Filters) => state !== "all" || requester !== "" || search !== "";
 
 /** What the history has of older requests; `undefined` where there is none, or where it cannot filter so. */
 async function older(before: bigint, { state, requester }: Filters): Promise<Row[] | undefined> {
@@ -130,6 +140,9 @@ async function older(before: bigint, { state, requester }: Filters): Promise<Row
   return Promise.all((await summaries(before, MOST, { state: state === "all" ? undefined : state, requester: account })).map(row));
 }
 
+/** A whole number of the address. */
+const whole = (word: string | null) => (word !== null && /^\d{1,15}$/.test(word) ? BigInt(word) : undefined);
+
 export function Requests() {
   const { query } = route.value;
   const filters: Filters = {
@@ -137,18 +150,18 @@ export function Requests() {
     requester: query.get("requester")?.trim() ?? "",
     search: query.get("search")?.trim() ?? "",
   };
-  const isFiltered = filters.state !== "all" || filters.requester !== "" || filters.search !== "";
-  const word = query.get("page") ?? "0";
-  const page = /^\d{1,15}$/.test(word) ? BigInt(word) : 0n;
-  const live = useLive((chain) => list(chain, page, filters), [String(page), ...Object.values(filters)], isFiltered ? SCAN_EVERY : 1);
+  const page = whole(query.get("page")) ?? 0n;
+  const before = whole(query.get("before"));
+  const every = areSet(filters) ? SCAN_EVERY : 1;
+  const live = useLive((chain) => list(chain, page, before, filters), [page, before, ...Object.values(filters)], every);
   return (
     <Page title={t.requests.title} lead={t.requests.lead}>
       <FilterFields filters={filters} />
-      <Shown live={live} lines={SIZE}>
+      <Shown live={live} lines={Number(SIZE)}>
         {(found) => (
           <>
             <p class="quiet" role="status">
-              {found.scanned === undefined ? t.requests.count(found.made) : t.requests.scanned(found.rows.length, found.scanned)}
+              {found.isFiltered ? t.requests.matches(found.rows.length, found.from, found.to, found.made) : t.requests.count(found.made)}
             </p>
             {found.made === 0n ? (
               <Note title={t.requests.none}>
@@ -159,21 +172,46 @@ export function Requests() {
             ) : found.rows.length > 0 ? (
               <Rows {...found} />
             ) : (
-              <Note title={found.scanned === undefined ? t.requests.allPruned : t.requests.noMatch}>
-                {found.scanned !== undefined && <p>{t.requests.noMatchHelp(found.scanned)}</p>}
+              <Note title={found.isFiltered ? t.requests.noMatch : t.requests.allPruned}>
+                {found.isFiltered && <p>{t.requests.noMatchHelp(found.from, found.to, found.made)}</p>}
               </Note>
             )}
-            {found.scanned === undefined && found.made > 0n && (
-              <nav class="pages" aria-label={t.requests.pages}>
-                {page > 0n ? <a href={`#/requests?page=${page - 1n}`}>{t.requests.newer}</a> : <span />}
-                <span class="quiet">{found.to >= found.from && t.requests.page(found.from, found.to)}</span>
-                {found.from > 0n ? <a href={`#/requests?page=${page + 1n}`}>{t.requests.older}</a> : <span />}
-              </nav>
-            )}
+            {found.made > 0n && <Pages found={found} page={page} filters={filters} />}
           </>
         )}
       </Shown>
     </Page>
+  );
+}
+
+/** Links to other pages of the list. */
+function Pages({ found, page, filters }: { found: List; page: bigint; filters: Filters }) {
+  const { made, from, to, isFiltered, next } = found;
+  const oldest = (made - 1n) / SIZE;
+  const at = (place: Record<string, bigint>) => {
+    const set = Object.entries(filters).filter(([, value]) => value !== "" && value !== "all");
+    const words = new URLSearchParams([...set, ...Object.entries(place).map(([name, value]) => [name, String(value)])]);
+    return `#/requests${words.size > 0 ? `?${words}` : ""}`;
+  };
+  const isFar = isFiltered ? to + 1n < made : page > 1n;
+  return (
+    <nav class="pages" aria-label={t.requests.pages}>
+      <span class="links">
+        {isFar && <a href={at({})}>{t.requests.newest}</a>}
+        {!isFiltered && page > 0n && <a href={at({ page: page - 1n })}>{t.requests.newer}</a>}
+      </span>
+      <span class="quiet">{to >= from && t.requests.page(from, to)}</span>
+      <span class="links">
+        {isFiltered ? (
+          next !== undefined && <a href={at({ before: next })}>{t.requests.older}</a>
+        ) : (
+          <>
+            {page < oldest && <a href={at({ page: page + 1n })}>{t.requests.older}</a>}
+            {page + 1n < oldest && <a href={at({ page: oldest })}>{t.requests.oldest}</a>}
+          </>
+        )}
+      </span>
+    </nav>
   );
 }
 

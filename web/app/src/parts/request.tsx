@@ -14,12 +14,12 @@ import { ReceiptPart } from "./receipt.tsx";
 
 /** A request by its number, as it goes on. */
 export function LiveRequest({ id }: { id: bigint }) {
-  const last = useRef<{ id: bigint; found: Found | undefined }>({ id, found: undefined });
-  if (last.current.id !== id) last.current = { id, found: undefined };
+  const last = useRef<{ of: string; found: Found | undefined }>({ of: "", found: undefined });
   const live = useLive(
     async (from) => {
-      const found = await readRequest(from, id, last.current.found);
-      last.current = { id, found };
+      const of = `${from.genesis} ${id}`;
+      const found = await readRequest(from, id, last.current.of === of ? last.current.found : undefined);
+      last.current = { of, found };
       return found;
     },
     [id],

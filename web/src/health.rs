@@ -1,4 +1,4 @@
-//! `poq-gateway health`.
+//! `poq-gateway health` and `poq-history health`: one program asks another on this machine whether it is well.
 
 use std::{
     io::Write as _,
@@ -6,13 +6,16 @@ use std::{
     time::Duration,
 };
 
-/// A gateway that says nothing for so long is not well.
+/// A server that says nothing for so long is not well.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Asks the gateway at `listen` whether node and database answer it. Fails if not.
-pub fn run(listen: SocketAddr) -> Result<(), String> {
+/// Asks the server that listens at `listen`, which messages call `name`, and prints what it says.
+///
+/// # Errors
+/// A text, if it does not answer or says that it is not well.
+pub fn run(name: &str, listen: SocketAddr) -> Result<(), String> {
     let url = format!("http://{}/health", reachable(listen));
-    let said = ask(&url).map_err(|error| format!("the gateway at {url} is not well: {error}"))?;
+    let said = ask(&url).map_err(|error| format!("the {name} at {url} is not well: {error}"))?;
     writeln!(std::io::stdout(), "{said}").map_err(|error| format!("cannot write: {error}"))
 }
 
@@ -20,7 +23,7 @@ fn ask(url: &str) -> Result<String, String> {
     let agent: ureq::Agent = ureq::Agent::config_builder()
         .http_status_as_error(false)
         .timeout_global(Some(PATIENCE))
-        // The gateway is near; a proxy of the environment is for what is far.
+        // The server is near; a proxy of the environment is for what is far.
         .proxy(None)
         .build()
         .into();
@@ -34,7 +37,7 @@ fn ask(url: &str) -> Result<String, String> {
     }
 }
 
-/// Address at which a gateway that listens at `address` is reached: one that listens everywhere is reached at loopback.
+/// Address at which a server that listens at `address` is reached: one that listens everywhere is reached at loopback.
 fn reachable(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
