@@ -114,6 +114,13 @@ adversaries: setup ## Play attacks on the pallet in a mock runtime (QUICK=1: a s
 weights: setup ## Measure the pallet's weights and write them into its source
 	@[ ! -f "$(POQ_CACHE)/env.sh" ] || . "$(POQ_CACHE)/env.sh"; scripts/weights.sh
 
+# Programs of a release go to other machines, so they use no instructions of this processor alone.
+.PHONY: release
+release: export POQ_PORTABLE := 1
+release: programs ## Make the files of a release: runtime built twice and compared, programs, checksums, notes (docs/release.md)
+	@$(CARGO) test --release --locked --workspace --test metadata
+	@PROGRAMS="$(PROGRAMS)" scripts/release.sh
+
 # Images go to other machines, so they use no instructions of this processor alone.
 image: export POQ_PORTABLE := 1
 image: programs ## Build Docker images of the node and of the engine

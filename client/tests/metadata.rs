@@ -1,6 +1,7 @@
-//! The stored metadata, from which the types are generated, is the runtime's, as far as a client needs it.
+//! The stored metadata, from which the types are generated, is the runtime's, as far as a client needs it. And the stored hash of the
+//! metadata, by which hardware wallets know what they sign, is that of the whole of it.
 //!
-//! After a change of the runtime's calls, events, errors, view functions, stored values or their types:
+//! After a change of the runtime's version, calls, extensions, events, errors, view functions, stored values or their types:
 //! `POQ_BLESS=1 cargo test --release --locked --workspace --test metadata`, before the client's code is changed.
 
 #![allow(
@@ -11,7 +12,11 @@
     reason = "these are tests"
 )]
 
-use poq_runtime::Runtime;
+use merkleized_metadata::{generate_metadata_digest, ExtraInfo};
+use poq_runtime::{
+    currency::{DECIMALS, SS58_PREFIX, SYMBOL},
+    Runtime, VERSION,
+};
 use scale_info::TypeDef;
 use std::{env, fs, path::Path};
 use subxt::{
@@ -28,15 +33,23 @@ const PALLETS: [&str; 7] =
     ["Balances", "BlockAuthors", "ProofOfQuality", "Session", "Sudo", "System", "TransactionPayment"];
 
 /// The first version of metadata with view functions.
-const VERSION: u32 = 16;
+const FORMAT: u32 = 16;
+
+/// The version of metadata that RFC-78 hashes.
+const HASHED_FORMAT: u32 = 15;
+
+/// The command that a stale file needs.
+const BLESS: &str = "POQ_BLESS=1 cargo test --release --locked --workspace --test metadata";
+
+fn metadata_of_version(format: u32) -> RuntimeMetadata {
+    let whole = Runtime::metadata_at_version(format).expect("the runtime has metadata of this version");
+    RuntimeMetadataPrefixed::decode(&mut &whole[..]).unwrap().1
+}
 
 /// The runtime's metadata without the other pallets, runtime APIs, and the docs of pallets as a whole.
 fn of_the_runtime() -> Vec<u8> {
-    let whole = Runtime::metadata_at_version(VERSION).expect("the runtime has metadata of this version");
-    let RuntimeMetadataPrefixed(_, RuntimeMetadata::V16(mut metadata)) =
-        RuntimeMetadataPrefixed::decode(&mut &whole[..]).unwrap()
-    else {
-        panic!("not of version {VERSION}")
+    let RuntimeMetadata::V16(mut metadata) = metadata_of_version(FORMAT) else {
+        panic!("not of version {FORMAT}")
     };
     let enums = &metadata.outer_enums;
     // They hold a variant, and so the types, of every pallet.
@@ -63,9 +76,29 @@ fn the_stored_metadata_is_the_runtimes() {
     let hash = |metadata: &Metadata, name: &str| metadata.pallet_by_name(name).unwrap().hash();
     let stale: Vec<_> =
         PALLETS.into_iter().filter(|name| hash(&stored, name) != hash(&current, name)).collect();
-    assert_eq!(
-        stale,
-        Vec::<&str>::new(),
-        "client/metadata.scale is stale: POQ_BLESS=1 cargo test --release --locked --workspace --test metadata"
-    );
+    assert_eq!(stale, Vec::<&str>::new(), "client/metadata.scale is stale: {BLESS}");
+    let extensions = |metadata: &Metadata| -> Vec<String> {
+        let all = metadata.extrinsic().transaction_extensions_to_use_for_encoding();
+        all.map(|extension| extension.identifier().to_owned()).collect()
+    };
+    assert_eq!(extensions(&stored), extensions(&current), "client/metadata.scale is stale: {BLESS}");
+}
+
+#[test]
+fn the_stored_hash_is_that_of_the_runtimes_metadata() {
+    let facts = ExtraInfo {
+        spec_version: VERSION.spec_version,
+        spec_name: VERSION.spec_name.to_string(),
+        base58_prefix: SS58_PREFIX,
+        decimals: DECIMALS,
+        token_symbol: SYMBOL.to_owned(),
+    };
+    let digest = generate_metadata_digest(&metadata_of_version(HASHED_FORMAT), facts).unwrap();
+    let hash = format!("0x{}", hex::encode(digest.hash()));
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../runtime/metadata-hash");
+    if env::var_os("POQ_BLESS").is_some() {
+        fs::write(&path, format!("{hash}\n")).unwrap();
+    }
+    let stored = fs::read_to_string(path).unwrap();
+    assert_eq!(stored.trim_end(), hash, "runtime/metadata-hash is stale: {BLESS}, and build again");
 }

@@ -1,7 +1,11 @@
 //! The chains that come with the node.
 
 use crate::types::Backend;
-use poq_runtime::{opaque::Block, Hash, WASM_BINARY};
+use poq_runtime::{
+    currency::{DECIMALS, SS58_PREFIX, SYMBOL},
+    opaque::Block,
+    Hash, WASM_BINARY,
+};
 use sc_chain_spec::ChainSpecExtension;
 use sc_client_api::{Backend as _, BlockImportOperation as _};
 use sc_service::{construct_genesis_block, ChainType, GenericChainSpec, Properties};
@@ -79,9 +83,9 @@ fn built_in(name: &str, id: &str, kind: ChainType, preset: &str) -> Result<Chain
 
 fn token() -> Properties {
     let mut properties = Properties::new();
-    properties.insert("tokenSymbol".into(), json!("POQ"));
-    properties.insert("tokenDecimals".into(), json!(12));
-    properties.insert("ss58Format".into(), json!(42));
+    properties.insert("tokenSymbol".into(), json!(SYMBOL));
+    properties.insert("tokenDecimals".into(), json!(DECIMALS));
+    properties.insert("ss58Format".into(), json!(SS58_PREFIX));
     properties
 }
 

@@ -1,7 +1,7 @@
 //! Settings of each pallet.
 
 use crate::{
-    currency::{EXISTENTIAL_DEPOSIT, MICRO_POQ, MILLI_POQ, POQ},
+    currency::{EXISTENTIAL_DEPOSIT, MICRO_POQ, MILLI_POQ, POQ, SS58_PREFIX},
     migrations,
     randomness::ParentVrf,
     time::{DAY, EPOCH_SLOTS, HOUR, MINUTE, SLOT_MILLIS},
@@ -13,7 +13,10 @@ use frame_support::{
     derive_impl,
     dispatch::DispatchClass,
     parameter_types,
-    traits::{ConstU128, ConstU32, ConstU64, ConstU8, KeyOwnerProofSystem, VariantCountOf},
+    traits::{
+        ConstU128, ConstU16, ConstU32, ConstU64, ConstU8, EitherOfDiverse, KeyOwnerProofSystem,
+        VariantCountOf,
+    },
     weights::{
         constants::{ParityDbWeight, WEIGHT_REF_TIME_PER_SECOND},
         ConstantMultiplier, IdentityFee, Weight,
@@ -78,8 +81,7 @@ impl frame_system::Config for Runtime {
     type Version = Version;
     type SystemWeightInfo = frame_system::weights::SubstrateWeight<Runtime>;
     type ExtensionsWeightInfo = frame_system::SubstrateExtensionsWeight<Runtime>;
-    // The generic Substrate prefix: addresses begin with 5.
-    type SS58Prefix = frame_support::traits::ConstU16<42>;
+    type SS58Prefix = ConstU16<SS58_PREFIX>;
     type MaxConsumers = ConstU32<16>;
     type SingleBlockMigrations = Migrations;
 }
@@ -148,7 +150,7 @@ const PROVABLE_SESSIONS: u32 = DAY / (EPOCH_SLOTS as u32);
 type ProvableSlots = ConstU64<{ DAY as u64 }>;
 
 impl pallet_block_authors::Config for Runtime {
-    type AuthorOrigin = EnsureRoot<AccountId>;
+    type AuthorOrigin = Governance;
     type MaxAuthors = MaxAuthorities;
     type ProvableSessions = ConstU32<PROVABLE_SESSIONS>;
 }
@@ -242,7 +244,7 @@ impl pallet_skip_feeless_payment::Config for Runtime {
 // ---------------------------------------------------------------- the protocol
 
 parameter_types! {
-    /// The economic parameters until sudo sets others.
+    /// The economic parameters until governance sets others.
     pub const DefaultParameters: Parameters<Balance, BlockNumber> = Parameters::recommended(
         1_000 * POQ,
         10 * POQ,
@@ -267,8 +269,8 @@ parameter_types! {
 impl pallet_proof_of_quality::Config for Runtime {
     type Currency = Balances;
     type RuntimeHoldReason = RuntimeHoldReason;
-    type ModelOrigin = EnsureRoot<AccountId>;
-    type ParameterOrigin = EnsureRoot<AccountId>;
+    type ModelOrigin = Governance;
+    type ParameterOrigin = Governance;
     type AuditOrigin = EnsureAuditor<Runtime>;
     type DefaultParameters = DefaultParameters;
     type Randomness = ParentVrf<Runtime>;
@@ -309,6 +311,63 @@ impl pallet_proof_of_quality::Config for Runtime {
     // A re-org costs an operator some work at worst; who has dear work chooses more, see `poq_primitives::keys`.
     type DriverDepth = ConstU32<0>;
     type WeightInfo = pallet_proof_of_quality::weights::SubstrateWeight<Runtime>;
+}
+
+// ---------------------------------------------------------------- governance
+
+/// The technical committee, among the collectives that a chain may have.
+pub type TechnicalCollective = pallet_collective::Instance1;
+
+/// A motion for which two thirds of the technical committee voted.
+type TwoThirds = pallet_collective::EnsureProportionAtLeast<AccountId, TechnicalCollective, 2, 3>;
+
+/// Root, which is sudo as long as there is a sudo key, or two thirds of the committee.
+type Governance = EitherOfDiverse<EnsureRoot<AccountId>, TwoThirds>;
+
+/// An abstention is a no: whoever leads the committee does not vote for those who are away.
+pub struct Abstain;
+
+impl pallet_collective::DefaultVote for Abstain {
+    fn default_vote(_: Option<bool>, _: u32, _: u32, _: u32) -> bool {
+        false
+    }
+}
+
+parameter_types! {
+    /// Most weight of a motion's call.
+    pub MaxMotionWeight: Weight = NORMAL_SHARE * MAX_BLOCK_WEIGHT;
+}
+
+impl pallet_collective::Config<TechnicalCollective> for Runtime {
+    type RuntimeOrigin = RuntimeOrigin;
+    type Proposal = RuntimeCall;
+    type RuntimeEvent = RuntimeEvent;
+    type MotionDuration = ConstU32<{ 3 * DAY }>;
+    type MaxProposals = ConstU32<16>;
+    type MaxMembers = ConstU32<32>;
+    type DefaultVote = Abstain;
+    type WeightInfo = pallet_collective::weights::SubstrateWeight<Runtime>;
+    type SetMembersOrigin = Governance;
+    type MaxProposalWeight = MaxMotionWeight;
+    type DisapproveOrigin = Governance;
+    type KillOrigin = Governance;
+    // Only members propose, and few proposals are open at a time.
+    type Consideration = ();
+}
+
+// Makes a call as root that two thirds of the committee let through: by a batch of `whitelist_call` and
+// `dispatch_whitelisted_call_with_preimage` in one motion. So the committee can do what sudo can.
+impl pallet_whitelist::Config for Runtime {
+    type RuntimeEvent = RuntimeEvent;
+    type RuntimeCall = RuntimeCall;
+    type WhitelistOrigin = Governance;
+    type DispatchWhitelistedOrigin = Governance;
+    // The call comes with the motion.
+    type Preimages = ();
+    // No dispatch waits for its call to be let through: both are in one motion.
+    type DeferredDispatchExpiration = ConstU32<0>;
+    type BlockNumberProvider = System;
+    type WeightInfo = pallet_whitelist::weights::SubstrateWeight<Runtime>;
 }
 
 // ---------------------------------------------------------------- tools
@@ -355,7 +414,7 @@ where
     }
 }
 
-/// The extension of an ordinary transaction without a tip.
+/// The extension of an ordinary transaction without a tip and without a metadata hash.
 pub fn signed_extension(era: Era, nonce: Nonce) -> TxExtension {
     (
         frame_system::CheckNonZeroSender::new(),
@@ -368,6 +427,7 @@ pub fn signed_extension(era: Era, nonce: Nonce) -> TxExtension {
         ReportTags::from(pallet_skip_feeless_payment::SkipCheckIfFeeless::from(
             pallet_transaction_payment::ChargeTransactionPayment::from(0),
         )),
+        frame_metadata_hash_extension::CheckMetadataHash::new(false),
         frame_system::WeightReclaim::new(),
     )
 }
@@ -494,7 +554,7 @@ mod tests {
         >;
         // Its weight before the call, and the part returned after it.
         let fee = |call: RuntimeCall, signer: AccountId, result: DispatchResult| {
-            let (_, _, _, _, _, _, _, extension, _) = signed_extension(Era::Immortal, 0);
+            let (_, _, _, _, _, _, _, extension, _, _) = signed_extension(Era::Immortal, 0);
             let (weight, info) = (extension.weight(&call), call.get_dispatch_info());
             let signer = RuntimeOrigin::signed(signer);
             let (pre, _) = extension.validate_and_prepare(signer, &call, &info, 100, 0).unwrap();

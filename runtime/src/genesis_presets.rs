@@ -3,6 +3,7 @@
 use crate::{
     currency::POQ, demo, AccountId, BabeConfig, Balance, BalancesConfig, BlockAuthorsConfig,
     EpochConfiguration, RuntimeGenesisConfig, SessionConfig, SessionKeys, SudoConfig,
+    TechnicalCommitteeConfig,
 };
 use alloc::{vec, vec::Vec};
 use frame_support::build_struct_json_patch;
@@ -40,6 +41,10 @@ fn genesis(authors: &[(Sr25519Keyring, Ed25519Keyring)]) -> Option<Value> {
         session: SessionConfig { keys: authors.iter().map(session_keys).collect() },
         balances: BalancesConfig {
             balances: endowed().into_iter().map(|account| (account, ENDOWMENT)).collect(),
+        },
+        // The authors, besides sudo: three of four on `local` may do what sudo may, and remove it.
+        technical_committee: TechnicalCommitteeConfig {
+            members: authors.iter().map(|(account, _)| account.to_account_id()).collect(),
         },
         sudo: SudoConfig { key: Some(Sr25519Keyring::Alice.to_account_id()) },
         proof_of_quality,

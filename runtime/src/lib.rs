@@ -1,4 +1,4 @@
-//! The Proof of Quality runtime: BABE, GRANDPA, balances, fees, sudo for test nets, and the pallet.
+//! The Proof of Quality runtime: BABE, GRANDPA, balances, fees, sudo for test nets, a technical committee, and the pallet.
 
 #![cfg_attr(not(feature = "std"), no_std)]
 #![recursion_limit = "256"]
@@ -16,6 +16,8 @@ pub mod apis;
 mod configs;
 pub mod demo;
 pub mod genesis_presets;
+#[cfg(test)]
+mod governance_tests;
 mod migrations;
 mod pallets;
 pub mod randomness;
@@ -69,6 +71,9 @@ pub mod opaque {
 ///
 /// `ReportTags` and `SkipCheckIfFeeless` are invisible from outside: clients see `ChargeTransactionPayment`. The one keeps
 /// a second report of the same work out of the pool, the other lets a worker key without balance report work that is due.
+///
+/// `CheckMetadataHash` (RFC-78) lets a wallet put the hash of the metadata under its signature, so that a hardware wallet signs
+/// only what it could decode. The Wasm runtime knows the hash from the file `metadata-hash`; `build.rs` says how.
 pub type TxExtension = (
     frame_system::CheckNonZeroSender<Runtime>,
     frame_system::CheckSpecVersion<Runtime>,
@@ -84,6 +89,7 @@ pub type TxExtension = (
             pallet_transaction_payment::ChargeTransactionPayment<Runtime>,
         >,
     >,
+    frame_metadata_hash_extension::CheckMetadataHash<Runtime>,
     frame_system::WeightReclaim<Runtime>,
 );
 
@@ -105,12 +111,18 @@ pub type Executive = frame_executive::Executive<
 pub mod currency {
     use crate::Balance;
 
+    /// Symbol of the token, as wallets show it.
+    pub const SYMBOL: &str = "POQ";
+    /// Decimals of an amount in tokens.
+    pub const DECIMALS: u8 = 12;
     /// One token.
-    pub const POQ: Balance = 1_000_000_000_000;
+    pub const POQ: Balance = 10_u128.pow(DECIMALS as u32);
     /// A thousandth of a token.
     pub const MILLI_POQ: Balance = POQ / 1_000;
     /// A millionth of a token.
     pub const MICRO_POQ: Balance = MILLI_POQ / 1_000;
+    /// Prefix of addresses: the generic one of Substrate, with which they begin with 5.
+    pub const SS58_PREFIX: u16 = 42;
     /// Least balance of an account; with less it is removed.
     pub const EXISTENTIAL_DEPOSIT: Balance = MILLI_POQ;
 }
@@ -147,9 +159,9 @@ pub const VERSION: RuntimeVersion = RuntimeVersion {
     spec_name: Cow::Borrowed("proof-of-quality"),
     impl_name: Cow::Borrowed("proof-of-quality"),
     authoring_version: 1,
-    spec_version: 8,
+    spec_version: 9,
     impl_version: 1,
     apis: apis::RUNTIME_API_VERSIONS,
-    transaction_version: 3,
+    transaction_version: 4,
     system_version: 1,
 };

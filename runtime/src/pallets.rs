@@ -56,6 +56,10 @@ mod runtime {
     pub type Offences = pallet_offences;
     #[runtime::pallet_index(14)]
     pub type Authorship = pallet_authorship;
+    #[runtime::pallet_index(15)]
+    pub type TechnicalCommittee = pallet_collective<Instance1>;
+    #[runtime::pallet_index(16)]
+    pub type Whitelist = pallet_whitelist;
 }
 
 // The trait behind these two is made by the macro and seen in this module only.

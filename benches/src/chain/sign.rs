@@ -22,8 +22,8 @@ pub fn sign_with_tip(
     genesis: Hash,
     tip: Balance,
 ) -> Result<UncheckedExtrinsic> {
-    // As encoded in a transaction: the other extensions have no bytes.
-    let bytes = (Era::Immortal, Compact(nonce), Compact(tip)).encode();
+    // As encoded in a transaction, the last byte for "no metadata hash": the other extensions have no bytes.
+    let bytes = (Era::Immortal, Compact(nonce), Compact(tip), 0_u8).encode();
     let extension =
         TxExtension::decode(&mut &bytes[..]).context("transactions carry something else besides")?;
     Ok(sign_with(extension, call, pair, genesis))
@@ -35,7 +35,8 @@ fn sign_with(
     pair: &sr25519::Pair,
     genesis: Hash,
 ) -> UncheckedExtrinsic {
-    let implicit = ((), VERSION.spec_version, VERSION.transaction_version, genesis, genesis, (), (), (), ());
+    let implicit =
+        ((), VERSION.spec_version, VERSION.transaction_version, genesis, genesis, (), (), (), None, ());
     let payload = SignedPayload::from_raw(call, extension, implicit);
     let signature = payload.using_encoded(|bytes| pair.sign(bytes));
     let (call, extension, _) = payload.deconstruct();

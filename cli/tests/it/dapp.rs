@@ -133,6 +133,24 @@ async fn ask_and_check(node: &Node, examples: &Examples, example: &str) -> Value
     request
 }
 
+/// The consoles of both libraries send tokens, and sign the hash of the metadata as hardware wallets do.
+#[test]
+fn both_consoles_know_the_token_and_send_it() {
+    let node = Node::start_with(&["--engine", "off"]);
+    let examples = Examples::of(&node);
+    let seen = parse(&examples.succeed(&["consoles.ts", &node.url()]).stdout);
+    let hash = include_str!("../../../runtime/metadata-hash").trim_end();
+    for library in ["papi", "polkadotJs"] {
+        let seen = &seen[library];
+        let facts = [&seen["symbol"], &seen["decimals"], &seen["format"], &seen["hash"]];
+        assert_eq!(facts.map(Value::to_string).join(" "), format!("\"POQ\" 12 42 \"{hash}\""), "{library}");
+        assert_eq!(seen["balances"], serde_json::json!(["0", "1000000000000", "2000000000000"]), "{library}");
+        let refusal = seen["refusal"].as_str().unwrap();
+        assert!(refusal.contains("BadProof") || refusal.contains("bad signature"), "{library}: {refusal}");
+    }
+    node.assert_invariants();
+}
+
 /// Node.js has a light client, which reads what `poq` reads, and begins with what `poq light-spec` prints.
 #[test]
 fn a_light_client_reads_a_request() {

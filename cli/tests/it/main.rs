@@ -20,6 +20,7 @@ mod engine;
 mod faults;
 mod health;
 mod judge;
+mod ledger;
 mod pins;
 mod receipts;
 mod refusals;

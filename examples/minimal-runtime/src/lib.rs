@@ -16,7 +16,6 @@ use frame_system::{CheckEra, CheckGenesis, CheckNonce, CheckSpecVersion, CheckTx
 use pallet_proof_of_quality::{report_tags::ReportTags, Parameters};
 use pallet_skip_feeless_payment::SkipCheckIfFeeless;
 use pallet_transaction_payment::{ChargeTransactionPayment, FungibleAdapter};
-use sp_core::H256;
 use sp_io::hashing::blake2_256;
 use sp_runtime::{generic, traits::BlakeTwo256, AccountId32, MultiAddress, MultiSignature, Vec};
 
@@ -28,7 +27,9 @@ pub const DAY: u32 = 14_400;
 // [types]
 /// Fees, except for reports that are due and valid: worker keys have no balance. One report of each duty in the pool.
 type Fees = ReportTags<Runtime, SkipCheckIfFeeless<Runtime, ChargeTransactionPayment<Runtime>>>;
-type Versions = (CheckSpecVersion<Runtime>, CheckTxVersion<Runtime>, CheckGenesis<Runtime>);
+/// Hash of the metadata, which hardware wallets put under their signature.
+type Digest = frame_metadata_hash_extension::CheckMetadataHash<Runtime>;
+type Versions = (CheckSpecVersion<Runtime>, CheckTxVersion<Runtime>, CheckGenesis<Runtime>, Digest);
 pub type TxExtension = (Versions, CheckEra<Runtime>, CheckNonce<Runtime>, CheckWeight<Runtime>, Fees);
 pub type Address = MultiAddress<AccountId32, ()>;
 pub type Transaction = generic::UncheckedExtrinsic<Address, RuntimeCall, MultiSignature, TxExtension>;
@@ -112,8 +113,8 @@ impl summaries::Config for Runtime {
 /// parent could try many blocks until it liked the draw.
 pub struct ParentHash;
 
-impl Randomness<Option<H256>, u32> for ParentHash {
-    fn random(subject: &[u8]) -> (Option<H256>, u32) {
+impl Randomness<Option<sp_core::H256>, u32> for ParentHash {
+    fn random(subject: &[u8]) -> (Option<sp_core::H256>, u32) {
         let seed = (subject, System::parent_hash()).using_encoded(blake2_256);
         (Some(seed.into()), System::block_number().saturating_sub(1))
     }
@@ -125,7 +126,7 @@ pallet_proof_of_quality::impl_create_signed_transaction!(Runtime, RuntimeCall, T
 
 /// The extensions of a transaction: what it carries besides its call, without a tip.
 pub fn extension(era: generic::Era, nonce: u32) -> TxExtension {
-    let versions = (CheckSpecVersion::new(), CheckTxVersion::new(), CheckGenesis::new());
+    let versions = (CheckSpecVersion::new(), CheckTxVersion::new(), CheckGenesis::new(), Digest::new(false));
     let fees = ReportTags::from(SkipCheckIfFeeless::from(ChargeTransactionPayment::from(0)));
     (versions, CheckEra::from(era), CheckNonce::from(nonce), CheckWeight::new(), fees)
 }

@@ -82,7 +82,7 @@ fn the_handbooks_dependencies_are_the_workspaces() {
         assert!(value.starts_with("{ git") || workspace.contains(line), "the workspace has another {name}");
         named += 1;
     }
-    assert_eq!(named, 2);
+    assert_eq!(named, 3);
 }
 
 #[test]
