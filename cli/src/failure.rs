@@ -126,7 +126,7 @@ fn advice(name: &str) -> Option<&'static str> {
 }
 
 /// Names of errors, and the step that mends them.
-const ADVICE: [(&[&str], &str); 47] = [
+const ADVICE: [(&[&str], &str); 54] = [
     // Asking.
     (&["EmptyPrompt"], "Write the question between quotes."),
     (&["PromptTooLong"], "Shorten the question."),
@@ -147,6 +147,14 @@ const ADVICE: [(&[&str], &str); 47] = [
     (&["InsufficientBalance"], "Fund the account (`poq send ADDRESS AMOUNT` from another), or lower --budget, --responders, --committee or --max-tokens."),
     (&["Token"], "`poq balance` shows what the account can spend; `poq send ADDRESS AMOUNT` from another account funds it."),
     (&["ZeroAmount"], "Name an amount above 0."),
+    // Channels of the express lane.
+    (&["UnknownChannel"], "`poq channel list ADDRESS` lists an account's channels."),
+    (&["NotYours"], "Sign with the account that opened it: --suri-file FILE, or --from NAME on a development chain."),
+    (&["ChannelClosing"], "Open another: `poq channel open AMOUNT --key FILE`."),
+    (&["ChannelOpen"], "`poq channel close N` closes it; `poq channel show N` says when it can be released."),
+    (&["InvalidOrdersPerEpoch"], "Change --orders."),
+    (&["InvalidMostPerOrder"], "Change --most."),
+    (&["DepositTooSmall"], "Raise the deposit, or lower --most."),
     // Being an operator.
     (&["NotAnOperator"], "`poq operator bond AMOUNT` makes the account an operator."),
     (&["StakeTooSmall"], "Bond more, or serve fewer models."),

@@ -21,6 +21,7 @@ use frame_support::{
         constants::{ParityDbWeight, WEIGHT_REF_TIME_PER_SECOND},
         ConstantMultiplier, IdentityFee, Weight,
     },
+    PalletId,
 };
 use frame_system::{
     limits::{BlockLength, BlockWeights},
@@ -37,7 +38,7 @@ use sp_core::crypto::KeyTypeId;
 use sp_runtime::{
     generic::Era,
     traits::{Bounded, ConvertInto, OpaqueKeys},
-    FixedPointNumber, FixedU64, Perbill, Perquintill,
+    FixedPointNumber, FixedU64, Perbill, Permill, Perquintill,
 };
 use sp_version::RuntimeVersion;
 
@@ -313,6 +314,33 @@ impl pallet_proof_of_quality::Config for Runtime {
     type WeightInfo = pallet_proof_of_quality::weights::SubstrateWeight<Runtime>;
 }
 
+// ---------------------------------------------------------------- the express lane
+
+parameter_types! {
+    /// Names the account that holds deposits and earnings of the lane.
+    pub const LanePot: PalletId = PalletId(*b"poq/lane");
+    /// As gross errors in an audit.
+    pub const EquivocationSlash: Permill = Permill::from_percent(30);
+}
+
+impl pallet_proof_of_quality_express::Config for Runtime {
+    type PalletId = LanePot;
+    type LaneOrigin = Governance;
+    type EpochBlocks = ConstU32<{ 10 * MINUTE }>;
+    type MaxLaneModels = ConstU32<64>;
+    // One node can serve a generator; a committee needs three quality validators anyway.
+    type MinEndpoints = ConstU32<1>;
+    type MaxOrdersPerEpoch = ConstU32<4_096>;
+    type MaxBatch = ConstU32<256>;
+    // The longest name of a host has 253 bytes.
+    type MaxAddress = ConstU32<259>;
+    type MinDeposit = ConstU128<POQ>;
+    type EquivocationSlash = EquivocationSlash;
+    type ChallengeBlocks = ConstU32<{ 10 * MINUTE }>;
+    // A hundred times the fee for showing a proof.
+    type ChallengeBond = ConstU128<POQ>;
+}
+
 // ---------------------------------------------------------------- governance
 
 /// The technical committee, among the collectives that a chain may have.
@@ -453,7 +481,7 @@ mod tests {
             InvalidTransaction, TransactionSource, TransactionValidity, TransactionValidityError,
             ValidTransaction,
         },
-        DispatchError, DispatchResult, Permill,
+        DispatchError, DispatchResult,
     };
 
     /// The pool's verdict on a report by operator `index`'s worker key, which has no balance.

@@ -33,6 +33,7 @@ fn local_testnet() -> Option<Value> {
 
 fn genesis(authors: &[(Sr25519Keyring, Ed25519Keyring)]) -> Option<Value> {
     let proof_of_quality = demo::genesis()?;
+    let express = demo::lane()?;
     Some(build_struct_json_patch!(RuntimeGenesisConfig {
         babe: BabeConfig { epoch_config: EpochConfiguration::GENESIS },
         block_authors: BlockAuthorsConfig {
@@ -48,6 +49,7 @@ fn genesis(authors: &[(Sr25519Keyring, Ed25519Keyring)]) -> Option<Value> {
         },
         sudo: SudoConfig { key: Some(Sr25519Keyring::Alice.to_account_id()) },
         proof_of_quality,
+        express,
     }))
 }
 
@@ -83,8 +85,9 @@ pub fn preset_names() -> Vec<PresetId> {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::{Balances, ProofOfQuality, Runtime};
+    use crate::{Balances, Express, ProofOfQuality, Runtime};
     use frame_support::traits::Currency as _;
+    use pallet_proof_of_quality_express::LaneModels;
     use sp_runtime::BuildStorage;
 
     /// The genesis that a node would build of a preset.
@@ -121,6 +124,8 @@ pub(crate) mod tests {
                 assert_eq!(ProofOfQuality::models(None, 64).len(), 4);
                 assert_eq!(ProofOfQuality::operators(None, 64).len(), demo::OPERATORS.len());
                 assert_eq!(ProofOfQuality::check_invariants(), Ok(()));
+                assert_eq!(LaneModels::<Runtime>::get().len(), 4);
+                assert_eq!(Express::do_check(), Ok(()));
             });
         }
         assert!(get_preset(&PresetId::from("no such chain")).is_none());

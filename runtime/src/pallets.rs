@@ -60,6 +60,9 @@ mod runtime {
     pub type TechnicalCommittee = pallet_collective<Instance1>;
     #[runtime::pallet_index(16)]
     pub type Whitelist = pallet_whitelist;
+    // After the pallet whose models and operators it uses.
+    #[runtime::pallet_index(17)]
+    pub type Express = pallet_proof_of_quality_express;
 }
 
 // The trait behind these two is made by the macro and seen in this module only.

@@ -119,7 +119,7 @@ pub(crate) fn challenge<T: Config>(
     let bond = T::ChallengeBond::get();
     money::pay_in::<T>(&challenger, bond)?;
     let now = frame_system::Pallet::<T>::block_number();
-    let until = now.saturating_add(T::ChallengeBlocks::get());
+    let until = now.saturating_add(T::ChallengeBlocks::get().min(epochs::length::<T>()));
     Challenges::<T>::insert(doubt, Challenge { vrf, challenger, bond, until });
     Pallet::<T>::deposit_event(Event::Challenged { key, name, draw, until });
     Ok(())

@@ -1,7 +1,7 @@
-//! Epochs: spans of blocks in which all draws use one set of snapshots and one seed. Owns [`CurrentEpoch`], [`Epochs`], [`Freezing`],
-//! [`Snapshots`] and [`LaneModels`].
+//! Epochs: spans of blocks in which all draws use one set of snapshots and one seed. Owns [`CurrentEpoch`], [`EpochLength`], [`Epochs`],
+//! [`Freezing`], [`Snapshots`] and [`LaneModels`].
 //!
-//! An epoch begins `EpochBlocks` after the one before. Then the rosters of the lane's models are frozen, one after the other, and when all
+//! An epoch begins [`EpochLength`] blocks after the one before. Then the rosters of the lane's models are frozen, one after the other, and when all
 //! are, a seed is taken that nobody could know before. So what anybody does about stake, models or endpoints moves no seat of an epoch whose
 //! seed is known. An epoch for which there was no time or no seed has no lane: its orders go the chain path.
 //!
@@ -11,7 +11,7 @@
 //! - nothing is kept of an epoch before `current - KEPT + 1`, once it is cleared.
 
 use crate::{
-    endpoints, BalanceOf, Config, CurrentEpoch, Epochs, Error, Event, Freezing, LaneModels, NextChannel,
+    endpoints, BalanceOf, Config, CurrentEpoch, EpochLength, Epochs, Error, Event, Freezing, LaneModels, NextChannel,
     Pallet, Snapshots,
 };
 use alloc::vec::Vec;
@@ -73,6 +73,29 @@ pub(crate) fn current<T: Config>() -> Epoch {
     CurrentEpoch::<T>::get()
 }
 
+/// Fewest blocks of an epoch: one for the snapshots, one for a seed, one for orders.
+const LEAST_BLOCKS: u32 = 3;
+
+/// The lane at genesis.
+///
+/// # Panics
+///
+/// On a model that is not known or one too many, and on an epoch that is too short or too long: of such a genesis there is no chain.
+#[allow(clippy::expect_used, reason = "a genesis that does not hold must not become a chain")]
+pub(crate) fn build<T: Config>(models: &[ModelId], blocks: Option<BlockNumberFor<T>>) {
+    models.iter().for_each(|model| open_model::<T>(*model).expect("the models of the lane are known"));
+    if let Some(blocks) = blocks {
+        assert!(blocks >= LEAST_BLOCKS.into(), "an epoch of the lane has at least 3 blocks");
+        assert!(blocks <= T::EpochBlocks::get(), "an epoch of the lane has at most EpochBlocks");
+        EpochLength::<T>::put(blocks);
+    }
+}
+
+/// Blocks of an epoch.
+pub(crate) fn length<T: Config>() -> BlockNumberFor<T> {
+    EpochLength::<T>::get()
+}
+
 /// Whether orders of this epoch still settle: of the current one and of the one before.
 pub(crate) fn settles<T: Config>(epoch: Epoch) -> bool {
     let now = current::<T>();
@@ -85,7 +108,7 @@ pub(crate) fn is_late_for<T: Config>(epoch: Epoch) -> bool {
     let next = Epochs::<T>::get(epoch.saturating_add(1));
     next.is_some_and(|next| {
         let since = now.saturating_sub(next.start);
-        since.saturating_add(since) >= T::EpochBlocks::get()
+        since.saturating_add(since) >= length::<T>()
     })
 }
 
@@ -119,7 +142,7 @@ pub(crate) fn close_model<T: Config>(model: ModelId) -> DispatchResult {
 pub(crate) fn begin_if_due<T: Config>(now: BlockNumberFor<T>) -> bool {
     let epoch = current::<T>();
     let is_due =
-        Epochs::<T>::get(epoch).is_none_or(|info| now >= info.start.saturating_add(T::EpochBlocks::get()));
+        Epochs::<T>::get(epoch).is_none_or(|info| now >= info.start.saturating_add(length::<T>()));
     let models = LaneModels::<T>::get();
     let is_asleep = epoch == 0 && models.is_empty() && NextChannel::<T>::get() == 0;
     if !is_due || is_asleep {

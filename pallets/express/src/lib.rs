@@ -74,7 +74,7 @@
 //!
 //! ## What is missing
 //!
-//! No runtime of this project has the lane yet: its weights are not measured, and there is no process that carries orders out.
+//! Its weights are bounds and not measured, and there is no process that carries orders out yet.
 
 #![cfg_attr(not(feature = "std"), no_std)]
 #![deny(clippy::arithmetic_side_effects)]
@@ -138,6 +138,7 @@ pub(crate) fn genesis_hash<T: Config>() -> Hash32 {
 #[frame_support::pallet]
 pub mod pallet {
     use super::*;
+    use alloc::vec::Vec;
     #[cfg(feature = "std")]
     use frame_support::traits::fungible::Inspect;
     use frame_support::{pallet_prelude::*, weights::WeightMeter, PalletId};
@@ -161,8 +162,8 @@ pub mod pallet {
         /// The origin that puts models on the lane and takes them off.
         type LaneOrigin: EnsureOrigin<Self::RuntimeOrigin>;
 
-        /// Blocks of an epoch. Three of them and `audit_window` together must be less than `unbonding_period`, so that nobody is gone while
-        /// it answers for orders.
+        /// Blocks of an epoch, unless the genesis of a test chain says fewer. Three of them and `audit_window` together must be less than
+        /// `unbonding_period`, so that nobody is gone while it answers for orders.
         #[pallet::constant]
         type EpochBlocks: Get<BlockNumberFor<Self>>;
 
@@ -194,7 +195,8 @@ pub mod pallet {
         #[pallet::constant]
         type EquivocationSlash: Get<Permill>;
 
-        /// Blocks in which a challenged key shows the proof of its VRF. Less than two epochs, so that it is punished in time.
+        /// Blocks in which a challenged key shows the proof of its VRF; an epoch, if that is shorter. Less than two epochs, so that it is
+        /// punished in time.
         #[pallet::constant]
         type ChallengeBlocks: Get<BlockNumberFor<Self>>;
 
@@ -219,6 +221,10 @@ pub mod pallet {
     /// Number of the current epoch; 0 before the first.
     #[pallet::storage]
     pub type CurrentEpoch<T: Config> = StorageValue<_, Epoch, ValueQuery>;
+
+    /// Blocks of an epoch.
+    #[pallet::storage]
+    pub type EpochLength<T: Config> = StorageValue<_, BlockNumberFor<T>, ValueQuery, T::EpochBlocks>;
 
     /// The current epoch and the two before it.
     #[pallet::storage]
@@ -300,6 +306,23 @@ pub mod pallet {
     /// The first epoch that is not forgotten.
     #[pallet::storage]
     pub type NextToForget<T: Config> = StorageValue<_, Epoch, ValueQuery>;
+
+    /// The lane at genesis.
+    #[pallet::genesis_config]
+    #[derive(frame_support::DefaultNoBound)]
+    pub struct GenesisConfig<T: Config> {
+        /// Models on the lane from the first epoch on. `pallet-proof-of-quality` must know them.
+        pub models: Vec<ModelId>,
+        /// Blocks of an epoch, 3 to `EpochBlocks`; `EpochBlocks` if not given. Fewer are for test chains, where nobody wants to wait.
+        pub epoch_blocks: Option<BlockNumberFor<T>>,
+    }
+
+    #[pallet::genesis_build]
+    impl<T: Config> BuildGenesisConfig for GenesisConfig<T> {
+        fn build(&self) {
+            epochs::build::<T>(&self.models, self.epoch_blocks);
+        }
+    }
 
     /// Events of the pallet.
     #[pallet::event]

@@ -1,5 +1,6 @@
 use crate::{mock::*, *};
-use frame_support::{assert_noop, assert_ok};
+use frame_support::{assert_noop, assert_ok, traits::BuildGenesisConfig};
+use pallet_proof_of_quality::ModelId;
 use poq_primitives::express::{Epoch, OrderName};
 
 #[test]
@@ -41,6 +42,33 @@ fn what_operators_do_after_the_freeze_moves_no_seat() {
         let weight = |n: usize| after[n].until - if n == 0 { 0 } else { after[n - 1].until };
         assert!(weight(0) > 3 * weight(1), "who has more stake has more weight");
     });
+}
+
+#[test]
+fn a_test_chain_has_its_lane_and_shorter_epochs_at_genesis() {
+    run(|| {
+        GenesisConfig::<Test> { models: vec![GENERATOR, JUDGE], epoch_blocks: Some(3) }.build();
+        let began: Vec<_> = (0..7)
+            .map(|_| {
+                next_block();
+                CurrentEpoch::<Test>::get()
+            })
+            .collect();
+        assert_eq!(began, [1, 1, 1, 2, 2, 2, 3]);
+        assert_eq!(LaneModels::<Test>::get().len(), 2);
+    });
+}
+
+#[test]
+fn a_genesis_that_does_not_hold_makes_no_chain() {
+    let of = |models: &[ModelId], blocks| {
+        let genesis = GenesisConfig::<Test> { models: models.to_vec(), epoch_blocks: blocks };
+        std::panic::catch_unwind(|| run(|| genesis.build()))
+    };
+    assert!(of(&[GENERATOR, JUDGE], None).is_ok());
+    assert!(of(&[], Some(3)).is_ok() && of(&[], Some(10)).is_ok());
+    assert!(of(&[], Some(2)).is_err() && of(&[], Some(11)).is_err());
+    assert!(of(&[[9; 32]], None).is_err() && of(&[JUDGE, JUDGE], None).is_err());
 }
 
 #[test]
