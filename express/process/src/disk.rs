@@ -71,7 +71,9 @@ pub enum DiskError {
     #[error(transparent)]
     File(#[from] FileError),
     /// A stored value cannot be decoded.
-    #[error("the database holds {0} that cannot be decoded: it is damaged or of a newer version of this program")]
+    #[error(
+        "the database holds {0} that cannot be decoded: it is damaged or of a newer version of this program"
+    )]
     Undecodable(&'static str),
     /// Another process has the database open.
     #[error("another process has the database {} open; a folder belongs to one process", .0.display())]

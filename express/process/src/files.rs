@@ -89,7 +89,8 @@ pub fn create_secret(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
         make_folder(folder)?;
     }
     let mut options = OpenOptions::new();
-    let mut file = options.write(true).create_new(true).mode(0o600).open(path).map_err(FileError::io(path))?;
+    let mut file =
+        options.write(true).create_new(true).mode(0o600).open(path).map_err(FileError::io(path))?;
     file.write_all(bytes).and_then(|()| file.sync_all()).map_err(FileError::io(path))
 }
 
