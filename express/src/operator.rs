@@ -30,6 +30,12 @@ impl<C: Crypto> Open<C> {
         Self { scene, busy: None, responder: None, member: None, is_reported: false }
     }
 
+    /// Whether it has no part in the order yet: it was restarted before it had signed anything for it but the order's acceptance. It takes the part
+    /// for which it is asked again.
+    fn is_idle(&self) -> bool {
+        self.responder.is_none() && self.member.is_none() && self.busy.is_none()
+    }
+
     fn is_over(&self) -> bool {
         self.responder.as_ref().is_none_or(|part| part.is_over())
             && self.member.as_ref().is_none_or(|part| part.is_over())
@@ -111,10 +117,10 @@ impl<C: Crypto> Operator<C> {
                 _ => None,
             });
             if open.busy.is_none() {
-                let is_member = records.iter().any(|record| matches!(record, Record::Committed { .. }));
-                let is_drawn = scene.place_of(&crypto.key()).is_some();
+                // Who has accepted the order and neither answered nor committed may have been asked as either: the spare inference nodes of an
+                // order can be drawn for its committee.
                 let has_answered = records.iter().any(|record| matches!(record, Record::Answered { .. }));
-                if has_answered || is_drawn && !is_member {
+                if has_answered {
                     let (crypto, limits) = (crypto.clone(), limits.clone());
                     let (responder, actions) =
                         Responder::restore(crypto, limits, scene.clone(), now, &records);
@@ -319,7 +325,9 @@ impl<C: Crypto> Operator<C> {
         out: &mut Vec<Action>,
     ) -> Result<(), Refusal> {
         let name = offer.order.name;
-        let Some(scene) = self.accept(view, offer, out)? else {
+        let new = self.accept(view, offer, out)?;
+        let idle = self.orders.get(&name).filter(|open| open.is_idle()).map(|open| open.scene.clone());
+        let Some(scene) = new.or(idle) else {
             return self.offered_again(now, from, &name, message, out);
         };
         let place = scene.place_of(&self.crypto.key()).ok_or(Refusal::NotDrawn)?;
@@ -332,7 +340,10 @@ impl<C: Crypto> Operator<C> {
         }
         let (has_room, digest) = (self.has_room(), scene.digest);
         let (crypto, limits) = (self.crypto.clone(), self.limits.clone());
-        let open = self.enter(scene.clone(), out);
+        let open = match self.orders.contains_key(&name) {
+            true => self.orders.get_mut(&name).ok_or(Refusal::Unknown)?,
+            false => self.enter(scene.clone(), out),
+        };
         if has_room {
             let (part, actions) = Responder::begin(crypto, limits, scene, place);
             open.responder = Some(part);

@@ -153,6 +153,7 @@ impl Settler {
             self.drop_ended(&state).await?;
             self.send_due(&state).await;
             self.metrics.unsettled.set(i64::try_from(self.held.len()).unwrap_or(i64::MAX));
+            let wait = self.until_due();
             tokio::select! {
                 () = closing.cancelled() => return Ok(()),
                 changed = states.changed() => {
@@ -161,7 +162,7 @@ impl Settler {
                     }
                 }
                 Some(certificate) = self.inbox.recv() => self.keep(&state, certificate).await?,
-                () = sleep(self.until_due()) => {}
+                () = sleep(wait) => {}
             }
         }
     }

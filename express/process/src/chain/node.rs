@@ -81,12 +81,7 @@ fn failed(error: Error) -> ChainError {
 }
 
 fn name_of(name: &ChainName) -> OrderName {
-    OrderName { channel: name.channel, epoch: epoch_of(name.epoch), index: name.index }
-}
-
-/// Numbers of epochs are 32 bits wide; the chain may write them wider.
-fn epoch_of(epoch: impl Into<u64>) -> Epoch {
-    Epoch::try_from(epoch.into()).unwrap_or(Epoch::MAX)
+    OrderName { channel: name.channel, epoch: name.epoch, index: name.index }
 }
 
 impl NodeChain {
@@ -251,7 +246,7 @@ async fn read(at: &At, genesis: [u8; 32], known: &State) -> Result<State, Error>
     read_epochs(at, &mut state).await?;
     let mut used: BTreeMap<ChannelId, BTreeMap<Epoch, BTreeSet<u32>>> = BTreeMap::new();
     for (key, names) in at.all(storage().express().used_names(), |_| true).await? {
-        used.entry(key.1).or_default().insert(epoch_of(key.0), indices(&names));
+        used.entry(key.1).or_default().insert(key.0, indices(&names));
     }
     for (key, channel) in at.all(storage().express().channels(), |_| true).await? {
         let used = used.remove(&key.0).unwrap_or_default();
@@ -271,7 +266,7 @@ fn insert_channel(
     channel: poq_client::types::Channel,
     used: BTreeMap<Epoch, BTreeSet<u32>>,
 ) {
-    if epoch_of(channel.from) > state.view.epoch {
+    if channel.from > state.view.epoch {
         return;
     }
     let channel = Channel {
@@ -288,7 +283,7 @@ fn insert_channel(
 
 /// Reads the current epoch, and the seeds and snapshots that are not known.
 async fn read_epochs(at: &At, state: &mut State) -> Result<(), Error> {
-    let now = epoch_of(at.value(storage().express().current_epoch()).await?);
+    let now = at.value(storage().express().current_epoch()).await?;
     let first = now.saturating_sub(KEPT_BEFORE);
     state.view.epoch = now;
     state.view.epochs.retain(|epoch, _| (first..=now).contains(epoch));
@@ -305,7 +300,7 @@ async fn read_epochs(at: &At, state: &mut State) -> Result<(), Error> {
     }
     if !new.is_empty() {
         for (key, seats) in at.all(storage().express().snapshots(), |_| true).await? {
-            let Some(epoch) = new.get_mut(&epoch_of(key.0)) else { continue };
+            let Some(epoch) = new.get_mut(&key.0) else { continue };
             let seats = seats.into_iter().map(|seat| Seat {
                 operator: seat.operator.0,
                 key: seat.key,

@@ -172,7 +172,7 @@ impl Peers {
 async fn run(
     to: Key,
     context: Context,
-    sign: impl Fn(&Binding) -> Option<Signature> + Send + Sync,
+    sign: impl Fn(&Binding) -> Option<Signature> + Send + Sync + 'static,
     mut queue: mpsc::Receiver<Outgoing>,
 ) {
     let closing = context.closing.clone();

@@ -445,8 +445,9 @@ fn declared(request: &Request<Incoming>, most: usize) -> Result<u32, Refused> {
 
 /// The body of a requester's stream: each message after its length.
 fn stream_body(queue: mpsc::Receiver<(Encoded, OwnedSemaphorePermit)>) -> Body {
-    // The room of a message is free when the next one is asked for: then it has left this process.
-    let frames = unfold((queue, None), |(mut queue, _sent)| async move {
+    let frames = unfold((queue, None), |(mut queue, sent)| async move {
+        // The room of a message is free when the next one is asked for: then it has left this process.
+        drop(sent);
         let (message, room) = queue.recv().await?;
         let mut frame = BytesMut::with_capacity(LENGTH_BYTES.saturating_add(message.bytes().len()));
         frame.put_u32_le(message.length());
