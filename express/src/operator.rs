@@ -327,6 +327,11 @@ impl<C: Crypto> Operator<C> {
         let name = offer.order.name;
         let new = self.accept(view, offer, out)?;
         let idle = self.orders.get(&name).filter(|open| open.is_idle()).map(|open| open.scene.clone());
+        if idle.is_some() {
+            // The order may have ended on chain meanwhile.
+            let channel = view.channels.get(&name.channel).ok_or(Refusal::Channel)?;
+            covers(channel, view.epoch, &name, offer.order.budget).map_err(Refusal::Uncovered)?;
+        }
         let Some(scene) = new.or(idle) else {
             return self.offered_again(now, from, &name, message, out);
         };

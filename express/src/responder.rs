@@ -55,7 +55,7 @@ impl<C: Crypto> Responder<C> {
         (responder, vec![job])
     }
 
-    /// Is brought back after a restart, by its records. If it had not answered, the engine answers again.
+    /// Is brought back after a restart, by its records, if it had answered.
     pub fn restore(
         crypto: C,
         limits: Limits,

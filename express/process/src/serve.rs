@@ -16,7 +16,7 @@ use crate::{
     },
 };
 use poq_express::{crypto::Crypto, limits::Limits, operator::Operator};
-use std::{sync::Arc, time::Instant};
+use std::{future::Future, sync::Arc, time::Instant};
 use tokio::{net::TcpListener, sync::mpsc};
 use tokio_util::sync::CancellationToken;
 
@@ -69,7 +69,7 @@ pub enum ServeError {
 /// [`ServeError`]. Connections are closed then, and nothing is signed any more; after a restart all orders go on from the disk.
 pub async fn operate<C: Crypto + Send + Sync + 'static>(setup: Setup<C>) -> Result<(), ServeError> {
     let closing = setup.closing.clone();
-    // Whatever ends first, an error among others, ends the rest.
+    // An error before the parts run, too, ends what was started.
     let _end = closing.clone().drop_guard();
     let mut states = setup.chain.states();
     let state = tokio::select! {
@@ -126,10 +126,20 @@ pub async fn operate<C: Crypto + Send + Sync + 'static>(setup: Setup<C>) -> Resu
         closing: closing.clone(),
         clock,
     };
-    let (chain, disk) = (setup.chain, setup.disk);
-    tokio::select! {
-        ended = driver.run(actions, names) => ended.map_err(Into::into),
-        ended = settler.run(closing.clone()) => ended.map_err(Into::into),
-        ended = show_outputs(key, chain, disk, closing.clone()) => ended.map_err(Into::into),
-    }
+    let shows = show_outputs(key, setup.chain, setup.disk, closing.clone());
+    let (driver, settler, shows) = tokio::join!(
+        ending(&closing, driver.run(actions, names)),
+        ending(&closing, settler.run(closing.clone())),
+        ending(&closing, shows),
+    );
+    driver?;
+    settler?;
+    Ok(shows?)
+}
+
+/// Runs a part of the process; its end, an error among others, ends the others.
+async fn ending<T>(closing: &CancellationToken, part: impl Future<Output = T>) -> T {
+    let ended = part.await;
+    closing.cancel();
+    ended
 }

@@ -151,7 +151,9 @@ impl Settler {
         loop {
             let state = states.borrow_and_update().clone();
             self.drop_ended(&state).await?;
-            self.send_due(&state).await;
+            if closing.run_until_cancelled(self.send_due(&state)).await.is_none() {
+                return Ok(());
+            }
             self.metrics.unsettled.set(i64::try_from(self.held.len()).unwrap_or(i64::MAX));
             let wait = self.until_due();
             tokio::select! {

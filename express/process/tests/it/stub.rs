@@ -277,7 +277,7 @@ async fn do_job(
 /// Settings under which tests need not wait.
 pub fn eager() -> settle::Settings {
     let brief = Duration::from_millis(50);
-    settle::Settings { age: brief, turn: Duration::from_millis(400), pause: brief, ..Default::default() }
+    settle::Settings { age: brief, turn: Duration::from_secs(5), pause: brief, ..Default::default() }
 }
 
 /// An operator's process in this process.
