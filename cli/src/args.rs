@@ -790,6 +790,8 @@ pub enum OperatorCall {
     },
     /// Take out the stake whose time has come
     Withdraw,
+    /// Take what was earned on the express lane
+    Claim,
 }
 
 /// Worker key and models of an operator.

@@ -20,13 +20,10 @@ use poq_client::{
         },
         Channel,
     },
-    At, Client, Included,
+    At, Client, Included, LANE,
 };
 use serde_json::{json, Value};
 use subxt::{ext::scale_encode::EncodeAsFields, tx::StaticPayload, utils::AccountId32};
-
-/// Pallet of the lane.
-const LANE: &str = "Express";
 
 /// Epochs after the last one with orders, until what is left can be released.
 const EPOCHS_TO_RELEASE: u64 = 2;
@@ -76,9 +73,10 @@ impl Standing {
     /// Name in JSON, and what it means.
     fn state(&self) -> (&'static str, String) {
         match self.channel.last {
-            None if self.epoch < self.channel.from => {
-                ("opening", format!("takes orders from epoch {} on; this is {}", self.channel.from, self.epoch))
-            }
+            None if self.epoch < self.channel.from => (
+                "opening",
+                format!("takes orders from epoch {} on; this is {}", self.channel.from, self.epoch),
+            ),
             None => ("open", "takes orders".into()),
             Some(last) if self.epoch <= last => ("closing", format!("takes orders until epoch {last} ends")),
             Some(last) if self.epoch < last.saturating_add(EPOCHS_TO_RELEASE) => {
@@ -175,41 +173,60 @@ async fn show(at: &At, id: u64, shared: &Shared) -> Result<Outcome, Failure> {
 async fn open(client: &Client, wanted: &OpenChannel, shared: &Shared) -> Result<Outcome, Failure> {
     let signer = account::signer(shared, client).await?;
     let at = client.best().await?;
-    let limits = constants().express();
-    let (deposit, most) = (wanted.deposit.0, wanted.most_per_order.map_or(wanted.deposit.0, |most| most.0));
-    let least = at.constant(limits.min_deposit())?.max(most);
-    if deposit < least {
-        let refused = format!("The deposit is {}, and {} at least.", wanted.deposit, Amount(least));
-        return Err(at.refuse_of(LANE, "DepositTooSmall", &refused));
-    }
-    // As many as the deposit can pay for: operators serve no more.
-    let covered = deposit.checked_div(most).unwrap_or_default();
-    let highest = at.constant(limits.max_orders_per_epoch())?;
-    let orders = wanted.orders.unwrap_or_else(|| u32::try_from(covered).unwrap_or(highest).min(highest));
+    let terms = Terms::of(&at, wanted)?;
+    let Terms { deposit, most, orders } = terms;
     if let Some(shortage) = wallet::shortage(&at, signer.account, deposit).await? {
         return Err(Failure::Input(shortage));
     }
-    let is_new = key::make_missing(&wanted.key)?;
-    let key = account::keypair_in(&wanted.key)?.public_key().0;
-    if is_new && !shared.json {
+    if key::make_missing(&wanted.key)? {
         render::note_line(&format!("made the channel's signing key in {}", wanted.key.display()));
     }
-    let refused = [
-        ("InvalidOrdersPerEpoch", format!("{orders} orders, and at most {highest}.")),
-        ("InvalidMostPerOrder", format!("{}.", Amount(most))),
-    ];
+    let key = account::keypair_in(&wanted.key)?.public_key().0;
     let call = tx().express().open_channel(key, deposit, most, orders);
-    let included = signer.submit(client, shared, call).await;
-    let included = included.map_err(|failure| failure.with(&refused))?;
+    let included = signer.submit(client, shared, call).await?;
     let opened = event::<ChannelOpened>(&included)?;
     let (id, from) = (opened.channel, opened.from);
     let done = format!(
         "opened channel {id} with {}: up to {orders} orders per epoch of up to {} each, from epoch {from} on",
-        wanted.deposit,
+        Amount(deposit),
         Amount(most)
     );
     let facts = json!({ "deposit": deposit.to_string(), "orders_per_epoch": orders, "first_epoch": from });
     report(&signer.account, id, &done, facts, &included, shared)
+}
+
+/// What a new channel takes, within the chain's limits: what the chain would refuse is refused before it costs a fee.
+struct Terms {
+    deposit: u128,
+    most: u128,
+    orders: u32,
+}
+
+impl Terms {
+    fn of(at: &At, wanted: &OpenChannel) -> Result<Self, Failure> {
+        let limits = constants().express();
+        let deposit = wanted.deposit.0;
+        let most = wanted.most_per_order.map_or(deposit, |most| most.0);
+        let refused = |name: &str, why: String| Err(at.refuse_of(LANE, name, &why).into());
+        let least = at.constant(limits.min_deposit())?.max(most);
+        if deposit < least {
+            return refused(
+                "DepositTooSmall",
+                format!("The deposit is {}, and {} at least.", wanted.deposit, Amount(least)),
+            );
+        }
+        // Without a price for an order, as without a deposit, there is nothing to count.
+        let Some(covered) = deposit.checked_div(most) else {
+            return refused("InvalidMostPerOrder", String::new());
+        };
+        let highest = at.constant(limits.max_orders_per_epoch())?;
+        // As many as the deposit can pay for: operators serve no more.
+        let orders = wanted.orders.unwrap_or_else(|| u32::try_from(covered).unwrap_or(highest).min(highest));
+        if orders == 0 || orders > highest {
+            return refused("InvalidOrdersPerEpoch", format!("{orders} orders, and at most {highest}."));
+        }
+        Ok(Self { deposit, most, orders })
+    }
 }
 
 async fn top_up(client: &Client, id: u64, amount: Amount, shared: &Shared) -> Result<Outcome, Failure> {
@@ -239,7 +256,8 @@ async fn release(client: &Client, id: u64, shared: &Shared) -> Result<Outcome, F
     let signer = account::signer(shared, client).await?;
     let included = submit(client, &signer, id, tx().express().release_channel(id), shared).await?;
     let released = event::<ChannelReleased>(&included)?;
-    let done = format!("channel {id} is released: {} went back to {}", Amount(released.refund), released.owner);
+    let done =
+        format!("channel {id} is released: {} went back to {}", Amount(released.refund), released.owner);
     let facts = json!({ "refund": released.refund.to_string(), "forfeited": released.forfeited.to_string() });
     report(&signer.account, id, &done, facts, &included, shared)
 }

@@ -33,8 +33,11 @@ use subxt::{
 };
 use subxt_signer::sr25519::Keypair;
 
-/// The pallet's name in the runtime.
+/// The main pallet's name in the runtime.
 pub const PALLET: &str = "ProofOfQuality";
+
+/// The name of the express lane's pallet in the runtime.
+pub const LANE: &str = "Express";
 
 /// Entries asked of a paged view function at a time: the most that it gives.
 const PAGE: u32 = 64;

@@ -7,9 +7,8 @@ use chain::{
     proof_of_quality::events::{Refunded, Settled},
     runtime_types::{
         pallet_block_authors, pallet_proof_of_quality as pallet, pallet_proof_of_quality_express as express,
-        poq_primitives as primitives, poq_runtime,
-        sp_consensus_babe::app::Public as BabeKey, sp_consensus_grandpa::app::Public as GrandpaKey,
-        sp_runtime,
+        poq_primitives as primitives, poq_runtime, sp_consensus_babe::app::Public as BabeKey,
+        sp_consensus_grandpa::app::Public as GrandpaKey, sp_runtime,
     },
 };
 use subxt::{events::Events, metadata::Metadata, SubstrateConfig};
