@@ -15,6 +15,7 @@ const PALLET: &str = "pallet-proof-of-quality";
 const LANE: &str = "pallet-proof-of-quality-express";
 const PRIMITIVES: &str = "poq-primitives";
 const EXPRESS: &str = "poq-express";
+const PROCESS: &str = "poq-express-process";
 const ENGINE: &str = "poq-worker";
 const CLIENT: &str = "poq-client";
 const RECEIPT: &str = "poq-receipt";
@@ -29,7 +30,7 @@ const TASK: &str = "poq-bench-consensus";
 const EXAMPLE: &str = env!("CARGO_PKG_NAME");
 
 /// Everything that each room may use, directly or not. Whoever is not named here may use anything and be used by nobody.
-const ROOMS: [(&str, &[&str]); 20] = [
+const ROOMS: [(&str, &[&str]); 21] = [
     (PRIMITIVES, &[]),
     (PALLET, &[PRIMITIVES]),
     (LANE, &[PALLET, PRIMITIVES]),
@@ -40,6 +41,7 @@ const ROOMS: [(&str, &[&str]); 20] = [
     (NODE, &[RUNTIME, PALLET, PRIMITIVES, AUTHORS, ENGINE]),
     (PROGRAM, &[NODE, RUNTIME, PALLET, PRIMITIVES, AUTHORS, ENGINE]),
     (CLIENT, &[PRIMITIVES]),
+    (PROCESS, &[EXPRESS, CLIENT, PRIMITIVES]),
     (RECEIPT, &[CLIENT, PRIMITIVES]),
     (VERIFIER, &[RECEIPT, CLIENT, PRIMITIVES]),
     (WEB, &[]),
