@@ -26,10 +26,10 @@ use std::{
     time::Duration,
 };
 use subxt::{
-    config::SubstrateConfig,
     events::{DecodeAsEvent, Events},
     ext::scale_encode::{EncodeAsFields, Error as EncodeError, FieldIter, TypeResolver},
     tx::StaticPayload,
+    SubstrateConfig,
 };
 use subxt_signer::sr25519::Keypair;
 use tokio::{sync::watch, time::sleep};

@@ -46,8 +46,11 @@ pub struct Limits {
     pub connections_per_caller: usize,
     /// Most bytes of a message. A message with a prompt and `n` outputs has up to `n + 1` MiB. Default: 8 MiB.
     pub message_bytes: usize,
-    /// Most bytes of messages that are being read at once, of all connections together; further ones get 429. Default: 256 MiB.
-    pub bytes_being_read: usize,
+    /// Most bytes of messages that have come in part, of one connection; one that would exceed them gets 429. At least `message_bytes`.
+    /// Default: 16 MiB.
+    pub partial_bytes_per_connection: usize,
+    /// Most bytes of messages that have come in part, of all connections; one that would exceed them gets 429. Default: 256 MiB.
+    pub partial_bytes: usize,
     /// Most messages of one connection that the machine has not taken yet; further ones get 429. Default: 64.
     pub waiting_per_connection: usize,
     /// Most messages of all connections that the machine has not taken yet; further ones get 429. Default: 4096.
@@ -85,7 +88,8 @@ impl Default for Limits {
             connections_per_address: 64,
             connections_per_caller: 4,
             message_bytes: 8 << 20,
-            bytes_being_read: 256 << 20,
+            partial_bytes_per_connection: 16 << 20,
+            partial_bytes: 256 << 20,
             waiting_per_connection: 64,
             waiting: 4096,
             outgoing: 256,

@@ -12,10 +12,9 @@ use crate::{chain::States, metrics::Metrics};
 use bytes::{BufMut as _, Bytes, BytesMut};
 use codec::DecodeAll as _;
 use futures::stream::unfold;
-use http_body_util::{combinators::UnsyncBoxBody, BodyExt as _, Empty, Limited, StreamBody};
+use http_body_util::{combinators::UnsyncBoxBody, BodyExt as _, Empty, StreamBody};
 use hyper::{
     body::{Body as _, Frame, Incoming},
-    header::CONTENT_LENGTH,
     server::conn::http2,
     service::service_fn,
     Method, Request, Response, StatusCode,
@@ -83,7 +82,7 @@ struct Shared {
     inbox: mpsc::Sender<Inbound>,
     metrics: Metrics,
     closing: CancellationToken,
-    /// Bytes that may still be read at once.
+    /// Bytes of partial messages for which there is room.
     bytes: Arc<Semaphore>,
     door: Mutex<Door>,
 }
@@ -129,6 +128,8 @@ struct Connection {
     binding: Binding,
     caller: OnceLock<Caller>,
     waiting: Arc<Semaphore>,
+    /// Bytes of partial messages for which this connection has room.
+    bytes: Arc<Semaphore>,
 }
 
 /// The address that connections count for: an IPv4 address, or the 64-bit prefix of an IPv6 address.
@@ -206,7 +207,7 @@ impl Server {
             key: setup.key,
             certificate: setup.identity.fingerprint(),
             verify: Box::new(setup.verify),
-            bytes: Arc::new(Semaphore::new(setup.limits.bytes_being_read)),
+            bytes: Arc::new(Semaphore::new(setup.limits.partial_bytes)),
             limits: setup.limits,
             states: setup.states,
             inbox: setup.inbox,
@@ -281,7 +282,8 @@ async fn connection(stream: TcpStream, acceptor: TlsAcceptor, entry: Entry) {
     let genesis = shared.states.borrow().view.genesis;
     let binding = Binding { genesis, certificate: shared.certificate, session, server: shared.key };
     let waiting = Arc::new(Semaphore::new(limits.waiting_per_connection));
-    let connection = Arc::new(Connection { entry, binding, caller: OnceLock::new(), waiting });
+    let bytes = Arc::new(Semaphore::new(limits.partial_bytes_per_connection));
+    let connection = Arc::new(Connection { entry, binding, caller: OnceLock::new(), waiting, bytes });
     let of_service = connection.clone();
     let service = service_fn(move |request| {
         let connection = of_service.clone();
@@ -348,20 +350,37 @@ impl Connection {
         });
     }
 
+    /// The body, of at most `most` bytes. Only what has come takes room, so whoever sends slowly takes little.
     async fn read(&self, request: Request<Incoming>, most: usize) -> Result<Bytes, Refused> {
-        let body = request.into_body();
+        let mut body = request.into_body();
         if body.size_hint().lower() > most as u64 {
             return Err((StatusCode::PAYLOAD_TOO_LARGE, "message_bytes"));
         }
-        let read = timeout(self.shared().limits.body, Limited::new(body, most).collect()).await;
-        match read {
-            Err(_) => Err((StatusCode::REQUEST_TIMEOUT, "body_time")),
-            Ok(Ok(body)) => Ok(body.to_bytes()),
-            Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
-                Err((StatusCode::PAYLOAD_TOO_LARGE, "message_bytes"))
+        let reading = async {
+            let (mut bytes, mut rooms) = (BytesMut::new(), Vec::new());
+            while let Some(frame) = body.frame().await {
+                let frame = frame.map_err(|_| (StatusCode::BAD_REQUEST, "body"))?;
+                let Ok(data) = frame.into_data() else { continue };
+                if bytes.len().saturating_add(data.len()) > most {
+                    return Err((StatusCode::PAYLOAD_TOO_LARGE, "message_bytes"));
+                }
+                rooms.push(self.room_for(data.len())?);
+                bytes.extend_from_slice(&data);
             }
-            Ok(Err(_)) => Err((StatusCode::BAD_REQUEST, "body")),
-        }
+            Ok(bytes.freeze())
+        };
+        let read = timeout(self.shared().limits.body, reading).await;
+        read.unwrap_or(Err((StatusCode::REQUEST_TIMEOUT, "body_time")))
+    }
+
+    /// Room for bytes of a partial message, of this connection and of all.
+    fn room_for(&self, bytes: usize) -> Result<[OwnedSemaphorePermit; 2], Refused> {
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        let room = |of: &Arc<Semaphore>, name| {
+            let room = of.clone().try_acquire_many_owned(bytes);
+            room.map_err(|_| (StatusCode::TOO_MANY_REQUESTS, name))
+        };
+        Ok([room(&self.bytes, "partial_bytes_per_connection")?, room(&self.shared().bytes, "partial_bytes")?])
     }
 
     /// Checks a hello.
@@ -410,15 +429,12 @@ impl Connection {
         };
         let full = |_| (StatusCode::TOO_MANY_REQUESTS, "waiting");
         let place = self.waiting.clone().try_acquire_owned().map_err(full)?;
-        let length = declared(&request, shared.limits.message_bytes)?;
-        let reading = shared.bytes.clone().try_acquire_many_owned(length);
-        let reading = reading.map_err(|_| (StatusCode::TOO_MANY_REQUESTS, "bytes_being_read"))?;
-        let body = self.read(request, length as usize).await?;
-        let Ok(message) = decode(&body, shared.limits.message_bytes) else {
+        let most = shared.limits.message_bytes;
+        let body = self.read(request, most).await?;
+        let Ok(message) = decode(&body, most) else {
             self.close_soon();
             return Err((StatusCode::BAD_REQUEST, "garbage"));
         };
-        drop((body, reading));
         let inbound = Inbound { from: (*caller).into(), message: Box::new(message), _place: place };
         match shared.inbox.try_send(inbound) {
             Ok(()) => Ok(empty(StatusCode::ACCEPTED)),
@@ -430,18 +446,6 @@ impl Connection {
 
 /// Status of the answer, and the reason's label in the metrics.
 type Refused = (StatusCode, &'static str);
-
-/// Bytes that the body of a message may have: its declared length, or `most` if it declares none.
-fn declared(request: &Request<Incoming>, most: usize) -> Result<u32, Refused> {
-    let most = u32::try_from(most).unwrap_or(u32::MAX);
-    let Some(length) = request.headers().get(CONTENT_LENGTH) else { return Ok(most) };
-    let length = length.to_str().ok().and_then(|length| length.parse::<u64>().ok());
-    let length = length.ok_or((StatusCode::BAD_REQUEST, "body"))?;
-    match u32::try_from(length) {
-        Ok(length) if length <= most => Ok(length),
-        _ => Err((StatusCode::PAYLOAD_TOO_LARGE, "message_bytes")),
-    }
-}
 
 /// The body of a requester's stream: each message after its length.
 fn stream_body(queue: mpsc::Receiver<(Encoded, OwnedSemaphorePermit)>) -> Body {

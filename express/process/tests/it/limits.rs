@@ -225,3 +225,33 @@ async fn strangers_cannot_keep_callers_out() {
     assert_eq!(another.post(MESSAGE, message()).await, Some(StatusCode::ACCEPTED));
     assert!(!caller.closed.is_finished(), "who has said hello stays");
 }
+
+/// What one caller sends in part, however much and slowly, leaves room for others.
+#[tokio::test(flavor = "multi_thread")]
+async fn partial_messages_are_bounded_for_each_connection() {
+    let folder = tempfile::tempdir().unwrap();
+    let limits = Limits { partial_bytes_per_connection: 1_000, ..Limits::default() };
+    let (_chain, operator) = alone(limits, &folder).await;
+    let mut sender = streaming(&operator).await;
+    let part = |bytes: usize| {
+        let first = futures::stream::iter([Bytes::from(vec![0; bytes])]);
+        futures::StreamExt::chain(first, futures::stream::pending()).boxed_frames()
+    };
+    let edge = Request::post(format!("https://poq-express.invalid{MESSAGE}")).body(part(1_000)).unwrap();
+    sender.ready().await.unwrap();
+    let open = tokio::spawn(sender.send_request(edge));
+    let mut over = StatusCode::OK;
+    for _ in 0..1_000 {
+        let body = futures::stream::iter([message().into()]).boxed_frames();
+        over = send(&mut sender, MESSAGE, body).await.unwrap().status();
+        // The one before may come a moment later.
+        if over == StatusCode::TOO_MANY_REQUESTS {
+            break;
+        }
+    }
+    assert_eq!(over, StatusCode::TOO_MANY_REQUESTS);
+    assert!(operator.metrics.refusals("partial_bytes_per_connection") > 0);
+    let mut other = greeted(&operator).await;
+    assert_eq!(other.post(MESSAGE, message()).await, Some(StatusCode::ACCEPTED));
+    open.abort();
+}
