@@ -18,7 +18,7 @@ use crate::{
     driver::{wait_for_chain, Driver, DriverError, Hands, Party},
     files::{random, FileError},
     metrics::Metrics,
-    operator::{persist, Report},
+    operator::{answer_challenges, persist, Report},
     transport::{self, peers::Peers, Encoded},
 };
 use poq_express::{
@@ -249,6 +249,9 @@ impl<C: Crypto + Send + Sync + 'static> Asker<C> {
             closing: closing.clone(),
             clock,
         };
+        if chain.can_submit() {
+            tokio::spawn(answer_challenges(crypto.clone(), chain, closing.clone()));
+        }
         let running = tokio::spawn(async move {
             let ended = driver.run(actions, names).await;
             if let Err(error) = &ended {

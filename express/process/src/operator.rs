@@ -1,7 +1,7 @@
 //! An operator: its state machine, and what its actions do.
 
 use crate::{
-    chain::{Chain, ChainError, Shown, Stalled, State, States},
+    chain::{Chain, ChainError, Challenge, Shown, Stalled, State, States},
     disk::{Disk, DiskError},
     driver::{Hands, Party},
     engine::Engine,
@@ -165,6 +165,17 @@ impl Call for Report {
     }
 }
 
+struct Proof {
+    challenge: Challenge,
+    proof: [u8; 64],
+}
+
+impl Call for Proof {
+    fn send<'a>(&'a self, chain: &'a dyn Chain) -> futures::future::BoxFuture<'a, Result<(), ChainError>> {
+        chain.answer_challenge(&self.challenge, &self.proof)
+    }
+}
+
 impl Call for Stalled {
     fn send<'a>(&'a self, chain: &'a dyn Chain) -> futures::future::BoxFuture<'a, Result<(), ChainError>> {
         chain.escalate(self)
@@ -246,6 +257,34 @@ pub async fn show_outputs(
             changed = states.changed() => {
                 if changed.is_err() {
                     return Ok(());
+                }
+            }
+        }
+    }
+}
+
+/// Shows the proofs of this key's VRF outputs that somebody asks for, until `closing` is cancelled: who does not is slashed, or loses its deposit.
+pub async fn answer_challenges(crypto: impl Crypto, chain: Arc<dyn Chain>, closing: CancellationToken) {
+    let mut states: States = chain.states();
+    let mut done: BTreeSet<Challenge> = BTreeSet::new();
+    loop {
+        let state = states.borrow_and_update().clone();
+        done.retain(|challenge| state.challenges.contains(challenge));
+        for challenge in state.challenges.iter().filter(|challenge| challenge.key == crypto.key()) {
+            if !done.insert(*challenge) {
+                continue;
+            }
+            let vrf = crypto.vrf(challenge.draw.domain(), &state.view.genesis, &challenge.name);
+            let call = Proof { challenge: *challenge, proof: vrf.proof };
+            let (call, closing) =
+                (persist("a proof that was asked for", chain.clone(), call), closing.clone());
+            tokio::spawn(async move { closing.run_until_cancelled(call).await });
+        }
+        tokio::select! {
+            () = closing.cancelled() => return,
+            changed = states.changed() => {
+                if changed.is_err() {
+                    return;
                 }
             }
         }

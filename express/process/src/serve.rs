@@ -6,7 +6,7 @@ use crate::{
     driver::{certified, wait_for_chain, Driver, DriverError},
     engine::Engine,
     metrics::Metrics,
-    operator::{show_outputs, OperatorHands, OperatorParty},
+    operator::{answer_challenges, show_outputs, OperatorHands, OperatorParty},
     settle::{self, Settler},
     transport::{
         peers::Peers,
@@ -99,7 +99,7 @@ pub async fn operate<C: Crypto + Send + Sync + 'static>(setup: Setup<C>) -> Resu
         closing: closing.clone(),
     };
     let server = Server::start(setup.listener, server)?;
-    let crypto = setup.crypto.clone();
+    let (crypto, challenged) = (setup.crypto.clone(), setup.crypto.clone());
     let of_peers = setup.metrics.clone();
     let peers = Peers::new(crypto, None, setup.transport, states.clone(), inbox_in.clone(), of_peers);
     let hands = OperatorHands {
@@ -126,11 +126,13 @@ pub async fn operate<C: Crypto + Send + Sync + 'static>(setup: Setup<C>) -> Resu
         closing: closing.clone(),
         clock,
     };
+    let proofs = answer_challenges(challenged, setup.chain.clone(), closing.clone());
     let shows = show_outputs(key, setup.chain, setup.disk, closing.clone());
-    let (driver, settler, shows) = tokio::join!(
+    let (driver, settler, shows, ()) = tokio::join!(
         ending(&closing, driver.run(actions, names)),
         ending(&closing, settler.run(closing.clone())),
         ending(&closing, shows),
+        ending(&closing, proofs),
     );
     driver?;
     settler?;

@@ -4,11 +4,15 @@
 
 pub mod node;
 
+use codec::Encode;
 use futures::future::BoxFuture;
 use poq_express::{step::Escalation, view::View, wire::Certificate, wire::Equivocation, wire::Part};
 use poq_primitives::{
     commitment::{Hash32, Salt},
-    express::{Answer, Epoch, Key, OrderName, ResponderPart, Signature},
+    express::{
+        draw::{ANSWER_VRF, RESPONDER_VRF, SCORE_VRF},
+        Answer, Epoch, Key, OrderName, ResponderPart, Signature,
+    },
 };
 use sp_crypto_hashing::blake2_256;
 use std::{
@@ -40,6 +44,41 @@ pub struct State {
     pub endpoints: BTreeMap<Key, Endpoint>,
     /// Requests that orders of the kept epochs became.
     pub escalated: BTreeMap<OrderName, u64>,
+    /// VRF outputs whose proof somebody asked for and that is not shown yet.
+    pub challenges: BTreeSet<Challenge>,
+}
+
+/// A key that has to show the proof of a VRF output, or is punished.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Challenge {
+    /// The key: a channel's, or an operator's express key.
+    pub key: Key,
+    /// The order.
+    pub name: OrderName,
+    /// The draw.
+    pub draw: Draw,
+}
+
+/// Draw of an order that a VRF output was used in. Encoded as the pallet's `Draw`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Encode)]
+pub enum Draw {
+    /// The channel's, of the responders.
+    First,
+    /// The channel's, of the committee.
+    Second,
+    /// A responder's, for the committee.
+    Responder,
+}
+
+impl Draw {
+    /// Domain of the draw's VRF.
+    pub fn domain(self) -> &'static [u8] {
+        match self {
+            Self::First => ANSWER_VRF,
+            Self::Second => SCORE_VRF,
+            Self::Responder => RESPONDER_VRF,
+        }
+    }
 }
 
 /// A [`State`] that is replaced at each finalized block with news for the lane.
@@ -187,6 +226,13 @@ pub trait Chain: Send + Sync + 'static {
 
     /// Shows an output in the request that an order became.
     fn show_output<'a>(&'a self, shown: &'a Shown) -> BoxFuture<'a, Result<(), ChainError>>;
+
+    /// Shows the proof that was asked for.
+    fn answer_challenge<'a>(
+        &'a self,
+        challenge: &'a Challenge,
+        proof: &'a [u8; 64],
+    ) -> BoxFuture<'a, Result<(), ChainError>>;
 
     /// Registers the account's endpoint.
     fn set_endpoint<'a>(&'a self, registration: &'a Registration) -> BoxFuture<'a, Result<(), ChainError>>;

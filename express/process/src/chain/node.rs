@@ -1,16 +1,21 @@
 //! The chain behind a node: finalized blocks through `poq-client`, and transactions of one account.
 
-use super::{Chain, ChainError, Endpoint, Registration, Shown, Stalled, State, States, Verdict};
+use super::{
+    Chain, ChainError, Challenge, Draw, Endpoint, Registration, Shown, Stalled, State, States, Verdict,
+};
 use codec::Encode;
 use futures::{future::BoxFuture, FutureExt as _};
 use poq_client::{
     types::chain::{
         express::events::{
-            ChannelClosing, ChannelOpened, ChannelReleased, ChannelToppedUp, EndpointClosed,
-            EndpointForgotten, EndpointSet, EpochBegan, EpochSeeded, Escalated, OrderRefused, OrderSettled,
-            RequesterPunished,
+            ChallengeAnswered, Challenged, ChannelClosing, ChannelOpened, ChannelReleased, ChannelToppedUp,
+            EndpointClosed, EndpointForgotten, EndpointSet, EpochBegan, EpochSeeded, Escalated,
+            OperatorPunished, OrderRefused, OrderSettled, RequesterPunished,
         },
-        runtime_types::poq_primitives::express::order::OrderName as ChainName,
+        runtime_types::{
+            pallet_proof_of_quality_express::challenges::Draw as ChainDraw,
+            poq_primitives::express::order::OrderName as ChainName,
+        },
         storage,
     },
     At, Client, Error, Included,
@@ -82,6 +87,14 @@ fn failed(error: Error) -> ChainError {
 
 fn name_of(name: &ChainName) -> OrderName {
     OrderName { channel: name.channel, epoch: name.epoch, index: name.index }
+}
+
+fn draw_of(draw: &ChainDraw) -> Draw {
+    match draw {
+        ChainDraw::First => Draw::First,
+        ChainDraw::Second => Draw::Second,
+        ChainDraw::Responder => Draw::Responder,
+    }
 }
 
 impl NodeChain {
@@ -187,6 +200,16 @@ impl Chain for NodeChain {
         async move { self.submit(call).await.map(drop) }.boxed()
     }
 
+    fn answer_challenge<'a>(
+        &'a self,
+        challenge: &'a Challenge,
+        proof: &'a [u8; 64],
+    ) -> BoxFuture<'a, Result<(), ChainError>> {
+        let Challenge { key, name, draw } = challenge;
+        let call = call("answer_challenge", (key, name, draw, proof));
+        async move { self.submit(call).await.map(drop) }.boxed()
+    }
+
     fn set_endpoint<'a>(&'a self, registration: &'a Registration) -> BoxFuture<'a, Result<(), ChainError>> {
         let Registration { endpoint, key, consent } = registration;
         let call = call("set_endpoint", (endpoint.address.as_bytes(), endpoint.tls, key, consent));
@@ -256,6 +279,10 @@ async fn read(at: &At, genesis: [u8; 32], known: &State) -> Result<State, Error>
         let address = String::from_utf8_lossy(&endpoint.address).into_owned();
         state.endpoints.insert(endpoint.key, Endpoint { address, tls: endpoint.tls });
     }
+    for (doubt, _) in at.all(storage().express().challenges(), |_| true).await? {
+        let (key, name, draw) = doubt.0;
+        state.challenges.insert(Challenge { key, name: name_of(&name), draw: draw_of(&draw) });
+    }
     Ok(state)
 }
 
@@ -315,12 +342,12 @@ async fn read_epochs(at: &At, state: &mut State) -> Result<(), Error> {
     Ok(())
 }
 
-/// Channels and whether endpoints or epochs changed, by the events of a block.
+/// News of a block, by its events.
 #[derive(Default)]
 struct News {
     channels: BTreeSet<ChannelId>,
-    endpoints: bool,
-    epochs: bool,
+    /// Whether endpoints, epochs or challenges changed: then the whole state is read.
+    is_large: bool,
     escalated: Vec<(OrderName, u64)>,
 }
 
@@ -339,11 +366,17 @@ impl News {
         news.channels.extend(all::<RequesterPunished>(events).map(|event| event.name.channel));
         news.escalated = escalations(events).collect();
         news.channels.extend(news.escalated.iter().map(|(name, _)| name.channel));
-        news.endpoints = all::<EndpointSet>(events).next().is_some()
-            || all::<EndpointClosed>(events).next().is_some()
-            || all::<EndpointForgotten>(events).next().is_some();
-        news.epochs =
-            all::<EpochBegan>(events).next().is_some() || all::<EpochSeeded>(events).next().is_some();
+        let has_any = [
+            all::<EndpointSet>(events).next().is_some(),
+            all::<EndpointClosed>(events).next().is_some(),
+            all::<EndpointForgotten>(events).next().is_some(),
+            all::<EpochBegan>(events).next().is_some(),
+            all::<EpochSeeded>(events).next().is_some(),
+            all::<Challenged>(events).next().is_some(),
+            all::<ChallengeAnswered>(events).next().is_some(),
+            all::<OperatorPunished>(events).next().is_some(),
+        ];
+        news.is_large = has_any.contains(&true);
         news
     }
 }
@@ -355,7 +388,7 @@ fn escalations(events: &Events<SubstrateConfig>) -> impl Iterator<Item = (OrderN
 /// The state after a block; `None` if the block has no news for the lane.
 async fn update(at: &At, known: &State) -> Result<Option<State>, Error> {
     let news = News::of(&at.events().await?);
-    if news.endpoints || news.epochs {
+    if news.is_large {
         let mut state = read(at, known.view.genesis, known).await?;
         state.escalated.extend(news.escalated);
         return Ok(Some(state));

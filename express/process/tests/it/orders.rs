@@ -1,9 +1,15 @@
 //! Orders from the prompt to the settled certificate.
 
-use crate::stub::{key, terms, until, within, World, CHANNEL, EPOCH};
-use poq_express::{crypto::Crypto as _, wire::Refusal};
-use poq_express_process::{ask::Fallback, chain::Endpoint};
-use poq_primitives::express::OrderName;
+use crate::stub::{key, terms, until, within, World, CHANNEL, EPOCH, GENESIS};
+use poq_express::{
+    crypto::{Crypto as _, Vrf},
+    wire::Refusal,
+};
+use poq_express_process::{
+    ask::Fallback,
+    chain::{Challenge, Draw, Endpoint},
+};
+use poq_primitives::express::{draw::RESPONDER_VRF, OrderName};
 use std::sync::atomic::Ordering;
 
 fn name(index: u32) -> OrderName {
@@ -138,4 +144,18 @@ async fn an_output_is_shown_in_the_request_that_an_order_became() {
     assert_eq!(shown.len(), 1);
     assert_eq!((shown[0].request, shown[0].name), (77, name(0)));
     assert_eq!(shown[0].output, b"an answer to why?");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proof_that_is_asked_for_is_shown() {
+    let world = World::new(4).await;
+    let challenge = Challenge { key: key(2).key(), name: name(3), draw: Draw::Responder };
+    world.chain.change(|state| drop(state.challenges.insert(challenge)));
+    until("the proof is shown", || !world.chain.proofs.lock().unwrap().is_empty()).await;
+    let proofs = world.chain.proofs.lock().unwrap().clone();
+    assert_eq!(proofs.len(), 1, "by the one who is asked");
+    assert_eq!(proofs[0].0, challenge);
+    let output = key(2).vrf(RESPONDER_VRF, &GENESIS, &name(3)).output;
+    let vrf = Vrf { output, proof: proofs[0].1 };
+    assert!(key(0).verify_vrf(&key(2).key(), RESPONDER_VRF, &GENESIS, &name(3), &vrf));
 }

@@ -18,7 +18,7 @@ use poq_express::{
 };
 use poq_express_process::{
     ask::{Asker, Setup as AskSetup, Terms},
-    chain::{Chain, ChainError, Endpoint, Registration, Shown, Stalled, State, States, Verdict},
+    chain::{Chain, ChainError, Challenge, Endpoint, Registration, Shown, Stalled, State, States, Verdict},
     disk::{Disk, Redb},
     engine::{Engine, Settings as EngineSettings},
     metrics::Metrics,
@@ -103,6 +103,7 @@ pub struct TestChain {
     pub batches: Mutex<Vec<Vec<OrderName>>>,
     pub escalated: Mutex<Vec<Stalled>>,
     pub shown: Mutex<Vec<Shown>>,
+    pub proofs: Mutex<Vec<(Challenge, [u8; 64])>>,
     pub is_away: AtomicBool,
 }
 
@@ -138,6 +139,7 @@ impl TestChain {
             batches: Mutex::default(),
             escalated: Mutex::default(),
             shown: Mutex::default(),
+            proofs: Mutex::default(),
             is_away: AtomicBool::new(false),
         })
     }
@@ -218,6 +220,15 @@ impl Chain for TestChain {
 
     fn show_output<'a>(&'a self, shown: &'a Shown) -> BoxFuture<'a, Result<(), ChainError>> {
         self.shown.lock().unwrap().push(shown.clone());
+        async { Ok(()) }.boxed()
+    }
+
+    fn answer_challenge<'a>(
+        &'a self,
+        challenge: &'a Challenge,
+        proof: &'a [u8; 64],
+    ) -> BoxFuture<'a, Result<(), ChainError>> {
+        self.proofs.lock().unwrap().push((*challenge, *proof));
         async { Ok(()) }.boxed()
     }
 
