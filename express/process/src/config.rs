@@ -44,7 +44,7 @@ pub enum Command {
 /// Files of an operator.
 #[derive(Args, Clone, Debug)]
 pub struct Place {
-    /// Folder of the database and the TLS certificate; made with mode 0700 if it is missing
+    /// Folder of the TLS certificate, and of a database for each chain; made with mode 0700 if it is missing
     #[arg(long, value_name = "DIR", env = "POQ_EXPRESS_FOLDER")]
     pub folder: PathBuf,
     /// File with the seed of the express key, 64 hex digits, mode 0600; made with a random seed if it is missing

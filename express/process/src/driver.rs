@@ -185,17 +185,13 @@ impl<P: Party, H: Hands> Driver<P, H> {
                 *epoch = state.view.epoch;
                 changes.push(Change::Epoch(*epoch));
             }
-            self.write(changes).await?;
+            write(&self.disk, &self.metrics, changes).await?;
             self.metrics.orders.set(i64::try_from(known.len()).unwrap_or(i64::MAX));
         }
         for action in rest {
             self.hands.act(state, action);
         }
         Ok(())
-    }
-
-    async fn write(&self, changes: Vec<Change>) -> Result<(), DriverError> {
-        write(&self.disk, &self.metrics, changes).await.map_err(Into::into)
     }
 }
 

@@ -1,13 +1,13 @@
 //! An operator's process, put together: machine, server, connections, engine, settler, disk and chain.
 
 use crate::{
-    chain::Chain,
+    chain::{Chain, State},
     disk::{Disk, DiskError},
     driver::{certified, wait_for_chain, Driver, DriverError},
     engine::Engine,
     metrics::Metrics,
     operator::{answer_challenges, show_outputs, OperatorHands, OperatorParty},
-    settle::{self, Settler},
+    settle::{self, Settle, Settler},
     transport::{
         peers::Peers,
         server::{self, Server},
@@ -15,7 +15,13 @@ use crate::{
         Limits as TransportLimits,
     },
 };
-use poq_express::{crypto::Crypto, limits::Limits, operator::Operator};
+use poq_express::{
+    crypto::Crypto,
+    limits::Limits,
+    operator::Operator,
+    step::{Action, Record},
+};
+use poq_primitives::express::OrderName;
 use std::{future::Future, sync::Arc, time::Instant};
 use tokio::{net::TcpListener, sync::mpsc};
 use tokio_util::sync::CancellationToken;
@@ -76,67 +82,64 @@ pub async fn operate<C: Crypto + Send + Sync + 'static>(setup: Setup<C>) -> Resu
         () = closing.cancelled() => return Ok(()),
         state = wait_for_chain(&mut states, &setup.disk) => state?,
     };
-    let (key, clock) = (setup.crypto.key(), Instant::now());
     let records = setup.disk.records()?;
+    let (key, chain, disk) = (setup.crypto.key(), setup.chain.clone(), setup.disk.clone());
     let (mut settler, settle) =
-        Settler::new(setup.chain.clone(), setup.disk.clone(), key, setup.settle, setup.metrics.clone())?;
+        Settler::new(chain.clone(), disk.clone(), key, setup.settle, setup.metrics.clone())?;
     certified(&records).for_each(|certificate| settler.take_back(&state, certificate));
+    let proofs = answer_challenges(setup.crypto.clone(), chain.clone(), closing.clone());
     let names: Vec<_> = records.iter().map(|(name, _)| *name).collect();
-    let (crypto, limits) = (setup.crypto.clone(), setup.limits.clone());
-    let (machine, actions) = Operator::restore(crypto, limits, &state.view, clock.elapsed(), records);
-
-    let (inbox_in, inbox) = mpsc::channel(setup.transport.waiting.max(1));
-    let (results_in, results) = mpsc::channel(WAITING_RESULTS);
-    let (_, begins) = mpsc::channel(1);
-    let server = server::Setup {
-        identity: setup.identity,
-        key,
-        verify: setup.crypto.clone(),
-        limits: setup.transport.clone(),
-        states: states.clone(),
-        inbox: inbox_in.clone(),
-        metrics: setup.metrics.clone(),
-        closing: closing.clone(),
-    };
-    let server = Server::start(setup.listener, server)?;
-    let (crypto, challenged) = (setup.crypto.clone(), setup.crypto.clone());
-    let of_peers = setup.metrics.clone();
-    let peers = Peers::new(crypto, None, setup.transport, states.clone(), inbox_in.clone(), of_peers);
-    let hands = OperatorHands {
-        key,
-        peers,
-        server,
-        engine: setup.engine,
-        results: results_in,
-        inbox: inbox_in,
-        settle,
-        chain: setup.chain.clone(),
-        metrics: setup.metrics.clone(),
-        closing: closing.clone(),
-    };
-    let driver = Driver {
-        party: OperatorParty::new(setup.crypto, machine),
-        hands,
-        disk: setup.disk.clone(),
-        states,
-        inbox,
-        results,
-        begins,
-        metrics: setup.metrics,
-        closing: closing.clone(),
-        clock,
-    };
-    let proofs = answer_challenges(challenged, setup.chain.clone(), closing.clone());
-    let shows = show_outputs(key, setup.chain, setup.disk, closing.clone());
+    let (driver, actions) = driver(setup, &state, records, settle)?;
     let (driver, settler, shows, ()) = tokio::join!(
         ending(&closing, driver.run(actions, names)),
         ending(&closing, settler.run(closing.clone())),
-        ending(&closing, shows),
+        ending(&closing, show_outputs(key, chain, disk, closing.clone())),
         ending(&closing, proofs),
     );
     driver?;
     settler?;
     Ok(shows?)
+}
+
+/// Restores the machine and opens its server. Returns the driver, and the actions with which the machine was restored.
+fn driver<C: Crypto + Send + Sync + 'static>(
+    setup: Setup<C>,
+    state: &State,
+    records: Vec<(OrderName, Record)>,
+    settle: Settle,
+) -> Result<(Driver<OperatorParty<C>, OperatorHands>, Vec<Action>), ServeError> {
+    let Setup { crypto, transport, chain, metrics, closing, .. } = setup;
+    let (states, clock, key) = (chain.states(), Instant::now(), crypto.key());
+    let (machine, actions) =
+        Operator::restore(crypto.clone(), setup.limits, &state.view, clock.elapsed(), records);
+    let (inbox_in, inbox) = mpsc::channel(transport.waiting.max(1));
+    let (results_in, results) = mpsc::channel(WAITING_RESULTS);
+    let (_, begins) = mpsc::channel(1);
+    let server = server::Setup {
+        identity: setup.identity,
+        key,
+        verify: crypto.clone(),
+        limits: transport.clone(),
+        states: states.clone(),
+        inbox: inbox_in.clone(),
+        metrics: metrics.clone(),
+        closing: closing.clone(),
+    };
+    let hands = OperatorHands {
+        key,
+        server: Server::start(setup.listener, server)?,
+        peers: Peers::new(crypto.clone(), None, transport, states.clone(), inbox_in.clone(), metrics.clone()),
+        engine: setup.engine,
+        results: results_in,
+        inbox: inbox_in,
+        settle,
+        chain,
+        metrics: metrics.clone(),
+        closing: closing.clone(),
+    };
+    let (party, disk) = (OperatorParty::new(crypto, machine), setup.disk);
+    let driver = Driver { party, hands, disk, states, inbox, results, begins, metrics, closing, clock };
+    Ok((driver, actions))
 }
 
 /// Runs a part of the process; its end, an error among others, ends the others.

@@ -662,3 +662,28 @@ fn an_order_that_has_ended_on_the_chain_escalates_no_more() {
     net.pass(net.limits.stalled * 2);
     assert!(net.escalated.is_empty());
 }
+
+/// The spare inference nodes of an order can be members of its committee: what it was asked for first does not bind an operator that has signed
+/// nothing.
+#[test]
+fn a_member_that_restarts_before_its_commitment_stays_a_member() {
+    let mut net = net(1, 5);
+    net.begin();
+    let is_ask = |message: &Message| matches!(message, Message::Ask { .. });
+    net.deliver(|sent| !is_ask(&sent.message));
+    let asks: Vec<Sent> = net.sent.iter().filter(|sent| is_ask(&sent.message)).cloned().collect();
+    net.has_engines = false;
+    for sent in asks.iter().filter(|sent| sent.from == CHANNEL) {
+        net.tell(sent.from, sent.to, sent.message.clone());
+    }
+    net.deliver(|_| true);
+    assert!(net.senders(is_commit).is_empty());
+    for sent in asks.iter().filter(|sent| sent.from == CHANNEL) {
+        net.restart(sent.to);
+    }
+    net.has_engines = true;
+    net.pass(net.limits.retry);
+    net.deliver(|_| true);
+    assert_eq!(net.senders(is_commit).len(), 5);
+    assert!(net.certified.iter().any(|(by, _)| *by == CHANNEL));
+}

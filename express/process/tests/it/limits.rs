@@ -96,7 +96,7 @@ async fn streaming(operator: &TestOperator) -> SendRequest<Streamed> {
     let shaken = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await;
     let (mut sender, connection) = shaken.unwrap();
     tokio::spawn(connection.map(drop));
-    let answer = send(&mut sender, HELLO, futures::stream::iter([hello.into()]).boxed_frames()).await;
+    let answer = send(&mut sender, HELLO, futures::stream::iter([Bytes::from(hello)]).boxed_frames()).await;
     assert_eq!(answer.unwrap().status(), StatusCode::OK);
     sender
 }
@@ -181,7 +181,7 @@ async fn messages_that_are_not_taken_yet_are_bounded() {
     }
     let mut tries = 0;
     let status = loop {
-        let body = futures::stream::iter([message().into()]).boxed_frames();
+        let body = futures::stream::iter([Bytes::from(message())]).boxed_frames();
         let answer = send(&mut sender, MESSAGE, body).await.unwrap();
         tries += 1;
         // The two before may come a moment later.
@@ -242,7 +242,7 @@ async fn partial_messages_are_bounded_for_each_connection() {
     let open = tokio::spawn(sender.send_request(edge));
     let mut over = StatusCode::OK;
     for _ in 0..1_000 {
-        let body = futures::stream::iter([message().into()]).boxed_frames();
+        let body = futures::stream::iter([Bytes::from(message())]).boxed_frames();
         over = send(&mut sender, MESSAGE, body).await.unwrap().status();
         // The one before may come a moment later.
         if over == StatusCode::TOO_MANY_REQUESTS {
