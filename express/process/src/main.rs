@@ -97,14 +97,14 @@ async fn serve(args: Serve) -> Result<()> {
     let (crypto, identity) = identity(&args.place)?;
     let token = files::read_secret_line(&args.engine_token_file)?;
     let (signer, metrics, closing) = (account(&args)?, Metrics::new()?, CancellationToken::new());
-    // Before anything else: a folder in use or a full disk ends the start.
-    let disk = Arc::new(Redb::open(&args.place.folder)?);
     let listener = TcpListener::bind(args.listen)
         .await
         .with_context(|| format!("nothing can listen at {}; give another --listen", args.listen))?;
     let chain = NodeChain::start(&args.place.node, signer.clone(), closing.clone()).await?;
     let chain: Arc<dyn Chain> = Arc::new(chain);
     let genesis = chain.states().borrow().view.genesis;
+    // A database for each chain: the records of one mean nothing on another. A folder in use or a full disk ends the start here.
+    let disk = Arc::new(Redb::open(&args.place.folder.join(hex::encode(genesis)))?);
     let settings = args.limits.of_jobs();
     let engine = Engine::new(&args.engine, token, genesis, crypto.key(), settings, metrics.clone())?;
     check_endpoint(&args, &*chain, &crypto, &identity, signer.as_ref()).await?;
