@@ -26,7 +26,7 @@ use serde_json::{json, Value};
 use subxt::{ext::scale_encode::EncodeAsFields, tx::StaticPayload, utils::AccountId32};
 
 /// Epochs after the last one with orders, until what is left can be released.
-const EPOCHS_TO_RELEASE: u64 = 2;
+const EPOCHS_TO_RELEASE: u32 = 2;
 
 /// `poq channel …`.
 pub async fn run(
@@ -54,7 +54,7 @@ struct Standing {
     id: u64,
     channel: Channel,
     /// The current epoch of the lane.
-    epoch: u64,
+    epoch: u32,
     /// Orders that were settled or escalated, in the current epoch and in the one before.
     used: u32,
 }
