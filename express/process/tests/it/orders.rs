@@ -138,7 +138,7 @@ async fn an_output_is_shown_in_the_request_that_an_order_became() {
         () = all_work => {}
     }
     // Somebody has escalated it.
-    world.chain.change(|state| drop(state.escalated.insert(name(0), 77)));
+    world.chain.change(|state| state.escalated.extend([(name(0), 77)]));
     until("the responder shows its output", || !world.chain.shown.lock().unwrap().is_empty()).await;
     let shown = world.chain.shown.lock().unwrap().clone();
     assert_eq!(shown.len(), 1);
@@ -150,7 +150,7 @@ async fn an_output_is_shown_in_the_request_that_an_order_became() {
 async fn a_proof_that_is_asked_for_is_shown() {
     let world = World::new(4).await;
     let challenge = Challenge { key: key(2).key(), name: name(3), draw: Draw::Responder };
-    world.chain.change(|state| drop(state.challenges.insert(challenge)));
+    world.chain.change(|state| state.challenges.extend([challenge]));
     until("the proof is shown", || !world.chain.proofs.lock().unwrap().is_empty()).await;
     let proofs = world.chain.proofs.lock().unwrap().clone();
     assert_eq!(proofs.len(), 1, "by the one who is asked");

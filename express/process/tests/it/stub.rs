@@ -206,7 +206,7 @@ impl Chain for TestChain {
         self.escalated.lock().unwrap().push(stalled.clone());
         let name = stalled.escalation.offer.order.name;
         self.use_name(&name);
-        self.change(|state| drop(state.escalated.insert(name, 77)));
+        self.change(|state| state.escalated.extend([(name, 77)]));
         async { Ok(()) }.boxed()
     }
 
