@@ -145,6 +145,8 @@ impl pallet_proof_of_quality::Config for Test {
     type FeeHandler = CountFees;
     type SlashHandler = CountSlash;
     type Retention = ConstU64<100>;
+    // Benchmarks fill rosters with operators, each with a key.
+    type MaxOperatorsPerModel = ConstU32<64>;
 }
 
 impl Config for Test {
@@ -160,6 +162,7 @@ impl Config for Test {
     type EquivocationSlash = EquivocationSlash;
     type ChallengeBlocks = ConstU64<5>;
     type ChallengeBond = ConstU128<300>;
+    type WeightInfo = weights::SubstrateWeight<Test>;
 }
 
 pub const GENERATOR: ModelId = [1; 32];
@@ -254,6 +257,17 @@ pub fn run(test: impl FnOnce()) {
         Poq::check_invariants().unwrap();
         assert_eq!(Balances::total_issuance() + Slashed::get() + Fees::get(), before, "money is conserved");
     });
+}
+
+/// A chain without operators and with a keystore, for benchmarks.
+#[cfg(feature = "runtime-benchmarks")]
+pub fn storage_with_keys() -> sp_io::TestExternalities {
+    let storage = frame_system::GenesisConfig::<Test>::default().build_storage().unwrap();
+    let mut externalities = sp_io::TestExternalities::new(storage);
+    let keystore = sp_keystore::testing::MemoryKeystore::new();
+    externalities.register_extension(sp_keystore::KeystoreExt::new(keystore));
+    externalities.execute_with(|| System::set_block_number(1));
+    externalities
 }
 
 pub fn next_block() {

@@ -301,7 +301,7 @@ fn what_batches_weigh_grows_with_their_signatures() {
         let epoch = open_lane();
         let one = certify(order(name(epoch, 0), 1, 3), &Play::all(1, &[50; 3]));
         let large = certify(order(name(epoch, 1), 3, 7), &Play::all(3, &[50; 7]));
-        let weight = |batch: &[_]| crate::weights::settle_batch::<Test>(batch);
+        let weight = |batch: &[_]| crate::charges::settle_batch::<Test>(batch);
         assert!(weight(std::slice::from_ref(&large)).all_gt(weight(std::slice::from_ref(&one))));
         assert!(weight(&[one.clone(), large.clone()]).all_gt(weight(&[large])));
         assert_eq!(one.signatures(), 1 + 1 + 3);
