@@ -27,7 +27,7 @@ use alloc::{format, string::String, vec, vec::Vec};
 use codec::{Compact, Decode, Encode};
 use frame_benchmarking::{account, v2::*};
 use frame_support::{
-    traits::{EnsureOrigin, Get},
+    traits::{ConstU32, EnsureOrigin, Get},
     weights::WeightMeter,
     BoundedBTreeSet, BoundedVec,
 };
@@ -45,8 +45,8 @@ use poq_primitives::{
         certificate::{LEAST_COMMITTEE, MOST_COMMITTEE},
         committee_seed,
         equivocation::SignedSet,
-        messages, pick, prompt_hash, responder_seed, second_draw_hash, Answer, ChannelId, Epoch, Equivocation,
-        Order, OrderName, ResponderPart, ScorerPart, Scores, Seat,
+        messages, pick, prompt_hash, responder_seed, second_draw_hash, Answer, ChannelId, Epoch,
+        Equivocation, Order, OrderName, ResponderPart, ScorerPart, Scores, Seat,
     },
 };
 use sp_core::{crypto::KeyTypeId, Blake2Hasher};
@@ -133,7 +133,7 @@ fn evaluator() -> ModelId {
 /// An endpoint with the longest address and a former key.
 fn store_endpoint<T: Config>(who: &T::AccountId, key: Key, former: Key) {
     let former = Some((former, epochs::current::<T>()));
-    let endpoint = Endpoint { address: full(b'a'), tls: [7; 32], key, former, leaves: None };
+    let endpoint = Endpoint::<T> { address: full(b'a'), tls: [7; 32], key, former, leaves: None };
     for (key, _) in [Some((key, 0)), former].into_iter().flatten() {
         ExpressKeys::<T>::insert(key, who);
     }
@@ -151,17 +151,16 @@ fn store_roster<T: Config>(model: ModelId, kind: ModelKind, role: &'static str) 
     full_roster::<T>(model, &operators);
 }
 
-/// As many models on the lane as there can be, with the first ones given.
-fn store_lane_models<T: Config>(first: &[ModelId]) {
-    let mut models = BoundedBTreeSet::new();
-    let others = (0..T::MaxLaneModels::get()).map(|n| model_id(ModelKind::Generator, n + 1));
-    for model in first.iter().copied().chain(others).take(T::MaxLaneModels::get() as usize) {
-        models.try_insert(model).unwrap();
+/// Puts `count` other models on the lane.
+fn store_lane_models<T: Config>(count: u32) {
+    let mut models = BoundedBTreeSet::<ModelId, T::MaxLaneModels>::new();
+    for n in 1..=count {
+        models.try_insert(model_id(ModelKind::Generator, n)).unwrap();
     }
     LaneModels::<T>::put(models);
 }
 
-fn open_channel<T: Config>(owner: &T::AccountId, key: Key) {
+fn store_channel<T: Config>(owner: &T::AccountId, key: Key) {
     fund::<T>(owner, deposit::<T>().saturating_mul(2u32.into()));
     let most = T::MaxOrdersPerEpoch::get();
     channels::open::<T>(owner.clone(), key, deposit::<T>(), budget::<T>(), most).unwrap();
@@ -185,7 +184,7 @@ fn open_lane<T: Config>() {
     for model in [generator(), evaluator()] {
         epochs::open_model::<T>(model).unwrap();
     }
-    open_channel::<T>(&account(REQUESTER, 0, 0), key(REQUESTER, 0));
+    store_channel::<T>(&account(REQUESTER, 0, 0), key(REQUESTER, 0));
     next_epoch::<T>();
     assert_eq!(epochs::current::<T>(), EPOCH);
 }
@@ -288,9 +287,9 @@ fn before_escalation<T: Config>(
     prompt: &[u8],
     output: &[u8],
     n: u32,
-) -> (Order<BalanceOf<T>>, Seats<T>, BoundedVec<ResponderPart, frame_support::traits::ConstU32<64>>) {
+) -> (Order<BalanceOf<T>>, Seats<T>, BoundedVec<ResponderPart, ConstU32<64>>) {
     open_lane::<T>();
-    let mut order = order::<T>(n, MOST_COMMITTEE.into());
+    let mut order = order::<T>(n, T::MaxCommittee::get().min(MOST_COMMITTEE.into()));
     order.prompt = prompt_hash(&genesis_hash::<T>(), &order.name, prompt, &SALT);
     let (seats, parts) = answers::<T>(&order, output);
     (order, seats, BoundedVec::truncate_from(parts))
@@ -378,9 +377,8 @@ mod benchmarks {
     #[benchmark]
     fn open_model() -> Result<(), BenchmarkError> {
         let origin = T::LaneOrigin::try_successful_origin().map_err(|_| BenchmarkError::Weightless)?;
-        store_lane_models::<T>(&[]);
+        store_lane_models::<T>(T::MaxLaneModels::get() - 1);
         store_model::<T>(generator(), ModelKind::Generator);
-        LaneModels::<T>::mutate(|models| models.pop_first());
         #[extrinsic_call]
         _(origin as T::RuntimeOrigin, generator());
         assert_eq!(LaneModels::<T>::get().len() as u32, T::MaxLaneModels::get());
@@ -391,10 +389,11 @@ mod benchmarks {
     #[benchmark]
     fn close_model() -> Result<(), BenchmarkError> {
         let origin = T::LaneOrigin::try_successful_origin().map_err(|_| BenchmarkError::Weightless)?;
-        store_lane_models::<T>(&[generator()]);
+        store_lane_models::<T>(T::MaxLaneModels::get());
+        let model = model_id(ModelKind::Generator, 1);
         #[extrinsic_call]
-        _(origin as T::RuntimeOrigin, generator());
-        assert!(!LaneModels::<T>::get().contains(&generator()));
+        _(origin as T::RuntimeOrigin, model);
+        assert!(!LaneModels::<T>::get().contains(&model));
         Ok(())
     }
 
@@ -405,9 +404,10 @@ mod benchmarks {
         store_endpoint::<T>(&who, key(NODE, 0), secret(NODE, 0));
         CurrentEpoch::<T>::put(epochs::KEPT);
         let key = key(NODE, 1);
+        let address = full::<T::MaxAddress>(b'b');
         let consent = sign(&key, &messages::endpoint_consent(&genesis_hash::<T>(), &who));
         #[extrinsic_call]
-        _(signed::<T>(&who), full(b'b'), [8; 32], key, consent);
+        _(signed::<T>(&who), address, [8; 32], key, consent);
         assert!(!ExpressKeys::<T>::contains_key(secret(NODE, 0)));
         assert_eq!(Endpoints::<T>::get(&who).unwrap().key, key);
     }
@@ -439,7 +439,7 @@ mod benchmarks {
     #[benchmark]
     fn top_up() {
         let owner = somebody::<T>();
-        super::open_channel::<T>(&owner, [1; 32]);
+        store_channel::<T>(&owner, [1; 32]);
         let amount = budget::<T>();
         #[extrinsic_call]
         _(signed::<T>(&owner), CHANNEL, amount);
@@ -449,7 +449,7 @@ mod benchmarks {
     #[benchmark]
     fn close_channel() {
         let owner = somebody::<T>();
-        super::open_channel::<T>(&owner, [1; 32]);
+        store_channel::<T>(&owner, [1; 32]);
         #[extrinsic_call]
         _(signed::<T>(&owner), CHANNEL);
         assert_eq!(Channels::<T>::get(CHANNEL).unwrap().last, Some(0));
@@ -459,7 +459,7 @@ mod benchmarks {
     #[benchmark]
     fn release_channel() {
         let owner: T::AccountId = account(REQUESTER, 0, 0);
-        super::open_channel::<T>(&owner, [1; 32]);
+        store_channel::<T>(&owner, [1; 32]);
         channels::forfeit::<T>(CHANNEL);
         CurrentEpoch::<T>::put(2);
         #[extrinsic_call]
@@ -472,7 +472,7 @@ mod benchmarks {
     /// What a batch of `c` settled orders costs beside the orders: the check of its chain, the pay of the chain, its root.
     #[benchmark]
     fn close_batch(c: Linear<1, { T::MaxBatch::get() }>) {
-        super::open_channel::<T>(&account(REQUESTER, 0, 0), [1; 32]);
+        store_channel::<T>(&account(REQUESTER, 0, 0), [1; 32]);
         let leaves = (0..c).map(|n| n.using_encoded(sp_io::hashing::blake2_256).to_vec()).collect();
         let settler = somebody::<T>();
         #[block]
@@ -490,7 +490,7 @@ mod benchmarks {
     #[benchmark]
     fn settle_order(
         n: Linear<1, { T::MaxResponders::get() }>,
-        k: Linear<{ LEAST_COMMITTEE.into() }, { T::MaxCommittee::get().min(MOST_COMMITTEE.into()) }>,
+        k: Linear<{ u32::from(LEAST_COMMITTEE) }, { T::MaxCommittee::get().min(u32::from(MOST_COMMITTEE)) }>,
     ) {
         open_lane::<T>();
         pallet_proof_of_quality::Noises::<T>::insert(evaluator(), MOST_NOISE);
@@ -509,7 +509,7 @@ mod benchmarks {
 
     #[benchmark]
     fn claim() {
-        super::open_channel::<T>(&account(REQUESTER, 0, 0), [1; 32]);
+        store_channel::<T>(&account(REQUESTER, 0, 0), [1; 32]);
         let who = somebody::<T>();
         let amount = deposit::<T>() / 2u32.into();
         earnings::credit::<T>(&who, amount);
@@ -602,7 +602,7 @@ mod benchmarks {
     #[benchmark]
     fn audit_order(
         n: Linear<1, { T::MaxResponders::get() }>,
-        k: Linear<{ LEAST_COMMITTEE.into() }, { T::MaxCommittee::get().min(MOST_COMMITTEE.into()) }>,
+        k: Linear<{ u32::from(LEAST_COMMITTEE) }, { T::MaxCommittee::get().min(u32::from(MOST_COMMITTEE)) }>,
     ) -> Result<(), BenchmarkError> {
         let origin = T::AuditOrigin::try_successful_origin().map_err(|_| BenchmarkError::Weightless)?;
         EconomicParameters::<T>::mutate(|parameters| parameters.audit_allowance = Bounded::max_value());
@@ -627,7 +627,7 @@ mod benchmarks {
 
     #[benchmark]
     fn look_and_begin() {
-        store_lane_models::<T>(&[]);
+        store_lane_models::<T>(T::MaxLaneModels::get());
         System::<T>::set_block_number(NOW.into());
         next_epoch::<T>();
         let now = System::<T>::block_number() + epochs::length::<T>();
@@ -644,7 +644,7 @@ mod benchmarks {
     /// Where the chain has no randomness yet, a seed is stored as if it had.
     #[benchmark]
     fn look_and_seed() {
-        store_lane_models::<T>(&[]);
+        store_lane_models::<T>(T::MaxLaneModels::get());
         System::<T>::set_block_number(NOW.into());
         next_epoch::<T>();
         Epochs::<T>::mutate(EPOCH, |info| {
@@ -669,7 +669,7 @@ mod benchmarks {
     fn freeze() {
         System::<T>::set_block_number(NOW.into());
         store_roster::<T>(generator(), ModelKind::Generator, NODE);
-        store_lane_models::<T>(&[]);
+        store_lane_models::<T>(T::MaxLaneModels::get());
         let now = NOW.into();
         assert!(epochs::begin_if_due::<T>(now));
         Freezing::<T>::mutate(|left| *left.last_mut().unwrap() = generator());
@@ -685,7 +685,7 @@ mod benchmarks {
     /// Of an operator of as many models as it can have, in both roles and in all steps.
     #[benchmark]
     fn learn() {
-        store_lane_models::<T>(&[]);
+        store_lane_models::<T>(T::MaxLaneModels::get());
         next_epoch::<T>();
         let who = store_busy_operator::<T>(true);
         let many = 10 * lane::MOST_STEPS;
@@ -717,13 +717,14 @@ mod benchmarks {
             until: u64::from(n) + 1,
             vote: 1,
         };
-        let seats: Vec<_> = (0..T::MaxOperatorsPerModel::get()).map(seat).collect();
-        let info =
-            EpochInfo { start: Zero::zero(), frozen: None, seed: None, parameters: lane::parameters::<T>() };
+        let seats = (0..T::MaxOperatorsPerModel::get()).map(seat).collect::<Vec<_>>();
+        let seats: SnapshotOf<T> = BoundedVec::truncate_from(seats);
+        let (start, parameters) = (Zero::zero(), lane::parameters::<T>());
+        let info = EpochInfo::<T> { start, frozen: None, seed: None, parameters };
         Epochs::<T>::insert(EPOCH, info);
         for n in 0..FORGOTTEN_AT_ONCE {
             let model = model_id(ModelKind::Generator, n);
-            Snapshots::<T>::insert(EPOCH, model, BoundedVec::truncate_from(seats.clone()));
+            Snapshots::<T>::insert(EPOCH, model, seats.clone());
             UsedNames::<T>::insert(EPOCH, ChannelId::from(n), full::<T::MaxOrdersPerEpoch>(255));
             let batch = Batch { settler: somebody::<T>(), root: SEED, count: 1 };
             Batches::<T>::insert(EPOCH, u64::from(n), batch);

@@ -11,8 +11,8 @@
 //! - nothing is kept of an epoch before `current - KEPT + 1`, once it is cleared.
 
 use crate::{
-    endpoints, BalanceOf, Config, CurrentEpoch, EpochLength, Epochs, Error, Event, Freezing, LaneModels, NextChannel,
-    Pallet, Snapshots,
+    endpoints, BalanceOf, Config, CurrentEpoch, EpochLength, Epochs, Error, Event, Freezing, LaneModels,
+    NextChannel, Pallet, Snapshots,
 };
 use alloc::vec::Vec;
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
@@ -141,8 +141,7 @@ pub(crate) fn close_model<T: Config>(model: ModelId) -> DispatchResult {
 /// Begins the next epoch if it is time. The lane sleeps until it has a model, or a channel whose deposit has to come back some time.
 pub(crate) fn begin_if_due<T: Config>(now: BlockNumberFor<T>) -> bool {
     let epoch = current::<T>();
-    let is_due =
-        Epochs::<T>::get(epoch).is_none_or(|info| now >= info.start.saturating_add(length::<T>()));
+    let is_due = Epochs::<T>::get(epoch).is_none_or(|info| now >= info.start.saturating_add(length::<T>()));
     let models = LaneModels::<T>::get();
     let is_asleep = epoch == 0 && models.is_empty() && NextChannel::<T>::get() == 0;
     if !is_due || is_asleep {

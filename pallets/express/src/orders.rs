@@ -86,7 +86,13 @@ impl<T: Config> OpenBatch<T> {
     /// A batch without orders.
     pub(crate) fn new() -> Self {
         let genesis = crate::genesis_hash::<T>();
-        Self { genesis, cache: Cache::<T>::new(), fee: Zero::zero(), withheld: Zero::zero(), leaves: Vec::new() }
+        Self {
+            genesis,
+            cache: Cache::<T>::new(),
+            fee: Zero::zero(),
+            withheld: Zero::zero(),
+            leaves: Vec::new(),
+        }
     }
 
     /// Settles an order, or says why not: a refused order has changed nothing.

@@ -2,7 +2,8 @@
 //! standings learn, and what is over is forgotten. Owns [`NextToLearn`] and [`NextToForget`].
 
 use crate::{
-    audits, channels, charges, earnings, epochs, offences, orders, Config, NextToForget, NextToLearn, WeightInfo,
+    audits, channels, charges, earnings, epochs, offences, orders, Config, NextToForget, NextToLearn,
+    WeightInfo,
 };
 use frame_support::weights::WeightMeter;
 use frame_system::pallet_prelude::BlockNumberFor;

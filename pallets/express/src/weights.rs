@@ -256,10 +256,7 @@ impl<B: Basis> WeightInfo for B {
     fn freeze() -> Weight {
         let most = B::operators();
         let db = B::Db::get().reads_writes(most.saturating_mul(2).saturating_add(4), 3);
-        db.saturating_add(Weight::from_parts(
-            PARTY.saturating_mul(most),
-            roster::<B>().saturating_mul(16),
-        ))
+        db.saturating_add(Weight::from_parts(PARTY.saturating_mul(most), roster::<B>().saturating_mul(16)))
     }
 
     fn learn() -> Weight {
