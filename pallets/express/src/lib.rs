@@ -60,7 +60,9 @@
 //!   responder is honest and answers. It can call responders absent, one by one, and look which committee that gives: each costs it what the
 //!   absent could have earned, and those who have committed can escalate.
 //! - Who owns operators can find indices whose parties are all its own, and praise itself at the price of the fees: up to the quality of 1,
-//!   by as many steps as there are orders, at most 16 in an epoch. Its trust as a quality validator is untouched: that needs audits.
+//!   by as many steps as there are orders, at most 16 in an epoch. Its trust as a quality validator rises by agreement, with the recommended
+//!   parameters to at most twice that of a newcomer; more needs audits. If it made up draws, whoever sees one of its orders in a block can
+//!   ask for the proofs, and each that is missing costs the most that an order of the channel can cost, or a part of a stake.
 //! - Which model ran is not proven, nor that a silent party was reached.
 //!
 //! ## What stalls
@@ -69,8 +71,10 @@
 //! - A responder that has committed can always go on ([`Pallet::escalate`]): the order becomes a request with its commitments. The prompt is
 //!   public then.
 //! - A committee that has not come to a quorum is not paid, and the order goes the same way.
-//! - A certificate without a reveal of its set settles half an epoch later than a whole one, so a member that a settler left out has the time
-//!   to have the whole settled.
+//! - A certificate that calls a responder absent, or lacks a reveal of its set, settles half an epoch later than a whole one: a responder that
+//!   was left out has the time to escalate, and a member to have the whole settled.
+//! - An order settles, or escalates, only while the balance also covers all that operators may have served before it: what a requester's
+//!   friends bring takes nothing from others.
 //!
 //! ## What is missing
 //!

@@ -174,7 +174,7 @@ pub const SCORERS: std::ops::RangeInclusive<u64> = 11..=30;
 /// A requester.
 pub const ASKER: u64 = 50;
 pub const RICH: Balance = 10_000_000;
-pub const DEPOSIT: Balance = 100_000;
+pub const DEPOSIT: Balance = 200_000;
 pub const MOST: Balance = 5_000;
 
 /// The genesis hash of the mock.
@@ -284,6 +284,17 @@ pub fn next_epoch() -> Epoch {
         next_block();
     }
     CurrentEpoch::<Test>::get()
+}
+
+/// Goes on to the block in which certificates settle that leave somebody out.
+pub fn go_late(epoch: Epoch) {
+    while CurrentEpoch::<Test>::get() == epoch {
+        next_block();
+    }
+    let start = Epochs::<Test>::get(epoch + 1).unwrap().start;
+    while System::block_number() < start + 5 {
+        next_block();
+    }
 }
 
 fn is_seeded() -> bool {

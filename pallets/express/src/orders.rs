@@ -178,7 +178,7 @@ fn settle<T: Config>(
     }
     let channel = channels::of_order::<T>(&name)?;
     check_deposit::<T>(order, &channel)?;
-    if is_incomplete(certificate) && !epochs::is_late_for::<T>(name.epoch) {
+    if leaves_somebody_out(certificate) && !epochs::is_late_for::<T>(name.epoch) {
         return Err(Refusal::TooEarly);
     }
     let info = Epochs::<T>::get(name.epoch).ok_or(Refusal::NoLane)?;
@@ -215,20 +215,22 @@ fn settle<T: Config>(
     Ok(bill)
 }
 
-/// Whether the channel can pay for an order.
+/// Checks that the deposit pays for the order and still for all that operators may have served before it.
 pub(crate) fn check_deposit<T: Config>(
     order: &Order<BalanceOf<T>>,
     channel: &Channel<T>,
 ) -> Result<(), Refusal> {
-    if order.budget > channel.most_per_order || order.budget > channel.balance {
+    if order.budget > channel.most_per_order || !channels::covers::<T>(channel, &order.name) {
         return Err(Refusal::DepositTooSmall);
     }
     Ok(())
 }
 
-/// Whether a reveal of the set is missing. A settler could have left it out, so whoever has it gets the time to have the whole settled first.
-fn is_incomplete<Balance>(certificate: &Certificate<Balance>) -> bool {
-    certificate.members.iter().any(|part| matches!(part, ScorerPart::Committed(_)))
+/// Whether a responder is called absent, which only the requester says, or a reveal of the set is missing, which a settler could have left
+/// out. Whoever was left out gets the time to escalate, or to have the whole settled first.
+fn leaves_somebody_out<Balance>(certificate: &Certificate<Balance>) -> bool {
+    certificate.responders.iter().any(|part| matches!(part, ResponderPart::Absent))
+        || certificate.members.iter().any(|part| matches!(part, ScorerPart::Committed(_)))
 }
 
 /// Takes the cost of an order from its channel and credits those who earned it.
