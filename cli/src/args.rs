@@ -107,6 +107,23 @@ your own. It ages: a light client needs more time with an old one. In the first 
 the file has the state of the genesis block, too. Browsers reach nodes that listen on a WebSocket:
 `poq-node --listen-addr /ip4/0.0.0.0/tcp/30334/ws`, behind TLS for pages that are served over https.";
 
+const CHANNEL_EXAMPLES: &str = "\
+A channel is a deposit from which orders on the express lane are paid. Its key signs the orders: whoever
+has it can spend the deposit, and nothing else of the account. Operators serve an order only while the
+deposit covers all orders that may still be settled: so `--most` times the orders of two epochs is what a
+busy channel needs.
+
+Examples:
+  poq channel open 20 --most 2 --key channel.key
+  poq channel                     those of the account that signs
+  poq channel show 0
+  poq channel top-up 0 10
+  poq channel close 0             two epochs later: poq channel release 0
+
+With --json, `list` and `show` print, of each:
+  channel, state (opening, open, closing, over), owner, key, balance, most_per_order, orders_per_epoch,
+  orders_lately (of this epoch and the one before), forfeited, first_epoch, last_epoch, epoch (now)";
+
 const RECEIPT_EXAMPLES: &str = "\
 A receipt proves to anyone, without a node: who answered, how each answer was scored and by whom, who was
 paid what, and by digests which texts were asked and answered. It begins at a block that the reader
@@ -377,6 +394,13 @@ pub enum Command {
     /// Serve the network's page for browsers, until Ctrl-C
     #[command(after_help = WEB_EXAMPLES)]
     Web(Web),
+    /// Deposits for orders on the express lane: open, top up, close, release
+    #[command(after_help = CHANNEL_EXAMPLES)]
+    Channel {
+        /// Change or show them [default: list those of the account that signs]
+        #[command(subcommand)]
+        command: Option<ChannelCommand>,
+    },
     /// Be an operator: stake, name a worker key and models, pause, leave
     #[command(subcommand)]
     Operator(Operator),
@@ -510,6 +534,60 @@ pub enum AuditorsCommand {
         #[arg(value_name = "ADDRESS", required = true)]
         accounts: Vec<String>,
     },
+}
+
+/// Subcommands of `poq channel`.
+#[derive(Debug, Subcommand)]
+pub enum ChannelCommand {
+    /// List the channels of an account
+    List {
+        /// An address, or the name of a development account
+        #[arg(value_name = "ADDRESS|NAME")]
+        owner: String,
+    },
+    /// Show a channel
+    Show {
+        /// Number of the channel
+        channel: u64,
+    },
+    /// Open a channel and pay its deposit
+    Open(OpenChannel),
+    /// Add to a channel's deposit
+    TopUp {
+        /// Number of the channel
+        channel: u64,
+        /// Amount, in POQ
+        amount: Amount,
+    },
+    /// Take no orders after this epoch. What is left can be released two epochs later
+    Close {
+        /// Number of the channel
+        channel: u64,
+    },
+    /// Pay what is left of a closed channel back to its owner
+    Release {
+        /// Number of the channel
+        channel: u64,
+    },
+}
+
+/// A new channel.
+#[derive(Debug, clap::Args)]
+pub struct OpenChannel {
+    /// Deposit, in POQ
+    pub deposit: Amount,
+
+    /// File with the secret URI of the key that signs the orders; a new key is made if there is no such file
+    #[arg(long, value_name = "FILE")]
+    pub key: PathBuf,
+
+    /// The most that one order may cost, in POQ [default: the whole deposit]
+    #[arg(long = "most", value_name = "AMOUNT")]
+    pub most_per_order: Option<Amount>,
+
+    /// Most orders in an epoch [default: as many as the deposit can pay for]
+    #[arg(long, value_name = "N")]
+    pub orders: Option<u32>,
 }
 
 /// Subcommands of `poq author`.
@@ -712,6 +790,8 @@ pub enum OperatorCall {
     },
     /// Take out the stake whose time has come
     Withdraw,
+    /// Take what was earned on the express lane
+    Claim,
 }
 
 /// Worker key and models of an operator.

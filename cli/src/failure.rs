@@ -126,7 +126,7 @@ fn advice(name: &str) -> Option<&'static str> {
 }
 
 /// Names of errors, and the step that mends them.
-const ADVICE: [(&[&str], &str); 47] = [
+const ADVICE: [(&[&str], &str); 57] = [
     // Asking.
     (&["EmptyPrompt"], "Write the question between quotes."),
     (&["PromptTooLong"], "Shorten the question."),
@@ -147,6 +147,17 @@ const ADVICE: [(&[&str], &str); 47] = [
     (&["InsufficientBalance"], "Fund the account (`poq send ADDRESS AMOUNT` from another), or lower --budget, --responders, --committee or --max-tokens."),
     (&["Token"], "`poq balance` shows what the account can spend; `poq send ADDRESS AMOUNT` from another account funds it."),
     (&["ZeroAmount"], "Name an amount above 0."),
+    // Channels of the express lane.
+    (&["UnknownChannel"], "`poq channel list ADDRESS` lists an account's channels."),
+    (&["NotYours"], "Sign with the account that opened it: --suri-file FILE, or --from NAME on a development chain."),
+    (&["ChannelClosing"], "Open another: `poq channel open AMOUNT --key FILE`."),
+    (&["ChannelOpen"], "`poq channel close N` closes it; `poq channel show N` says when it can be released."),
+    (&["InvalidOrdersPerEpoch"], "Change --orders."),
+    (&["InvalidMostPerOrder"], "Change --most."),
+    (&["DepositTooSmall"], "Raise the deposit, or lower --most."),
+    (&["PotNotPayable"], "`poq balance` shows what the account can spend; name a smaller amount."),
+    (&["NothingEarned"], "`poq operators ADDRESS` shows what an operator does and earns."),
+    (&["NotPayable"], "The account is below the least balance: `poq send ADDRESS AMOUNT` from another funds it."),
     // Being an operator.
     (&["NotAnOperator"], "`poq operator bond AMOUNT` makes the account an operator."),
     (&["StakeTooSmall"], "Bond more, or serve fewer models."),
@@ -210,8 +221,9 @@ mod tests {
         assert_eq!(Failure::Input("x".into()).with(&values), Failure::Input("x".into()));
     }
 
-    /// Errors of the pallets that no command of `poq` can meet: those of reports, and of registering models.
-    const OF_OTHERS: [&str; 21] = [
+    /// Errors of the pallets that no command of `poq` can meet: those of reports, of registering
+    /// models, and of the programs of the express lane.
+    const OF_OTHERS: [&str; 47] = [
         "ModelExists",
         "InvalidName",
         "InvalidWindows",
@@ -233,13 +245,39 @@ mod tests {
         "WrongNumberOfScores",
         "InvalidNoise",
         "NoCallback",
+        "ModelOnLane",
+        "ModelNotOnLane",
+        "TooManyModels",
+        "InvalidAddress",
+        "KeyInUse",
+        "KeyChangedTwice",
+        "NoEndpoint",
+        "StillAnswerable",
+        "EmptyBatch",
+        "TooOld",
+        "Punished",
+        "NotAProof",
+        "UnknownKey",
+        "AnotherPrompt",
+        "NoLane",
+        "NameUsed",
+        "NotOrdered",
+        "NotTheResponders",
+        "NothingCommitted",
+        "UnknownBatch",
+        "NotInBatch",
+        "AnotherKey",
+        "AnotherOutput",
+        "TooLong",
+        "AlreadyChallenged",
+        "NoChallenge",
     ];
 
     #[test]
     fn every_error_of_the_pallets_says_what_to_do_and_the_constants_in_it_exist() {
         let metadata = include_bytes!("../../client/metadata.scale");
         let metadata = subxt::Metadata::decode_from(metadata).unwrap();
-        for pallet in ["ProofOfQuality", "BlockAuthors"] {
+        for pallet in ["ProofOfQuality", "BlockAuthors", "Express"] {
             let pallet = metadata.pallet_by_name(pallet).unwrap();
             for error in pallet.error_variants().unwrap() {
                 let name = error.name.as_str();

@@ -36,6 +36,15 @@ pub fn run(command: &Key, as_json: bool) -> Result<Outcome, Failure> {
     Ok(Outcome::Done)
 }
 
+/// Makes a key in `file` if there is no such file; whether it did.
+pub fn make_missing(file: &Path) -> Result<bool, Failure> {
+    let is_missing = !file.exists();
+    if is_missing {
+        write_new(file)?;
+    }
+    Ok(is_missing)
+}
+
 /// Writes a new phrase into a new file that only its owner can read.
 fn write_new(file: &Path) -> Result<(), Failure> {
     let failed = |error: io::Error| {

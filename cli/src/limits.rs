@@ -1,7 +1,7 @@
 //! Numbers in the chain's refusals: the texts of its errors name limits, and this says what they are on this chain.
 
 use crate::{amount::factor, failure::Failure, parameters};
-use poq_client::{types::Parameters, At, Client, PALLET};
+use poq_client::{types::Parameters, At, Client, LANE, PALLET};
 use subxt::{
     ext::scale_value::{Composite, Primitive, Value, ValueDef},
     metadata::Metadata,
@@ -45,9 +45,10 @@ fn value(at: &At, parameters: Option<&Parameters>, name: &str) -> Option<String>
     shown.or_else(|| constant(at, name))
 }
 
-/// The pallet's constant `name`, if it is a number.
+/// The constant `name` of one of the pallets, if it is a number.
 pub fn constant(at: &At, name: &str) -> Option<String> {
-    let value = at.library().constants().entry((PALLET, name)).ok()?;
+    let constants = at.library().constants();
+    let value = [PALLET, LANE].iter().find_map(|pallet| constants.entry((*pallet, name)).ok())?;
     let number = number(&value)?;
     Some(if is_factor(at.metadata(), name) { factor(number) } else { number.to_string() })
 }

@@ -8,6 +8,7 @@ mod ask;
 mod audit;
 mod author;
 mod cancel;
+mod channel;
 mod chat;
 mod diagnosis;
 mod engine;
@@ -106,6 +107,7 @@ async fn on_chain(client: &Client, command: Command, shared: &Shared) -> Result<
         Command::Why(why) => why::run(client, why, shared.json).await,
         Command::Watch => watch::run(client, shared.json).await,
         Command::Web(wanted) => web::run(&wanted, shared).await,
+        Command::Channel { command } => channel::run(client, command, shared).await,
         Command::Operator(Operator::Call(call)) => operator::run(client, call, shared).await,
         Command::Operator(Operator::Engine(engine)) => engine::run(&engine, shared).await,
         Command::Operator(Operator::Consent(consent)) => operator::consent(&consent, shared).await,

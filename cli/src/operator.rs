@@ -10,7 +10,7 @@ use crate::{
 };
 use poq_client::{
     types::{
-        chain::{constants, tx},
+        chain::{constants, express::events::Claimed, tx},
         ModelId, ModelKind, Signature, Workload,
     },
     At, Client, Included,
@@ -45,9 +45,17 @@ pub async fn run(client: &Client, call: OperatorCall, shared: &Shared) -> Result
             let refused = sender.refusals(Move::Out(0)).await?;
             ("withdrawn".into(), sender.submit(calls.withdraw(), &refused).await?)
         }
+        OperatorCall::Claim => claim(&sender).await?,
     };
     report(&sender, &done, included.fee).await?;
     Ok(Outcome::Done)
+}
+
+/// Takes what was earned on the express lane.
+async fn claim(sender: &Sender<'_>) -> Result<(String, Included), Failure> {
+    let included = sender.submit(tx().express().claim(), &[]).await?;
+    let claimed = included.event::<Claimed>().map_or(0, |claimed| claimed.amount);
+    Ok((format!("claimed {}", Amount(claimed)), included))
 }
 
 /// The account whose operator's record changes, with all that it takes to send.

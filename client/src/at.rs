@@ -33,8 +33,11 @@ use subxt::{
 };
 use subxt_signer::sr25519::Keypair;
 
-/// The pallet's name in the runtime.
+/// The main pallet's name in the runtime.
 pub const PALLET: &str = "ProofOfQuality";
+
+/// The name of the express lane's pallet in the runtime.
+pub const LANE: &str = "Express";
 
 /// Entries asked of a paged view function at a time: the most that it gives.
 const PAGE: u32 = 64;
@@ -138,16 +141,51 @@ impl At {
         P: YesMaybe,
         (): PrefixOf<K>,
     {
+        Ok(self.scan(address, wanted, 1).await?.pop())
+    }
+
+    /// All entries of a map whose value is `wanted`, in the order of the storage. Reads the whole map.
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`], [`Error::Undecodable`].
+    pub async fn all<K, V, P>(
+        &self,
+        address: subxt::storage::StaticAddress<K, V, P>,
+        wanted: impl Fn(&V) -> bool,
+    ) -> Result<Vec<(K, V)>, Error>
+    where
+        K: IntoEncodableValues + IntoDecodableValues,
+        V: DecodeAsType,
+        P: YesMaybe,
+        (): PrefixOf<K>,
+    {
+        self.scan(address, wanted, usize::MAX).await
+    }
+
+    /// At most `most` entries of a map whose value is `wanted`.
+    async fn scan<K, V, P>(
+        &self,
+        address: subxt::storage::StaticAddress<K, V, P>,
+        wanted: impl Fn(&V) -> bool,
+        most: usize,
+    ) -> Result<Vec<(K, V)>, Error>
+    where
+        K: IntoEncodableValues + IntoDecodableValues,
+        V: DecodeAsType,
+        P: YesMaybe,
+        (): PrefixOf<K>,
+    {
         let mut entries = self.0.storage().iter(address.unvalidated(), ()).await.map_err(Error::of)?;
-        while let Some(entry) = entries.next().await {
+        let mut found = Vec::new();
+        while found.len() < most {
+            let Some(entry) = entries.next().await else { break };
             let entry = entry.map_err(Error::of)?;
             let value = entry.value().decode().map_err(Error::of)?;
             if wanted(&value) {
-                let key = entry.key().map_err(Error::of)?.decode().map_err(Error::of)?;
-                return Ok(Some((key, value)));
+                found.push((entry.key().map_err(Error::of)?.decode().map_err(Error::of)?, value));
             }
         }
-        Ok(None)
+        Ok(found)
     }
 
     /// A constant of the runtime.
@@ -261,9 +299,14 @@ impl At {
         Ok((self.constant(constants.max_reference_length())?, self.constant(constants.max_decoys())?))
     }
 
-    /// The pallet's error `name`, found by the caller rather than by the chain; `detail` goes before the docs.
+    /// The main pallet's error `name`, found by the caller rather than by the chain; `detail` goes before the docs.
     pub fn refuse(&self, name: &str, detail: &str) -> Error {
-        let pallet = self.metadata().pallet_by_name(PALLET);
+        self.refuse_of(PALLET, name, detail)
+    }
+
+    /// The same of another pallet.
+    pub fn refuse_of(&self, pallet: &str, name: &str, detail: &str) -> Error {
+        let pallet = self.metadata().pallet_by_name(pallet);
         let variants = pallet.and_then(|pallet| pallet.error_variants()).unwrap_or_default();
         let docs = variants.iter().find(|variant| variant.name == name).map(|variant| variant.docs.join(" "));
         Error::refused(name, format!("{detail} {}", docs.unwrap_or_default()))

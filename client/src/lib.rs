@@ -21,7 +21,7 @@ pub mod json;
 mod submit;
 pub mod types;
 
-pub use at::{At, PALLET};
+pub use at::{At, LANE, PALLET};
 pub use balance::Balance;
 pub use client::{Blocks, Client, Pulse, Rpc};
 pub use error::Error;

@@ -6,9 +6,9 @@ use crate::Error;
 use chain::{
     proof_of_quality::events::{Refunded, Settled},
     runtime_types::{
-        pallet_block_authors, pallet_proof_of_quality as pallet, poq_primitives as primitives, poq_runtime,
-        sp_consensus_babe::app::Public as BabeKey, sp_consensus_grandpa::app::Public as GrandpaKey,
-        sp_runtime,
+        pallet_block_authors, pallet_proof_of_quality as pallet, pallet_proof_of_quality_express as express,
+        poq_primitives as primitives, poq_runtime, sp_consensus_babe::app::Public as BabeKey,
+        sp_consensus_grandpa::app::Public as GrandpaKey, sp_runtime,
     },
 };
 use subxt::{events::Events, metadata::Metadata, SubstrateConfig};
@@ -33,7 +33,7 @@ pub use sp_runtime::{DispatchError, MultiSignature as Signature};
 /// Addresses of everything on the chain: [`tx`](chain::tx) for calls, [`view_functions`](chain::view_functions),
 /// [`storage`](chain::storage), [`constants`](chain::constants), and a module for each pallet with its `events`.
 ///
-/// Pallets kept: the two of this project, `Balances`, `Session`, `Sudo`, `System`, `TransactionPayment`.
+/// Pallets kept: the three of this project, `Balances`, `Session`, `Sudo`, `System`, `TransactionPayment`.
 #[allow(
     clippy::indexing_slicing,
     clippy::unwrap_used,
@@ -100,6 +100,9 @@ pub type ClosedDuty = pallet::duties::ClosedDuty<u128>;
 
 /// Stake on its way out.
 pub type Unbonding = pallet::operators::Unbonding<u128, u32>;
+
+/// A requester's deposit on the express lane.
+pub type Channel = express::channels::Channel;
 
 /// Price of a model's work.
 pub type Price = pallet::models::Price<u128>;

@@ -29,8 +29,16 @@ use subxt::{
 use subxt_utils_stripmetadata::StripMetadata as _;
 
 /// The pallets that a client talks to.
-const PALLETS: [&str; 7] =
-    ["Balances", "BlockAuthors", "ProofOfQuality", "Session", "Sudo", "System", "TransactionPayment"];
+const PALLETS: [&str; 8] = [
+    "Balances",
+    "BlockAuthors",
+    "Express",
+    "ProofOfQuality",
+    "Session",
+    "Sudo",
+    "System",
+    "TransactionPayment",
+];
 
 /// The first version of metadata with view functions.
 const FORMAT: u32 = 16;

@@ -38,7 +38,7 @@ use sp_core::crypto::KeyTypeId;
 use sp_runtime::{
     generic::Era,
     traits::{Bounded, ConvertInto, OpaqueKeys},
-    FixedPointNumber, FixedU64, Perbill, Perquintill,
+    FixedPointNumber, FixedU64, Perbill, Permill, Perquintill,
 };
 use sp_version::RuntimeVersion;
 
@@ -482,7 +482,7 @@ mod tests {
             InvalidTransaction, TransactionSource, TransactionValidity, TransactionValidityError,
             ValidTransaction,
         },
-        DispatchError, DispatchResult, Permill,
+        DispatchError, DispatchResult,
     };
 
     /// The pool's verdict on a report by operator `index`'s worker key, which has no balance.

@@ -12,6 +12,7 @@ mod asking;
 mod audits;
 mod authors;
 mod cancel;
+mod channel;
 mod client;
 mod common;
 mod dapp;

@@ -52,6 +52,25 @@ impl Node {
         node
     }
 
+    /// Starts a node of the development chain with another genesis, without an engine, and waits for its first block.
+    pub fn start_from(change: impl FnOnce(&mut Value)) -> Self {
+        let spec = harness::programs::chain_spec(&program(), "dev", false).unwrap();
+        let mut spec = parse(&spec);
+        change(&mut spec["genesis"]["runtimeGenesis"]["patch"]);
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        serde_json::to_writer(&mut file, &spec).unwrap();
+        let file = file.path().to_str().expect("is UTF-8");
+        Self::start_as(&[
+            "--chain",
+            file,
+            "--alice",
+            "--force-authoring",
+            "--engine",
+            "off",
+            "--reserved-only",
+        ])
+    }
+
     fn start_as(options: &[&str]) -> Self {
         let turn = take_turn();
         let node =
