@@ -14,7 +14,7 @@ use frame_support::{storage::with_storage_layer, BoundedVec};
 use pallet_proof_of_quality::{lane, ModelId, Role, Sampling, Terms};
 use poq_primitives::{
     commitment::Hash32,
-    express::{Certificate, Context, Epoch, Fault, Order, ScorerPart},
+    express::{Certificate, Context, Epoch, Fault, Order, ResponderPart, ScorerPart},
 };
 use scale_info::TypeInfo;
 use sp_runtime::{
