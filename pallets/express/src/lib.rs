@@ -551,7 +551,7 @@ pub mod pallet {
         InvalidOrdersPerEpoch,
         /// The most that an order may cost is above zero.
         InvalidMostPerOrder,
-        /// The deposit is below `MinDeposit`, or below what one order can cost.
+        /// The deposit is below `MinDeposit`, or below what one order can cost; of an order, it covers no more than those before it.
         DepositTooSmall,
         /// An amount of nothing.
         ZeroAmount,

@@ -55,11 +55,12 @@ pub enum Refusal {
     IndexTooHigh,
     /// An order of this name was settled, or its name burnt.
     NameUsed,
-    /// The budget is above `most_per_order`, or above what the channel has.
+    /// The budget is above `most_per_order`, or the deposit does not cover the order and all that may have been served before it.
     DepositTooSmall,
     /// The pallet would not take a request on these terms.
     Terms,
-    /// A reveal of the set is missing: it settles in the second half of the next epoch, if none with more reveals has till then.
+    /// A responder is called absent, or a reveal of the set is missing: it settles in the second half of the next epoch, if nothing else of
+    /// the order has till then.
     TooEarly,
     /// The certificate does not hold.
     Certificate(Fault),

@@ -190,12 +190,12 @@ impl<B: Basis> WeightInfo for B {
         call::<B>().saturating_add(Weight::from_parts(PARTY.saturating_mul(c.into()), 0))
     }
 
-    /// Of each party: tally and earnings, of a responder its record, its model and what it has forgone. Of the order: channel, names, epoch,
-    /// two snapshots, two models, noise, spread.
+    /// Of each party: tally and earnings, of a responder its record, its model and what it has forgone. Of the order: channel, names of
+    /// two epochs, epoch, two snapshots, two models, noise, spread.
     fn settle_order(n: u32, k: u32) -> Weight {
         let parties = u64::from(n).saturating_add(k.into());
         let db = B::Db::get().reads_writes(
-            parties.saturating_mul(4).saturating_add(9),
+            parties.saturating_mul(4).saturating_add(10),
             parties.saturating_mul(3).saturating_add(3),
         );
         let time = SIGNATURE

@@ -26,7 +26,7 @@ impl Walk {
         if !is_ready || !has_lane {
             return None;
         }
-        let name = OrderName { channel, epoch, index: self.rng.random_range(0..20) };
+        let name = OrderName { channel, epoch, index: self.rng.random_range(0..8) };
         let mut order = order(name, self.rng.random_range(1..=2), self.rng.random_range(3..=5));
         order.budget = self.rng.random_range(100..=MOST + 100);
         order.prompt = prompt_hash(&GENESIS, &name, PROMPT, &[8; 32]);
