@@ -79,7 +79,7 @@ impl Walk {
                 result
             }
             9 => {
-                let (deposit, most) = (self.rng.random_range(500..20_000), self.rng.random_range(0..=MOST));
+                let (deposit, most) = (self.rng.random_range(500..100_000), self.rng.random_range(0..=MOST));
                 // `certify` signs for channel `c` with the key of `ASKER + c`.
                 let key = public(ASKER + NextChannel::<Test>::get());
                 let orders = self.rng.random_range(0..22);
