@@ -97,7 +97,7 @@ features: export CARGO_PROFILE_DEV_DEBUG = 0
 features: export CARGO_PROFILE_TEST_DEBUG = 0
 features: export SKIP_WASM_BUILD = 1
 features: setup ## Test the features that the release build leaves out (runtime-benchmarks, try-runtime)
-	@$(CARGO) test --locked -p pallet-proof-of-quality --features runtime-benchmarks --lib bench
+	@$(CARGO) test --locked -p pallet-proof-of-quality -p pallet-proof-of-quality-express --features runtime-benchmarks --lib bench
 	@$(CARGO) check --locked -p poq-runtime --lib --features runtime-benchmarks,try-runtime
 # To build a second runtime as Wasm would cost minutes of every build; to check its code for Wasm costs less.
 	@export RUSTFLAGS="--cfg substrate_runtime"; $(CARGO) $${WASM_BUILD_TOOLCHAIN:++$$WASM_BUILD_TOOLCHAIN} check --locked \
@@ -111,8 +111,8 @@ adversaries: setup ## Play attacks on the pallet in a mock runtime (QUICK=1: a s
 	@"$(CARGO_TARGET_DIR)/release/poq-bench" adversaries $(if $(SEED),--seed $(SEED)) \
 		$(if $(QUICK),--quick --out "$(CARGO_TARGET_DIR)/adversaries")
 
-weights: setup ## Measure the pallet's weights and write them into its source
-	@[ ! -f "$(POQ_CACHE)/env.sh" ] || . "$(POQ_CACHE)/env.sh"; scripts/weights.sh
+weights: setup ## Measure the pallets' weights and write them into their sources (ONLY=proof-of-quality or express)
+	@[ ! -f "$(POQ_CACHE)/env.sh" ] || . "$(POQ_CACHE)/env.sh"; scripts/weights.sh $(ONLY)
 
 # Programs of a release go to other machines, so they use no instructions of this processor alone.
 .PHONY: release

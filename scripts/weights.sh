@@ -1,5 +1,7 @@
 #!/usr/bin/env bash
-# Measures the pallet's weights on this machine and writes them into the pallet's src/weights.rs. Close all other programs before.
+# Measures the weights of pallets on this machine and writes them into each pallet's src/weights.rs. Close all other programs before.
+#
+# Usage: scripts/weights.sh [proof-of-quality] [express]   (default: both)
 #
 # CARGO_TARGET_DIR  target folder; the runtime with the benchmarks is built into its folder `benchmarks`, so that no other artefact
 #                   is rebuilt
@@ -8,7 +10,16 @@
 set -euo pipefail
 
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
-pallet="$root/pallets/proof-of-quality"
+[ $# -gt 0 ] || set -- proof-of-quality express
+for pallet in "$@"; do
+    case "$pallet" in
+    proof-of-quality | express) ;;
+    *)
+        echo "weights: unknown pallet \`$pallet\`: name proof-of-quality, express or both" >&2
+        exit 2
+        ;;
+    esac
+done
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$HOME/.cache/proof-of-quality/target}/benchmarks"
 runtime="$CARGO_TARGET_DIR/release/wbuild/poq-runtime/poq_runtime.compact.compressed.wasm"
 
@@ -24,13 +35,20 @@ cargo build --release --locked -p poq-runtime --features runtime-benchmarks
 scratch="$(mktemp -d -t poq-weights-XXXXXX)"
 trap 'rm -rf "$scratch"' EXIT
 cp "$runtime" "$scratch/poq_runtime.wasm"
-cp "$pallet/weights.hbs" "$scratch"
-cd "$scratch"
-frame-omni-bencher v1 benchmark pallet \
-    --runtime poq_runtime.wasm --genesis-builder runtime --genesis-builder-preset development \
-    --pallet pallet_proof_of_quality --extrinsic '*' --steps "${POQ_STEPS:-20}" --repeat "${POQ_REPEAT:-20}" \
-    --template weights.hbs --output weights.rs
-cd "$root"
-cp "$scratch/weights.rs" "$pallet/src/weights.rs"
-rustfmt --edition 2021 --config-path "$root" "$pallet/src/weights.rs"
-echo "weights: written; look at the difference: git diff $pallet/src/weights.rs"
+cp "$root/pallets/weights.hbs" "$scratch"
+for pallet in "$@"; do
+    case "$pallet" in
+    express) crate=pallet_proof_of_quality_express ;;
+    *) crate=pallet_proof_of_quality ;;
+    esac
+    cd "$scratch"
+    frame-omni-bencher v1 benchmark pallet \
+        --runtime poq_runtime.wasm --genesis-builder runtime --genesis-builder-preset development \
+        --pallet "$crate" --extrinsic '*' --steps "${POQ_STEPS:-20}" --repeat "${POQ_REPEAT:-20}" \
+        --template weights.hbs --output weights.rs
+    cd "$root"
+    weights="pallets/$pallet/src/weights.rs"
+    cp "$scratch/weights.rs" "$weights"
+    rustfmt --edition 2021 --config-path "$root" "$weights"
+    echo "weights: written; look at the difference: git diff $weights"
+done

@@ -110,8 +110,8 @@ the file has the state of the genesis block, too. Browsers reach nodes that list
 const CHANNEL_EXAMPLES: &str = "\
 A channel is a deposit from which orders on the express lane are paid. Its key signs the orders: whoever
 has it can spend the deposit, and nothing else of the account. Operators serve an order only while the
-deposit covers all orders that may still be settled: so `--most` times the orders of two epochs is what a
-busy channel needs.
+deposit covers all orders that may still be settled: those of this epoch up to it, and those of the epoch
+before. So `--most` times the orders of two epochs is what a busy channel needs.
 
 Examples:
   poq channel open 20 --most 2 --key channel.key
@@ -581,11 +581,11 @@ pub struct OpenChannel {
     #[arg(long, value_name = "FILE")]
     pub key: PathBuf,
 
-    /// The most that one order may cost, in POQ [default: the whole deposit]
+    /// The most that one order may cost, in POQ [default: a tenth of the deposit]
     #[arg(long = "most", value_name = "AMOUNT")]
     pub most_per_order: Option<Amount>,
 
-    /// Most orders in an epoch [default: as many as the deposit can pay for]
+    /// Most orders in an epoch [default: half of what the deposit pays for]
     #[arg(long, value_name = "N")]
     pub orders: Option<u32>,
 }

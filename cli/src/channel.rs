@@ -25,6 +25,9 @@ use poq_client::{
 use serde_json::{json, Value};
 use subxt::{ext::scale_encode::EncodeAsFields, tx::StaticPayload, utils::AccountId32};
 
+/// Orders that a deposit pays for if nothing is said.
+const DEFAULT_ORDERS: u128 = 10;
+
 /// Epochs after the last one with orders, until what is left can be released.
 const EPOCHS_TO_RELEASE: u32 = 2;
 
@@ -206,7 +209,7 @@ impl Terms {
     fn of(at: &At, wanted: &OpenChannel) -> Result<Self, Failure> {
         let limits = constants().express();
         let deposit = wanted.deposit.0;
-        let most = wanted.most_per_order.map_or(deposit, |most| most.0);
+        let most = wanted.most_per_order.map_or(deposit / DEFAULT_ORDERS, |most| most.0);
         let refused = |name: &str, why: String| Err(at.refuse_of(LANE, name, &why).into());
         let least = at.constant(limits.min_deposit())?.max(most);
         if deposit < least {
@@ -220,8 +223,9 @@ impl Terms {
             return refused("InvalidMostPerOrder", String::new());
         };
         let highest = at.constant(limits.max_orders_per_epoch())?;
-        // As many as the deposit can pay for: operators serve no more.
-        let orders = wanted.orders.unwrap_or_else(|| u32::try_from(covered).unwrap_or(highest).min(highest));
+        // So that the deposit covers two epochs: operators count those of the epoch before until they are settled.
+        let half = u32::try_from(covered / 2).unwrap_or(highest);
+        let orders = wanted.orders.unwrap_or_else(|| half.clamp(1, highest));
         if orders == 0 || orders > highest {
             return refused("InvalidOrdersPerEpoch", format!("{orders} orders, and at most {highest}."));
         }

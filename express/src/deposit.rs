@@ -10,8 +10,10 @@ pub enum Uncovered {
     /// The owner is closing the channel.
     #[error("the channel is being closed")]
     Closing,
-    /// The order is of an epoch that is over or has not begun.
-    #[error("the order's epoch is neither the current one nor the one before")]
+    /// The order is of an epoch that is over or has not begun, or that is before the channel's first.
+    #[error(
+        "the order's epoch is neither the current one nor the one before, or the channel has no orders in it"
+    )]
     Epoch,
     /// The index is too high.
     #[error("the index is beyond the channel's orders per epoch")]
@@ -28,11 +30,13 @@ pub enum Uncovered {
 }
 
 /// Whether the channel's balance covers the order `name` with this budget in epoch `now`: that is, the most that all indices up to its
-/// own and all of the epoch before can cost, without those already used, whose cost the balance no longer contains.
+/// own and all of the epoch before can cost, without those already used, whose cost the balance no longer contains. The chain settles by
+/// the same rule, so what is covered can be paid.
 pub fn covers(channel: &Channel, now: Epoch, name: &OrderName, budget: Balance) -> Result<(), Uncovered> {
     let ensure = |holds: bool, fault| if holds { Ok(()) } else { Err(fault) };
     ensure(!channel.closing, Uncovered::Closing)?;
-    ensure(name.epoch == now || name.epoch.checked_add(1) == Some(now), Uncovered::Epoch)?;
+    let is_timely = name.epoch == now || name.epoch.checked_add(1) == Some(now);
+    ensure(is_timely && name.epoch >= channel.from, Uncovered::Epoch)?;
     ensure(name.index < channel.orders_per_epoch, Uncovered::Index)?;
     let is_used = |epoch, index| channel.used.get(&epoch).is_some_and(|used| used.contains(&index));
     ensure(!is_used(name.epoch, name.index), Uncovered::Used)?;
@@ -42,7 +46,8 @@ pub fn covers(channel: &Channel, now: Epoch, name: &OrderName, budget: Balance) 
     // In this epoch, indices up to this one; of an epoch that is over, anyone may still bring all.
     let open = |epoch, bound| u128::from(bound).saturating_sub(used_below(epoch, bound));
     let bound = name.index.saturating_add(1);
-    let before = name.epoch.checked_sub(1).map_or(0, |before| open(before, channel.orders_per_epoch));
+    let before = name.epoch.checked_sub(1).filter(|before| *before >= channel.from);
+    let before = before.map_or(0, |before| open(before, channel.orders_per_epoch));
     let orders = open(name.epoch, bound).saturating_add(before);
     let most = orders.checked_mul(channel.most_per_order).ok_or(Uncovered::Balance)?;
     ensure(channel.balance >= most, Uncovered::Balance)
@@ -61,6 +66,7 @@ mod tests {
             balance,
             most_per_order: 10,
             orders_per_epoch: 4,
+            from: 0,
             used: BTreeMap::new(),
             closing: false,
         }
@@ -74,6 +80,10 @@ mod tests {
     fn the_first_epoch_has_none_before() {
         assert_eq!(covers(&channel(20), 0, &name(0, 1), 10), Ok(()));
         assert_eq!(covers(&channel(19), 0, &name(0, 1), 10), Err(Uncovered::Balance));
+        let channel = Channel { from: 5, ..channel(20) };
+        assert_eq!(covers(&channel, 5, &name(5, 1), 10), Ok(()));
+        assert_eq!(covers(&channel, 6, &name(6, 0), 10), Err(Uncovered::Balance));
+        assert_eq!(covers(&channel, 5, &name(4, 0), 10), Err(Uncovered::Epoch));
     }
 
     #[test]

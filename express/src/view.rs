@@ -53,6 +53,8 @@ pub struct Channel {
     pub most_per_order: Balance,
     /// Indices of an epoch that may be used: those below.
     pub orders_per_epoch: u32,
+    /// The first epoch with orders.
+    pub from: Epoch,
     /// Indices that are settled or escalated, of each epoch that is still kept.
     pub used: BTreeMap<Epoch, BTreeSet<u32>>,
     /// Whether its owner has begun to close it.

@@ -31,10 +31,13 @@ use sp_version::RuntimeVersion;
 #[cfg(feature = "try-runtime")]
 use crate::RuntimeBlockWeights;
 #[cfg(feature = "runtime-benchmarks")]
-use crate::{AllPalletsWithSystem, ProofOfQuality};
+use crate::{AllPalletsWithSystem, Express, ProofOfQuality};
 
 #[cfg(feature = "runtime-benchmarks")]
-frame_benchmarking::define_benchmarks!([pallet_proof_of_quality, ProofOfQuality]);
+frame_benchmarking::define_benchmarks!(
+    [pallet_proof_of_quality, ProofOfQuality]
+    [pallet_proof_of_quality_express, Express]
+);
 
 impl_runtime_apis! {
     impl sp_api::Core<Block> for Runtime {

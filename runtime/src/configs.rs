@@ -339,6 +339,7 @@ impl pallet_proof_of_quality_express::Config for Runtime {
     type ChallengeBlocks = ConstU32<{ 10 * MINUTE }>;
     // A hundred times the fee for showing a proof.
     type ChallengeBond = ConstU128<POQ>;
+    type WeightInfo = pallet_proof_of_quality_express::weights::SubstrateWeight<Runtime>;
 }
 
 // ---------------------------------------------------------------- governance

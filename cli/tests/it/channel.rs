@@ -29,7 +29,7 @@ fn a_deposit_is_opened_topped_up_closed_and_paid_back() {
     assert!(text(&none.stdout).contains("has no channel"), "{}", text(&none.stderr));
 
     let opened = node.json(&["--from", "bob", "channel", "open", "20", "--most", "2", "--key", file]);
-    assert_eq!((&opened["channel"], &opened["orders_per_epoch"]), (&0.into(), &10.into()), "{opened}");
+    assert_eq!((&opened["channel"], &opened["orders_per_epoch"]), (&0.into(), &5.into()), "{opened}");
     assert_eq!(fs::metadata(file).unwrap().permissions().mode() & 0o777, 0o600);
     let shown = node.json(&["channel", "show", "0"]);
     assert_eq!((amount(&shown["balance"]), amount(&shown["most_per_order"])), (20 * POQ, 2 * POQ));

@@ -6,7 +6,9 @@ use crate::{
     view::{Balance, View},
     wire::{Certificate, Equivocation},
 };
-use poq_primitives::express::{messages, Commitment, Context, Key, Opening, OrderName, ScorerPart, Scores};
+use poq_primitives::express::{
+    messages, Commitment, Context, Key, Opening, OrderName, ResponderPart, ScorerPart, Scores,
+};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Something that is to happen on the chain.
@@ -50,8 +52,8 @@ pub(crate) struct Chain {
 }
 
 impl Chain {
-    /// Settles an order, unless its name is used up or the certificate does not hold. One without a member's scores, which somebody may have
-    /// left out, is settled only if it `may_be_incomplete`.
+    /// Settles an order, unless its name is used up or the certificate does not hold. One without a responder or a member's scores, which
+    /// somebody may have left out, is settled only if it `may_be_incomplete`.
     pub fn settle(
         &mut self,
         crypto: &impl Crypto,
@@ -60,7 +62,8 @@ impl Chain {
         may_be_incomplete: bool,
     ) -> Result<(), String> {
         let order = &certificate.order;
-        let is_incomplete = certificate.members.iter().any(|part| matches!(part, ScorerPart::Committed(_)));
+        let is_incomplete = certificate.members.iter().any(|part| matches!(part, ScorerPart::Committed(_)))
+            || certificate.responders.iter().any(|part| matches!(part, ResponderPart::Absent));
         if self.ended.contains_key(&order.name) || is_incomplete && !may_be_incomplete {
             return Ok(());
         }

@@ -132,6 +132,7 @@ impl<C: Crypto> World<C> {
             balance: deposit,
             most_per_order: BUDGET,
             orders_per_epoch: 16,
+            from: 0,
             used: BTreeMap::new(),
             closing: false,
         };

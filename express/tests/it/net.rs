@@ -96,6 +96,7 @@ impl<C: Crypto> Net<C> {
             most_per_order: 10,
             orders_per_epoch: 10,
             used: BTreeMap::new(),
+            from: 0,
             closing: false,
         };
         let view = View {

@@ -154,7 +154,8 @@ mod tests {
     fn transaction(call: RuntimeCall, birth: u64) -> (OpaqueExtrinsic, AccountId) {
         let key = sr25519::Pair::from_seed(&[7; 32]);
         let account = AccountId::from(key.public());
-        let extension = (Era::mortal(64, birth), Compact(3u32), Compact(0u128)).encode();
+        // Era, nonce, tip, and no hash of the metadata.
+        let extension = (Era::mortal(64, birth), Compact(3u32), Compact(0u128), false).encode();
         let extension = TxExtension::decode(&mut &extension[..]).unwrap();
         // The signature is not checked again: the block with the transaction was imported.
         let signature = Signature::from(key.sign(b""));

@@ -13,7 +13,7 @@ use frame_support::{ensure, BoundedVec, CloneNoBound, DebugNoBound, EqNoBound, P
 use poq_primitives::express::{ChannelId, Epoch, Key, OrderName};
 use scale_info::TypeInfo;
 use sp_runtime::{
-    traits::{CheckedAdd, Get, Saturating, Zero},
+    traits::{CheckedAdd, CheckedMul, Get, Saturating, Zero},
     DispatchResult,
 };
 
@@ -149,6 +149,30 @@ pub(crate) fn is_used<T: Config>(name: &OrderName) -> bool {
     let (byte, bit) = place(name);
     let names = UsedNames::<T>::get(name.epoch, name.channel);
     names.get(byte).is_some_and(|names| names & bit != 0)
+}
+
+/// Whether the balance covers an order: the most that it can cost, all orders of lower indices of its epoch, and all of the epoch before as
+/// long as they can settle, without those that have. Operators serve by the same rule, on finalized state (`poq_express::deposit`). So
+/// whatever settles leaves enough for all that were served: each order that is served is among those that a later one must leave covered.
+pub(crate) fn covers<T: Config>(channel: &Channel<T>, name: &OrderName) -> bool {
+    let open = |epoch, bound| {
+        let used = used_below(&UsedNames::<T>::get(epoch, name.channel), bound);
+        bound.saturating_sub(used)
+    };
+    let before = name.epoch.saturating_sub(1);
+    let may_settle = before >= channel.from && epochs::settles::<T>(before);
+    let before = if may_settle { open(before, channel.orders_per_epoch) } else { 0 };
+    let orders = open(name.epoch, name.index.saturating_add(1)).saturating_add(before);
+    let most = channel.most_per_order.checked_mul(&orders.into());
+    most.is_some_and(|most| channel.balance >= most)
+}
+
+/// How many names below `bound` are used.
+fn used_below(names: &[u8], bound: u32) -> u32 {
+    let whole = (bound / 8) as usize;
+    let low = 1u8.checked_shl(bound % 8).unwrap_or_default().saturating_sub(1);
+    let last = names.get(whole).map_or(0, |names| (names & low).count_ones());
+    names.iter().take(whole).map(|names| names.count_ones()).fold(last, u32::saturating_add)
 }
 
 /// Uses a name up and takes what its order cost from the channel: at most `most_per_order`, which is what operators count with.

@@ -196,18 +196,22 @@ fn seats<T: Config>(model: &ModelId) -> SnapshotOf<T> {
 /// Takes a seed for the current epoch, if its snapshots are frozen and there is one that was unknown then.
 pub(crate) fn seed_if_there<T: Config>() -> bool {
     let epoch = current::<T>();
-    let Some(mut info) = Epochs::<T>::get(epoch) else { return false };
+    let Some(info) = Epochs::<T>::get(epoch) else { return false };
     let (Some(frozen), None) = (info.frozen, info.seed) else { return false };
     let subject = (SEED_SUBJECT, epoch).encode();
     let (Some(seed), known_since) = T::Randomness::random(&subject) else { return false };
     if known_since <= frozen {
         return false;
     }
-    let seed = (SEED_SUBJECT, epoch, seed).using_encoded(sp_io::hashing::blake2_256);
+    put_seed::<T>(epoch, info, (SEED_SUBJECT, epoch, seed).using_encoded(sp_io::hashing::blake2_256));
+    true
+}
+
+/// Stores the seed of an epoch whose snapshots are frozen.
+pub(crate) fn put_seed<T: Config>(epoch: Epoch, mut info: EpochInfo<T>, seed: Hash32) {
     info.seed = Some(seed);
     Epochs::<T>::insert(epoch, info);
     Pallet::<T>::deposit_event(Event::EpochSeeded { epoch, seed });
-    true
 }
 
 /// Forgets an epoch; `false` if more of its snapshots are left than one step takes.

@@ -60,7 +60,9 @@
 //!   responder is honest and answers. It can call responders absent, one by one, and look which committee that gives: each costs it what the
 //!   absent could have earned, and those who have committed can escalate.
 //! - Who owns operators can find indices whose parties are all its own, and praise itself at the price of the fees: up to the quality of 1,
-//!   by as many steps as there are orders, at most 16 in an epoch. Its trust as a quality validator is untouched: that needs audits.
+//!   by as many steps as there are orders, at most 16 in an epoch. Its trust as a quality validator rises by agreement, with the recommended
+//!   parameters to at most twice that of a newcomer; more needs audits. If it made up draws, whoever sees one of its orders in a block can
+//!   ask for the proofs, and each that is missing costs the most that an order of the channel can cost, or a part of a stake.
 //! - Which model ran is not proven, nor that a silent party was reached.
 //!
 //! ## What stalls
@@ -69,8 +71,10 @@
 //! - A responder that has committed can always go on ([`Pallet::escalate`]): the order becomes a request with its commitments. The prompt is
 //!   public then.
 //! - A committee that has not come to a quorum is not paid, and the order goes the same way.
-//! - A certificate without a reveal of its set settles half an epoch later than a whole one, so a member that a settler left out has the time
-//!   to have the whole settled.
+//! - A certificate that calls a responder absent, or lacks a reveal of its set, settles half an epoch later than a whole one: a responder that
+//!   was left out has the time to escalate, and a member to have the whole settled.
+//! - An order settles, or escalates, only while the balance also covers all that operators may have served before it: what a requester's
+//!   friends bring takes nothing from others.
 //!
 //! ## What is missing
 //!
@@ -95,8 +99,12 @@ mod escalation;
 mod offences;
 mod orders;
 mod steps;
-mod weights;
+// What calls and steps weigh.
+mod charges;
+pub mod weights;
 
+#[cfg(feature = "runtime-benchmarks")]
+mod benchmarking;
 #[cfg(test)]
 mod mock;
 #[cfg(test)]
@@ -110,6 +118,7 @@ pub use endpoints::Endpoint;
 pub use epochs::{EpochInfo, SnapshotOf, KEPT};
 pub use orders::{Batch, CertificateOf, Refusal};
 pub use pallet::*;
+pub use weights::WeightInfo;
 
 pub use pallet_proof_of_quality::BalanceOf;
 use poq_primitives::{
@@ -204,6 +213,9 @@ pub mod pallet {
         /// deposit.
         #[pallet::constant]
         type ChallengeBond: Get<BalanceOf<Self>>;
+
+        /// Weights of the calls and of the hook's steps.
+        type WeightInfo: WeightInfo;
     }
 
     /// The version of the pallet's storage.
@@ -539,7 +551,7 @@ pub mod pallet {
         InvalidOrdersPerEpoch,
         /// The most that an order may cost is above zero.
         InvalidMostPerOrder,
-        /// The deposit is below `MinDeposit`, or below what one order can cost.
+        /// The deposit is below `MinDeposit`, or below what one order can cost; of an order, it covers no more than those before it.
         DepositTooSmall,
         /// An amount of nothing.
         ZeroAmount,
@@ -651,7 +663,7 @@ pub mod pallet {
         /// Errors: [`Error::UnknownModel`], [`Error::ModelOnLane`], [`Error::TooManyModels`].
         /// Events: [`Event::ModelOpened`].
         #[pallet::call_index(0)]
-        #[pallet::weight(weights::call::<T>())]
+        #[pallet::weight(<T as Config>::WeightInfo::open_model())]
         pub fn open_model(origin: OriginFor<T>, model: ModelId) -> DispatchResult {
             T::LaneOrigin::ensure_origin(origin)?;
             epochs::open_model::<T>(model)
@@ -663,7 +675,7 @@ pub mod pallet {
         /// Errors: [`Error::ModelNotOnLane`].
         /// Events: [`Event::ModelClosed`].
         #[pallet::call_index(1)]
-        #[pallet::weight(weights::call::<T>())]
+        #[pallet::weight(<T as Config>::WeightInfo::close_model())]
         pub fn close_model(origin: OriginFor<T>, model: ModelId) -> DispatchResult {
             T::LaneOrigin::ensure_origin(origin)?;
             epochs::close_model::<T>(model)
@@ -679,7 +691,7 @@ pub mod pallet {
         /// [`Error::KeyChangedTwice`].
         /// Events: [`Event::EndpointSet`].
         #[pallet::call_index(2)]
-        #[pallet::weight(weights::signed_call::<T>(1))]
+        #[pallet::weight(<T as Config>::WeightInfo::set_endpoint())]
         pub fn set_endpoint(
             origin: OriginFor<T>,
             address: BoundedVec<u8, T::MaxAddress>,
@@ -696,7 +708,7 @@ pub mod pallet {
         /// Errors: [`Error::NoEndpoint`], [`Error::NotYours`], [`Error::StillAnswerable`].
         /// Events: [`Event::EndpointClosed`] or [`Event::EndpointForgotten`].
         #[pallet::call_index(3)]
-        #[pallet::weight(weights::call::<T>())]
+        #[pallet::weight(<T as Config>::WeightInfo::remove_endpoint())]
         pub fn remove_endpoint(origin: OriginFor<T>, operator: T::AccountId) -> DispatchResult {
             endpoints::remove::<T>(ensure_signed(origin)?, operator)
         }
@@ -711,7 +723,7 @@ pub mod pallet {
         /// the currency says.
         /// Events: [`Event::ChannelOpened`].
         #[pallet::call_index(4)]
-        #[pallet::weight(weights::call::<T>())]
+        #[pallet::weight(<T as Config>::WeightInfo::open_channel())]
         pub fn open_channel(
             origin: OriginFor<T>,
             key: Key,
@@ -728,7 +740,7 @@ pub mod pallet {
         /// Errors: [`Error::ZeroAmount`], [`Error::UnknownChannel`], [`Error::ChannelClosing`], [`Error::Overflow`], or what the currency says.
         /// Events: [`Event::ChannelToppedUp`].
         #[pallet::call_index(5)]
-        #[pallet::weight(weights::call::<T>())]
+        #[pallet::weight(<T as Config>::WeightInfo::top_up())]
         pub fn top_up(
             origin: OriginFor<T>,
             channel: ChannelId,
@@ -743,7 +755,7 @@ pub mod pallet {
         /// Errors: [`Error::UnknownChannel`], [`Error::NotYours`], [`Error::ChannelClosing`].
         /// Events: [`Event::ChannelClosing`].
         #[pallet::call_index(6)]
-        #[pallet::weight(weights::call::<T>())]
+        #[pallet::weight(<T as Config>::WeightInfo::close_channel())]
         pub fn close_channel(origin: OriginFor<T>, channel: ChannelId) -> DispatchResult {
             channels::close::<T>(&ensure_signed(origin)?, channel)
         }
@@ -754,7 +766,7 @@ pub mod pallet {
         /// Errors: [`Error::UnknownChannel`], [`Error::ChannelOpen`], [`Error::NotPayable`].
         /// Events: [`Event::ChannelReleased`].
         #[pallet::call_index(7)]
-        #[pallet::weight(weights::call::<T>())]
+        #[pallet::weight(<T as Config>::WeightInfo::release_channel())]
         pub fn release_channel(origin: OriginFor<T>, channel: ChannelId) -> DispatchResult {
             ensure_signed(origin)?;
             channels::release::<T>(channel)
@@ -768,7 +780,7 @@ pub mod pallet {
         /// Errors: [`Error::EmptyBatch`].
         /// Events: [`Event::OrderSettled`] or [`Event::OrderRefused`] for each, [`Event::BatchSettled`] if any was settled.
         #[pallet::call_index(8)]
-        #[pallet::weight(weights::settle_batch::<T>(certificates))]
+        #[pallet::weight(charges::settle_batch::<T>(certificates))]
         pub fn settle_batch(
             origin: OriginFor<T>,
             certificates: BoundedVec<CertificateOf<T>, T::MaxBatch>,
@@ -784,7 +796,7 @@ pub mod pallet {
         /// Errors: [`Error::NothingEarned`], [`Error::NotPayable`].
         /// Events: [`Event::Claimed`].
         #[pallet::call_index(9)]
-        #[pallet::weight(weights::call::<T>())]
+        #[pallet::weight(<T as Config>::WeightInfo::claim())]
         pub fn claim(origin: OriginFor<T>) -> DispatchResult {
             earnings::claim::<T>(ensure_signed(origin)?)
         }
@@ -797,7 +809,7 @@ pub mod pallet {
         /// Errors: [`Error::TooLong`], [`Error::TooOld`], [`Error::Punished`], [`Error::NotAProof`], [`Error::UnknownKey`], [`Error::UnknownChannel`].
         /// Events: [`Event::OperatorPunished`] or [`Event::RequesterPunished`].
         #[pallet::call_index(10)]
-        #[pallet::weight(weights::signed_call::<T>(2))]
+        #[pallet::weight(<T as Config>::WeightInfo::report_equivocation())]
         pub fn report_equivocation(
             origin: OriginFor<T>,
             key: Key,
@@ -818,7 +830,7 @@ pub mod pallet {
         /// [`Error::NoLane`], [`Error::NotOrdered`], [`Error::NotTheResponders`], [`Error::NothingCommitted`], or those of a request.
         /// Events: [`Event::Escalated`], and those of a request.
         #[pallet::call_index(11)]
-        #[pallet::weight(weights::escalate::<T>(prompt.len() as u32, responders.len() as u64))]
+        #[pallet::weight(<T as Config>::WeightInfo::escalate(prompt.len() as u32, responders.len() as u32))]
         pub fn escalate(
             origin: OriginFor<T>,
             order: Order<BalanceOf<T>>,
@@ -837,7 +849,7 @@ pub mod pallet {
         /// Errors: [`Error::UnknownKey`], and those of a report.
         /// Events: `WorkReported` of `pallet-proof-of-quality`.
         #[pallet::call_index(12)]
-        #[pallet::weight(weights::show_output::<T>(output.len() as u32))]
+        #[pallet::weight(<T as Config>::WeightInfo::show_output(output.len() as u32))]
         pub fn show_output(
             origin: OriginFor<T>,
             request: RequestId,
@@ -857,7 +869,7 @@ pub mod pallet {
         /// [`Error::UnknownKey`], [`Error::AlreadyChallenged`], [`Error::Punished`], or what the currency says.
         /// Events: [`Event::Challenged`].
         #[pallet::call_index(13)]
-        #[pallet::weight(weights::signed_call::<T>(1))]
+        #[pallet::weight(<T as Config>::WeightInfo::challenge_vrf())]
         pub fn challenge_vrf(
             origin: OriginFor<T>,
             key: Key,
@@ -873,7 +885,7 @@ pub mod pallet {
         /// Errors: [`Error::NoChallenge`], [`Error::NotAProof`].
         /// Events: [`Event::ChallengeAnswered`].
         #[pallet::call_index(14)]
-        #[pallet::weight(weights::signed_call::<T>(weights::SIGNATURES_OF_A_VRF))]
+        #[pallet::weight(<T as Config>::WeightInfo::answer_challenge())]
         pub fn answer_challenge(
             origin: OriginFor<T>,
             key: Key,
@@ -891,7 +903,7 @@ pub mod pallet {
         /// Errors: [`Error::NoChallenge`], [`Error::StillAnswerable`], [`Error::NotPayable`].
         /// Events: [`Event::OperatorPunished`] or [`Event::RequesterPunished`]; none if who is to be punished is gone.
         #[pallet::call_index(15)]
-        #[pallet::weight(weights::call::<T>())]
+        #[pallet::weight(<T as Config>::WeightInfo::punish_unproven())]
         pub fn punish_unproven(
             origin: OriginFor<T>,
             key: Key,
@@ -911,7 +923,7 @@ pub mod pallet {
         /// [`Error::NoLane`], [`Error::AnotherPrompt`], [`Error::AnotherKey`], [`Error::AnotherOutput`], [`Error::TooLong`].
         /// Events: [`Event::OrderAudited`], [`Event::ScoresAudited`] for each member.
         #[pallet::call_index(16)]
-        #[pallet::weight(weights::audit_order::<T>(certificate))]
+        #[pallet::weight(charges::audit_order::<T>(certificate))]
         pub fn audit_order(
             origin: OriginFor<T>,
             certificate: CertificateOf<T>,

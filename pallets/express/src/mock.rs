@@ -145,6 +145,8 @@ impl pallet_proof_of_quality::Config for Test {
     type FeeHandler = CountFees;
     type SlashHandler = CountSlash;
     type Retention = ConstU64<100>;
+    // Benchmarks fill rosters with operators, each with a key.
+    type MaxOperatorsPerModel = ConstU32<64>;
 }
 
 impl Config for Test {
@@ -160,6 +162,7 @@ impl Config for Test {
     type EquivocationSlash = EquivocationSlash;
     type ChallengeBlocks = ConstU64<5>;
     type ChallengeBond = ConstU128<300>;
+    type WeightInfo = weights::SubstrateWeight<Test>;
 }
 
 pub const GENERATOR: ModelId = [1; 32];
@@ -171,7 +174,7 @@ pub const SCORERS: std::ops::RangeInclusive<u64> = 11..=30;
 /// A requester.
 pub const ASKER: u64 = 50;
 pub const RICH: Balance = 10_000_000;
-pub const DEPOSIT: Balance = 100_000;
+pub const DEPOSIT: Balance = 200_000;
 pub const MOST: Balance = 5_000;
 
 /// The genesis hash of the mock.
@@ -256,6 +259,17 @@ pub fn run(test: impl FnOnce()) {
     });
 }
 
+/// A chain without operators and with a keystore, for benchmarks.
+#[cfg(feature = "runtime-benchmarks")]
+pub fn storage_with_keys() -> sp_io::TestExternalities {
+    let storage = frame_system::GenesisConfig::<Test>::default().build_storage().unwrap();
+    let mut externalities = sp_io::TestExternalities::new(storage);
+    let keystore = sp_keystore::testing::MemoryKeystore::new();
+    externalities.register_extension(sp_keystore::KeystoreExt::new(keystore));
+    externalities.execute_with(|| System::set_block_number(1));
+    externalities
+}
+
 pub fn next_block() {
     let now = System::block_number() + 1;
     System::set_block_number(now);
@@ -270,6 +284,17 @@ pub fn next_epoch() -> Epoch {
         next_block();
     }
     CurrentEpoch::<Test>::get()
+}
+
+/// Goes on to the block in which certificates settle that leave somebody out.
+pub fn go_late(epoch: Epoch) {
+    while CurrentEpoch::<Test>::get() == epoch {
+        next_block();
+    }
+    let start = Epochs::<Test>::get(epoch + 1).unwrap().start;
+    while System::block_number() < start + 5 {
+        next_block();
+    }
 }
 
 fn is_seeded() -> bool {

@@ -13,7 +13,7 @@ use poq_primitives::express::{Epoch, Equivocation, Key, OrderName};
 use sp_runtime::{traits::Get, DispatchResult};
 
 /// Most bytes of a proof: two reveals of the largest committee have a third of it.
-const MOST_PROOF: usize = 8 * 1024;
+pub(crate) const MOST_PROOF: usize = 8 * 1024;
 
 /// Punishes a key for what it signed, once for each order.
 pub(crate) fn report<T: Config>(key: Key, proof: &Equivocation<BalanceOf<T>>) -> DispatchResult {

@@ -14,7 +14,7 @@ use frame_support::{storage::with_storage_layer, BoundedVec};
 use pallet_proof_of_quality::{lane, ModelId, Role, Sampling, Terms};
 use poq_primitives::{
     commitment::Hash32,
-    express::{Certificate, Context, Epoch, Fault, Order, ScorerPart},
+    express::{Certificate, Context, Epoch, Fault, Order, ResponderPart, ScorerPart},
 };
 use scale_info::TypeInfo;
 use sp_runtime::{
@@ -55,11 +55,12 @@ pub enum Refusal {
     IndexTooHigh,
     /// An order of this name was settled, or its name burnt.
     NameUsed,
-    /// The budget is above `most_per_order`, or above what the channel has.
+    /// The budget is above `most_per_order`, or the deposit does not cover the order and all that may have been served before it.
     DepositTooSmall,
     /// The pallet would not take a request on these terms.
     Terms,
-    /// A reveal of the set is missing: it settles in the second half of the next epoch, if none with more reveals has till then.
+    /// A responder is called absent, or a reveal of the set is missing: it settles in the second half of the next epoch, if nothing else of
+    /// the order has till then.
     TooEarly,
     /// The certificate does not hold.
     Certificate(Fault),
@@ -67,55 +68,84 @@ pub enum Refusal {
     NoConsensus,
 }
 
-/// Sums of a batch for the chain.
-struct Kept<Balance> {
-    fee: Balance,
-    withheld: Balance,
-}
-
 /// The snapshots that the orders of a batch use, each read once.
 type Cache<T> = BTreeMap<(Epoch, ModelId), Option<SnapshotOf<T>>>;
+
+/// A batch that is being settled.
+pub(crate) struct OpenBatch<T: Config> {
+    genesis: Hash32,
+    cache: Cache<T>,
+    /// For `FeeHandler`, of the orders that were settled.
+    pub(crate) fee: BalanceOf<T>,
+    /// For `SlashHandler`, of the orders that were settled.
+    pub(crate) withheld: BalanceOf<T>,
+    /// What stands for the settled certificates in the trie, in their order.
+    pub(crate) leaves: Vec<Vec<u8>>,
+}
+
+impl<T: Config> OpenBatch<T> {
+    /// A batch without orders.
+    pub(crate) fn new() -> Self {
+        let genesis = crate::genesis_hash::<T>();
+        Self {
+            genesis,
+            cache: Cache::<T>::new(),
+            fee: Zero::zero(),
+            withheld: Zero::zero(),
+            leaves: Vec::new(),
+        }
+    }
+
+    /// Settles an order, or says why not: a refused order has changed nothing.
+    pub(crate) fn settle(&mut self, certificate: &CertificateOf<T>) -> Result<(), DispatchError> {
+        let name = certificate.order.name;
+        let (genesis, cache) = (&self.genesis, &mut self.cache);
+        let settled =
+            with_storage_layer(|| settle::<T>(certificate, genesis, cache).map_err(Stopped::Refused));
+        match settled {
+            Ok(bill) => {
+                self.fee = self.fee.saturating_add(bill.fee);
+                self.withheld = self.withheld.saturating_add(bill.withheld);
+                self.leaves.push(leaf::<T>(certificate).to_vec());
+                let (best, quality, paid) = (bill.best, bill.quality, bill.paid);
+                let fee = bill.fee.saturating_add(bill.withheld);
+                Pallet::<T>::deposit_event(Event::OrderSettled { name, best, quality, paid, fee });
+                Ok(())
+            }
+            Err(Stopped::Refused(refusal)) => {
+                Pallet::<T>::deposit_event(Event::OrderRefused { name, refusal });
+                Ok(())
+            }
+            Err(Stopped::Storage(error)) => Err(error),
+        }
+    }
+
+    /// Pays the chain its part and stores the batch, if anything was settled.
+    pub(crate) fn close(self, settler: T::AccountId) -> Result<(), DispatchError> {
+        if self.leaves.is_empty() {
+            return Ok(());
+        }
+        money::pay_chain::<T>(self.fee, self.withheld)?;
+        let count = self.leaves.len() as u32;
+        let root = sp_io::trie::blake2_256_ordered_root(self.leaves, StateVersion::V1).into();
+        let id = NextBatch::<T>::get();
+        NextBatch::<T>::put(id.saturating_add(1));
+        Batches::<T>::insert(epochs::current::<T>(), id, Batch { settler, root, count });
+        Pallet::<T>::deposit_event(Event::BatchSettled { batch: id, root, count });
+        Ok(())
+    }
+}
 
 /// Settles what can be settled of these.
 pub(crate) fn settle_batch<T: Config>(
     settler: T::AccountId,
     certificates: &[CertificateOf<T>],
 ) -> Result<(), DispatchError> {
-    let mut kept = Kept::<BalanceOf<T>> { fee: Zero::zero(), withheld: Zero::zero() };
-    let mut hashes = Vec::new();
-    let mut cache = Cache::<T>::new();
-    let genesis = crate::genesis_hash::<T>();
+    let mut batch = OpenBatch::<T>::new();
     for certificate in certificates {
-        let name = certificate.order.name;
-        // What is refused has changed nothing.
-        let settled =
-            with_storage_layer(|| settle::<T>(certificate, &genesis, &mut cache).map_err(Stopped::Refused));
-        match settled {
-            Ok(bill) => {
-                kept.fee = kept.fee.saturating_add(bill.fee);
-                kept.withheld = kept.withheld.saturating_add(bill.withheld);
-                hashes.push(leaf::<T>(certificate).to_vec());
-                let (best, quality, paid) = (bill.best, bill.quality, bill.paid);
-                let fee = bill.fee.saturating_add(bill.withheld);
-                Pallet::<T>::deposit_event(Event::OrderSettled { name, best, quality, paid, fee });
-            }
-            Err(Stopped::Refused(refusal)) => {
-                Pallet::<T>::deposit_event(Event::OrderRefused { name, refusal })
-            }
-            Err(Stopped::Storage(error)) => return Err(error),
-        }
+        batch.settle(certificate)?;
     }
-    if hashes.is_empty() {
-        return Ok(());
-    }
-    money::pay_chain::<T>(kept.fee, kept.withheld)?;
-    let count = hashes.len() as u32;
-    let root = sp_io::trie::blake2_256_ordered_root(hashes, StateVersion::V1).into();
-    let id = NextBatch::<T>::get();
-    NextBatch::<T>::put(id.saturating_add(1));
-    Batches::<T>::insert(epochs::current::<T>(), id, Batch { settler, root, count });
-    Pallet::<T>::deposit_event(Event::BatchSettled { batch: id, root, count });
-    Ok(())
+    batch.close(settler)
 }
 
 /// What stands for a certificate in the trie of its batch.
@@ -149,7 +179,7 @@ fn settle<T: Config>(
     }
     let channel = channels::of_order::<T>(&name)?;
     check_deposit::<T>(order, &channel)?;
-    if is_incomplete(certificate) && !epochs::is_late_for::<T>(name.epoch) {
+    if leaves_somebody_out(certificate) && !epochs::is_late_for::<T>(name.epoch) {
         return Err(Refusal::TooEarly);
     }
     let info = Epochs::<T>::get(name.epoch).ok_or(Refusal::NoLane)?;
@@ -186,20 +216,22 @@ fn settle<T: Config>(
     Ok(bill)
 }
 
-/// Whether the channel can pay for an order.
+/// Checks that the deposit pays for the order and still for all that operators may have served before it.
 pub(crate) fn check_deposit<T: Config>(
     order: &Order<BalanceOf<T>>,
     channel: &Channel<T>,
 ) -> Result<(), Refusal> {
-    if order.budget > channel.most_per_order || order.budget > channel.balance {
+    if order.budget > channel.most_per_order || !channels::covers::<T>(channel, &order.name) {
         return Err(Refusal::DepositTooSmall);
     }
     Ok(())
 }
 
-/// Whether a reveal of the set is missing. A settler could have left it out, so whoever has it gets the time to have the whole settled first.
-fn is_incomplete<Balance>(certificate: &Certificate<Balance>) -> bool {
-    certificate.members.iter().any(|part| matches!(part, ScorerPart::Committed(_)))
+/// Whether a responder is called absent, which only the requester says, or a reveal of the set is missing, which a settler could have left
+/// out. Whoever was left out gets the time to escalate, or to have the whole settled first.
+fn leaves_somebody_out<Balance>(certificate: &Certificate<Balance>) -> bool {
+    certificate.responders.iter().any(|part| matches!(part, ResponderPart::Absent))
+        || certificate.members.iter().any(|part| matches!(part, ScorerPart::Committed(_)))
 }
 
 /// Takes the cost of an order from its channel and credits those who earned it.

@@ -1,18 +1,79 @@
-//! Weights. Computed from the SDK's measured weights of signatures, storage and hashing, not measured for this pallet yet: each is an upper
-//! bound by what its code reads and writes.
+//! Weights of calls and of the steps of the hook: upper bounds, not measured yet. `scripts/weights.sh express` measures them, and writes this
+//! file anew.
+//!
+//! The bounds are computed by what each code path reads, writes and verifies, from the SDK's measured weights of storage, signatures and
+//! hashing, and from the measured weights of `pallet-proof-of-quality` where the lane calls it.
 
-use crate::{steps::FORGOTTEN_AT_ONCE, CertificateOf, Config};
-use frame_support::weights::{constants::WEIGHT_REF_TIME_PER_MICROS, Weight};
-use pallet_proof_of_quality::{Config as Lane, WeightInfo};
-use poq_primitives::express::certificate::LEAST_COMMITTEE;
-use sp_runtime::traits::Get;
+use crate::steps::FORGOTTEN_AT_ONCE;
+use core::marker::PhantomData;
+use frame_support::{
+    traits::Get,
+    weights::{
+        constants::{RocksDbWeight, WEIGHT_REF_TIME_PER_MICROS},
+        RuntimeDbWeight, Weight,
+    },
+};
+use pallet_proof_of_quality::{Config as Lane, WeightInfo as LaneWeightInfo};
+
+/// Weights of calls and of the steps of the hook. `n` is a number of responders, `k` of members, `b` of bytes, `c` of orders.
+pub trait WeightInfo {
+    /// Putting a model on the lane.
+    fn open_model() -> Weight;
+    /// Taking a model off the lane.
+    fn close_model() -> Weight;
+    /// Setting an endpoint whose former key is dropped.
+    fn set_endpoint() -> Weight;
+    /// Forgetting an endpoint with two keys.
+    fn remove_endpoint() -> Weight;
+    /// Opening a channel.
+    fn open_channel() -> Weight;
+    /// Adding to a channel's deposit.
+    fn top_up() -> Weight;
+    /// Closing a channel.
+    fn close_channel() -> Weight;
+    /// Releasing a channel that has forfeited a part.
+    fn release_channel() -> Weight;
+    /// The fixed part of a batch in which `c` orders were settled.
+    fn close_batch(c: u32) -> Weight;
+    /// One order of a batch, with `n` responders and `k` members.
+    fn settle_order(n: u32, k: u32) -> Weight;
+    /// Claiming earnings.
+    fn claim() -> Weight;
+    /// Punishing an operator for two reveals, with the longest proof.
+    fn report_equivocation() -> Weight;
+    /// Escalating an order with a prompt of `b` bytes and `n` responders.
+    fn escalate(b: u32, n: u32) -> Weight;
+    /// Showing an output of `b` bytes.
+    fn show_output(b: u32) -> Weight;
+    /// Challenging a VRF.
+    fn challenge_vrf() -> Weight;
+    /// Showing the proof of a VRF.
+    fn answer_challenge() -> Weight;
+    /// Punishing an operator that showed no proof.
+    fn punish_unproven() -> Weight;
+    /// Auditing an order with `n` responders and `k` members.
+    fn audit_order(n: u32, k: u32) -> Weight;
+    /// Looking at an epoch that is over, and beginning the next.
+    fn look_and_begin() -> Weight;
+    /// Looking at an epoch whose snapshots are frozen, and taking its seed.
+    fn look_and_seed() -> Weight;
+    /// Freezing a full roster.
+    fn freeze() -> Weight;
+    /// Having one standing learn.
+    fn learn() -> Weight;
+    /// Forgetting as many entries of an epoch as one step does.
+    fn forget() -> Weight;
+}
 
 /// An sr25519 signature, in picoseconds of reference time: 41 µs by the SDK's benchmark of `sr25519_verification`, 52 µs by `poq-bench express`
 /// on a slower machine, rounded up.
 const SIGNATURE: u64 = 60 * WEIGHT_REF_TIME_PER_MICROS;
 
-/// Hashes, draws and arithmetic of an item, without its signatures.
-const ITEM: u64 = 100 * WEIGHT_REF_TIME_PER_MICROS;
+/// Signatures that the check of a VRF's proof takes as long as, in Wasm and not by the host.
+const SIGNATURES_OF_A_VRF: u64 = 40;
+
+/// Hashes, draws and arithmetic of an order, without its signatures.
+const ORDER: u64 = 100 * WEIGHT_REF_TIME_PER_MICROS;
 
 /// Hashes and arithmetic of a party.
 const PARTY: u64 = 10 * WEIGHT_REF_TIME_PER_MICROS;
@@ -20,91 +81,194 @@ const PARTY: u64 = 10 * WEIGHT_REF_TIME_PER_MICROS;
 /// Bytes of a seat in a snapshot.
 const SEAT: u64 = 80;
 
+/// What the bounds depend on.
+pub trait Basis {
+    /// Weights of the database.
+    type Db: Get<RuntimeDbWeight>;
+    /// Weights of `pallet-proof-of-quality`.
+    type Lane: LaneWeightInfo;
+    /// Most operators in a roster.
+    fn operators() -> u64;
+    /// Most models of an operator.
+    fn models() -> u64;
+    /// Most responders and members of a request on the chain path.
+    fn parties() -> (u32, u32);
+}
+
+/// The bounds, with the limits and the database weights of the runtime `T`.
+pub struct SubstrateWeight<T>(PhantomData<T>);
+
+impl<T: Lane> Basis for SubstrateWeight<T> {
+    type Db = T::DbWeight;
+    type Lane = <T as Lane>::WeightInfo;
+
+    fn operators() -> u64 {
+        T::MaxOperatorsPerModel::get().into()
+    }
+
+    fn models() -> u64 {
+        T::MaxModelsPerOperator::get().into()
+    }
+
+    fn parties() -> (u32, u32) {
+        (T::MaxResponders::get(), T::MaxCommittee::get())
+    }
+}
+
+/// For tests: the bounds with the limits of `SolochainDefaultConfig`, on a database like RocksDB.
+impl Basis for () {
+    type Db = RocksDbWeight;
+    type Lane = ();
+
+    fn operators() -> u64 {
+        256
+    }
+
+    fn models() -> u64 {
+        16
+    }
+
+    fn parties() -> (u32, u32) {
+        (8, 15)
+    }
+}
+
 /// A call that reads and writes a few values.
-pub(crate) fn call<T: Config>() -> Weight {
-    T::DbWeight::get().reads_writes(8, 8).saturating_add(Weight::from_parts(ITEM, 4_096))
+fn call<B: Basis>() -> Weight {
+    B::Db::get().reads_writes(8, 8).saturating_add(Weight::from_parts(ORDER, 4_096))
 }
 
 /// A call that also checks signatures.
-pub(crate) fn signed_call<T: Config>(signatures: u64) -> Weight {
-    call::<T>().saturating_add(Weight::from_parts(SIGNATURE.saturating_mul(signatures), 0))
+fn signed_call<B: Basis>(signatures: u64) -> Weight {
+    call::<B>().saturating_add(Weight::from_parts(SIGNATURE.saturating_mul(signatures), 0))
 }
 
-/// Signatures that the check of a VRF's proof takes as long as, in Wasm and not by the host.
-pub(crate) const SIGNATURES_OF_A_VRF: u64 = 40;
-
-/// [`crate::Pallet::escalate`]: a request, a draw and a report of each responder.
-pub(crate) fn escalate<T: Config>(prompt: u32, responders: u64) -> Weight {
-    let request = <T as Lane>::WeightInfo::request_inference(prompt, 1);
-    let report = <T as Lane>::WeightInfo::report_output_commitment().saturating_mul(responders);
-    let roster = u64::from(<T as Lane>::MaxOperatorsPerModel::get()).saturating_mul(SEAT);
-    let own = signed_call::<T>(responders.saturating_add(1)).saturating_add(Weight::from_parts(0, roster));
-    request.saturating_add(report).saturating_add(own)
+/// Looking at an epoch.
+fn look<B: Basis>() -> Weight {
+    B::Db::get().reads_writes(8, 5)
 }
 
-/// [`crate::Pallet::show_output`].
-pub(crate) fn show_output<T: Config>(output: u32) -> Weight {
-    <T as Lane>::WeightInfo::report_output(output).saturating_add(call::<T>())
+/// Bytes of a full roster or snapshot.
+fn roster<B: Basis>() -> u64 {
+    B::operators().saturating_mul(SEAT)
 }
 
-/// [`crate::Pallet::settle_batch`].
-pub(crate) fn settle_batch<T: Config>(certificates: &[CertificateOf<T>]) -> Weight {
-    certificates.iter().map(item::<T>).fold(call::<T>(), |sum, item| sum.saturating_add(item))
-}
+impl<B: Basis> WeightInfo for B {
+    fn open_model() -> Weight {
+        call::<B>()
+    }
 
-/// One order of a batch. Its snapshots are read once in a batch, and charged for each order.
-fn item<T: Config>(certificate: &CertificateOf<T>) -> Weight {
-    let parties =
-        certificate.responders.len().saturating_add(certificate.members.len()).max(LEAST_COMMITTEE.into());
-    let (parties, signatures) = (parties as u64, certificate.signatures() as u64);
-    // Of each party: tally and earnings, of a responder its record, its model and what it has forgone. Of the order: channel, names, epoch,
-    // two snapshots, two models, noise, spread.
-    let db = T::DbWeight::get().reads_writes(
-        parties.saturating_mul(4).saturating_add(9),
-        parties.saturating_mul(3).saturating_add(3),
-    );
-    let time = SIGNATURE
-        .saturating_mul(signatures)
-        .saturating_add(PARTY.saturating_mul(parties))
-        .saturating_add(ITEM);
-    db.saturating_add(Weight::from_parts(time, 2_048u64.saturating_add(parties.saturating_mul(512))))
-}
+    fn close_model() -> Weight {
+        call::<B>()
+    }
 
-/// [`crate::Pallet::audit_order`]: the check of a certificate, and a reveal of an audit as large as one can be.
-pub(crate) fn audit_order<T: Config>(certificate: &CertificateOf<T>) -> Weight {
-    let (responders, committee) = (<T as Lane>::MaxResponders::get(), <T as Lane>::MaxCommittee::get());
-    let reveal = <T as Lane>::WeightInfo::reveal_audit(responders, committee);
-    item::<T>(certificate).saturating_add(call::<T>()).saturating_add(reveal)
-}
+    fn set_endpoint() -> Weight {
+        signed_call::<B>(1)
+    }
 
-/// To look whether there is anything to do.
-pub(crate) fn look<T: Config>() -> Weight {
-    T::DbWeight::get().reads_writes(8, 5)
-}
+    fn remove_endpoint() -> Weight {
+        call::<B>()
+    }
 
-/// To freeze the roster of one model.
-pub(crate) fn freeze<T: Config>() -> Weight {
-    let most = u64::from(<T as Lane>::MaxOperatorsPerModel::get());
-    let db = T::DbWeight::get().reads_writes(most.saturating_mul(2).saturating_add(4), 3);
-    db.saturating_add(Weight::from_parts(
-        PARTY.saturating_mul(most),
-        most.saturating_mul(SEAT.saturating_mul(16)),
-    ))
-}
+    fn open_channel() -> Weight {
+        call::<B>()
+    }
 
-/// To have one standing learn.
-pub(crate) fn learn<T: Config>() -> Weight {
-    let models = u64::from(<T as Lane>::MaxModelsPerOperator::get());
-    let roster = u64::from(<T as Lane>::MaxOperatorsPerModel::get()).saturating_mul(SEAT);
-    let db =
-        T::DbWeight::get().reads_writes(models.saturating_mul(4).saturating_add(6), models.saturating_add(4));
-    db.saturating_add(Weight::from_parts(ITEM, models.saturating_mul(roster)))
-}
+    fn top_up() -> Weight {
+        call::<B>()
+    }
 
-/// To forget some of an epoch.
-pub(crate) fn forget<T: Config>() -> Weight {
-    let most = u64::from(FORGOTTEN_AT_ONCE).saturating_mul(5);
-    T::DbWeight::get()
-        .reads_writes(most, most)
-        .saturating_add(Weight::from_parts(ITEM, most.saturating_mul(512)))
+    fn close_channel() -> Weight {
+        call::<B>()
+    }
+
+    fn release_channel() -> Weight {
+        call::<B>()
+    }
+
+    fn close_batch(c: u32) -> Weight {
+        call::<B>().saturating_add(Weight::from_parts(PARTY.saturating_mul(c.into()), 0))
+    }
+
+    /// Of each party: tally and earnings, of a responder its record, its model and what it has forgone. Of the order: channel, names of
+    /// two epochs, epoch, two snapshots, two models, noise, spread.
+    fn settle_order(n: u32, k: u32) -> Weight {
+        let parties = u64::from(n).saturating_add(k.into());
+        let db = B::Db::get().reads_writes(
+            parties.saturating_mul(4).saturating_add(10),
+            parties.saturating_mul(3).saturating_add(3),
+        );
+        let time = SIGNATURE
+            .saturating_mul(parties.saturating_add(1))
+            .saturating_add(PARTY.saturating_mul(parties))
+            .saturating_add(ORDER);
+        db.saturating_add(Weight::from_parts(time, 2_048u64.saturating_add(parties.saturating_mul(512))))
+    }
+
+    fn claim() -> Weight {
+        call::<B>()
+    }
+
+    fn report_equivocation() -> Weight {
+        signed_call::<B>(2)
+    }
+
+    /// A request, a draw and a report of each responder.
+    fn escalate(b: u32, n: u32) -> Weight {
+        let request = B::Lane::request_inference(b, 1);
+        let report = B::Lane::report_output_commitment().saturating_mul(n.into());
+        let own = signed_call::<B>(u64::from(n).saturating_add(1));
+        let own = own.saturating_add(Weight::from_parts(0, roster::<B>()));
+        request.saturating_add(report).saturating_add(own)
+    }
+
+    fn show_output(b: u32) -> Weight {
+        B::Lane::report_output(b).saturating_add(call::<B>())
+    }
+
+    fn challenge_vrf() -> Weight {
+        signed_call::<B>(1)
+    }
+
+    fn answer_challenge() -> Weight {
+        signed_call::<B>(SIGNATURES_OF_A_VRF)
+    }
+
+    fn punish_unproven() -> Weight {
+        call::<B>()
+    }
+
+    /// The check of a certificate, and a reveal of an audit as large as one can be.
+    fn audit_order(n: u32, k: u32) -> Weight {
+        let (responders, committee) = B::parties();
+        let reveal = B::Lane::reveal_audit(responders, committee);
+        Self::settle_order(n, k).saturating_add(call::<B>()).saturating_add(reveal)
+    }
+
+    fn look_and_begin() -> Weight {
+        look::<B>()
+    }
+
+    fn look_and_seed() -> Weight {
+        look::<B>()
+    }
+
+    fn freeze() -> Weight {
+        let most = B::operators();
+        let db = B::Db::get().reads_writes(most.saturating_mul(2).saturating_add(4), 3);
+        db.saturating_add(Weight::from_parts(PARTY.saturating_mul(most), roster::<B>().saturating_mul(16)))
+    }
+
+    fn learn() -> Weight {
+        let models = B::models();
+        let reads = models.saturating_mul(4).saturating_add(6);
+        let db = B::Db::get().reads_writes(reads, models.saturating_add(4));
+        db.saturating_add(Weight::from_parts(ORDER, models.saturating_mul(roster::<B>())))
+    }
+
+    fn forget() -> Weight {
+        let most = u64::from(FORGOTTEN_AT_ONCE).saturating_mul(5);
+        let db = B::Db::get().reads_writes(most, most);
+        db.saturating_add(Weight::from_parts(ORDER, most.saturating_mul(512)))
+    }
 }

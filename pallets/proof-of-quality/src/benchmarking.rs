@@ -64,7 +64,8 @@ fn full<Most: Get<u32>>(byte: u8) -> BoundedVec<u8, Most> {
     BoundedVec::truncate_from(vec![byte; Most::get() as usize])
 }
 
-fn model_id(kind: ModelKind, n: u32) -> ModelId {
+/// Id of the model of this kind and number.
+pub fn model_id(kind: ModelKind, n: u32) -> ModelId {
     (kind, n).using_encoded(sp_io::hashing::blake2_256)
 }
 
@@ -81,7 +82,8 @@ fn share<T: Config>() -> BalanceOf<T> {
     (EconomicParameters::<T>::get().absence_slash / 4u32.into()).max(10u32.into())
 }
 
-fn store_model<T: Config>(id: ModelId, kind: ModelKind) {
+/// Stores a model with the longest windows and name.
+pub fn store_model<T: Config>(id: ModelId, kind: ModelKind) {
     let longest = T::MaxWindow::get();
     let price = Price { base: share::<T>(), per_unit: Zero::zero() };
     let windows = Windows { commit: longest, reveal: longest };
@@ -104,12 +106,14 @@ fn store_roster<T: Config>(model: ModelId, size: u32, named: Vec<(T::AccountId, 
     );
 }
 
-fn full_roster<T: Config>(model: ModelId, named: &[T::AccountId]) {
+/// Fills a model's roster: `named`, which weigh much, and others that weigh little and are no operators.
+pub fn full_roster<T: Config>(model: ModelId, named: &[T::AccountId]) {
     let named = named.iter().map(|operator| (operator.clone(), SECOND)).collect();
     store_roster::<T>(model, T::MaxOperatorsPerModel::get(), named);
 }
 
-fn fund<T: Config>(who: &T::AccountId, amount: BalanceOf<T>) {
+/// Gives an account this much above the existential deposit.
+pub fn fund<T: Config>(who: &T::AccountId, amount: BalanceOf<T>) {
     let amount = amount.saturating_add(T::Currency::minimum_balance());
     let _ = T::Currency::deposit(who, amount, Precision::Exact).unwrap();
 }
@@ -120,7 +124,7 @@ fn stake<T: Config>() -> BalanceOf<T> {
 }
 
 /// An operator with the longest record there can be.
-fn store_operator<T: Config>(role: &'static str, n: u32, models: &[ModelId]) -> T::AccountId {
+pub fn store_operator<T: Config>(role: &'static str, n: u32, models: &[ModelId]) -> T::AccountId {
     let (who, worker): (T::AccountId, T::AccountId) = (account(role, n, 0), account(role, n, 1));
     let parameters = EconomicParameters::<T>::get();
     let unit = parameters.min_stake;
@@ -158,7 +162,7 @@ fn store_operator<T: Config>(role: &'static str, n: u32, models: &[ModelId]) -> 
 }
 
 /// An operator that serves as many models as it may, all their rosters full, with it in each or others who weigh less.
-fn store_busy_operator<T: Config>(in_rosters: bool) -> T::AccountId {
+pub fn store_busy_operator<T: Config>(in_rosters: bool) -> T::AccountId {
     let models: Vec<_> =
         (0..T::MaxModelsPerOperator::get()).map(|n| model_id(ModelKind::Generator, n)).collect();
     let who = store_operator::<T>("operator", 0, &models);

@@ -26,6 +26,14 @@ use sp_runtime::{
     DispatchError, DispatchResult, Permill,
 };
 
+/// What benchmarks of the lane set up in this pallet, as its own benchmarks do.
+#[cfg(feature = "runtime-benchmarks")]
+pub mod setup {
+    pub use crate::benchmarking::{
+        full_roster, fund, model_id, store_busy_operator, store_model, store_operator,
+    };
+}
+
 /// Most steps in which a standing learns from all that an operator did in an epoch: a good name must take months to make, however many
 /// orders there are in a second.
 pub const MOST_STEPS: u32 = 16;

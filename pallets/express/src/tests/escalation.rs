@@ -3,23 +3,23 @@ use frame_support::{assert_noop, assert_ok, BoundedVec};
 use pallet_proof_of_quality::{Phase, RequestId, Work};
 use poq_primitives::express::{prompt_hash, Order, OrderName, ResponderPart};
 
-const PROMPT: &[u8] = b"What is the capital of Peru?";
+pub(super) const PROMPT: &[u8] = b"What is the capital of Peru?";
 const SALT: [u8; 32] = [8; 32];
 
 /// An order for an answer to [`PROMPT`].
-fn order_of(name: OrderName, responders: u8) -> Order<Balance> {
+pub(super) fn order_of(name: OrderName, responders: u8) -> Order<Balance> {
     Order { prompt: prompt_hash(&GENESIS, &name, PROMPT, &SALT), ..order(name, responders, 3) }
 }
 
 /// The responders of an order in the order of the draw, of whom those at `committed` have committed.
-fn parts(order: &Order<Balance>, committed: &[usize]) -> (Vec<u64>, Vec<ResponderPart>) {
+pub(super) fn parts(order: &Order<Balance>, committed: &[usize]) -> (Vec<u64>, Vec<ResponderPart>) {
     let answers =
         (0..order.responders as usize).map(|place| Some(true).filter(|_| committed.contains(&place)));
     let play = Play { answers: answers.collect(), scores: vec![Some(50); 3] };
     (responders_of(order), certify(order.clone(), &play).responders)
 }
 
-fn escalate_with(
+pub(super) fn escalate_with(
     order: &Order<Balance>,
     prompt: &[u8],
     parts: Vec<ResponderPart>,
@@ -31,7 +31,7 @@ fn escalate_with(
     })
 }
 
-fn escalated() -> RequestId {
+pub(super) fn escalated() -> RequestId {
     let found = events().into_iter().find_map(|event| match event {
         Event::Escalated { request, .. } => Some(request),
         _ => None,
@@ -39,7 +39,12 @@ fn escalated() -> RequestId {
     found.expect("an order has escalated")
 }
 
-fn show(request: RequestId, name: &OrderName, n: u64, output: &[u8]) -> sp_runtime::DispatchResult {
+pub(super) fn show(
+    request: RequestId,
+    name: &OrderName,
+    n: u64,
+    output: &[u8],
+) -> sp_runtime::DispatchResult {
     let output = BoundedVec::truncate_from(output.to_vec());
     frame_support::storage::with_storage_layer(|| {
         Express::show_output(signed(ASKER + 2), request, *name, public(n), output, salt(n))

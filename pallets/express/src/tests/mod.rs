@@ -1,5 +1,6 @@
 //! Tests of the pallet. `crate::mock::run` checks the invariants and the conservation of money after each.
 
+mod adversaries;
 mod audits;
 mod challenges;
 mod channels;

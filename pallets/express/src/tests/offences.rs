@@ -1,6 +1,6 @@
 use crate::{mock::*, *};
 use frame_support::{assert_noop, assert_ok};
-use poq_primitives::express::{equivocation::SignedSet, messages, Equivocation, Order};
+use poq_primitives::express::{equivocation::SignedSet, messages, Equivocation, Order, OrderName};
 use sp_runtime::Permill;
 
 fn stake(n: u64) -> Balance {
@@ -61,20 +61,23 @@ fn two_orders_under_one_name_cost_the_channel_and_the_most_of_one() {
 #[test]
 fn who_drains_its_channel_by_its_own_faults_cheats_nobody_of_pay() {
     run(|| {
-        let epoch = open_lane();
+        open_lane();
+        let bad = ASKER + 1;
+        assert_ok!(Express::open_channel(signed(bad), public(bad), 20 * MOST, MOST, 20));
+        let epoch = next_epoch();
+        let name = |index| OrderName { channel: 1, epoch, index };
         let certificate = |index| {
-            let mut order = order(name(epoch, index), 1, 3);
+            let mut order = order(name(index), 1, 3);
             order.budget = MOST;
             certify(order, &Play::all(1, &[100; 3]))
         };
         // As many orders as the deposit covers, all served.
         let served: Vec<_> = (0..20).map(certificate).collect();
-        assert_eq!(20 * MOST, DEPOSIT);
         for index in 0..20 {
-            let (one, mut other) = (order(name(epoch, index), 1, 3), order(name(epoch, index), 1, 3));
+            let (one, mut other) = (order(name(index), 1, 3), order(name(index), 1, 3));
             other.prompt = [9; 32];
-            let with = |order: Order<Balance>| (order.clone(), sign(ASKER, &order.digest(&GENESIS)));
-            assert_ok!(report(ASKER, Equivocation::Orders([with(one), with(other)])));
+            let with = |order: Order<Balance>| (order.clone(), sign(bad, &order.digest(&GENESIS)));
+            assert_ok!(report(bad, Equivocation::Orders([with(one), with(other)])));
         }
         for certificate in served {
             assert_eq!(refusal(certificate), None);

@@ -26,7 +26,7 @@ impl Walk {
         if !is_ready || !has_lane {
             return None;
         }
-        let name = OrderName { channel, epoch, index: self.rng.random_range(0..20) };
+        let name = OrderName { channel, epoch, index: self.rng.random_range(0..8) };
         let mut order = order(name, self.rng.random_range(1..=2), self.rng.random_range(3..=5));
         order.budget = self.rng.random_range(100..=MOST + 100);
         order.prompt = prompt_hash(&GENESIS, &name, PROMPT, &[8; 32]);
@@ -79,7 +79,7 @@ impl Walk {
                 result
             }
             9 => {
-                let (deposit, most) = (self.rng.random_range(500..20_000), self.rng.random_range(0..=MOST));
+                let (deposit, most) = (self.rng.random_range(500..100_000), self.rng.random_range(0..=MOST));
                 // `certify` signs for channel `c` with the key of `ASKER + c`.
                 let key = public(ASKER + NextChannel::<Test>::get());
                 let orders = self.rng.random_range(0..22);
