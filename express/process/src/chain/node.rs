@@ -303,6 +303,7 @@ fn insert_channel(
         most_per_order: channel.most_per_order,
         orders_per_epoch: channel.orders_per_epoch,
         used,
+        from: channel.from,
         closing: channel.last.is_some(),
     };
     state.view.channels.insert(id, channel);

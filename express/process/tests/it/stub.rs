@@ -125,6 +125,7 @@ impl TestChain {
             most_per_order: 10,
             orders_per_epoch: 100,
             used: BTreeMap::new(),
+            from: 0,
             closing: false,
         };
         let view = View {
