@@ -173,7 +173,8 @@ async fn messages_that_are_not_taken_yet_are_bounded() {
     // Two bodies that do not end take both places.
     let mut open = Vec::new();
     for _ in 0..2 {
-        let body = futures::stream::pending::<Bytes>().boxed_frames();
+        let first = futures::stream::iter([Bytes::from_static(b"x")]);
+        let body = futures::StreamExt::chain(first, futures::stream::pending()).boxed_frames();
         let request = Request::post(format!("https://poq-express.invalid{MESSAGE}")).body(body).unwrap();
         sender.ready().await.unwrap();
         let answer = sender.send_request(request);
