@@ -35,7 +35,7 @@ use poq_primitives::{
 };
 use sp_arithmetic::Permill;
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Instant,
 };
@@ -145,6 +145,12 @@ pub enum Fallback {
     /// Responders have committed, and no certificate came. [`Chain::escalate`] makes a request of the order, with their commitments.
     #[error("the order stalls; escalate it, so that it goes on as a request on the chain path")]
     Stalled(Box<Stalled>),
+    /// Somebody has escalated the order: the answer comes on the chain path, in this request.
+    #[error("the order was escalated and goes on as request {0}")]
+    Escalated(u64),
+    /// The order was settled, and this requester could not get its certificate. The answers that it was shown are paid for.
+    #[error("the order was settled, and nobody brings the certificate")]
+    Settled(OrderName),
     /// Records cannot be written.
     #[error(transparent)]
     Disk(#[from] DiskError),
@@ -183,6 +189,10 @@ struct Waiting(Arc<Mutex<BTreeMap<OrderName, Reply>>>);
 impl Waiting {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<OrderName, Reply>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn has(&self, name: &OrderName) -> bool {
+        self.lock().contains_key(name)
     }
 
     fn reply(&self, name: &OrderName, result: Result<Answer, Fallback>) {
@@ -329,12 +339,21 @@ struct Requesters<C> {
     orders: BTreeMap<Digest, (OrderName, Requester<C>)>,
     /// When each order wants to be woken.
     wakes: BTreeMap<Digest, Now>,
+    /// Orders that have ended on chain while their callers still wait for the certificate: members can be faster there than here.
+    ended: BTreeSet<OrderName>,
     waiting: Waiting,
 }
 
 impl<C: Crypto> Requesters<C> {
     fn new(crypto: C, limits: Limits, waiting: Waiting) -> Self {
-        Self { crypto, limits, orders: BTreeMap::new(), wakes: BTreeMap::new(), waiting }
+        Self {
+            crypto,
+            limits,
+            orders: BTreeMap::new(),
+            wakes: BTreeMap::new(),
+            ended: BTreeSet::new(),
+            waiting,
+        }
     }
 
     fn restore(&mut self, now: Now, state: &State, records: &[(OrderName, Record)]) -> Vec<Action> {
@@ -381,6 +400,40 @@ impl<C: Crypto> Requesters<C> {
         out.extend(self.wakes.values().min().map(|at| Action::Wake { at: *at }));
     }
 
+    /// Whether an order that has ended on chain goes on here, until its caller has the certificate. It does once: the driver says it again
+    /// when the order's epoch is forgotten.
+    fn goes_on(&mut self, state: &State, name: &OrderName) -> bool {
+        if let Some(request) = state.escalated.get(name) {
+            self.waiting.reply(name, Err(Fallback::Escalated(*request)));
+        }
+        if self.waiting.has(name) && self.ended.insert(*name) {
+            return true;
+        }
+        self.ended.remove(name);
+        self.waiting.reply(name, Err(Fallback::Settled(*name)));
+        false
+    }
+
+    /// Has an order that has ended on chain end here as well, if its caller has the certificate now or never.
+    fn end_late(&mut self, now: Now, digest: &Digest, actions: &mut Vec<Action>) {
+        let Some((name, machine)) = self.orders.get_mut(digest).filter(|(name, _)| self.ended.contains(name))
+        else {
+            return;
+        };
+        let name = *name;
+        let is_certified = actions.iter().any(|action| matches!(action, Action::Certified { .. }));
+        let is_stalled = actions.iter().any(|action| matches!(action, Action::Escalate(_)));
+        if is_certified || is_stalled {
+            // The chain would not take it.
+            actions.retain(|action| !matches!(action, Action::Escalate(_)));
+            actions.extend(machine.handle(now, Event::Ended { name }));
+            self.ended.remove(&name);
+        }
+        if is_stalled {
+            self.waiting.reply(&name, Err(Fallback::Settled(name)));
+        }
+    }
+
     /// The orders that an event is for.
     fn concerned(&self, now: Now, state: &State, event: &Event) -> Vec<Digest> {
         match event {
@@ -402,10 +455,15 @@ impl<C: Crypto + Send> Party for Requesters<C> {
 
     fn handle(&mut self, now: Now, state: &State, event: Event) -> Vec<Action> {
         let mut out = Vec::new();
+        if matches!(&event, Event::Ended { name } if self.goes_on(state, name)) {
+            self.wake_later(&mut out);
+            return out;
+        }
         let concerned = self.concerned(now, state, &event);
         for digest in &concerned {
             let Some((_, machine)) = self.orders.get_mut(digest) else { continue };
-            let actions = machine.handle(now, event.clone());
+            let mut actions = machine.handle(now, event.clone());
+            self.end_late(now, digest, &mut actions);
             self.note(*digest, actions, &mut out);
         }
         if let (Event::Ended { name }, true) = (&event, concerned.is_empty()) {

@@ -101,13 +101,16 @@ pub async fn operate<C: Crypto + Send + Sync + 'static>(setup: Setup<C>) -> Resu
     Ok(shows?)
 }
 
+/// The driver of an operator.
+type OperatorDriver<C> = Driver<OperatorParty<C>, OperatorHands>;
+
 /// Restores the machine and opens its server. Returns the driver, and the actions with which the machine was restored.
 fn driver<C: Crypto + Send + Sync + 'static>(
     setup: Setup<C>,
     state: &State,
     records: Vec<(OrderName, Record)>,
     settle: Settle,
-) -> Result<(Driver<OperatorParty<C>, OperatorHands>, Vec<Action>), ServeError> {
+) -> Result<(OperatorDriver<C>, Vec<Action>), ServeError> {
     let Setup { crypto, transport, chain, metrics, closing, .. } = setup;
     let (states, clock, key) = (chain.states(), Instant::now(), crypto.key());
     let (machine, actions) =

@@ -26,7 +26,7 @@ async fn an_order_goes_through_and_is_settled_once() {
     assert_eq!(best.text.as_deref(), Some(&b"an answer to why?"[..]));
     assert_eq!(best.scores.len(), 3);
     until("it is settled", || world.chain.used().contains(&0)).await;
-    let second = within("an answer", asker.ask(&terms(2, 3), b"how?".to_vec())).await;
+    let second = within("a second answer", asker.ask(&terms(2, 3), b"how?".to_vec())).await;
     assert_eq!(second.unwrap().outputs.len(), 2);
     until("it is settled", || world.chain.used().contains(&1)).await;
     let batches = world.chain.batches.lock().unwrap().concat();
