@@ -40,7 +40,7 @@ impl Default for Limits {
             answers: Duration::from_secs(60),
             outputs: Duration::from_secs(2),
             forward: Duration::from_millis(200),
-            missing_outputs: Duration::from_millis(500),
+            missing_outputs: Duration::from_secs(2),
             propose: Duration::from_millis(30),
             next_seat: Duration::from_millis(100),
             retry: Duration::from_millis(500),

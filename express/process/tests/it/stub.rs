@@ -64,6 +64,20 @@ pub const TOKEN: &str = "0123456789abcdef";
 /// Long enough for whatever comes at all, so that a test that fails says so.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Limits of parties on a busy machine: without optimization a signature takes 50 ms and more, and members that stop waiting for each other's
+/// outputs come to no quorum.
+fn patient() -> poq_express::limits::Limits {
+    let long = Duration::from_secs(30);
+    poq_express::limits::Limits {
+        outputs: long,
+        forward: Duration::from_secs(5),
+        missing_outputs: long,
+        propose: Duration::from_secs(10),
+        retry: Duration::from_secs(2),
+        ..Default::default()
+    }
+}
+
 pub fn key(number: u8) -> Sr25519 {
     Sr25519::new(sr25519::Pair::from_seed(&[number; 32]), [number; 32])
 }
@@ -330,7 +344,7 @@ impl TestOperator {
             crypto,
             identity,
             listener,
-            limits: Default::default(),
+            limits: patient(),
             transport,
             settle: eager(),
             engine,
@@ -402,7 +416,7 @@ pub async fn asker(chain: &Arc<TestChain>, disk: Arc<dyn Disk>) -> Asker<Sr25519
         channel: CHANNEL,
         chain: chain.clone() as Arc<dyn Chain>,
         disk,
-        limits: Default::default(),
+        limits: patient(),
         transport: Limits::default(),
         metrics: Metrics::new().unwrap(),
     };
