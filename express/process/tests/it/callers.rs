@@ -41,7 +41,7 @@ async fn who_says_no_hello_is_sent_away() {
     let operator = world.operators[0].as_ref().unwrap();
     let mut client = RawClient::to(operator).await;
     assert_eq!(client.post(MESSAGE, message()).await, Some(StatusCode::UNAUTHORIZED));
-    assert!(client.is_closed().await);
+    assert!(client.closes().await);
     assert_eq!(operator.metrics.refusals("no_hello"), 1);
     assert_eq!(operator.metrics.received.get(), 0);
 }
@@ -76,7 +76,7 @@ async fn a_hello_proves_one_key_on_one_connection_to_one_server() {
         let mut client = RawClient::to(operator).await;
         let hello = make(&client.binding);
         assert_eq!(client.post(HELLO, hello).await, Some(StatusCode::FORBIDDEN), "{what}");
-        assert!(client.is_closed().await, "{what}");
+        assert!(client.closes().await, "{what}");
     }
     assert_eq!(operator.metrics.refusals("hello"), wrong.len() as u64);
 }

@@ -56,7 +56,7 @@ async fn garbage_closes_its_own_connection_and_orders_go_on() {
     for operator in world.operators.iter().flatten() {
         let mut client = greeted(operator).await;
         assert_eq!(client.post(MESSAGE, vec![255; 100]).await, Some(StatusCode::BAD_REQUEST));
-        assert!(client.is_closed().await);
+        assert!(client.closes().await);
         // No TLS at all.
         let mut stream = TcpStream::connect(operator.address).await.unwrap();
         stream.write_all(&[b'x'; 4096]).await.unwrap();
@@ -156,7 +156,7 @@ async fn slow_senders_are_refused_while_others_go_on() {
     };
     let (answer, ()) = tokio::join!(answer, other);
     assert!(answer.is_ok_and(|answer| answer.status() == StatusCode::REQUEST_TIMEOUT));
-    assert!(nameless.is_closed().await);
+    assert!(nameless.closes().await);
     let mut rest = Vec::new();
     let mut silent = silent;
     let _reset = within("an end", silent.read_to_end(&mut rest)).await;
@@ -206,7 +206,7 @@ async fn connections_are_bounded_for_each_address_and_each_caller() {
     let _second = greeted(&operator).await;
     let _third = greeted(&operator).await;
     // The third connection of one caller closes its first.
-    assert!(first.is_closed().await);
+    assert!(first.closes().await);
     let _fourth = RawClient::to(&operator).await;
     let refused = RawClient::connect(operator.address, operator.fingerprint, operator.key).await;
     assert!(refused.is_err(), "the address has three connections");

@@ -463,7 +463,7 @@ impl RawClient {
     }
 
     /// Whether the server has closed the connection.
-    pub async fn is_closed(self) -> bool {
+    pub async fn closes(self) -> bool {
         timeout(PATIENCE, self.closed).await.is_ok()
     }
 }
