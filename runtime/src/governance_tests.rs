@@ -64,13 +64,13 @@ fn motion(votes: &[Sr25519Keyring], call: &RuntimeCall) -> DispatchResult {
 
 /// What came of a motion's call.
 fn executed(hash: Hash) -> DispatchResult {
-    let results = System::events().into_iter().filter_map(|record| match record.event {
+    let mut results = System::events().into_iter().filter_map(|record| match record.event {
         RuntimeEvent::TechnicalCommittee(Event::Executed { proposal_hash, result }) => {
             (proposal_hash == hash).then_some(result)
         }
         _ => None,
     });
-    results.last().expect("the motion was executed")
+    results.next_back().expect("the motion was executed")
 }
 
 /// A motion that makes `call` as root.
