@@ -268,8 +268,10 @@ async function sign(handed: string): Promise<string> {
     return four;
   };
   const { method, era, nonce, tip, specVersion, transactionVersion, genesisHash, blockHash } = payload;
-  const extra = [bytes(era), small(nonce), small(tip)];
-  const signed = Buffer.concat([bytes(method), ...extra, word(specVersion), word(transactionVersion), bytes(genesisHash), bytes(blockHash)]);
+  // It knows no hash of the metadata: the mode says so, and none is under the signature.
+  const none = Buffer.from([0]);
+  const extra = [bytes(era), small(nonce), small(tip), none];
+  const signed = Buffer.concat([bytes(method), ...extra, word(specVersion), word(transactionVersion), bytes(genesisHash), bytes(blockHash), none]);
   const key = sr25519CreateDerive(DEV_MINI_SECRET)("//Eve");
   const signature = key.sign(signed.length > 256 ? blake2b256(signed) : signed);
   return `0x01${Buffer.from(signature).toString("hex")}`;
