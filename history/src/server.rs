@@ -50,7 +50,9 @@ pub async fn run(database: Database, serve: Serve) -> Result<(), String> {
     if let Some(endpoint) = &serve.page {
         lines.push(format!("page: http://{address}/, which asks the node at {endpoint}"));
     }
-    writeln!(io::stdout(), "{}", lines.join("\n")).map_err(|error| format!("cannot write: {error}"))?;
+    // At once: whoever reads the first line may close the pipe after it.
+    let said = lines.join("\n") + "\n";
+    io::stdout().write_all(said.as_bytes()).map_err(|error| format!("cannot write: {error}"))?;
     let (say, heard) = oneshot::channel::<()>();
     let service =
         axum::serve(listener, api::router(app, serve.page.as_deref())).with_graceful_shutdown(async move {
