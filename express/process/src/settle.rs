@@ -14,7 +14,7 @@ use crate::{
 };
 use codec::Encode as _;
 use poq_express::wire::Certificate;
-use poq_primitives::express::{Key, OrderName, ScorerPart};
+use poq_primitives::express::{Key, OrderName, ResponderPart, ScorerPart};
 use sp_crypto_hashing::blake2_256;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -261,10 +261,13 @@ impl Settler {
 
     async fn send(&mut self, state: &State, names: &[OrderName]) {
         let held = names.iter().filter_map(|name| self.held.get(name));
-        // A reveal is missing: before the next epoch the chain would not settle it.
+        // Somebody may be left out: before the next epoch the chain would not settle it, and each try costs a fee.
         let is_ready = |certificate: &&Certificate| {
-            let is_whole = !certificate.members.iter().any(|part| matches!(part, ScorerPart::Committed(_)));
-            is_whole || state.view.epoch > certificate.order.name.epoch
+            let has_reveals =
+                !certificate.members.iter().any(|part| matches!(part, ScorerPart::Committed(_)));
+            let has_answers =
+                !certificate.responders.iter().any(|part| matches!(part, ResponderPart::Absent));
+            (has_reveals && has_answers) || state.view.epoch > certificate.order.name.epoch
         };
         let certificates = held.map(|held| &held.certificate).filter(is_ready).cloned();
         let certificates: Vec<Certificate> = certificates.collect();
