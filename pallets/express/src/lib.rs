@@ -78,7 +78,7 @@
 //!
 //! ## What is missing
 //!
-//! Its weights are bounds and not measured, and there is no process that carries orders out yet.
+//! Its weights are bounds and not measured. The processes that carry orders out are in `express/process/`.
 
 #![cfg_attr(not(feature = "std"), no_std)]
 #![deny(clippy::arithmetic_side_effects)]
