@@ -71,8 +71,13 @@ impl App {
         succeeded(args, &self.command(args).output().expect("Node.js runs"));
     }
 
-    /// A file of tests in a real browser.
-    fn test(&self, name: &str, page: &Page, node: &Node) -> Command {
+    /// A file of tests in a real browser. They print as they go: who ends a test that hangs has to see where it was.
+    fn test(&self, name: &str, page: &Page, node: &Node) {
+        let status = self.tests(name, page, node).status().expect("Node.js runs");
+        assert!(status.success(), "{name}: {status}");
+    }
+
+    fn tests(&self, name: &str, page: &Page, node: &Node) -> Command {
         let file = format!("tests/{name}.test.ts");
         let mut command = self.command(&["--test", "--test-concurrency=1", &file]);
         let chromium = env::var_os("CHROMIUM").unwrap_or_else(|| "/usr/bin/chromium".into());
@@ -223,11 +228,9 @@ async fn a_browser_asks_watches_and_compares() {
     let page = Page::of(&node);
     // From the first block on: later, the node has forgotten that.
     let kept = Kept::of(&node);
-    succeeded(&["page"], &app.test("page", &page, &node).output().expect("Node.js runs"));
+    app.test("page", &page, &node);
     node.assert_invariants();
-    succeeded(&["history"], &app.test("history", &kept.page, &node).output().expect("Node.js runs"));
-    drop(kept);
-    succeeded(&["wallet"], &app.test("wallet", &page, &node).output().expect("Node.js runs"));
+    app.test("history", &kept.page, &node);
 
     // The receipt that the page has made is one for `poq`, too.
     let receipt = app.results().join("receipt.json");
@@ -235,9 +238,17 @@ async fn a_browser_asks_watches_and_compares() {
     let proven = node.json(&["verify", receipt.to_str().unwrap(), "--anchor", &anchor]);
     assert_eq!(proven["request"], parse(&fs::read(app.results().join("asked.json")).unwrap())["request"]);
     assert_eq!(proven["state"], "settled");
+}
 
-    let gone = app.test("gone", &page, &node).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
-    let mut gone = gone.expect("Node.js runs");
+#[test]
+fn a_wallet_signs_and_a_node_that_went_comes_back() {
+    let app = App::new();
+    let node = Node::start();
+    let page = Page::of(&node);
+    app.test("wallet", &page, &node);
+    node.assert_invariants();
+
+    let mut gone = app.tests("gone", &page, &node).spawn().expect("Node.js runs");
     let mut told = |what: &str| {
         let file = app.results().join(what);
         wait_for(what, || file.exists().then_some(true).or_else(|| gone.try_wait().unwrap().map(|_| false)))
@@ -248,7 +259,7 @@ async fn a_browser_asks_watches_and_compares() {
     if told("lost") {
         node.restart();
     }
-    succeeded(&["gone"], &gone.wait_with_output().unwrap());
+    assert!(gone.wait().unwrap().success());
     page.end(Signal::INT);
 }
 
@@ -258,7 +269,7 @@ async fn a_page_shows_what_the_chain_has_forgotten() {
     let node = Node::start();
     // The test in the browser lets the chain count on from there.
     let kept = Kept::filled(&node, 10_000).await;
-    succeeded(&["forgotten"], &app.test("forgotten", &kept.page, &node).output().expect("Node.js runs"));
+    app.test("forgotten", &kept.page, &node);
     node.assert_invariants();
 }
 
@@ -267,7 +278,7 @@ fn a_page_follows_the_chain_by_itself() {
     let app = App::new();
     let node = Node::start_for_peers();
     let page = Page::of(&node);
-    succeeded(&["alone"], &app.test("alone", &page, &node).output().expect("Node.js runs"));
+    app.test("alone", &page, &node);
     node.assert_invariants();
 }
 

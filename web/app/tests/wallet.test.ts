@@ -6,10 +6,14 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import type { BrowserContext, Page } from "playwright-core";
-import { launchWith, many, NODE, openIn, shoot } from "./browser.ts";
+import { launchWith, many, NODE, openIn, PATIENCE, shoot } from "./browser.ts";
 import { see, settled } from "./steps.ts";
 import { buildWallet } from "./wallet/build.ts";
+
+/** Milliseconds in which the extension signs for a page once only: a person is slower than a test. */
+const PAUSE = 3_000;
 
 const PASSWORD = "correct horse";
 const EVE = "5HGjWAeFDfFCWPsjFQdVV2Msvz2XtMktvgocEZcCj68kUMaw";
@@ -40,7 +44,11 @@ type Queued = { id: string; url: string; request: Record<string, any> };
 
 const send = (message: string, request: unknown) =>
   wallet.evaluate(([message, request]) => (window as unknown as Wallet).send(message as string, request), [message, request]);
-const first = (message: string) => wallet.evaluate((message) => (window as unknown as Wallet).first(message), message);
+/** Waits for what a page wants of the user. What is asked of the wallet has no end of its own. */
+const first = (message: string) => {
+  const late = sleep(PATIENCE, undefined, { ref: false }).then(() => assert.fail(`nothing came: ${message}`));
+  return Promise.race([wallet.evaluate((message) => (window as unknown as Wallet).first(message), message), late]);
+};
 
 async function genesis(): Promise<string> {
   const body = JSON.stringify({ jsonrpc: "2.0", id: 1, method: "chain_getBlockHash", params: [0] });
@@ -73,6 +81,7 @@ test("a wallet that does not know the chain asks its user, and signs", async () 
   await see(page, "The wallet did not sign. Nothing was sent, and nothing was paid.");
   await shoot(page, "wallet-refused");
 
+  await sleep(PAUSE);
   await ask.click();
   const wanted = await first("pri(signing.requests)");
   assert.notEqual(wanted.id, refused.id);
