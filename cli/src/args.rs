@@ -73,7 +73,11 @@ Once the request is over, paid + fee + refund is the budget, also of a refund:
   bonus   what each answer can earn above the price of its model: its part of what the budget is above
           the least
 fee and refund are null only where waiting or --min-quality added to the fee and the node has forgotten
-the block of the end (by default after 256 blocks).";
+the block of the end (by default after 256 blocks).
+
+An answer on the express lane is another object; it is paid when the chain settles it:
+  lane (\"express\"), channel, epoch, index, answer, answers[{operator, operator_name, answer, median,
+  scores[]}], budget (the most that it costs), certificate (what the committee has signed, SCALE in hex)";
 
 const WHY_EXAMPLES: &str = "\
 It reads the chain: stake, worker key, models and who else serves them, the latest duties and what
@@ -118,6 +122,7 @@ Examples:
   poq channel                     those of the account that signs
   poq channel show 0
   poq channel top-up 0 10
+  poq ask --express channel.key \"What is the capital of Peru?\"
   poq channel close 0             two epochs later: poq channel release 0
 
 With --json, `list` and `show` print, of each:
@@ -699,6 +704,11 @@ pub struct Ask {
     /// first when operators are busy
     #[arg(long, value_name = "POQ")]
     pub budget: Option<Amount>,
+
+    /// Ask on the express lane, paid from the channel whose key is in this file: answered and scored in the time that the models
+    /// take, and read by the drawn operators only. What the lane cannot take is asked on the chain path. See `poq channel --help`
+    #[arg(long, value_name = "FILE", env = "POQ_EXPRESS_CHANNEL", conflicts_with = "reference")]
+    pub express: Option<PathBuf>,
 
     /// Give up waiting after this many seconds, at most a year; the request goes on
     #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=31_536_000))]

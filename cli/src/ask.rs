@@ -6,6 +6,7 @@ use crate::{
     args::{Ask, Shared},
     audit::Sealed,
     chat,
+    express::{self, Lane},
     failure::{Failure, Outcome},
     names::Names,
     progress::Progress,
@@ -60,6 +61,21 @@ pub async fn run(mut client: Client, mut ask: Ask, shared: &Shared) -> Result<Ou
     }
     let names = Names::load(&client, &at).await?;
     let (mut terms, estimate) = terms(&ask, &names, &at, signer.account).await?;
+    if let Some(file) = &ask.express {
+        confirm(&client, &ask, terms.budget).await?;
+        match express::ask(&client, &ask, file, (&names, &terms), &signer, deadline, shared).await? {
+            Lane::Over(outcome) => return Ok(outcome),
+            Lane::Request(asked) => {
+                render::note_line(&format!("the order goes on as request {} on the chain path", asked.id));
+                let mut progress = Progress::new(shared.json);
+                let mut ctrl_c = interrupts()?;
+                let last = follow(&mut client, &asked, deadline, &mut progress, &mut ctrl_c).await;
+                drop(progress);
+                return conclude(&client, last?, &asked, None, &names, shared.json).await;
+            }
+            Lane::ChainPath(why) => render::note_line(&format!("{why}; asking on the chain path")),
+        }
+    }
     if let Some(shortage) = wallet::shortage(&at, signer.account, terms.budget).await? {
         return Err(Failure::refused("InsufficientBalance", shortage));
     }
@@ -75,8 +91,7 @@ pub async fn run(mut client: Client, mut ask: Ask, shared: &Shared) -> Result<Ou
     let mut progress = Progress::new(shared.json);
     progress.wait("the question goes to the chain");
     // Listens from before the question is sent: an interrupt must not lose the number of a paid request.
-    let mut ctrl_c = signal(SignalKind::interrupt())
-        .map_err(|error| Failure::Input(format!("cannot listen for Ctrl-C: {error}")))?;
+    let mut ctrl_c = interrupts()?;
     let sending = until_in_block(client.ask(&ask.prompt, terms, &signer.key), &mut ctrl_c);
     let Ok(Some((asked, is_interrupted))) = timeout_at(deadline, sending).await else {
         drop(progress);
@@ -103,6 +118,12 @@ pub async fn run(mut client: Client, mut ask: Ask, shared: &Shared) -> Result<Ou
     };
     tell(sealed.as_ref());
     outcome
+}
+
+/// Ctrl-C.
+fn interrupts() -> Result<Signal, Failure> {
+    signal(SignalKind::interrupt())
+        .map_err(|error| Failure::Input(format!("cannot listen for Ctrl-C: {error}")))
 }
 
 /// The question, from `input` if it is `-`.
@@ -132,12 +153,7 @@ async fn terms(ask: &Ask, names: &Names, at: &At, requester: AccountId32) -> Res
     let evaluator = evaluator(ask, names, at)?;
     let nodes = serving(names, &generators, &requester);
     let scorers = serving(names, &[evaluator], &requester);
-    let responders = ask.responders.unwrap_or_else(|| nodes.len().clamp(1, RESPONDERS) as u32);
-    // Operators that serve both may be drawn to answer and are then missing in the committee.
-    let both = nodes.intersection(&scorers).count().min(responders as usize);
-    let eligible = scorers.len().saturating_sub(both);
-    let least = at.parameters().await?.min_committee;
-    let committee = ask.committee.unwrap_or_else(|| default_committee(eligible, least));
+    let (responders, committee) = sizes(ask, &nodes, &scorers, at.parameters().await?.min_committee);
 
     let mut terms = Terms {
         generators,
@@ -155,6 +171,15 @@ async fn terms(ask: &Ask, names: &Names, at: &At, requester: AccountId32) -> Res
         estimate.map_err(|error| Failure::from(error).with(&refusals(ask, &terms, names, requester)))?;
     terms.budget = ask.budget.map_or_else(|| estimate.total(), |budget| budget.0);
     Ok((terms, estimate.total()))
+}
+
+/// Answers and quality validators that are wanted, of operators that can be drawn for each, and at least so many quality validators.
+pub fn sizes(ask: &Ask, nodes: &HashSet<[u8; 32]>, scorers: &HashSet<[u8; 32]>, least: u32) -> (u32, u32) {
+    let responders = ask.responders.unwrap_or_else(|| nodes.len().clamp(1, RESPONDERS) as u32);
+    // Operators that serve both may be drawn to answer and are then missing in the committee.
+    let both = nodes.intersection(scorers).count().min(responders as usize);
+    let eligible = scorers.len().saturating_sub(both);
+    (responders, ask.committee.unwrap_or_else(|| default_committee(eligible, least)))
 }
 
 /// The values of a request that the chain's errors are about, by the name of the error.

@@ -12,6 +12,7 @@ mod channel;
 mod chat;
 mod diagnosis;
 mod engine;
+mod express;
 mod failure;
 mod health;
 mod key;

@@ -56,7 +56,8 @@ pub struct Setup {
     /// Its addresses.
     pub address: Address,
     /// Options of `poq-node`. Besides them it gets `--base-path`, ports, `--no-telemetry` and `--no-mdns`, and
-    /// `--no-prometheus` unless `--prometheus-port` is among them.
+    /// `--no-prometheus` unless `--prometheus-port` is among them, and with `--dev` `--express off` unless `--express` is: seven parties of
+    /// the lane are work for this machine, and transactions at the start, that few tests are about.
     pub options: Vec<OsString>,
     /// Environment variables.
     pub environment: Vec<(String, OsString)>,
@@ -110,6 +111,9 @@ impl Setup {
         }
         if !self.has("--prometheus-port") {
             command.arg("--no-prometheus");
+        }
+        if self.has("--dev") && !self.has("--express") {
+            command.args(["--express", "off"]);
         }
         if self.address.namespace.is_some() {
             // The namespace's own loopback cannot be reached from here; its other links can from nowhere else.

@@ -2,7 +2,8 @@
 
 use crate::rpc::ControlAt;
 use clap::{Args, Parser, Subcommand};
-use std::{path::PathBuf, str::FromStr};
+use poq_express_process::config::{address, loopback};
+use std::{net::SocketAddr, path::PathBuf, str::FromStr};
 
 /// `poq-node`.
 #[derive(Debug, Parser)]
@@ -18,6 +19,10 @@ pub struct Cli {
     /// The engine of this node's operators.
     #[clap(flatten)]
     pub engine: EngineOptions,
+
+    /// The express lane of this node's operator.
+    #[clap(flatten)]
+    pub express: ExpressOptions,
 
     /// Unix socket that serves all RPC methods, unsafe ones too, to programs of the node's own user and of root
     /// [default: control.sock, in the folder of the chain's data]
@@ -87,6 +92,59 @@ impl FromStr for EngineAt {
     }
 }
 
+/// The express lane of this node's operator.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Express lane")]
+pub struct ExpressOptions {
+    /// Express lane of this node's operator: auto, off, or the host and port at which others reach it
+    ///
+    /// `auto` is off, but with --dev, where the demo's operators take orders. With HOST:PORT, a child process takes orders for one
+    /// operator. It is started once the engine answers, started again when it fails, and stopped with the node; its key and its database
+    /// are in express, in the folder of the chain's data. `poq-express serve` does the same beside any other node, with more settings.
+    #[arg(long, value_name = "auto|off|HOST:PORT", default_value = "auto", env = "POQ_EXPRESS")]
+    pub express: ExpressAt,
+
+    /// Address to listen at for --express HOST:PORT. Connections are encrypted and callers prove their keys, so 0.0.0.0 is what a public
+    /// operator wants
+    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:8443")]
+    pub express_listen: SocketAddr,
+
+    /// File with the secret URI of the operator's account, mode 0600: it registers the address and settles orders. Without it, register
+    /// what `poq-express endpoint` prints; others carry certificates to the chain
+    #[arg(long, value_name = "FILE")]
+    pub express_account_file: Option<PathBuf>,
+
+    /// Loopback address at which the lane's process answers Prometheus [default: none]
+    #[arg(long, value_name = "IP:PORT", value_parser = loopback)]
+    pub express_metrics: Option<SocketAddr>,
+}
+
+/// The value of `--express`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ExpressAt {
+    /// The demo's operators with `--dev`, nobody otherwise.
+    Auto,
+    /// Nobody.
+    Off,
+    /// One operator, which others reach at this host and port.
+    Address(String),
+}
+
+impl FromStr for ExpressAt {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "off" => Ok(Self::Off),
+            other => match address(other) {
+                Ok(address) => Ok(Self::Address(address)),
+                Err(hint) => Err(format!("`{other}` is not auto or off, and no address: {hint}")),
+            },
+        }
+    }
+}
+
 /// A command other than running a node.
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -130,6 +188,10 @@ pub enum Command {
     #[command(name = crate::engine::SUBCOMMAND, hide = true)]
     Engine(poq_worker::child::ChildArgs),
 
+    /// Run operators of the express lane as a child of a node
+    #[command(name = crate::express::SUBCOMMAND, hide = true)]
+    Express(crate::express::ChildArgs),
+
     /// Run one model as a child of the engine
     #[command(name = poq_worker::runner::SUBCOMMAND, hide = true)]
     ModelRunner,
@@ -151,5 +213,13 @@ mod tests {
         assert_eq!("off".parse(), Ok(EngineAt::Off));
         assert_eq!("http://10.0.0.2:9955/".parse(), Ok(EngineAt::Url("http://10.0.0.2:9955".into())));
         assert!("10.0.0.2:9955".parse::<EngineAt>().is_err());
+    }
+
+    #[test]
+    fn a_lane_is_auto_off_or_an_address() {
+        assert_eq!("auto".parse(), Ok(ExpressAt::Auto));
+        assert_eq!("off".parse(), Ok(ExpressAt::Off));
+        assert_eq!("node.example:8443".parse(), Ok(ExpressAt::Address("node.example:8443".into())));
+        assert!("node.example".parse::<ExpressAt>().is_err());
     }
 }

@@ -2,8 +2,8 @@
 
 use crate::{
     chain_spec,
-    cli::{Cli, Command, EngineAt},
-    disk, engine, key_secrets, rpc, salt,
+    cli::{Cli, Command, EngineAt, ExpressAt},
+    disk, engine, express, key_secrets, rpc, salt,
     service::{self, Options, Parts},
     types::{Backend, Client},
     watch::{Part, Place},
@@ -173,7 +173,7 @@ fn guard_rpc(rpc: &mut RpcParams) -> anyhow::Result<()> {
 const TAKE_OVER: &str = "insert keys, read the engine's token and stop the node";
 
 fn run_node(cli: &Cli) -> anyhow::Result<()> {
-    let engine = engine_choice(cli)?;
+    let (engine, express) = (engine_choice(cli)?, express_choice(cli)?);
     let mut runner = cli.create_runner(&cli.run)?;
     let rpc = &cli.run.rpc_params;
     let mut endpoints = runner.config_mut().rpc.addr.take().unwrap_or_default();
@@ -182,6 +182,7 @@ fn run_node(cli: &Cli) -> anyhow::Result<()> {
         endpoints.iter_mut().for_each(|endpoint| endpoint.retry_random_port = false);
     }
     let control = rpc::ControlSocket::take(cli.control_socket.as_ref(), &runner.config().data_path)?;
+    let engine_token = engine_token(cli, &runner.config().data_path);
     let part = part(cli, runner.config(), control.as_ref().map(|control| control.path().to_owned()));
     let places = rpc::Places { doors: rpc::Door::take_all(endpoints)?, control };
     disk::require(&runner.config().data_path)?;
@@ -193,6 +194,8 @@ fn run_node(cli: &Cli) -> anyhow::Result<()> {
     }
     let options = Options {
         engine,
+        express,
+        engine_token,
         dev: cli.run.shared_params.dev,
         part,
         spec_is_a_file: chain_spec::is_a_file(&cli.run.shared_params),
@@ -209,10 +212,7 @@ fn part(cli: &Cli, config: &Configuration, control: Option<PathBuf>) -> Part {
         KeystoreConfig::Path { path, .. } => Some(path.clone()),
         KeystoreConfig::InMemory => None,
     };
-    let token = match child {
-        true => Some(engine::token_file(&config.data_path)),
-        false => cli.engine.engine_token_file.clone(),
-    };
+    let token = engine_token(cli, &config.data_path);
     Part {
         author: config.role.is_authority(),
         offchain_workers: config.offchain_worker.enabled,
@@ -220,13 +220,18 @@ fn part(cli: &Cli, config: &Configuration, control: Option<PathBuf>) -> Part {
         wants_work: matches!(cli.engine.engine, EngineAt::Url(_)) || cli.engine.models.is_some(),
         child,
         data: config.data_path.clone(),
-        secrets: keystore.into_iter().chain(token).chain([salt::file(&config.data_path)]).collect(),
+        secrets: keystore.into_iter().chain([token, salt::file(&config.data_path)]).collect(),
         place: Place {
             options: place(cli),
             models: engine::models(&cli.engine.models, &config.data_path),
             control,
         },
     }
+}
+
+/// The file with the engine's token.
+fn engine_token(cli: &Cli, data: &Path) -> PathBuf {
+    cli.engine.engine_token_file.clone().unwrap_or_else(|| engine::token_file(data))
 }
 
 /// Options with which other commands of `poq-node` find the data of this node.
@@ -273,11 +278,31 @@ fn engine_choice(cli: &Cli) -> anyhow::Result<engine::Choice> {
     })
 }
 
+fn express_choice(cli: &Cli) -> anyhow::Result<express::Choice> {
+    let (options, engine) = (&cli.express, &cli.engine.engine);
+    Ok(match &options.express {
+        ExpressAt::Auto if cli.run.shared_params.dev && *engine != EngineAt::Off => express::Choice::Demo,
+        ExpressAt::Auto | ExpressAt::Off => express::Choice::Off,
+        ExpressAt::Address(_) if *engine == EngineAt::Off => {
+            anyhow::bail!("--express HOST:PORT needs an engine: --engine auto, or its URL")
+        }
+        ExpressAt::Address(address) => express::Choice::Operator {
+            address: address.clone(),
+            listen: options.express_listen,
+            account: options.express_account_file.clone(),
+            metrics: options.express_metrics,
+        },
+    })
+}
+
 /// Runs a sub-command. `secret` is the kind of the secret given to `poq-node key`.
 fn run_command(cli: &Cli, command: &Command, secret: Option<key_secrets::Secret>) -> sc_cli::Result<()> {
     match command {
         Command::Engine(args) => poq_worker::child::run_child(args.clone())
             .map_err(|error| sc_cli::Error::Application(Box::new(error))),
+        Command::Express(args) => {
+            express::run_child(args.clone()).map_err(|error| sc_cli::Error::Application(error.into()))
+        }
         Command::ModelRunner => {
             poq_worker::runner::child::run().map_err(|error| sc_cli::Error::Application(Box::new(error)))
         }

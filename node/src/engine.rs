@@ -23,7 +23,7 @@ use std::{
     path::{Path, PathBuf},
     time::Duration,
 };
-use tokio::process::Command;
+use tokio::{process::Command, sync::watch};
 
 const LOG: &str = "poq::engine";
 
@@ -45,6 +45,12 @@ pub fn token_file(data: &Path) -> PathBuf {
 pub fn models(chosen: &Option<PathBuf>, data: &Path) -> PathBuf {
     chosen.clone().unwrap_or_else(|| data.join("models"))
 }
+
+/// Tells others each address that the engine gets.
+pub type Addresses = watch::Sender<Option<String>>;
+
+/// The newest address of the engine; `None` until it answers.
+pub type Address = watch::Receiver<Option<String>>;
 
 /// The choice of the engine.
 #[derive(Clone, Debug)]
@@ -84,6 +90,8 @@ pub struct EngineTask<S> {
     pub keystore: KeystorePtr,
     /// The folder of the chain's data; the engine's lies in it.
     pub data: PathBuf,
+    /// Hears of each address of the engine.
+    pub addresses: Addresses,
 }
 
 impl<S: OffchainStorage> EngineTask<S> {
@@ -124,7 +132,7 @@ impl<S: OffchainStorage> EngineTask<S> {
                 EngineEndpoint { url: format!("http://{address}"), token: token.expose().to_owned() };
             self.tell_driver(&endpoint);
         };
-        child::supervise(command, on_ready, pending()).await;
+        child::supervise("the engine", command, on_ready, pending()).await;
         Ok(())
     }
 
@@ -149,6 +157,7 @@ impl<S: OffchainStorage> EngineTask<S> {
     fn tell_driver(&mut self, endpoint: &EngineEndpoint) {
         self.storage.set(STORAGE_PREFIX, ENGINE_ENDPOINT_KEY, &endpoint.encode());
         log::debug!(target: LOG, "The driver was told of {endpoint:?}");
+        self.addresses.send_replace(Some(endpoint.url.clone()));
     }
 }
 
@@ -167,6 +176,7 @@ mod tests {
             storage: InMemOffchainStorage::default(),
             keystore: Arc::new(MemoryKeystore::new()),
             data: "data".into(),
+            addresses: Addresses::default(),
         }
     }
 

@@ -11,6 +11,7 @@ mod dev;
 mod disk;
 mod engine;
 mod equivocations;
+mod express;
 mod key_secrets;
 mod local_pool;
 mod pool_tasks;

@@ -4,7 +4,7 @@
 //! the tasks.
 
 use crate::{
-    chain_spec, dev, engine, equivocations,
+    chain_spec, dev, engine, equivocations, express,
     local_pool::EveryFork,
     pool_tasks::PoolTasks,
     rpc, salt,
@@ -31,7 +31,7 @@ use sp_consensus_babe::inherents::{BabeCreateInherentDataProviders, InherentData
 use sp_consensus_babe::SlotDuration;
 use sp_keystore::KeystorePtr;
 use sp_timestamp::InherentDataProvider as TimestampProvider;
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 /// The components that read and write the chain.
 pub type Parts = PartialComponents<
@@ -61,6 +61,10 @@ pub struct Consensus {
 pub struct Options {
     /// The choice of the engine.
     pub engine: engine::Choice,
+    /// Whose orders this node takes on the express lane.
+    pub express: express::Choice,
+    /// The file with the engine's token.
+    pub engine_token: PathBuf,
     /// Whether the node gets the worker keys of the demo's operators.
     pub dev: bool,
     /// The watch's view of the command line.
@@ -207,10 +211,11 @@ pub fn start<N: NetworkBackend<Block, Hash>>(
     let (server, control) = rpc::serve(places, &config.rpc, config.prometheus_registry(), |executor| {
         sources.module(&config, executor)
     })?;
-    node.run(options, questions, block_import, babe_link)?;
+    let rpc = server.listen_addrs().first().copied();
+    node.run(options, rpc, questions, block_import, babe_link)?;
     node.vote_on_finality(grandpa_link, network.finality, votes)?;
     if dev {
-        dev::greet(server.listen_addrs().first());
+        dev::greet(rpc.as_ref());
     }
     // These end when they are dropped, one after the other; last a temporary base folder.
     task_manager.keep_alive((telemetry, server, control, config.base_path));
@@ -372,6 +377,7 @@ impl Tasks<'_> {
     fn run(
         &self,
         options: Options,
+        rpc: Option<SocketAddr>,
         questions: Questions,
         block_import: BlockImport,
         babe_link: BabeLink<Block>,
@@ -380,7 +386,8 @@ impl Tasks<'_> {
             dev::insert_worker_keys(&self.keystore)?;
         }
         self.run_offchain_workers()?;
-        self.run_engine(options.engine)?;
+        let engine = self.run_engine(options.engine);
+        self.run_express(options.express, options.engine_token, rpc, engine);
         self.keep_watch(options.part, questions);
         self.report_equivocations();
         self.author_blocks(block_import, babe_link)
@@ -421,20 +428,37 @@ impl Tasks<'_> {
         Ok(())
     }
 
-    /// Starts the task that gives the driver an engine.
-    fn run_engine(&self, choice: engine::Choice) -> Result<(), ServiceError> {
+    /// Starts the task that gives the driver an engine. Returns the addresses that the engine gets.
+    fn run_engine(&self, choice: engine::Choice) -> engine::Address {
+        let addresses = engine::Addresses::default();
+        let engine = addresses.subscribe();
         let Some(storage) = self.backend.offchain_storage().filter(|_| self.plan.offchain_workers) else {
-            return Ok(());
+            return engine;
         };
         let task = engine::EngineTask {
             choice,
             storage,
             keystore: self.keystore.clone(),
             data: self.plan.data.clone(),
+            addresses,
         };
         // Not essential: a node whose engine fails still follows the chain, and the driver reports what it cannot do.
         self.task_manager.spawn_handle().spawn("engine", "engine", task.run());
-        Ok(())
+        engine
+    }
+
+    /// Starts the task that keeps the express lane running.
+    fn run_express(
+        &self,
+        choice: express::Choice,
+        engine_token: PathBuf,
+        rpc: Option<SocketAddr>,
+        engine: engine::Address,
+    ) {
+        let Some(rpc) = rpc else { return };
+        let task = express::ExpressTask { choice, data: self.plan.data.clone(), rpc, engine, engine_token };
+        // Not essential, as the engine.
+        self.task_manager.spawn_handle().spawn("express", "express", task.run());
     }
 
     /// Starts the watch.

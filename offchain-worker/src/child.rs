@@ -1,4 +1,4 @@
-//! The engine as a supervised child process.
+//! The engine as a supervised child process, and the protocol for other children of the node.
 //!
 //! The protocol between parent and child:
 //! - the parent holds the child's stdin open; end of file there means "stop", so a parent that is killed takes the
@@ -7,7 +7,8 @@
 //! - the token is in a file (mode 0600) that the parent names, never among the arguments;
 //! - the child's log goes to stderr.
 //!
-//! A parent calls [`supervise`] with a command that leads to [`run_child`].
+//! A parent calls [`supervise`] with a command that leads to [`run_child`], or to another program that uses [`asked_to_end`] and
+//! [`announce`].
 
 use crate::{
     config::{loopback, ApiArgs, ConfigError, Configured, EngineArgs},
@@ -115,17 +116,7 @@ async fn serve_child(args: ChildArgs) -> Result<(), ChildError> {
     if configured.engine.demo_models {
         demo::install_demo_models(&configured.engine.models()).map_err(ChildError::Demo)?;
     }
-    let mut terminate = signal(SignalKind::terminate())?;
-    // Ctrl-C reaches the whole process group. The parent decides when the child stops, so the child lets it
-    // pass.
-    let _ctrl_c_is_ignored = signal(SignalKind::interrupt())?;
-    let parent_gone = end_of_stdin()?;
-    let shutdown = async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = parent_gone => {}
-        }
-    };
+    let shutdown = asked_to_end()?;
     let (ready, listening) = oneshot::channel();
     tokio::spawn(async move {
         if let Ok(address) = listening.await {
@@ -138,13 +129,33 @@ async fn serve_child(args: ChildArgs) -> Result<(), ChildError> {
     Ok(server::serve(config, shutdown, ready).await?)
 }
 
+/// The child's side: resolves when its parent is gone or lets it go, or SIGTERM comes. Call it once, in a runtime.
+///
+/// # Errors
+/// The system gives no signals or no thread.
+pub fn asked_to_end() -> io::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    // Ctrl-C reaches the whole process group. The parent decides when the child stops, so the child lets it
+    // pass.
+    let ctrl_c_is_ignored = signal(SignalKind::interrupt())?;
+    let parent_gone = end_of_stdin()?;
+    Ok(async move {
+        let _until_the_end = ctrl_c_is_ignored;
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = parent_gone => {}
+        }
+    })
+}
+
 /// The one line that the child prints.
 #[derive(Debug, Serialize, Deserialize)]
 struct Ready {
     listening: SocketAddr,
 }
 
-fn announce(listening: SocketAddr) {
+/// The child's side: tells the parent where it answers. Once.
+pub fn announce(listening: SocketAddr) {
     let printed = serde_json::to_string(&Ready { listening })
         .map_err(io::Error::from)
         .and_then(|line| writeln!(io::stdout(), "{line}"))
@@ -165,13 +176,14 @@ fn end_of_stdin() -> io::Result<oneshot::Receiver<()>> {
     Ok(end)
 }
 
-/// The parent's side: keeps one child running until `shutdown`, then stops it.
+/// The parent's side: keeps one child, `name` in the log, running until `shutdown`, then stops it.
 ///
 /// `command` makes the command for each start: program, arguments, environment; its stdin and stdout are used for the
 /// protocol. `on_ready` hears address and process id each time a child answers requests. A child that ends is
 /// started again, after a delay that doubles from 0.2 s to 30 s and is short again once a child has lived for
 /// a minute. If the returned future is dropped, the child is killed.
 pub async fn supervise(
+    name: &'static str,
     mut command: impl FnMut() -> Command,
     mut on_ready: impl FnMut(SocketAddr, u32),
     shutdown: impl Future<Output = ()>,
@@ -180,11 +192,11 @@ pub async fn supervise(
     let mut backoff = Backoff::default();
     loop {
         let begun = Instant::now();
-        match run_once(command(), &mut on_ready, shutdown.as_mut()).await {
+        match run_once(name, command(), &mut on_ready, shutdown.as_mut()).await {
             Ended::Asked => return,
             Ended::Alone(reason) => {
                 let delay = backoff.after(begun.elapsed());
-                tracing::warn!(reason, ?delay, "the engine ended; it is started again");
+                tracing::warn!(reason, ?delay, "{name} ended; it is started again");
                 tokio::select! {
                     () = sleep(delay) => {}
                     () = shutdown.as_mut() => return,
@@ -217,11 +229,12 @@ enum Ended {
 }
 
 async fn run_once(
+    name: &'static str,
     command: Command,
     on_ready: &mut impl FnMut(SocketAddr, u32),
     mut shutdown: Pin<&mut impl Future<Output = ()>>,
 ) -> Ended {
-    let mut process = match Process::spawn(command) {
+    let mut process = match Process::spawn(name, command) {
         Ok(process) => process,
         Err(error) => return Ended::Alone(format!("it cannot be started: {error}")),
     };
@@ -256,6 +269,7 @@ async fn run_once(
 
 /// A running child and the two pipes to it.
 struct Process {
+    name: &'static str,
     child: Child,
     id: u32,
     stdin: ChildStdin,
@@ -263,13 +277,13 @@ struct Process {
 }
 
 impl Process {
-    fn spawn(mut command: Command) -> io::Result<Self> {
+    fn spawn(name: &'static str, mut command: Command) -> io::Result<Self> {
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true).spawn()?;
         let lost = || io::Error::other("the child has no pipes");
         let stdin = child.stdin.take().ok_or_else(lost)?;
         let stdout = child.stdout.take().ok_or_else(lost)?;
         let id = child.id().ok_or_else(lost)?;
-        Ok(Self { child, id, stdin, stdout: BufReader::new(stdout).lines() })
+        Ok(Self { name, child, id, stdin, stdout: BufReader::new(stdout).lines() })
     }
 
     async fn ready(&mut self) -> Result<SocketAddr, String> {
@@ -287,7 +301,7 @@ impl Process {
     async fn ended(&mut self) -> io::Result<ExitStatus> {
         let drain = async {
             while let Ok(Some(line)) = self.stdout.next_line().await {
-                tracing::debug!(line, "the engine prints");
+                tracing::debug!(line, "{} prints", self.name);
             }
             std::future::pending::<()>().await;
         };
@@ -301,7 +315,7 @@ impl Process {
     async fn stop(mut self) {
         drop(self.stdin);
         if timeout(STOP_TIME, self.child.wait()).await.is_err() {
-            tracing::warn!("the engine does not stop; it is killed");
+            tracing::warn!("{} does not stop; it is killed", self.name);
             let _already_gone = self.child.kill().await;
         }
     }
@@ -367,7 +381,8 @@ mod tests {
                 }
                 shell(script)
             };
-            supervise(command, |_, _| panic!("never ready"), async { stopped.await.unwrap() }).await;
+            supervise("a child", command, |_, _| panic!("never ready"), async { stopped.await.unwrap() })
+                .await;
             assert_eq!(starts.load(Ordering::SeqCst), 3, "{script}");
         }
     }
@@ -384,7 +399,7 @@ mod tests {
             }
             Command::new("/nowhere/at/all")
         };
-        supervise(command, |_, _| {}, async { stopped.await.unwrap() }).await;
+        supervise("a child", command, |_, _| {}, async { stopped.await.unwrap() }).await;
         assert!(starts >= 2);
     }
 }

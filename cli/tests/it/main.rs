@@ -18,6 +18,7 @@ mod common;
 mod dapp;
 mod documents;
 mod engine;
+mod express;
 mod faults;
 mod health;
 mod judge;

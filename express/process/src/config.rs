@@ -50,9 +50,6 @@ pub struct Place {
     /// File with the seed of the express key, 64 hex digits, mode 0600; made with a random seed if it is missing
     #[arg(long, value_name = "FILE", env = "POQ_EXPRESS_KEY_FILE")]
     pub key_file: PathBuf,
-    /// Host and port at which others reach this process, such as node.example:8443
-    #[arg(long, value_name = "HOST:PORT", env = "POQ_EXPRESS_ADDRESS", value_parser = address)]
-    pub address: String,
     /// RPC address of a node of the chain
     #[arg(long, value_name = "URL", env = "POQ_EXPRESS_NODE", default_value = "ws://127.0.0.1:9944")]
     pub node: String,
@@ -61,9 +58,12 @@ pub struct Place {
 /// `poq-express endpoint`.
 #[derive(Args, Clone, Debug)]
 pub struct Endpoint {
-    /// Files and address.
+    /// Files and node.
     #[command(flatten)]
     pub place: Place,
+    /// Host and port at which others reach this operator's process, such as node.example:8443
+    #[arg(long, value_name = "HOST:PORT", env = "POQ_EXPRESS_ADDRESS", value_parser = address)]
+    pub address: String,
     /// The operator's account, as an SS58 address: the one that signs `set_endpoint`
     #[arg(long, value_name = "ACCOUNT")]
     pub operator: String,
@@ -72,7 +72,7 @@ pub struct Endpoint {
 /// `poq-express serve`.
 #[derive(Args, Clone, Debug)]
 pub struct Serve {
-    /// Files and address.
+    /// Files and node.
     #[command(flatten)]
     pub place: Place,
     /// Address of the engine
@@ -90,6 +90,9 @@ pub struct Serve {
     /// Address to listen at. Connections are encrypted and callers prove their keys, so 0.0.0.0 is what a public operator wants
     #[arg(long, value_name = "IP:PORT", env = "POQ_EXPRESS_LISTEN", default_value = "127.0.0.1:8443")]
     pub listen: SocketAddr,
+    /// Host and port at which others reach this process, such as node.example:8443 [default: those of --listen]
+    #[arg(long, value_name = "HOST:PORT", env = "POQ_EXPRESS_ADDRESS", value_parser = address)]
+    pub address: Option<String>,
     /// Loopback address for Prometheus; off unless it is given
     #[arg(long, value_name = "IP:PORT", env = "POQ_EXPRESS_METRICS", value_parser = loopback)]
     pub metrics: Option<SocketAddr>,
@@ -148,7 +151,11 @@ impl Limits {
     }
 }
 
-fn address(text: &str) -> Result<String, String> {
+/// A host and a port, such as `node.example:8443`.
+///
+/// # Errors
+/// The text is none; the error says what to write.
+pub fn address(text: &str) -> Result<String, String> {
     let is_address = text.rsplit_once(':').is_some_and(|(host, port)| {
         !host.is_empty()
             && !host.contains(char::is_whitespace)
@@ -160,7 +167,11 @@ fn address(text: &str) -> Result<String, String> {
     }
 }
 
-fn loopback(text: &str) -> Result<SocketAddr, String> {
+/// An address of this machine alone.
+///
+/// # Errors
+/// The text is none; the error says what to write.
+pub fn loopback(text: &str) -> Result<SocketAddr, String> {
     let address: SocketAddr =
         text.parse().map_err(|_| "give an IP address and a port, such as 127.0.0.1:9615".to_owned())?;
     match address.ip().is_loopback() {

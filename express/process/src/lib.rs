@@ -1,6 +1,6 @@
 //! The express lane's process: sockets, a disk, an engine and the chain for the state machines of `poq-express`, which have none of these.
 //!
-//! An operator runs the program `poq-express` beside its node; a requester uses [`ask`] as a library.
+//! An operator runs the program `poq-express` beside its node, or has `poq-node` run it as a child; a requester uses [`ask`] as a library.
 //!
 //! | module | content |
 //! |---|---|
@@ -12,7 +12,8 @@
 //! | [`chain`] | finalized state, and transactions |
 //! | [`settle`] | certificates until they are settled in a finalized block |
 //! | [`ask`] | a requester: asks, and returns outputs, scores and the certificate |
-//! | [`metrics`], [`config`], [`files`] | Prometheus, the command line, files with secrets |
+//! | [`config`], [`program`] | the command line, and what its commands do |
+//! | [`metrics`], [`files`], [`keys`] | Prometheus, files with secrets, keys with salts |
 
 pub mod ask;
 pub mod chain;
@@ -21,8 +22,10 @@ pub mod disk;
 pub mod driver;
 pub mod engine;
 pub mod files;
+pub mod keys;
 pub mod metrics;
 pub mod operator;
+pub mod program;
 pub mod serve;
 pub mod settle;
 pub mod transport;

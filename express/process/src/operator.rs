@@ -15,7 +15,7 @@ use poq_express::{
     step::{Action, Event, Now, Peer, Record},
     wire::{Certificate, Message},
 };
-use poq_primitives::express::{Context, Key, OrderName};
+use poq_primitives::express::{Key, OrderName};
 use std::{collections::BTreeSet, convert::Infallible, sync::Arc, time::Duration};
 use tokio::{
     sync::{mpsc, Semaphore},
@@ -54,20 +54,7 @@ impl<C: Crypto> OperatorParty<C> {
 
 /// Whether a certificate proves what became of its order.
 pub fn is_valid(crypto: &impl Crypto, state: &State, certificate: &Certificate) -> bool {
-    let (order, view) = (&certificate.order, &state.view);
-    let check = || {
-        let (channel, epoch) = (view.channels.get(&order.name.channel)?, view.epochs.get(&order.name.epoch)?);
-        let context = Context {
-            genesis: &view.genesis,
-            epoch_seed: &epoch.seed,
-            channel_key: &channel.key,
-            owner: &channel.owner,
-            generators: epoch.snapshots.get(&order.generator)?,
-            evaluators: epoch.snapshots.get(&order.evaluator)?,
-        };
-        certificate.check(&context, crypto).ok().map(drop)
-    };
-    check().is_some()
+    state.context(&certificate.order).is_some_and(|context| certificate.check(&context, crypto).is_ok())
 }
 
 impl<C: Crypto + Send> Party for OperatorParty<C> {

@@ -37,6 +37,7 @@ async fn a_killed_engine_comes_back_and_finishes_its_jobs() {
     let (ready, mut readies) = mpsc::unbounded_channel::<(SocketAddr, u32)>();
     let (stop, stopped) = oneshot::channel::<()>();
     let supervisor = tokio::spawn(supervise(
+        "the engine",
         move || {
             let mut command = tokio::process::Command::new(PROGRAM);
             command.arg("engine-child").args(args.to_arguments());

@@ -24,6 +24,16 @@ pub struct Node {
     _turn: File,
 }
 
+/// The specification of the development chain with another genesis.
+fn development(change: impl FnOnce(&mut Value)) -> tempfile::NamedTempFile {
+    let spec = harness::programs::chain_spec(&program(), "dev", false).unwrap();
+    let mut spec = parse(&spec);
+    change(&mut spec["genesis"]["runtimeGenesis"]["patch"]);
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    serde_json::to_writer(&mut file, &spec).unwrap();
+    file
+}
+
 impl Deref for Node {
     type Target = harness::Node;
 
@@ -54,11 +64,7 @@ impl Node {
 
     /// Starts a node of the development chain with another genesis, without an engine, and waits for its first block.
     pub fn start_from(change: impl FnOnce(&mut Value)) -> Self {
-        let spec = harness::programs::chain_spec(&program(), "dev", false).unwrap();
-        let mut spec = parse(&spec);
-        change(&mut spec["genesis"]["runtimeGenesis"]["patch"]);
-        let mut file = tempfile::NamedTempFile::new().unwrap();
-        serde_json::to_writer(&mut file, &spec).unwrap();
+        let file = development(change);
         let file = file.path().to_str().expect("is UTF-8");
         Self::start_as(&[
             "--chain",
@@ -69,6 +75,15 @@ impl Node {
             "off",
             "--reserved-only",
         ])
+    }
+
+    /// Starts a node with its engine and the demo's operators on the express lane, whose epochs have so many blocks.
+    pub fn start_with_lane(epoch_blocks: u32) -> Self {
+        let file = development(|genesis| genesis["express"]["epochBlocks"] = epoch_blocks.into());
+        let file = file.path().to_str().expect("is UTF-8");
+        let node = Self::start_with(&["--chain", file, "--express", "auto"]);
+        node.wait_for_engine(None).unwrap();
+        node
     }
 
     fn start_as(options: &[&str]) -> Self {

@@ -6,12 +6,16 @@ pub mod node;
 
 use codec::Encode;
 use futures::future::BoxFuture;
-use poq_express::{step::Escalation, view::View, wire::Certificate, wire::Equivocation, wire::Part};
+use poq_express::{
+    step::Escalation,
+    view::{AccountId, View},
+    wire::{Certificate, Equivocation, Order, Part},
+};
 use poq_primitives::{
     commitment::{Hash32, Salt},
     express::{
         draw::{ANSWER_VRF, RESPONDER_VRF, SCORE_VRF},
-        Answer, Epoch, Key, OrderName, ResponderPart, Signature,
+        Answer, Context, Epoch, Key, OrderName, ResponderPart, Signature,
     },
 };
 use sp_crypto_hashing::blake2_256;
@@ -105,6 +109,20 @@ impl State {
     pub fn knows(&self, key: &Key) -> bool {
         let mut snapshots = self.view.epochs.values().flat_map(|epoch| epoch.snapshots.values());
         self.endpoints.contains_key(key) || snapshots.any(|seats| seats.iter().any(|seat| seat.key == *key))
+    }
+
+    /// What a certificate of this order is checked against. `None` if the channel, the epoch or a model's seats are not known.
+    pub fn context(&self, order: &Order) -> Option<Context<'_, AccountId>> {
+        let view = &self.view;
+        let (channel, epoch) = (view.channels.get(&order.name.channel)?, view.epochs.get(&order.name.epoch)?);
+        Some(Context {
+            genesis: &view.genesis,
+            epoch_seed: &epoch.seed,
+            channel_key: &channel.key,
+            owner: &channel.owner,
+            generators: epoch.snapshots.get(&order.generator)?,
+            evaluators: epoch.snapshots.get(&order.evaluator)?,
+        })
     }
 
     /// The operators that carry certificates of this epoch to the chain first, by express key, in the order of their turns.
