@@ -71,7 +71,7 @@ pub async fn ask(
     let Some(terms) = on_the_lane(ask, &at, &state, terms, &channel).await? else {
         return Ok(Lane::ChainPath("no generator of the question is on the lane now".into()));
     };
-    let mut progress = Progress::new(shared.json);
+    let progress = Progress::new(shared.json);
     let asker = start(crypto.clone(), id, chain.clone(), folder_of(file, &state)).await?;
     progress.wait("operators answer and score");
     let begun = Instant::now();
