@@ -1,4 +1,4 @@
-//! A real node with its real engine and the demo models, for one test at a time.
+//! A real node with its real engine and the demo models.
 
 pub mod examples;
 
@@ -20,7 +20,7 @@ pub use subxt_signer::DEV_PHRASE;
 /// A node of a development chain of its own.
 pub struct Node {
     node: harness::Node,
-    // One node at a time on this machine, whatever runs the tests.
+    // See `TURNS`.
     _turn: File,
 }
 
@@ -206,9 +206,21 @@ pub fn program() -> PathBuf {
     harness::programs::find("poq-node").unwrap()
 }
 
+/// Nodes of these tests that run at a time on this machine, whatever runs the tests: mostly they wait for blocks.
+const TURNS: usize = 2;
+
+/// Waits until fewer nodes run.
 fn take_turn() -> File {
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("poq-node.turn");
-    let file = File::options().create(true).truncate(false).write(true).open(path).expect("a file to lock");
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let turn = |turn: usize| {
+        let path = folder.join(format!("poq-node.turn.{turn}"));
+        File::options().create(true).truncate(false).write(true).open(path).expect("a file to lock")
+    };
+    if let Some(free) = (0..TURNS).map(turn).find(|file| file.try_lock().is_ok()) {
+        return free;
+    }
+    // Not all for the same one.
+    let file = turn(std::process::id() as usize % TURNS);
     file.lock().expect("can be locked");
     file
 }
