@@ -260,7 +260,12 @@ impl<C: Crypto + Send + Sync + 'static> Asker<C> {
             clock,
         };
         if chain.can_submit() {
-            tokio::spawn(answer_challenges(crypto.clone(), chain, closing.clone()));
+            let answering = answer_challenges(crypto.clone(), chain, disk.clone(), closing.clone());
+            tokio::spawn(async move {
+                if let Err(error) = answering.await {
+                    tracing::error!(%error, "proofs that are asked for are not shown any more");
+                }
+            });
         }
         let running = tokio::spawn(async move {
             let ended = driver.run(actions, names).await;

@@ -1,7 +1,7 @@
 //! An operator: its state machine, and what its actions do.
 
 use crate::{
-    chain::{Chain, ChainError, Challenge, Shown, Stalled, State, States},
+    chain::{Chain, ChainError, Challenge, Draw, Shown, Stalled, State, States},
     disk::{Disk, DiskError},
     driver::{Hands, Party},
     engine::Engine,
@@ -9,6 +9,7 @@ use crate::{
     settle::Settle,
     transport::{peers::Peers, server::Server, Encoded, Inbound},
 };
+use codec::Encode as _;
 use poq_express::{
     crypto::Crypto,
     operator::Operator,
@@ -16,6 +17,7 @@ use poq_express::{
     wire::{Certificate, Message},
 };
 use poq_primitives::express::{Key, OrderName};
+use sp_crypto_hashing::blake2_256;
 use std::{collections::BTreeSet, convert::Infallible, sync::Arc, time::Duration};
 use tokio::{
     sync::{mpsc, Semaphore},
@@ -25,6 +27,15 @@ use tokio_util::sync::CancellationToken;
 
 /// Pause between two tries of a transaction.
 const PAUSE: Duration = Duration::from_secs(3);
+
+/// Time between two operators that may show a channel's proof: until a finalized block has the first one's.
+const TURN: Duration = Duration::from_secs(12);
+
+/// Such times, from which each operator of an order gets one.
+const TURNS: u8 = 4;
+
+/// Domain of the hash that says which.
+const TURN_TAG: &[u8] = b"poq/express/turn/1";
 
 /// Most tries of a transaction: about an hour of them, in which an order's windows are over.
 const TRIES: u32 = 1_200;
@@ -250,32 +261,72 @@ pub async fn show_outputs(
     }
 }
 
-/// Shows the proofs of this key's VRF outputs that somebody asks for, until `closing` is cancelled: who does not is slashed, or loses its deposit.
-pub async fn answer_challenges(crypto: impl Crypto, chain: Arc<dyn Chain>, closing: CancellationToken) {
+/// Shows the proofs of VRF outputs that somebody asks for, until `closing` is cancelled. Those of this key: who does not is slashed, or loses
+/// its deposit. And those with which channels drew its orders: their owners may be away, and an order that was served must not cost them that.
+///
+/// # Errors
+/// [`DiskError`].
+pub async fn answer_challenges(
+    crypto: impl Crypto,
+    chain: Arc<dyn Chain>,
+    disk: Arc<dyn Disk>,
+    closing: CancellationToken,
+) -> Result<(), DiskError> {
     let mut states: States = chain.states();
     let mut done: BTreeSet<Challenge> = BTreeSet::new();
     loop {
         let state = states.borrow_and_update().clone();
         done.retain(|challenge| state.challenges.contains(challenge));
-        for challenge in state.challenges.iter().filter(|challenge| challenge.key == crypto.key()) {
+        for challenge in &state.challenges {
             if !done.insert(*challenge) {
                 continue;
             }
-            let vrf = crypto.vrf(challenge.draw.domain(), &state.view.genesis, &challenge.name);
-            let call = Proof { challenge: *challenge, proof: vrf.proof };
-            let (call, closing) =
-                (persist("a proof that was asked for", chain.clone(), call), closing.clone());
-            tokio::spawn(async move { closing.run_until_cancelled(call).await });
+            let (proof, pause) = if challenge.key == crypto.key() {
+                let vrf = crypto.vrf(challenge.draw.domain(), &state.view.genesis, &challenge.name);
+                (vrf.proof, Duration::ZERO)
+            } else {
+                let Some(proof) = proof_of(challenge.draw, &disk.records_of(&challenge.name)?) else {
+                    continue;
+                };
+                (proof, turn(&crypto.key(), &challenge.name))
+            };
+            let (call, chain, states) =
+                (Proof { challenge: *challenge, proof }, chain.clone(), states.clone());
+            let answer = async move {
+                sleep(pause).await;
+                if states.borrow().challenges.contains(&call.challenge) {
+                    persist("a proof that was asked for", chain, call).await;
+                }
+            };
+            let closing = closing.clone();
+            tokio::spawn(async move { closing.run_until_cancelled(answer).await });
         }
         tokio::select! {
-            () = closing.cancelled() => return,
+            () = closing.cancelled() => return Ok(()),
             changed = states.changed() => {
                 if changed.is_err() {
-                    return;
+                    return Ok(());
                 }
             }
         }
     }
+}
+
+/// The proof of a channel's draw, of an order that this operator accepted; it checked it then.
+fn proof_of(draw: Draw, records: &[Record]) -> Option<[u8; 64]> {
+    records.iter().find_map(|record| match (draw, record) {
+        (Draw::First, Record::Accepted(offer)) => Some(offer.proof),
+        (Draw::Second, Record::Shown { v1, .. }) => Some(v1.proof),
+        (Draw::Second, Record::Committed { material, .. }) => Some(material.v1.proof),
+        _ => None,
+    })
+}
+
+/// Time that an operator leaves to the channel's owner, and to other operators of the order: each answer after the first costs a fee.
+fn turn(key: &Key, name: &OrderName) -> Duration {
+    let luck = blake2_256(&(TURN_TAG, key, name).encode());
+    let turn = luck.first().map_or(0, |byte| u32::from(byte % TURNS));
+    TURN.saturating_mul(turn.saturating_add(1))
 }
 
 fn output_of(records: &[Record]) -> Option<(Vec<u8>, [u8; 32])> {

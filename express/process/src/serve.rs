@@ -87,10 +87,10 @@ pub async fn operate<C: Crypto + Send + Sync + 'static>(setup: Setup<C>) -> Resu
     let (mut settler, settle) =
         Settler::new(chain.clone(), disk.clone(), key, setup.settle, setup.metrics.clone())?;
     certified(&records).for_each(|certificate| settler.take_back(&state, certificate));
-    let proofs = answer_challenges(setup.crypto.clone(), chain.clone(), closing.clone());
+    let proofs = answer_challenges(setup.crypto.clone(), chain.clone(), disk.clone(), closing.clone());
     let names: Vec<_> = records.iter().map(|(name, _)| *name).collect();
     let (driver, actions) = driver(setup, &state, records, settle)?;
-    let (driver, settler, shows, ()) = tokio::join!(
+    let (driver, settler, shows, proofs) = tokio::join!(
         ending(&closing, driver.run(actions, names)),
         ending(&closing, settler.run(closing.clone())),
         ending(&closing, show_outputs(key, chain, disk, closing.clone())),
@@ -98,7 +98,8 @@ pub async fn operate<C: Crypto + Send + Sync + 'static>(setup: Setup<C>) -> Resu
     );
     driver?;
     settler?;
-    Ok(shows?)
+    shows?;
+    Ok(proofs?)
 }
 
 /// The driver of an operator.

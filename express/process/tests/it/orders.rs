@@ -9,7 +9,10 @@ use poq_express_process::{
     ask::Fallback,
     chain::{Challenge, Draw, Endpoint},
 };
-use poq_primitives::express::{draw::RESPONDER_VRF, OrderName};
+use poq_primitives::express::{
+    draw::{ANSWER_VRF, RESPONDER_VRF, SCORE_VRF},
+    OrderName,
+};
 use std::sync::atomic::Ordering;
 
 fn name(index: u32) -> OrderName {
@@ -158,4 +161,24 @@ async fn a_proof_that_is_asked_for_is_shown() {
     let output = key(2).vrf(RESPONDER_VRF, &GENESIS, &name(3)).output;
     let vrf = Vrf { output, proof: proofs[0].1 };
     assert!(key(0).verify_vrf(&key(2).key(), RESPONDER_VRF, &GENESIS, &name(3), &vrf));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn operators_show_the_proofs_of_a_channel_whose_owner_is_away() {
+    let world = World::new(4).await;
+    let asker = world.asker().await;
+    within("an answer", asker.ask(&terms(1, 3), b"why?".to_vec())).await.unwrap();
+    drop(asker);
+    let challenge = |draw| Challenge { key: key(0).key(), name: name(0), draw };
+    world.chain.change(|state| state.challenges.extend([Draw::First, Draw::Second].map(challenge)));
+    for (draw, domain) in [(Draw::First, ANSWER_VRF), (Draw::Second, SCORE_VRF)] {
+        let shown = || {
+            let proofs = world.chain.proofs.lock().unwrap();
+            proofs.iter().find(|(of, _)| *of == challenge(draw)).map(|(_, proof)| *proof)
+        };
+        until("the proof is shown", || shown().is_some()).await;
+        let output = key(0).vrf(domain, &GENESIS, &name(0)).output;
+        let vrf = Vrf { output, proof: shown().unwrap() };
+        assert!(key(1).verify_vrf(&key(0).key(), domain, &GENESIS, &name(0), &vrf), "{draw:?}");
+    }
 }
