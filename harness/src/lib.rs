@@ -22,9 +22,11 @@ pub mod node;
 pub mod ports;
 pub mod process;
 pub mod programs;
+mod turn;
 mod wait;
 
 pub use engine::Engine;
 pub use node::{Address, Node, Setup};
 pub use rustix::process::Signal;
+pub use turn::Turn;
 pub use wait::{wait_for, wait_until};

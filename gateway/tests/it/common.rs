@@ -1,11 +1,10 @@
 //! A node, a gateway, and a client of OpenAI's API.
 
-use harness::wait_for;
+use harness::{wait_for, Turn};
 use poq_client::{types::RequestView, Client};
 use reqwest::{header::HeaderMap, RequestBuilder, StatusCode};
 use serde_json::{json, Value};
 use std::{
-    fs::File,
     io::{BufRead as _, BufReader},
     ops::Deref,
     path::{Path, PathBuf},
@@ -16,8 +15,7 @@ use tempfile::TempDir;
 /// A node of a development chain of its own.
 pub struct Node {
     node: harness::Node,
-    // One node at a time on this machine, whatever runs the tests.
-    _turn: File,
+    _turn: Turn,
 }
 
 impl Deref for Node {
@@ -31,10 +29,7 @@ impl Deref for Node {
 impl Node {
     /// Starts a node with its engine, and waits until both answer.
     pub fn start() -> Self {
-        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("poq-node.turn");
-        let turn =
-            File::options().create(true).truncate(false).write(true).open(path).expect("a file to lock");
-        turn.lock().expect("can be locked");
+        let turn = Turn::take(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let program = harness::programs::find("poq-node").unwrap();
         let node = harness::Node::temporary(program, ["--dev", "--reserved-only"]).unwrap();
         let node = Self { node, _turn: turn };

@@ -1,6 +1,6 @@
 //! A node, a history, and questions to both.
 
-use harness::{wait_for, Node};
+use harness::{wait_for, Node, Turn};
 use poq_client::{
     types::{ModelKind, RequestView, Sampling, Terms},
     Client,
@@ -8,18 +8,13 @@ use poq_client::{
 use reqwest::{Response, StatusCode};
 use serde_json::Value;
 use std::{
-    fs::File,
     io::{BufRead as _, BufReader, Read as _},
-    path::Path,
     process::{Child, ChildStdout, Command, Output, Stdio},
 };
 
 /// A node that keeps the state of all blocks, and the turn of this test.
-pub fn node() -> (Node, File) {
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("poq-node.turn");
-    let turn = File::options().create(true).truncate(false).write(true).open(path).expect("a file to lock");
-    // One node at a time on this machine, whatever runs the tests.
-    turn.lock().expect("can be locked");
+pub fn node() -> (Node, Turn) {
+    let turn = Turn::take(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let program = harness::programs::find("poq-node").unwrap();
     let node = Node::temporary(program, ["--dev", "--reserved-only", "--state-pruning", "archive"]).unwrap();
     node.start().unwrap();

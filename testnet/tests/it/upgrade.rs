@@ -246,11 +246,12 @@ async fn upgrade_in_the_middle() -> BTreeSet<String> {
     assert_eq!(issuance(&last).await.unwrap(), first - ledger.burnt(), "no unit is lost");
     println!("{} requests, duties: {:?}", ledger.requests.len(), ledger.duties);
     for node in network.nodes() {
-        assert!(
-            node.is_running() && !node.log_since_start().unwrap().contains("panicked"),
-            "{}",
-            node.name()
-        );
+        let log = node.log_since_start().unwrap();
+        // The new runtime has one more transaction extension: it cannot read what waits in the pool, signed for the old one, and the SDK
+        // calls that a panic of the Wasm.
+        let unreadable = log.matches("Bad input data provided to validate_transaction").count();
+        let panics = log.matches("panicked at").count();
+        assert!(node.is_running() && panics == unreadable, "{}: {panics} panics", node.name());
     }
     found
 }

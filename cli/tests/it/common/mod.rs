@@ -3,6 +3,7 @@
 pub mod examples;
 
 pub use harness::wait_for;
+use harness::Turn;
 use poq_client::{
     keypair,
     types::{chain::storage, ModelKind, PalletCall, Price, Reward, Windows},
@@ -10,7 +11,6 @@ use poq_client::{
 };
 use serde_json::Value;
 use std::{
-    fs::File,
     ops::Deref,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
@@ -20,8 +20,7 @@ pub use subxt_signer::DEV_PHRASE;
 /// A node of a development chain of its own.
 pub struct Node {
     node: harness::Node,
-    // See `TURNS`.
-    _turn: File,
+    _turn: Turn,
 }
 
 /// The specification of the development chain with another genesis.
@@ -87,7 +86,7 @@ impl Node {
     }
 
     fn start_as(options: &[&str]) -> Self {
-        let turn = take_turn();
+        let turn = Turn::take(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let node =
             Self { node: harness::Node::temporary(program(), options.iter().copied()).unwrap(), _turn: turn };
         node.restart();
@@ -204,25 +203,6 @@ pub async fn register_hasty_generator(client: &Client, name: &str) {
 /// The program `poq-node`.
 pub fn program() -> PathBuf {
     harness::programs::find("poq-node").unwrap()
-}
-
-/// Nodes of these tests that run at a time on this machine, whatever runs the tests: mostly they wait for blocks.
-const TURNS: usize = 2;
-
-/// Waits until fewer nodes run.
-fn take_turn() -> File {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    let turn = |turn: usize| {
-        let path = folder.join(format!("poq-node.turn.{turn}"));
-        File::options().create(true).truncate(false).write(true).open(path).expect("a file to lock")
-    };
-    if let Some(free) = (0..TURNS).map(turn).find(|file| file.try_lock().is_ok()) {
-        return free;
-    }
-    // Not all for the same one.
-    let file = turn(std::process::id() as usize % TURNS);
-    file.lock().expect("can be locked");
-    file
 }
 
 /// Bytes as text.
