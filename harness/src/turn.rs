@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result};
 use std::{fs::File, path::Path, process};
 
 /// Networks that run at a time. Mostly they wait for blocks.
-const TURNS: usize = 2;
+const TURNS: usize = 3;
 
 /// The turn of a test's network, until it is dropped.
 #[derive(Debug)]
