@@ -12,7 +12,7 @@ use poq_client::{
 use serde_json::Value;
 use std::{
     ops::Deref,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Child, Command, Output, Stdio},
 };
 pub use subxt_signer::DEV_PHRASE;
