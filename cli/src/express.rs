@@ -39,7 +39,7 @@ use tokio_util::sync::CancellationToken;
 
 /// The lane's end with a question.
 pub enum Lane {
-    /// It is shown, or was not over in time.
+    /// The answer is shown, or the order was not over in time.
     Over(Outcome),
     /// The order goes on as this request.
     Request(Asked),
@@ -108,9 +108,12 @@ pub async fn ask(
         Err(Fallback::Escalated(request)) => Ok(on_chain(request)),
         Err(Fallback::Stalled(order)) => {
             progress.wait("no quorum scored it; the order goes to the chain path");
-            escalate(&*chain, &order, deadline)
-                .await
-                .map(|escalated| escalated.map_or(Lane::Over(Outcome::TimedOut), on_chain))
+            if let Some(request) = escalate(&*chain, &order, deadline).await? {
+                return Ok(on_chain(request));
+            }
+            drop(progress);
+            render::error_line("the order goes to the chain path, and is in no final block yet; `poq requests` shows when it is.");
+            Ok(Lane::Over(Outcome::TimedOut))
         }
         Err(why @ (Fallback::Refused(_) | Fallback::NothingCommitted(_))) => {
             Ok(Lane::ChainPath(why.to_string()))
@@ -145,8 +148,7 @@ async fn channel_of(at: &At, crypto: &Sr25519, file: &Path) -> Result<(u64, Chan
 fn folder_of(file: &Path, state: &State) -> PathBuf {
     let mut name = file.file_name().unwrap_or_default().to_owned();
     name.push(".orders");
-    file.with_file_name(name)
-        .join(state.view.genesis.iter().map(|byte| format!("{byte:02x}")).collect::<String>())
+    file.with_file_name(name).join(hex::encode(state.view.genesis))
 }
 
 async fn start(
@@ -217,7 +219,7 @@ async fn escalate(chain: &dyn Chain, order: &Stalled, deadline: Instant) -> Resu
     waited.await.ok().transpose()
 }
 
-/// Who answered, in the order of the draw; nobody if the state has moved on.
+/// The operators that answered, in the order of the draw; none if their epoch is no longer known.
 fn who_answered(crypto: &Sr25519, state: &State, answer: &Answer) -> Vec<AccountId32> {
     let context = state.context(&answer.certificate.order);
     let outcome = context.as_ref().and_then(|context| answer.certificate.check(context, crypto).ok());

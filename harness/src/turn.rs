@@ -16,44 +16,44 @@ pub struct Turn {
 impl Turn {
     /// Waits until fewer networks run of those that take turns in this folder.
     pub fn take(folder: impl AsRef<Path>) -> Result<Self> {
-        let open = |turn: usize| {
-            let path = folder.as_ref().join(format!("poq-node.turn.{turn}"));
-            let file = File::options().create(true).truncate(false).write(true).open(&path);
-            file.with_context(|| format!("{}", path.display()))
-        };
-        for turn in 0..TURNS {
-            let file = open(turn)?;
-            if file.try_lock().is_ok() {
-                return Ok(Self { _locked: file });
-            }
+        let folder = folder.as_ref();
+        if let Some(free) = Self::free(folder)? {
+            return Ok(free);
         }
         // Not all for the same one.
-        let file = open(process::id() as usize % TURNS)?;
+        let file = open(folder, process::id() as usize % TURNS)?;
         file.lock().context("a turn")?;
         Ok(Self { _locked: file })
     }
+
+    /// A turn that nobody has.
+    fn free(folder: &Path) -> Result<Option<Self>> {
+        for turn in 0..TURNS {
+            let file = open(folder, turn)?;
+            if file.try_lock().is_ok() {
+                return Ok(Some(Self { _locked: file }));
+            }
+        }
+        Ok(None)
+    }
+}
+
+fn open(folder: &Path, turn: usize) -> Result<File> {
+    let path = folder.join(format!("poq-node.turn.{turn}"));
+    let file = File::options().create(true).truncate(false).write(true).open(&path);
+    file.with_context(|| format!("{}", path.display()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::{sync::mpsc, thread};
 
     #[test]
-    fn who_comes_late_waits_for_a_turn() {
+    fn there_are_so_many_turns_and_one_that_ends_is_free() {
         let folder = tempfile::tempdir().unwrap();
         let mut turns: Vec<_> = (0..TURNS).map(|_| Turn::take(folder.path()).unwrap()).collect();
-        let (taken, waiting) = mpsc::channel();
-        thread::scope(|scope| {
-            scope.spawn(|| {
-                let _turn = Turn::take(folder.path()).unwrap();
-                taken.send(()).unwrap();
-            });
-            // While all are out, nothing comes; the end of all makes room.
-            thread::yield_now();
-            assert!(waiting.try_recv().is_err());
-            turns.clear();
-            waiting.recv().unwrap();
-        });
+        assert!(Turn::free(folder.path()).unwrap().is_none());
+        drop(turns.pop());
+        assert!(Turn::free(folder.path()).unwrap().is_some());
     }
 }

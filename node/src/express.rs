@@ -8,11 +8,11 @@ use poq_express_process::{
     files, program,
 };
 use poq_runtime::demo::{Operator, OPERATORS};
-use poq_worker::{child, runner::own_executable};
+use poq_worker::{child, config::reachable, runner::own_executable};
 use std::{
     env,
     ffi::{OsStr, OsString},
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
 };
 use tokio::{process::Command, sync::mpsc, task::JoinSet};
@@ -95,7 +95,7 @@ async fn serve_all(operators: Vec<Serve>) -> anyhow::Result<()> {
     }
 }
 
-/// Whose orders this node takes.
+/// The operators for which this node takes orders.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Choice {
     /// Nobody's.
@@ -117,7 +117,7 @@ pub enum Choice {
 
 /// The task that keeps the lane running.
 pub struct ExpressTask {
-    /// Whose orders are taken.
+    /// The operators for which it takes orders.
     pub choice: Choice,
     /// The folder of the chain's data; the lane's lies in it.
     pub data: PathBuf,
@@ -150,7 +150,7 @@ impl ExpressTask {
                 let mut command = Command::new(&program);
                 command.arg(SUBCOMMAND);
                 command.args(operators.iter().flat_map(|options| ["--serve", options]));
-                // What is set for `poq-express` is for that.
+                // These variables are options of the program `poq-express`, not of this child.
                 for variable in own_variables() {
                     command.env_remove(variable);
                 }
@@ -227,16 +227,6 @@ fn own_variables() -> impl Iterator<Item = OsString> {
 fn text(path: impl AsRef<OsStr>) -> anyhow::Result<String> {
     let path = path.as_ref();
     path.to_str().map(str::to_owned).with_context(|| format!("{} is not UTF-8", Path::new(path).display()))
-}
-
-/// The address at which this machine's programs reach what listens at `address`.
-fn reachable(address: SocketAddr) -> SocketAddr {
-    let ip = match address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
-    };
-    SocketAddr::new(ip, address.port())
 }
 
 #[cfg(test)]

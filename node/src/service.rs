@@ -61,7 +61,7 @@ pub struct Consensus {
 pub struct Options {
     /// The choice of the engine.
     pub engine: engine::Choice,
-    /// Whose orders this node takes on the express lane.
+    /// The operators for which this node takes orders on the express lane.
     pub express: express::Choice,
     /// The file with the engine's token.
     pub engine_token: PathBuf,

@@ -15,7 +15,7 @@ use std::{
     collections::BTreeMap,
     ffi::{OsStr, OsString},
     io,
-    net::{Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -216,6 +216,16 @@ fn make_folder(what: &'static str, path: &Path) -> Result<(), ConfigError> {
 /// The loopback address with `port`.
 pub fn loopback(port: u16) -> SocketAddr {
     SocketAddr::from((Ipv4Addr::LOCALHOST, port))
+}
+
+/// Address at which programs of this machine reach a server that listens at `address`: one that listens everywhere is reached at loopback.
+pub fn reachable(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
 }
 
 /// Options of the engine, from flags, environment, or the file's `[engine]`.
@@ -652,6 +662,16 @@ mod tests {
             program: Program { path: "none".into(), arguments: Vec::new() },
             remotes: Vec::new(),
             settings: Settings::default(),
+        }
+    }
+
+    #[test]
+    fn who_listens_everywhere_is_here() {
+        for (listen, reach) in
+            [("0.0.0.0:9955", "127.0.0.1:9955"), ("[::]:9955", "[::1]:9955"), ("10.0.0.2:1", "10.0.0.2:1")]
+        {
+            let (listen, reach): (SocketAddr, SocketAddr) = (listen.parse().unwrap(), reach.parse().unwrap());
+            assert_eq!(reachable(listen), reach);
         }
     }
 

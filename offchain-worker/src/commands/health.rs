@@ -4,13 +4,9 @@ use super::print_line;
 use anyhow::{bail, Context as _};
 use poq_worker::{
     api::health::Health,
-    config::{loopback, ConfigFile, DEFAULT_PORT},
+    config::{loopback, reachable, ConfigFile, DEFAULT_PORT},
 };
-use std::{
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    path::PathBuf,
-    time::Duration,
-};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use ureq::Agent;
 
 /// An engine that says nothing for so long is not well.
@@ -54,29 +50,4 @@ fn ask(url: &str) -> anyhow::Result<Health> {
         bail!("it says {status}: {}", why.unwrap_or("without a reason"));
     }
     serde_json::from_str(&body).context("what answers there is no engine of this version")
-}
-
-/// Address at which an engine that listens at `address` is reached: one that listens everywhere is reached at loopback.
-fn reachable(address: SocketAddr) -> SocketAddr {
-    let ip = match address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
-    };
-    SocketAddr::new(ip, address.port())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn who_listens_everywhere_is_here() {
-        for (listen, reach) in
-            [("0.0.0.0:9955", "127.0.0.1:9955"), ("[::]:9955", "[::1]:9955"), ("10.0.0.2:1", "10.0.0.2:1")]
-        {
-            let (listen, reach): (SocketAddr, SocketAddr) = (listen.parse().unwrap(), reach.parse().unwrap());
-            assert_eq!(reachable(listen), reach);
-        }
-    }
 }
